@@ -1,0 +1,291 @@
+"""The contracts of r2s: what a backend, a task, a reward, a randomizer and an algorithm are.
+
+Physics is batch-first: a `Backend` steps W worlds. Tasks, reward terms and randomizers are pure
+functions of ONE world, which the engine (`r2s_core.env.VectorEnv`) maps over the worlds.
+Units are SI and radians; quaternions are (w, x, y, z) as in MuJoCo.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol, TypeVar, dataclass_transform, runtime_checkable
+
+import jax
+import mujoco
+
+Array = jax.Array
+#: Observation groups, reward terms, model fields or metrics, by name.
+Named = Mapping[str, Array]
+#: (obs with leaves [W, ...], PRNG key) -> action float32[W, A].
+Policy = Callable[[Named, Array], Array]
+
+_C = TypeVar("_C", bound=type)
+
+
+@dataclass_transform(frozen_default=True)
+def pytree(cls: _C) -> _C:
+    """Make `cls` a frozen dataclass whose fields are the children of a JAX pytree."""
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
+
+
+T = TypeVar("T")  # a task's own per-episode state, a pytree
+S = TypeVar("S")  # an environment's state
+L = TypeVar("L")  # an algorithm's learner state
+
+
+@pytree
+class View:
+    """What a task may read of the physics of one world; the engine's views add a leading [W].
+
+    Only the fields that the scene declares in `SceneSpec.view_fields` are there; the others are
+    None. Position and velocity quantities describe the current state, never a substep behind.
+    Contact sensors report the contact forces of the last substep: a force belongs to the
+    interval that led to this state.
+    """
+
+    time: Array  # float32[], s
+    qpos: Array  # float32[nq]
+    qvel: Array  # float32[nv]
+    ctrl: Array  # float32[nu], the targets in force
+    xpos: Array  # float32[nbody, 3], m
+    xquat: Array  # float32[nbody, 4]
+    site_xpos: Array  # float32[nsite, 3], m
+    site_xmat: Array  # float32[nsite, 3, 3]
+    sensordata: Array  # float32[nsensordata]
+
+
+@pytree
+class Physics:
+    """The state of W worlds, owned by a backend."""
+
+    carry: Any  # the backend's own state, opaque to everyone else
+    fields: Named  # per-world model fields, leaves [W, ...]; empty where nothing is varied
+    view: View  # leaves [W, ...]
+    ok: Array  # bool[W]; False: diverged or overflowed in the last step
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneSpec:
+    """A task's physics, as built on the host.
+
+    model: the compiled model that the backend steps; lean, without decoration.
+    substeps: physics steps per control step; the control period is substeps * timestep.
+    view_fields: the `View` fields that the task, its rewards and its metrics read.
+    render_spec: builds the decorated MjSpec for pictures; its qpos layout equals the model's.
+    """
+
+    model: mujoco.MjModel
+    substeps: int
+    view_fields: frozenset[str]
+    render_spec: Callable[[], mujoco.MjSpec] | None = None
+
+    @property
+    def control_dt(self) -> float:
+        """Seconds per control step."""
+        return float(self.model.opt.timestep) * self.substeps
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Steps W worlds of one model. Implementations: `mujoco`, `mjx`, `warp`.
+
+    A `Physics` is a value: stepping returns a new one and leaves the old usable.
+    """
+
+    name: str
+    num_worlds: int
+    batchable: frozenset[str]  # the MjModel fields that may differ per world
+    traceable: bool  # True: usable inside jit and scan; False: driven from the host
+
+    def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
+        """Worlds at rest on their start states: qpos [W, nq], qvel [W, nv], fields [W, ...]."""
+        ...
+
+    def step(self, physics: Physics, ctrl: Array, substeps: int) -> Physics:
+        """Advance every world by `substeps` physics steps under ctrl [W, nu]."""
+        ...
+
+    def reset(
+        self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
+    ) -> Physics:
+        """Put the worlds under `mask` (bool[W]) on new start states and model fields."""
+        ...
+
+
+class Task(Protocol[T]):
+    """One world of a task; pure functions of arrays, which the engine maps over W worlds."""
+
+    action_low: Any  # float32[A]
+    action_high: Any  # float32[A]
+
+    def scene(self) -> SceneSpec:
+        """The physics, built on the host, once."""
+        ...
+
+    def init(self, key: Array) -> tuple[T, Array, Array]:
+        """A fresh episode: task state, qpos [nq], qvel [nv]."""
+        ...
+
+    def control(self, task: T, view: View, action: Array) -> Array:
+        """Actuator targets ctrl [nu] for an action [A] within the action bounds."""
+        ...
+
+    def update(self, task: T, view: View) -> T:
+        """The task state after a control step that led to `view`."""
+        ...
+
+    def observe(self, task: T, view: View) -> Named:
+        """Observation groups, float32[n] each: "policy"; optionally "critic" (privileged)."""
+        ...
+
+    def terminated(self, task: T, view: View) -> Array:
+        """bool[]: the episode ends here for good (no bootstrap)."""
+        ...
+
+    def success(self, task: T, view: View) -> Array:
+        """bool[]: the episode would count as a success if it ended now."""
+        ...
+
+    def metrics(self, task: T, view: View) -> Named:
+        """float32[] each; their values at an episode's end are averaged into the run's metrics."""
+        ...
+
+
+@runtime_checkable
+class HasStartBank(Protocol):
+    """A task that can also start training episodes from snapshots along a scripted solution."""
+
+    def build_start_bank(self, backend: Backend, key: Array) -> None:
+        """Fill the bank, on the host, before anything is traced."""
+        ...
+
+    def init_from_bank(self, key: Array) -> tuple[Any, Array, Array]:
+        """As `Task.init`, from a snapshot of the bank."""
+        ...
+
+
+@pytree
+class Transition:
+    """What a reward term sees of one control step of one world."""
+
+    prev_view: View
+    prev_task: Any
+    action: Array  # float32[A]
+    view: View
+    task: Any
+    terminated: Array  # bool[]
+    success: Array  # bool[]
+
+
+class RewardFn(Protocol):
+    """A reward term: pure, unweighted, of one world. float32[]."""
+
+    def __call__(self, transition: Transition) -> Array: ...
+
+
+class Randomizer(Protocol):
+    """Varies one world. Returns exactly the keys in `writes`, sampled from the nominal `values`.
+
+    "model": `values` are MjModel fields, at every reset; "reset": {"qpos", "qvel"} of the start;
+    "action": {"action"}; "observation": the observation groups.
+    """
+
+    stage: Literal["model", "reset", "action", "observation"]
+    writes: frozenset[str]
+
+    def __call__(self, key: Array, values: Named) -> Named: ...
+
+
+@pytree
+class Step:
+    """What an environment gives back for one control step; leaves [W, ...].
+
+    Where `terminated | truncated`, the world has been reset: `obs` is the first observation of
+    the new episode, `final_obs` the last of the old one, and the `episode_*` values and `metrics`
+    are those of the episode that ended (elsewhere they are running values).
+    """
+
+    obs: Named
+    final_obs: Named  # what the step led to, before any reset
+    reward: Array  # float32[W], the weighted sum of `terms`
+    terms: Named  # float32[W] each, unweighted
+    terminated: Array  # bool[W]
+    truncated: Array  # bool[W]: time ran out or the physics diverged
+    success: Array  # bool[W]
+    diverged: Array  # bool[W]: the physics failed and the world was reset
+    episode_return: Array  # float32[W]
+    episode_length: Array  # int32[W]
+    metrics: Named  # float32[W] each
+
+    @property
+    def done(self) -> Array:
+        return self.terminated | self.truncated
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """What an algorithm must know of an environment before it builds its networks."""
+
+    num_worlds: int
+    observation_shapes: Mapping[str, tuple[int, ...]]  # per world
+    action_low: Any  # float32[A]
+    action_high: Any  # float32[A]
+    max_episode_steps: int
+    control_dt: float  # s
+    traceable: bool
+    observation_names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def action_size(self) -> int:
+        return len(self.action_low)
+
+
+class Environment(Protocol[S]):
+    """Vectorised, auto-resetting, immutable."""
+
+    spec: EnvSpec
+
+    def reset(self, key: Array) -> tuple[S, Named]: ...
+
+    def step(self, state: S, action: Array) -> tuple[S, Step]: ...
+
+
+class Algorithm(Protocol[L]):
+    """Built with an Environment and its own configuration.
+
+    `L` is a pytree of arrays that holds everything needed to go on: networks, optimizer,
+    normalisers, PRNG keys, buffers, environment state. `update` returns metrics as float32[]
+    on the host or device; the names are the run's columns. `steps_per_update` is the number of
+    environment steps (over all worlds) of one update.
+    """
+
+    steps_per_update: int
+
+    def init(self, key: Array) -> L: ...
+
+    def update(self, learner: L) -> tuple[L, Named]: ...
+
+    def policy(self, learner: L, deterministic: bool) -> Policy: ...
+
+    def export(self, learner: L) -> PolicyExport:
+        """The policy as data: what `r2s_core.policy` saves and runs without this package."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyExport:
+    """A deterministic policy as weights and a description, for `policy/`.
+
+    layers: (kernel [in, out], bias [out]) of a multilayer perceptron, host float32 arrays.
+    activation: "elu", "relu", "tanh" or "swish", between layers.
+    observation_mean, observation_std: float32[n]; input = (obs - mean) / std, clipped to +-clip.
+    output: "clip" or "tanh"; the action is low + (y + 1) / 2 * (high - low), y in [-1, 1].
+    """
+
+    layers: tuple[tuple[Any, Any], ...]
+    activation: str
+    observation_mean: Any
+    observation_std: Any
+    observation_clip: float
+    output: Literal["clip", "tanh"]

@@ -1,0 +1,158 @@
+"""The `mujoco` backend: W worlds stepped by `mujoco.batch.Batch` on CPU threads.
+
+Host-driven: arrays are NumPy, and nothing here may be traced. `Physics.carry` is the float64
+integration state of every world, so a `Physics` is a value: an old one can be stepped again,
+saved and restored, with bit-identical results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import mujoco
+import numpy as np
+from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
+
+from r2s_core.backends.plugins import MujocoConfig
+from r2s_core.errors import BackendError
+from r2s_core.types import Array, Named, Physics, SceneSpec, View
+
+_VELOCITY = int(mujoco.mjtStage.mjSTAGE_VEL)
+_ACCELERATION = int(mujoco.mjtStage.mjSTAGE_ACC)
+_DIVERGED = [
+    int(w)
+    for w in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
+]
+_OVERFLOWED = [
+    int(w) for w in (mujoco.mjtWarning.mjWARN_CONTACTFULL, mujoco.mjtWarning.mjWARN_CNSTRFULL)
+]
+_NO_FIELDS: Mapping[str, Array] = {}
+
+
+class MujocoBackend:
+    """See `r2s_core.types.Backend`. One instance owns one Batch; use it from one thread."""
+
+    name = "mujoco"
+    traceable = False
+    batchable = frozenset(MODEL_FIELDS)
+
+    def __init__(self, scene: SceneSpec, num_worlds: int, config: MujocoConfig) -> None:
+        self.num_worlds = num_worlds
+        self.model = scene.model
+        self._batch = Batch(scene.model, num_worlds, config.threads, persistent=True)
+        self._readers = _view_readers(self._batch, scene.view_fields)
+        self._setconst_inputs = frozenset(mujoco.MjModel._setconst_inputs)
+        self._warnings = self._batch.warning[:, :, 1].copy()
+        self._latest: np.ndarray | None = None  # the carry that the batch's worlds stand at
+
+    def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
+        everyone = np.ones(self.num_worlds, bool)
+        empty = Physics(
+            carry=self._batch.state.copy(),
+            fields={k: np.array(v) for k, v in fields.items()},
+            view=self._view(),
+            ok=everyone,
+        )
+        self._latest = empty.carry
+        self._write_fields(empty.fields, None)
+        return self.reset(empty, everyone, fields, qpos, qvel)
+
+    def step(self, physics: Physics, ctrl: Array, substeps: int) -> Physics:
+        self._load(physics)
+        self._batch.ctrl[:] = np.asarray(ctrl)
+        failed = self._run(lambda: self._batch.step(nstep=substeps, stage=_VELOCITY))
+        return self._physics(physics.fields, ~(failed | self._new_warnings()))
+
+    def reset(
+        self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
+    ) -> Physics:
+        ids = np.flatnonzero(np.asarray(mask)).astype(np.int32)
+        if not len(ids):
+            return physics
+        self._load(physics)
+        merged = _NO_FIELDS
+        if physics.fields:
+            merged = {k: np.array(v) for k, v in physics.fields.items()}
+            for name, values in fields.items():
+                merged[name][ids] = np.asarray(values)[ids]
+            self._write_fields(merged, ids)
+        self._batch.reset(ids, stage=0)
+        self._batch.qpos[ids] = np.asarray(qpos)[ids]
+        self._batch.qvel[ids] = np.asarray(qvel)[ids]
+        # Through the acceleration stage: contact sensors of the old episode must not survive.
+        failed = self._run(lambda: self._batch.forward(ids, stage=_ACCELERATION))
+        if failed.any():
+            raise BackendError(
+                f"MuJoCo refuses the start state of world {int(np.flatnonzero(failed)[0])}: "
+                f"{self._batch.error(int(np.flatnonzero(failed)[0]))}; fix the task's init"
+            )
+        self._new_warnings()
+        return self._physics(merged, np.asarray(physics.ok) | np.asarray(mask))
+
+    def _run(self, call: Callable[[], None]) -> np.ndarray:
+        failed = np.zeros(self.num_worlds, bool)
+        try:
+            call()
+        except SimulationError as error:
+            failed[error.ids] = True
+        return failed
+
+    def _new_warnings(self) -> np.ndarray:
+        """bool[W]: the worlds in which the engine newly warned of a divergence."""
+        counts = self._batch.warning[:, :, 1]
+        new = counts - self._warnings
+        if not new.any():
+            return np.zeros(self.num_worlds, bool)
+        self._warnings = counts.copy()
+        if new[:, _OVERFLOWED].any():
+            raise BackendError(
+                "MuJoCo ran out of memory for contacts or constraints in "
+                f"{int(new[:, _OVERFLOWED].any(axis=1).sum())} worlds; raise the scene's "
+                f"`memory` (it is {self.model.narena / 2**20:.1f} MiB) or simplify the object"
+            )
+        return new[:, _DIVERGED].any(axis=1)
+
+    def _load(self, physics: Physics) -> None:
+        """Make the batch's worlds stand at `physics` (free when they already do)."""
+        if physics.carry is self._latest:
+            return
+        self._write_fields(physics.fields, None)
+        self._batch.state[:] = physics.carry
+        self._run(lambda: self._batch.forward(stage=_VELOCITY))
+        self._new_warnings()
+        self._latest = physics.carry
+
+    def _write_fields(self, fields: Named, ids: np.ndarray | None) -> None:
+        for name, values in fields.items():
+            self._batch.expand(name)[...] = np.asarray(values)
+        if not self._setconst_inputs.isdisjoint(fields):
+            self._batch.set_const(ids)
+
+    def _physics(self, fields: Named, ok: np.ndarray) -> Physics:
+        self._latest = self._batch.state.copy()
+        return Physics(carry=self._latest, fields=fields, view=self._view(), ok=ok)
+
+    def _view(self) -> View:
+        values = {name: read() for name, read in self._readers.items()}
+        return View(**{name: values.get(name) for name in View.__dataclass_fields__})  # type: ignore[arg-type]
+
+
+def _view_readers(batch: Batch, names: frozenset[str]) -> dict[str, Callable[[], np.ndarray]]:
+    """For each View field, a function that copies it from the batch as float32."""
+
+    def reader(name: str) -> Callable[[], np.ndarray]:
+        array = batch.bind(name)
+        if name == "site_xmat":
+            return lambda: array.reshape(*array.shape[:2], 3, 3).astype(np.float32)
+        return lambda: array.astype(np.float32)
+
+    return {name: reader(name) for name in names}
+
+
+def make(scene: SceneSpec, num_worlds: int, config: MujocoConfig) -> MujocoBackend:
+    """Builder named by the manifest."""
+    return MujocoBackend(scene, num_worlds, config)

@@ -1,0 +1,69 @@
+"""Collecting experience; hides whether the environment is traced or driven from the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from r2s_core.types import Array, Environment, Named, Step, pytree
+
+#: (params, obs [W, ...], key) -> (action float32[W, A], extras with leaves [W, ...]).
+Act = Callable[[Any, Named, Any], tuple[Array, Named]]
+
+
+@pytree
+class Trajectory:
+    """T control steps of W worlds; leaves [T, W, ...]."""
+
+    obs: Named  # what the action was chosen on
+    action: Array
+    extras: Named  # what `act` gave beside the action, e.g. log-probabilities
+    step: Step  # `step.obs` is dropped (None): it is `obs` one later
+
+
+def rollout(
+    env: Environment, act: Act, params: Any, state: Any, obs: Named, key: Array, length: int
+) -> tuple[Any, Named, Trajectory]:
+    """Run `act` for `length` control steps.
+
+    Args:
+      act: pure and jittable; jitted by the caller where the environment is host-driven.
+      params: passed through to `act`.
+      state, obs: where the environment stands, as from `env.reset` or an earlier rollout.
+      key: a PRNG key, split into one per step; or per-step inputs of `act`, leaves [length, ...].
+
+    Returns:
+      The environment's state and observation after the last step, and the trajectory.
+    """
+    inputs = key
+    if isinstance(key, jax.Array) and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+        inputs = jax.random.split(key, length) if key.ndim == 0 else key
+
+    def one(carry: tuple[Any, Named], x: Any) -> tuple[tuple[Any, Named], Trajectory]:
+        state, obs = carry
+        action, extras = act(params, obs, x)
+        state, step = env.step(state, action)
+        kept = Step(**{**vars(step), "obs": None})  # type: ignore[arg-type]
+        return (state, step.obs), Trajectory(obs=obs, action=action, extras=extras, step=kept)
+
+    if env.spec.traceable:
+        (state, obs), trajectory = jax.lax.scan(one, (state, obs), inputs, length=length)
+        return state, obs, trajectory
+
+    steps = []
+    for x in _unstack(inputs, length):
+        (state, obs), step = one((state, obs), x)
+        steps.append(step)
+    # np.asarray is free for CPU arrays; one stack per leaf instead of one XLA program each.
+    trajectory = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *steps)
+    return state, obs, trajectory
+
+
+@partial(jax.jit, static_argnums=1)
+def _unstack(tree: Any, length: int) -> list[Any]:
+    """One dispatch instead of one per step and leaf."""
+    return [jax.tree.map(lambda x, t=t: x[t], tree) for t in range(length)]

@@ -1,0 +1,281 @@
+"""The Franka Panda, built in MjSpec from its published kinematics and inertias.
+
+Geometry here is what physics needs: few primitives, chosen for speed. Looks are in
+`panda_visuals`. The kinematic constants are plain numpy, for forward kinematics in JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mujoco
+import numpy as np
+
+_R = np.sqrt(0.5)
+_IDENTITY = (1.0, 0.0, 0.0, 0.0)
+_PITCH_UP = (_R, _R, 0.0, 0.0)  # +90 degrees about x
+_PITCH_DOWN = (_R, -_R, 0.0, 0.0)  # -90 degrees about x
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """One moving link: where its joint sits in the parent link, its inertia and its motor.
+
+    pos [3] m and quat (w, x, y, z): the link frame in the parent's; the joint turns about z.
+    mass kg; com [3] m; inertia: xx yy zz xy xz yz about the centre of mass, kg m^2.
+    stiffness N m/rad, damping N m s/rad and max_torque N m of its position servo.
+    max_speed rad/s: the manufacturer's limit.
+    """
+
+    pos: tuple[float, float, float]
+    quat: tuple[float, float, float, float]
+    limits: tuple[float, float]
+    mass: float
+    com: tuple[float, float, float]
+    inertia: tuple[float, float, float, float, float, float]
+    stiffness: float
+    max_torque: float
+    max_speed: float
+
+    @property
+    def damping(self) -> float:
+        return self.stiffness / 10.0
+
+
+#: link1 .. link7. Masses, centres and inertias as identified on a real arm and published with
+#: the reference model of MuJoCo Menagerie; frames, limits and speeds as Franka publishes them.
+LINKS: tuple[Link, ...] = (
+    Link(
+        (0, 0, 0.333),
+        _IDENTITY,
+        (-2.8973, 2.8973),
+        4.970684,
+        (0.003875, 0.002081, -0.04762),
+        (0.70337, 0.70661, 0.009117, -0.000139, 0.006772, 0.019169),
+        4500,
+        87,
+        2.175,
+    ),
+    Link(
+        (0, 0, 0),
+        _PITCH_DOWN,
+        (-1.7628, 1.7628),
+        0.646926,
+        (-0.003141, -0.02872, 0.003495),
+        (0.007962, 0.02811, 0.025995, -0.003925, 0.010254, 0.000704),
+        4500,
+        87,
+        2.175,
+    ),
+    Link(
+        (0, -0.316, 0),
+        _PITCH_UP,
+        (-2.8973, 2.8973),
+        3.228604,
+        (0.027518, 0.039252, -0.066502),
+        (0.037242, 0.036155, 0.01083, -0.004761, -0.011396, -0.012805),
+        3500,
+        87,
+        2.175,
+    ),
+    Link(
+        (0.0825, 0, 0),
+        _PITCH_UP,
+        (-3.0718, -0.0698),
+        3.587895,
+        (-0.05317, 0.104419, 0.027454),
+        (0.025853, 0.019552, 0.028323, 0.007796, -0.001332, 0.008641),
+        3500,
+        87,
+        2.175,
+    ),
+    Link(
+        (-0.0825, 0.384, 0),
+        _PITCH_DOWN,
+        (-2.8973, 2.8973),
+        1.225946,
+        (-0.011953, 0.041065, -0.038437),
+        (0.035549, 0.029474, 0.008627, -0.002117, -0.004037, 0.000229),
+        2000,
+        12,
+        2.61,
+    ),
+    Link(
+        (0, 0, 0),
+        _PITCH_UP,
+        (-0.0175, 3.7525),
+        1.666555,
+        (0.060149, -0.014117, -0.010517),
+        (0.001964, 0.004354, 0.005433, 0.000109, -0.001158, 0.000341),
+        2000,
+        12,
+        2.61,
+    ),
+    Link(
+        (0.088, 0, 0),
+        _PITCH_UP,
+        (-2.8973, 2.8973),
+        0.735522,
+        (0.010517, -0.004252, 0.061597),
+        (0.012516, 0.010027, 0.004815, -0.000428, -0.001196, -0.000741),
+        2000,
+        12,
+        2.61,
+    ),
+)
+
+#: The flange in link7, the hand in the flange, and the fingers' base in the hand.
+FLANGE_POS = np.array([0.0, 0.0, 0.107])
+HAND_QUAT = np.array([np.cos(np.pi / 8), 0.0, 0.0, -np.sin(np.pi / 8)])  # -45 degrees about z
+FINGER_POS = np.array([0.0, 0.0, 0.0584])
+#: `grip`, the end effector, in the hand frame: the centre of the pads' contact, z forward.
+GRIP_POS = np.array([0.0, 0.0, 0.1029])
+
+ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
+FINGER_JOINTS = ("finger_joint1", "finger_joint2")
+#: Limits of the seven arm joints, rad, and their manufacturer's speed limits, rad/s.
+JOINT_RANGES = np.array([link.limits for link in LINKS])
+VELOCITY_LIMITS = np.array([link.max_speed for link in LINKS])
+#: Each finger's travel from the closed gripper, m; the stroke between them is twice that.
+FINGER_RANGE = (0.0, 0.04)
+#: Targets may lie beyond closed, so that a closing finger presses on what it meets.
+FINGER_TARGETS = (-0.02, 0.04)
+FINGER_SPEED_LIMIT = 0.05
+#: Seven arm joints and two fingers, ready above the table with the gripper open.
+HOME_QPOS = np.array([0.0, 0.0, 0.0, -1.57079, 0.0, 1.57079, -0.7853, 0.04, 0.04])
+
+_ARMATURE, _JOINT_DAMPING = 0.1, 1.0
+_HAND_MASS, _HAND_COM, _HAND_INERTIA = 0.73, (-0.01, 0.0, 0.03), (0.001, 0.0025, 0.0017)
+_FINGER_MASS, _FINGER_INERTIA = 0.015, (2.375e-6, 2.375e-6, 7.5e-7)
+_BASE_MASS, _BASE_COM = 0.629769, (-0.041018, -0.00014, 0.049974)
+_BASE_INERTIA = (0.00315, 0.00388, 0.004285, 8.2904e-7, 0.00015, 8.2299e-6)
+
+# What may touch what. The arm's own parts never collide with each other; the pads touch the
+# object only, so that "pad against anything" is "pad against object" for their contact sensors.
+ARM_CONTACT, PAD_CONTACT, OBJECT_CONTACT = 1, 2, 4
+COLLISION_GROUP = 3  # geoms of this group are not drawn
+
+#: (link, end, end, radius) of the arm's collision capsules, link frames, m. The base and the
+#: upper arm have none: within the joint limits they can reach neither the table nor the object.
+_CAPSULES: tuple[tuple[str, tuple[float, ...], tuple[float, ...], float], ...] = (
+    ("link4", (0.0, 0.0, -0.06), (0.0, 0.0, 0.06), 0.06),
+    ("link5", (0.0, 0.0, -0.31), (0.0, 0.0, -0.21), 0.06),
+    ("link5", (0.0, 0.08, -0.20), (0.0, 0.08, -0.06), 0.025),
+    ("link6", (0.0, 0.0, -0.07), (0.0, 0.0, 0.01), 0.05),
+    ("link7", (0.0, 0.0, -0.04), (0.0, 0.0, 0.08), 0.045),
+    ("hand", (0.0, -0.07, 0.033), (0.0, 0.07, 0.033), 0.033),
+)
+_PAD_HALF_SIZE = (0.0085, 0.00475, 0.0085)
+_PAD_CENTRE = (0.0, 0.00475, 0.0445)  # the pads' faces meet at finger position zero
+_FINGER_HALF_SIZE = (0.0105, 0.008, 0.0267)
+_FINGER_CENTRE = (0.0, 0.0155, 0.0268)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gripper:
+    """The fingers' servos: each is a spring to its target, damped, with a limited force.
+
+    stiffness N/m; damping N s/m; max_force N; friction: sliding and torsional, of the pads.
+    """
+
+    stiffness: float = 250.0
+    damping: float = 20.0
+    max_force: float = 12.0
+    friction: tuple[float, float] = (1.0, 0.02)
+
+
+def add_panda(spec: mujoco.MjSpec, gripper: Gripper | None = None) -> None:
+    """Add the arm and its gripper to `spec`, the base at the world's origin.
+
+    Bodies link0..link7, hand, left_finger, right_finger; joints and actuators joint1..7 and
+    finger_joint1..2; site `grip`. Gravity is compensated on every body of the robot.
+    """
+    spec.compiler.degree = False
+    gripper = gripper or Gripper()
+    body = spec.worldbody.add_body(name="link0", gravcomp=1)
+    _set_inertia(body, _BASE_MASS, _BASE_COM, _BASE_INERTIA)
+    for index, link in enumerate(LINKS, start=1):
+        body = body.add_body(name=f"link{index}", pos=link.pos, quat=link.quat, gravcomp=1)
+        _set_inertia(body, link.mass, link.com, link.inertia)
+        body.add_joint(
+            name=f"joint{index}",
+            axis=(0, 0, 1),
+            range=link.limits,
+            armature=_ARMATURE,
+            damping=_JOINT_DAMPING,
+        )
+        _add_servo(
+            spec,
+            f"joint{index}",
+            link.stiffness,
+            link.damping,
+            link.max_torque,
+            link.limits,
+        )
+    hand = body.add_body(name="hand", pos=FLANGE_POS, quat=HAND_QUAT, gravcomp=1)
+    _set_inertia(hand, _HAND_MASS, _HAND_COM, (*_HAND_INERTIA, 0, 0, 0))
+    hand.add_site(name="grip", pos=GRIP_POS, size=(0.005,) * 3, group=4)
+    _add_finger(spec, hand, "left", "finger_joint1", _IDENTITY, gripper)
+    _add_finger(spec, hand, "right", "finger_joint2", (0.0, 0.0, 0.0, 1.0), gripper)
+    for name, start, end, radius in _CAPSULES:
+        spec.body(name).add_geom(
+            type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+            fromto=(*start, *end),
+            size=(radius, 0, 0),
+            contype=ARM_CONTACT,
+            conaffinity=0,
+            group=COLLISION_GROUP,
+        )
+
+
+def _add_finger(spec, hand, side: str, joint: str, quat, gripper: Gripper) -> None:
+    finger = hand.add_body(name=f"{side}_finger", pos=FINGER_POS, quat=quat, gravcomp=1)
+    _set_inertia(finger, _FINGER_MASS, (0, 0, 0), (*_FINGER_INERTIA, 0, 0, 0))
+    finger.add_joint(
+        name=joint,
+        type=mujoco.mjtJoint.mjJNT_SLIDE,
+        axis=(0, 1, 0),
+        range=FINGER_RANGE,
+        armature=_ARMATURE,
+        damping=_JOINT_DAMPING,
+    )
+    finger.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=_FINGER_HALF_SIZE,
+        pos=_FINGER_CENTRE,
+        contype=ARM_CONTACT,
+        conaffinity=0,
+        group=COLLISION_GROUP,
+    )
+    finger.add_geom(
+        name=f"{side}_pad",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=_PAD_HALF_SIZE,
+        pos=_PAD_CENTRE,
+        contype=PAD_CONTACT,
+        conaffinity=0,
+        condim=4,
+        friction=(*gripper.friction, 0.0001),
+        group=COLLISION_GROUP,
+    )
+    _add_servo(
+        spec, joint, gripper.stiffness, gripper.damping, gripper.max_force, FINGER_TARGETS
+    )
+
+
+def _set_inertia(body, mass: float, com, inertia) -> None:
+    body.explicitinertial = True
+    body.mass, body.ipos, body.fullinertia = mass, com, inertia
+
+
+def _add_servo(spec, joint: str, stiffness, damping, max_force, targets) -> None:
+    servo = spec.add_actuator(
+        name=joint,
+        target=joint,
+        trntype=mujoco.mjtTrn.mjTRN_JOINT,
+        ctrlrange=targets,
+        ctrllimited=True,
+        forcerange=(-max_force, max_force),
+        forcelimited=True,
+    )
+    servo.set_to_position(kp=stiffness, kv=damping)

@@ -1,0 +1,195 @@
+"""The scene: a Panda at a table, and one object on it.
+
+`build_scene` is what physics steps: no decoration, as few collision pairs as the task needs.
+`render_spec` is the same world, dressed for pictures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from r2s_core.errors import AssetError
+from r2s_envs_pick_place import panda
+
+OBJECT_BODY, OBJECT_JOINT = "object", "object_joint"
+#: Contact sensors. Each pad's reads [found, force 3 (normal first), normal 3]; mask by `found`:
+#: MJX leaves the other values undefined where nothing touches. Table: [found].
+LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT, TABLE_CONTACT = (
+    "left_pad_contact",
+    "right_pad_contact",
+    "table_contact",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneObject:
+    """A rigid object, in its body frame; z is up when it rests as scanned.
+
+    pieces: vertices [n, 3] of convex pieces, m; or box: half sizes of one box, m.
+    mass: kg; com [3]: m; inertia [3, 3]: kg m^2 about the centre of mass, body axes.
+    friction: sliding friction against everything. visual: (vertices [n, 3], faces [m, 3]).
+    """
+
+    name: str
+    mass: float
+    inertia: np.ndarray
+    com: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    pieces: tuple[np.ndarray, ...] = ()
+    box: tuple[float, float, float] | None = None
+    friction: float = 1.0
+    visual: tuple[np.ndarray, np.ndarray] | None = None
+    rgba: tuple[float, float, float, float] = (0.85, 0.45, 0.15, 1.0)
+
+    def __post_init__(self) -> None:
+        if (self.box is None) == (not self.pieces):
+            raise AssetError(f"object {self.name!r} needs either convex pieces or a box, not both")
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Lowest and highest corner [2, 3] of the collision shape, m."""
+        if self.box is not None:
+            return np.array([np.negative(self.box), self.box])
+        vertices = np.concatenate(self.pieces)
+        return np.array([vertices.min(axis=0), vertices.max(axis=0)])
+
+
+def box_object(
+    half_sizes: tuple[float, float, float] = (0.02, 0.02, 0.03),
+    mass: float = 0.1,
+    name: str = "box",
+    friction: float = 1.0,
+) -> SceneObject:
+    """A homogeneous box, its origin at its centre; half sizes in m, mass in kg."""
+    squares = np.square(half_sizes)
+    inertia = np.diag(mass / 3 * (squares.sum() - squares))
+    return SceneObject(name, mass, inertia, box=half_sizes, friction=friction)
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneOptions:
+    """Physics of the scene; the defaults are those that the hold test vouches for.
+
+    timestep s; substeps per control step; contact_time_constant and contact_impedance: MuJoCo's
+    solref and solimp of the object's contacts.
+    """
+
+    timestep: float = 0.012
+    substeps: int = 4
+    impratio: float = 10.0
+    iterations: int = 50
+    line_search_iterations: int = 20
+    contact_solref: tuple[float, float] = (0.024, 1.0)
+    contact_solimp: tuple[float, float, float, float, float] = (0.9, 0.95, 0.001, 0.5, 2.0)
+    torsional_friction: float = 0.02
+    max_hull_vertices: int = 64
+    gripper: panda.Gripper = dataclasses.field(default_factory=panda.Gripper)
+
+
+def build_scene(
+    objects: Sequence[SceneObject], options: SceneOptions | None = None
+) -> mujoco.MjSpec:
+    """The world that physics steps: qpos is 7 arm joints, 2 fingers, then the object's pose 7.
+
+    Keyframe `home` has the arm ready and the object on the table at x = 0.5 m.
+    Raises AssetError unless there is exactly one object.
+    """
+    options = options or SceneOptions()
+    if len(objects) != 1:
+        raise AssetError(f"the pick-and-place scene takes exactly one object, not {len(objects)}")
+    spec = mujoco.MjSpec()
+    spec.modelname = "panda_pick_place"
+    _set_physics(spec, options)
+    _add_table(spec)
+    panda.add_panda(spec, options.gripper)
+    _add_object(spec, objects[0], options)
+    _add_sensors(spec)
+    _add_home(spec, objects[0])
+    return spec
+
+
+def _set_physics(spec: mujoco.MjSpec, options: SceneOptions) -> None:
+    spec.option.timestep = options.timestep
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = options.impratio
+    spec.option.iterations = options.iterations
+    spec.option.ls_iterations = options.line_search_iterations
+
+
+def _add_table(spec: mujoco.MjSpec) -> None:
+    # Two coincident planes, one for the robot and one for the object: "the object's plane against
+    # anything" is then "object on table", and MJX's contact sensors know no bodies, only geoms.
+    for name, touched_by in (
+        ("table_for_robot", panda.ARM_CONTACT),
+        ("table_for_object", panda.OBJECT_CONTACT),
+    ):
+        spec.worldbody.add_geom(
+            name=name,
+            type=mujoco.mjtGeom.mjGEOM_PLANE,
+            size=(0, 0, 0.05),
+            contype=0,
+            conaffinity=touched_by,
+            group=panda.COLLISION_GROUP,
+        )
+
+
+def _add_object(spec: mujoco.MjSpec, thing: SceneObject, options: SceneOptions) -> None:
+    body = spec.worldbody.add_body(name=OBJECT_BODY)
+    body.add_freejoint(name=OBJECT_JOINT)
+    body.explicitinertial = True
+    body.mass, body.ipos = thing.mass, thing.com
+    inertia = np.asarray(thing.inertia)
+    body.fullinertia = inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+    # With priority, the object's own friction and softness rule all of its contacts.
+    contact = {
+        "contype": panda.OBJECT_CONTACT,
+        "conaffinity": panda.ARM_CONTACT | panda.PAD_CONTACT,
+        "condim": 4,
+        "priority": 1,
+        "friction": (thing.friction, options.torsional_friction, 0.0001),
+        "solref": options.contact_solref,
+        "solimp": options.contact_solimp,
+        "group": panda.COLLISION_GROUP,
+        "mass": 0.0,
+    }
+    if thing.box is not None:
+        body.add_geom(
+            name="object_0", type=mujoco.mjtGeom.mjGEOM_BOX, size=thing.box, **contact
+        )
+    for index, vertices in enumerate(thing.pieces):
+        name = f"object_{index}"
+        spec.add_mesh(
+            name=name,
+            uservert=np.asarray(vertices, np.float32).ravel(),
+            maxhullvert=options.max_hull_vertices,
+            inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
+        )
+        body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, **contact)
+
+
+def _add_sensors(spec: mujoco.MjSpec) -> None:
+    found = 1 << int(mujoco.mjtConDataField.mjCONDATA_FOUND)
+    force = 1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE)
+    normal = 1 << int(mujoco.mjtConDataField.mjCONDATA_NORMAL)
+    strongest = 2  # of several contacts, report the one with the greatest force
+    for name, geom, fields in (
+        (LEFT_PAD_CONTACT, "left_pad", found | force | normal),
+        (RIGHT_PAD_CONTACT, "right_pad", found | force | normal),
+        (TABLE_CONTACT, "table_for_object", found),
+    ):
+        spec.add_sensor(
+            name=name,
+            type=mujoco.mjtSensor.mjSENS_CONTACT,
+            objtype=mujoco.mjtObj.mjOBJ_GEOM,
+            objname=geom,
+            intprm=(fields, strongest, 1),
+        )
+
+
+def _add_home(spec: mujoco.MjSpec, thing: SceneObject) -> None:
+    resting = (0.5, 0.0, -float(thing.bounds[0, 2]), 1.0, 0.0, 0.0, 0.0)
+    spec.add_key(name="home", qpos=(*panda.HOME_QPOS, *resting), ctrl=panda.HOME_QPOS)

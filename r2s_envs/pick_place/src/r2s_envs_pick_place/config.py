@@ -1,0 +1,77 @@
+"""Options of the pick-and-place environment; light, imports neither JAX nor MuJoCo."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from r2s_core.plugin import option
+
+ActionSpace = Literal["joint", "ee_delta"]
+JointControl = Literal["delta", "absolute"]
+Goal = Literal["air", "place"]
+Reward = Literal["dense", "sparse"]
+
+#: Observation groups that a policy or a critic may read, and what is in them.
+OBSERVATIONS = {
+    "pose": "end-effector pose 7, object pose 7, end effector->object 3, object->goal 3, goal 3, "
+    "fingers 2",
+    "joints": "arm joint angles 7 and velocities 7, finger velocities 2",
+    "alignment": "the object's axes in the gripper's frame 9",
+    "object_motion": "the object's linear velocity 3 and angular velocity 3",
+    "contact": "each fingertip pad touches the object 2, the grasp holds 1",
+    "targets": "joint targets in force minus joint angles 7",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class PickPlaceConfig:
+    """The task `real2sim_pick_place`."""
+
+    objects: tuple[Path | str, ...] = option(
+        ("sample:bottle",), "scanned objects: files (STL, OBJ, PLY) or sample:NAME"
+    )
+    reconstructed_objects_dir: Path | None = option(
+        None, "a folder of scanned objects; used instead of `objects`"
+    )
+    object_scale: float = option(1.0, "scales the object", above=0.0)
+    object_units: Literal["auto", "m", "cm", "mm", "inch"] = option("auto", "units of the scan")
+    object_mass: float | None = option(None, "kg; by default from volume and density", above=0.0)
+    action_space: ActionSpace = option(
+        "joint",
+        "joint: 7 arm joints + 2 fingers; ee_delta: end-effector motion 3, yaw 1, gripper 1",
+    )
+    joint_control: JointControl = option(
+        "delta",
+        "for `joint`: delta moves the targets from the current angles; absolute names angles "
+        "around the home posture",
+    )
+    observations: tuple[str, ...] = option(
+        ("pose",), "what the policy reads", choices=tuple(OBSERVATIONS)
+    )
+    critic_observations: tuple[str, ...] | None = option(
+        None, "what the critic reads, if more than the policy", choices=tuple(OBSERVATIONS)
+    )
+    reward: Reward = option("dense", "the default reward terms; `rewards` names others")
+    goal: Goal = option("air", "air: hold it at a point; place: put it on the table and let go")
+    object_range: float = option(0.12, "the object starts within +- this of the centre, m", minimum=0.0)
+    goal_range: float = option(0.12, "the goal lies within +- this of the centre, m", minimum=0.0)
+    goal_height: tuple[float, float] = option((0.10, 0.40), "lowest and highest goal in the air, m")
+    object_yaw: float = option(180.0, "the object's yaw lies within +- this, degrees", minimum=0.0)
+    bank_worlds: int = option(256, "scripted picks that fill the start-state bank", above=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReachConfig:
+    """Options of the reward `reach`."""
+
+    sharpness: float = option(5.0, "1/m; larger rewards only the last centimetres", above=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlaceConfig:
+    """Options of the reward `place`."""
+
+    wide: float = option(3.0, "1/m, sharpness of the far term", above=0.0)
+    narrow: float = option(12.0, "1/m, sharpness of the near term", above=0.0)

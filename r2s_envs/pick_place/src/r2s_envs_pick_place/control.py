@@ -1,0 +1,126 @@
+"""From actions to actuator targets, and the servo behind them; one world each."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from r2s_core.types import Array, View
+from r2s_envs_pick_place import panda
+
+#: Joint targets stay within this of the current angles (rad): a target that runs ahead of the
+#: arm would wind up.
+MAX_LEAD = 0.15
+#: End-effector motion per control step for an action of one: m and rad.
+EE_STEP, EE_YAW_STEP = 0.03, 0.12
+#: Joint motion per control step for an action of one, rad.
+JOINT_STEP = 0.1
+_DAMPING = 1e-3  # of the least squares, m and rad mixed
+_POSTURE_GAIN = 0.1  # pull towards the home posture within the arm's null space
+_CLOSED, _OPEN = panda.FINGER_TARGETS
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """Where the arm's bodies stand in a model, for Jacobians from a view."""
+
+    link_ids: np.ndarray  # int[7], body ids of link1..link7
+    hand_id: int
+    grip_id: int  # site id
+    home: np.ndarray  # float32[7], rad
+    low: np.ndarray
+    high: np.ndarray
+
+    @staticmethod
+    def from_model(model: mujoco.MjModel, home: np.ndarray) -> Arm:
+        return Arm(
+            link_ids=np.array([model.body(f"link{i}").id for i in range(1, 8)]),
+            hand_id=model.body("hand").id,
+            grip_id=model.site("grip").id,
+            home=np.asarray(home[:7], np.float32),
+            low=panda.JOINT_RANGES[:, 0].astype(np.float32),
+            high=panda.JOINT_RANGES[:, 1].astype(np.float32),
+        )
+
+    def jacobian(self, view: View) -> Array:
+        """[6, 7]: the grip's linear and angular velocity by joint velocity, world axes."""
+        origins = view.xpos[self.link_ids]
+        w, x, y, z = jnp.moveaxis(view.xquat[self.link_ids], -1, 0)
+        # Each joint turns about its link's z axis.
+        axes = jnp.stack(
+            [2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=-1
+        )
+        lever = view.site_xpos[self.grip_id] - origins
+        return jnp.concatenate([jnp.cross(axes, lever), axes], axis=-1).T
+
+    def joint_step(self, view: View, twist: Array) -> Array:
+        """float32[7]: joint motion (rad) that moves the grip by `twist` [6] (m, rad).
+
+        Damped least squares (Wampler 1986; Nakamura and Hanafusa 1986), with a pull to the home
+        posture in the null space.
+        """
+        jacobian = self.jacobian(view)
+        gram = jacobian @ jacobian.T + _DAMPING * jnp.eye(6)
+        posture = _POSTURE_GAIN * (self.home - view.qpos[:7])
+        wrench = _solve_positive(gram, twist - jacobian @ posture)
+        return posture + jacobian.T @ wrench
+
+    def clip(self, targets: Array, view: View) -> Array:
+        """Joint targets within the joints' range and the allowed lead."""
+        q = view.qpos[:7]
+        targets = jnp.clip(targets, q - MAX_LEAD, q + MAX_LEAD)
+        return jnp.clip(targets, self.low, self.high)
+
+    def downward(self, view: View, yaw_step: Array) -> Array:
+        """float32[3]: rotation (rad) that turns the approach axis down and yaws by `yaw_step`."""
+        approach = view.site_xmat[self.grip_id][:, 2]
+        down = jnp.array([0.0, 0.0, -1.0])
+        return jnp.cross(approach, down) + jnp.array([0.0, 0.0, 1.0]) * yaw_step
+
+
+def ee_delta(arm: Arm, view: View, action: Array) -> Array:
+    """ctrl [9] for an action [5] in [-1, 1]: motion x y z, yaw, gripper (> 0 opens)."""
+    twist = jnp.concatenate(
+        [action[:3] * EE_STEP, arm.downward(view, action[3] * EE_YAW_STEP)]
+    )
+    targets = arm.clip(view.qpos[:7] + arm.joint_step(view, twist), view)
+    return jnp.concatenate([targets, gripper(action[4:5])])
+
+
+def joint_delta(arm: Arm, view: View, action: Array) -> Array:
+    """ctrl [9] for an action [9] in [-1, 1]: joint motion 7, fingers 2."""
+    targets = arm.clip(view.qpos[:7] + action[:7] * JOINT_STEP, view)
+    return jnp.concatenate([targets, gripper(action[7:9])])
+
+
+def joint_absolute(arm: Arm, view: View, action: Array) -> Array:
+    """ctrl [9] for an action [9] in [-1, 1]: joint angles around home 7, fingers 2.
+
+    The targets are named, not accumulated: posture cannot drift where the policy does not see it.
+    """
+    targets = arm.clip(arm.home + action[:7] * ABSOLUTE_RANGE, view)
+    return jnp.concatenate([targets, gripper(action[7:9])])
+
+
+#: Half the range of absolute joint actions around home, rad.
+ABSOLUTE_RANGE = np.array([0.8, 0.9, 0.8, 0.9, 0.9, 0.9, 2.0], np.float32)
+
+
+def gripper(command: Array) -> Array:
+    """Both fingers' targets [2], m, from commands of any length: their mean opens or closes.
+
+    The Panda's fingers are coupled by a gear, so two commands make one. The command is decisive:
+    with a proportional one, exploration noise would open a soft grip (ENV_NOTES, trap 5).
+    """
+    target = jnp.where(jnp.mean(command) > 0, _OPEN, _CLOSED)
+    return jnp.stack([target, target])
+
+
+def _solve_positive(a: Array, b: Array) -> Array:
+    """x with a x = b for a symmetric positive definite a [n, n]."""
+    factor = jax.scipy.linalg.cho_factor(a)
+    return jax.scipy.linalg.cho_solve(factor, b)

@@ -1,0 +1,127 @@
+"""What a policy or a critic reads of one world; groups of numbers with names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from r2s_core.types import Array, Named, View
+from r2s_envs_pick_place import panda, rotation
+from r2s_envs_pick_place.config import PickPlaceConfig
+from r2s_envs_pick_place.control import Arm
+from r2s_envs_pick_place.scene import LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT
+
+#: The gripper pointing down, closing axis along the world's y: where its quaternion is read from.
+_DOWN = np.array([0.0, 1.0, 0.0, 0.0], np.float32)
+_UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0], np.float32)
+_ALIGNED = float(np.cos(np.pi / 4))
+_MIN_OPENING = 0.002  # fingers closer than this (m) hold nothing between them
+
+
+def _axes(*names: str) -> tuple[str, ...]:
+    return tuple(f"{name}_{axis}" for name in names for axis in "xyz")
+
+
+#: The numbers of each part, in order.
+OBSERVATION_NAMES: Mapping[str, tuple[str, ...]] = {
+    "pose": (
+        *_axes("ee_position"),
+        *(f"ee_quaternion_{a}" for a in "wxyz"),
+        *_axes("object_position"),
+        *(f"object_quaternion_{a}" for a in "wxyz"),
+        *_axes("ee_to_object", "object_to_goal", "goal"),
+        "left_finger",
+        "right_finger",
+    ),
+    "joints": (
+        *(f"joint{i}_angle" for i in range(1, 8)),
+        *(f"joint{i}_velocity" for i in range(1, 8)),
+        "left_finger_velocity",
+        "right_finger_velocity",
+    ),
+    "alignment": tuple(f"object_axis_{a}_in_gripper_{b}" for b in "xyz" for a in "xyz"),
+    "object_motion": _axes("object_velocity", "object_angular_velocity"),
+    "contact": ("left_pad_touches", "right_pad_touches", "grasped"),
+    "targets": tuple(f"joint{i}_target_minus_angle" for i in range(1, 8)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Observer:
+    """Reads a view; holds where things stand in the model."""
+
+    arm: Arm
+    pad_addresses: tuple[int, int]  # of each pad's contact sensor in sensordata
+    groups: Mapping[str, tuple[str, ...]]  # observation group -> its parts
+
+    @staticmethod
+    def from_model(model: mujoco.MjModel, arm: Arm, config: PickPlaceConfig) -> Observer:
+        left, right = (
+            int(model.sensor(name).adr[0]) for name in (LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT)
+        )
+        groups = {"policy": config.observations}
+        if config.critic_observations is not None:
+            groups["critic"] = config.critic_observations
+        return Observer(arm, (left, right), groups)
+
+    def observe(self, goal: Array, view: View) -> Named:
+        """Each group's parts, one after another: float32[n]."""
+        return {
+            group: jnp.concatenate([getattr(self, f"_{part}")(goal, view) for part in parts])
+            for group, parts in self.groups.items()
+        }
+
+    def contact(self, view: View) -> tuple[Array, Array]:
+        """Which pads touch the object, bool[2], and whether they hold it between them, bool[].
+
+        Holding asks that each pad's contact normal lies within 45 degrees of the closing axis:
+        closed fingers pressed on the object's top touch it with both pads and hold nothing.
+        """
+        closing = view.site_xmat[self.arm.grip_id][:, 1]
+        found, aligned = [], []
+        for address in self.pad_addresses:
+            found.append(view.sensordata[address] > 0)
+            normal = view.sensordata[address + 4 : address + 7]
+            aligned.append(jnp.abs(jnp.dot(normal, closing)) > _ALIGNED)
+        touching = jnp.stack(found)
+        opening = view.qpos[7] + view.qpos[8]
+        grasped = touching.all() & aligned[0] & aligned[1] & (opening > _MIN_OPENING)
+        return touching, grasped
+
+    # One method a part, named as in `config.OBSERVATIONS`.
+
+    def _pose(self, goal: Array, view: View) -> Array:
+        grip, thing = view.site_xpos[self.arm.grip_id], view.qpos[9:12]
+        return jnp.concatenate(
+            [
+                grip,
+                rotation.nearest_sign(view.xquat[self.arm.hand_id], _DOWN),
+                thing,
+                rotation.nearest_sign(view.qpos[12:16], _UPRIGHT),
+                thing - grip,
+                goal - thing,
+                goal,
+                view.qpos[7:9],
+            ]
+        )
+
+    def _joints(self, goal: Array, view: View) -> Array:
+        return jnp.concatenate([view.qpos[:7], view.qvel[:9]])
+
+    def _alignment(self, goal: Array, view: View) -> Array:
+        gripper = view.site_xmat[self.arm.grip_id]
+        return (gripper.T @ rotation.to_matrix(view.qpos[12:16])).ravel()
+
+    def _object_motion(self, goal: Array, view: View) -> Array:
+        return view.qvel[9:15]
+
+    def _contact(self, goal: Array, view: View) -> Array:
+        touching, grasped = self.contact(view)
+        return jnp.concatenate([touching, grasped[None]]).astype(jnp.float32)
+
+    def _targets(self, goal: Array, view: View) -> Array:
+        return view.ctrl[: len(panda.ARM_JOINTS)] - view.qpos[:7]

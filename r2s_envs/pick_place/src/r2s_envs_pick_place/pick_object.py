@@ -1,0 +1,45 @@
+"""The object as the task needs it: what the scene takes, and how it rests and is grasped."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mujoco
+import numpy as np
+
+from r2s_envs_pick_place import scene
+from r2s_envs_pick_place.scene import SceneObject, SceneOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class PickObject:
+    """An object and its resting pose.
+
+    rest_height: of the body's origin above the table, m. rest_quat [4]: orientation at rest.
+    grasp_yaw: angle about the vertical from the world's x axis to the direction in which the
+    resting object is narrowest, rad: the gripper closes along it.
+    grasp_height: of the grip above the body's origin, m.
+    """
+
+    shape: SceneObject
+    rest_height: float
+    rest_quat: np.ndarray
+    grasp_yaw: float = 0.0
+    grasp_height: float = 0.0
+
+
+def box(half_sizes: tuple[float, float, float] = (0.02, 0.02, 0.03), mass: float = 0.1) -> PickObject:
+    """A box at rest on its lower face, grasped along its narrower side."""
+    yaw = 0.0 if half_sizes[0] <= half_sizes[1] else float(np.pi / 2)
+    upright = np.array([1.0, 0.0, 0.0, 0.0])
+    return PickObject(scene.box_object(half_sizes, mass), half_sizes[2], upright, yaw)
+
+
+def build_model(thing: PickObject, options: SceneOptions) -> mujoco.MjModel:
+    """The lean model that physics steps."""
+    return scene.build_scene([thing.shape], options).compile()
+
+
+def decorated_spec(thing: PickObject, options: SceneOptions) -> mujoco.MjSpec:
+    """The same world for pictures; equal qpos layout."""
+    return scene.render_spec([thing.shape], options)

@@ -1,0 +1,70 @@
+"""The reward terms of pick and place: pure, unweighted, of one world.
+
+The dense set follows the staged shaping that manipulation benchmarks share (reach, grasp, lift,
+move to the goal), with every later stage gated by a true grasp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from r2s_core.plugin import NoConfig
+from r2s_core.types import Array, Transition
+from r2s_envs_pick_place.config import PlaceConfig, ReachConfig
+from r2s_envs_pick_place.task import TIGHT_RADIUS, PickPlaceState
+
+Term = Callable[[Transition], Array]
+_FULL_LIFT = 0.05  # m
+
+
+def reach(config: ReachConfig) -> Term:
+    """1 with the grip at the object, falling as 1 - tanh(distance * sharpness)."""
+    return lambda transition: 1.0 - jnp.tanh(config.sharpness * _state(transition).reach_distance)
+
+
+def grasp(config: NoConfig) -> Term:
+    """1 while the object is held between the pads."""
+    return lambda transition: _held(transition)
+
+
+def lift(config: NoConfig) -> Term:
+    """0 to 1 over the first 5 cm that the grasped object rises."""
+    return lambda transition: (
+        _held(transition) * jnp.clip(_state(transition).lift / _FULL_LIFT, 0.0, 1.0)
+    )
+
+
+def place(config: PlaceConfig) -> Term:
+    """How near the held object is to the goal: the mean of a wide and a narrow 1 - tanh."""
+
+    def term(transition: Transition) -> Array:
+        e = _state(transition).goal_distance
+        wide, narrow = (1.0 - jnp.tanh(s * e) for s in (config.wide, config.narrow))
+        return _held(transition) * 0.5 * (wide + narrow)
+
+    return term
+
+
+def at_goal(config: NoConfig) -> Term:
+    """1 while the object is within 2.5 cm of the goal."""
+    return lambda transition: (_state(transition).goal_distance < TIGHT_RADIUS).astype(jnp.float32)
+
+
+def release(config: NoConfig) -> Term:
+    """1 while the object stands at the goal and no pad touches it (`goal: place`)."""
+    return lambda transition: (_state(transition).steps_tight > 0).astype(jnp.float32)
+
+
+def sparse(config: NoConfig) -> Term:
+    """+1 on a step at which the task is solved, else -1."""
+    return lambda transition: jnp.where(transition.success, 1.0, -1.0)
+
+
+def _state(transition: Transition) -> PickPlaceState:
+    return transition.task
+
+
+def _held(transition: Transition) -> Array:
+    return _state(transition).grasped.astype(jnp.float32)

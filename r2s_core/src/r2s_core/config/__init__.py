@@ -1,0 +1,25 @@
+"""The configuration of a run: YAML in, frozen and checked dataclasses out."""
+
+from r2s_core.config.load import load_config
+from r2s_core.config.schema import (
+    EngineConfig,
+    EnvironmentConfig,
+    EvaluationConfig,
+    RewardTerm,
+    RunConfig,
+    TrainingConfig,
+    Use,
+    to_plain,
+)
+
+__all__ = [
+    "EngineConfig",
+    "EnvironmentConfig",
+    "EvaluationConfig",
+    "RewardTerm",
+    "RunConfig",
+    "TrainingConfig",
+    "Use",
+    "load_config",
+    "to_plain",
+]

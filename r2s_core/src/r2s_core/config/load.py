@@ -1,0 +1,276 @@
+"""Reads a run's YAML file with its overrides and checks it against the installed plugins."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from r2s_core import registry
+from r2s_core.config.convert import (
+    Invalid,
+    check_keys,
+    fill,
+    join,
+    mapping_of,
+    plain,
+    to_dataclass,
+    to_type,
+)
+from r2s_core.config.nodes import Node, Problems, apply_overrides, read_file
+from r2s_core.config.schema import (
+    EngineConfig,
+    EnvironmentConfig,
+    EvaluationConfig,
+    RewardTerm,
+    RunConfig,
+    TrainingConfig,
+    Use,
+)
+from r2s_core.errors import PluginError, PluginLoadError
+from r2s_core.plugin import Kind, NoConfig
+from r2s_core.suggest import did_you_mean
+
+DEFAULT_ENVIRONMENT = "real2sim_pick_place"
+DEFAULT_ALGORITHM = "ppo"
+_SECTIONS = tuple(field.name for field in dataclasses.fields(RunConfig) if field.name != "base_dir")
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """The run that a YAML file describes, after `a.b.c=value` overrides.
+
+    Relative paths in the file start from the file's folder, those on the command line from the
+    working directory, and `output` always from the working directory.
+
+    Raises:
+        ConfigError: with one line for everything that is wrong.
+        PluginError: an installed plugin in use is broken.
+    """
+    path, problems = Path(path), Problems()
+    root = read_file(path, problems)
+    apply_overrides(root, overrides, problems)
+    config = _Loader(root, path, problems).load()
+    problems.raise_if_any()
+    assert config is not None
+    return config
+
+
+class _Loader:
+    def __init__(self, root: Node, path: Path, problems: Problems) -> None:
+        self.root, self.path, self.problems = root, path, problems
+        self.values: dict[str, Node] = root.value
+
+    def load(self) -> RunConfig | None:
+        """The configuration, or None with problems."""
+        check_keys(self.values, list(_SECTIONS), "", self.problems)
+        name = self.scalar("name", str, self.path.stem)
+        algorithms = self.plugins("algorithm", "algorithms")
+        output = self.scalar("output", str, str(Path("runs") / str(name)))
+        sections = {
+            "name": name,
+            "seed": self.scalar("seed", int, 0),
+            "algorithm": self.choose_algorithm(algorithms),
+            "backend": self.backend(),
+            "environment": self.environment(),
+            "randomization": self.plugins("randomizer", "randomization"),
+            "training": self.section("training", TrainingConfig),
+            "evaluation": self.section("evaluation", EvaluationConfig),
+            "algorithms": algorithms,
+            "hooks": self.plugins("hook", "hooks", default=("csv",)),
+            "output": Path(output or "").expanduser().absolute(),
+            "base_dir": self.path.resolve().parent,
+        }
+        return None if self.problems.lines else RunConfig(**sections)
+
+    def node(self, key: str) -> Node:
+        """A section; one that is not written is empty and stands where the file does."""
+        return self.values.get(key) or Node(str(self.path), self.root.folder, None)
+
+    def scalar(self, key: str, kind: type, default: Any) -> Any:
+        if key not in self.values:
+            return default
+        try:
+            return to_type(kind, self.values[key], key, self.problems)
+        except Invalid:
+            return None
+
+    def section(self, key: str, cls: type) -> Any:
+        return to_dataclass(cls, self.node(key), key, self.problems)
+
+    def choose_algorithm(self, algorithms: dict[str, Use]) -> str | None:
+        """The algorithm that trains; its options are put among `algorithms` if not written."""
+        only = next(iter(algorithms)) if len(algorithms) == 1 else DEFAULT_ALGORITHM
+        chosen = self.scalar("algorithm", str, only)
+        if chosen is None:
+            return None
+        where = self.node("algorithm").where
+        if "algorithm" not in self.values and len(algorithms) > 1 and chosen not in algorithms:
+            options = ", ".join(algorithms)
+            self.problems.add(where, "algorithm", f"several are configured; name one of {options}")
+            return None
+        if chosen not in algorithms:
+            use = self.use("algorithm", "algorithm", chosen, {}, where)
+            if use is not None:
+                algorithms[chosen] = use
+        elif isinstance(algorithms[chosen].options, dict):  # written, but not installed
+            self.options_type("algorithm", algorithms[chosen].use, where, "algorithm")
+        return chosen
+
+    def plugins(self, kind: Kind, key: str, default: tuple[str, ...] = ()) -> dict[str, Use]:
+        """A mapping of names to options: each `use`s the plugin of its own name by default."""
+        if key in self.values:
+            items = mapping_of(self.values[key], key, self.problems) or {}
+        else:
+            items = {name: Node(str(self.path), self.root.folder, None) for name in default}
+        found: dict[str, Use] = {}
+        for label, node in items.items():
+            values = mapping_of(node, join(key, label), self.problems)
+            if values is None:
+                continue
+            values = dict(values)
+            name = self.take(values, "use", str, label, join(key, label))
+            if name is None:
+                continue
+            if kind == "algorithm" and not self.is_installed(kind, name):
+                raw = {option: plain(value) for option, value in values.items()}
+                found[label] = Use(name, raw)
+                continue
+            use = self.use(kind, join(key, label), name, values, node.where)
+            if use is not None:
+                found[label] = use
+        return found
+
+    def backend(self) -> Use | None:
+        """`auto`, a backend's name, or {use: name, ...options}."""
+        node = self.node("backend")
+        if isinstance(node.value, dict):
+            values = dict(node.value)
+            name = self.take(values, "use", str, "auto", "backend")
+        else:
+            values, name = {}, self.scalar("backend", str, "auto")
+        if name == "auto":
+            for key, value in values.items():
+                what = "backend: auto takes no options; name the backend with backend.use"
+                self.problems.add(value.where, join("backend", key), what)
+            return Use("auto", None)
+        return self.use("backend", "backend", name, values, node.where) if name else None
+
+    def environment(self) -> EnvironmentConfig | None:
+        """The engine's keys and the plugin's own, written together.
+
+        A plugin may declare an engine's key itself, to give it another default; then its
+        declaration rules, and the engine gets its value.
+        """
+        key, node = "environment", self.node("environment")
+        values = mapping_of(node, key, self.problems)
+        if values is None:
+            return None
+        values = dict(values)
+        name = self.take(values, "use", str, DEFAULT_ENVIRONMENT, key)
+        cls = self.options_type(key, name, node.where, "environment") if name else None
+        if name is None or cls is None:
+            return None
+        rewards = self.reward_terms(values.pop("rewards", None))
+        engine_names = [field.name for field in dataclasses.fields(EngineConfig)]
+        option_names = [field.name for field in dataclasses.fields(cls)]
+        known = list(dict.fromkeys(["use", *engine_names, *option_names]))
+        check_keys(values, known, key, self.problems)
+        options = fill(cls, values, node.where, key, self.problems)
+        own = {k: v for k, v in values.items() if k not in option_names}
+        engine = fill(EngineConfig, own, node.where, key, self.problems)
+        if options is None or engine is None:
+            return None
+        shared = {n: getattr(options, n) for n in engine_names if n in option_names}
+        engine = dataclasses.replace(engine, rewards=rewards, **shared)
+        return EnvironmentConfig(name, options, engine)
+
+    def reward_terms(self, node: Node | None) -> dict[str, RewardTerm] | None:
+        key = "environment.rewards"
+        if node is None or node.value is None:
+            return None
+        terms: dict[str, RewardTerm] = {}
+        for label, item in (mapping_of(node, key, self.problems) or {}).items():
+            name = join(key, label)
+            values = mapping_of(item, name, self.problems)
+            if values is None:
+                continue
+            values = dict(values)
+            plugin = self.take(values, "use", str, label, name)
+            weight = self.take(values, "weight", float, 1.0, name)
+            use = self.use("reward", name, plugin, values, item.where) if plugin else None
+            if use is not None and weight is not None:
+                terms[label] = RewardTerm(use.use, use.options, weight)
+        return terms
+
+    def take(self, values: dict[str, Node], name: str, kind: type, default: Any, key: str) -> Any:
+        """Remove a key of our own from a plugin's options and convert it; None when refused."""
+        node = values.pop(name, None)
+        if node is None:
+            return default
+        try:
+            value = to_type(kind, node, join(key, name), self.problems)
+        except Invalid:
+            return None
+        if name == "use" and registry.is_file_reference(value):
+            location, _, function = value.rpartition(":")
+            return f"{node.folder / Path(location).expanduser()}:{function}"
+        return value
+
+    def use(
+        self, kind: Kind, key: str, name: str, values: Mapping[str, Node], where: str
+    ) -> Use | None:
+        """A plugin with its options checked against its own dataclass."""
+        cls = self.options_type(key, name, where, kind)
+        if cls is None:
+            return None
+        if registry.is_file_reference(name) and values:
+            what = "a function from a file takes no options; make it a plugin: `r2s new reward`"
+            self.problems.add(where, key, what)
+            return None
+        check_keys(values, [field.name for field in dataclasses.fields(cls)], key, self.problems)
+        options = fill(cls, values, where, key, self.problems)
+        return None if options is None else Use(name, options)
+
+    def options_type(self, key: str, name: str, where: str, kind: Kind) -> type | None:
+        """The configuration dataclass of a plugin; None, with the reason told, if unknown."""
+        if registry.is_file_reference(name):
+            reason = _refusal_of_function(name) if kind == "reward" else f"a {kind} is a plugin"
+            if reason:
+                self.problems.add(where, key, reason)
+            return None if reason else NoConfig
+        try:
+            return registry.get(kind, name).plugin.config
+        except PluginLoadError:
+            raise
+        except PluginError as error:
+            self.problems.add(where, key, str(error))
+            return None
+
+    @staticmethod
+    def is_installed(kind: Kind, name: str) -> bool:
+        return any(name in (entry.name, entry.qualified) for entry in registry.discover(kind))
+
+
+def _refusal_of_function(reference: str) -> str | None:
+    """Why `file.py:function` cannot be used, told by reading the file without running it."""
+    location, _, function = reference.rpartition(":")
+    path = Path(location)
+    if not path.is_file():
+        return f"{location}: no such file"
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError) as error:
+        return f"{location} is not valid Python: {error}"
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    names += [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    if function in names:
+        return None
+    return f"{location} defines no function '{function}'{did_you_mean(function, names)}"

@@ -1,0 +1,161 @@
+"""What a run is made of: the sections of the YAML file as frozen dataclasses.
+
+`load_config` makes them; options of plugins are instances of the plugins' own dataclasses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from r2s_core.plugin import option
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """A plugin by name, with its options.
+
+    use: the plugin's name, `dist:name`, or for rewards `/abs/file.py:function`.
+    options: an instance of the plugin's configuration dataclass. A plain dict only for an
+        algorithm that is neither installed nor chosen; None for `backend: auto`.
+    """
+
+    use: str
+    options: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardTerm:
+    """One weighted term of the reward; the fields `use` and `options` as in `Use`."""
+
+    use: str
+    options: Any
+    weight: float = option(1.0, "what the term is multiplied by before the terms are summed")
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineConfig:
+    """How the engine runs a task; these keys stand beside the task's own under `environment`."""
+
+    num_parallel_envs: int = option(256, "worlds stepped side by side in training", minimum=1)
+    max_episode_steps: int | None = option(
+        None, "control steps after which an episode is truncated; default: the task's", minimum=1
+    )
+    rewards: Mapping[str, RewardTerm] | None = option(
+        None, "the reward's terms by name; default: the task's"
+    )
+    start_state_share: float | None = option(
+        None,
+        "share of training episodes that start from the start-state bank; default: the task's",
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironmentConfig:
+    """The environment plugin, its own options, and the engine's."""
+
+    use: str
+    options: Any
+    engine: EngineConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How long to train, on what, and when to save."""
+
+    total_timesteps: int = option(
+        1_000_000, "environment steps over all worlds; 0 only evaluates", minimum=0
+    )
+    use_gpu: bool | None = option(None, "true or false; default: a GPU where there is one")
+    time_limit_s: float | None = option(None, "stop after this many seconds of training", above=0)
+    stop_at_success: float | None = option(
+        None, "stop once the training episodes' success rate holds this", above=0.0, maximum=1.0
+    )
+    checkpoint_interval_s: float = option(60.0, "seconds between checkpoints", minimum=0)
+    keep_checkpoints: int = option(2, "older checkpoints are deleted", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """How the trained policy is judged: deterministic, on episodes never trained on."""
+
+    episodes: int = option(1024, "fresh episodes after training; 0 skips the evaluation", minimum=0)
+    num_parallel_envs: int = option(256, "worlds stepped side by side in evaluation", minimum=1)
+    seed_offset: int = option(1_000_000, "added to the run's seed for the evaluation", minimum=1)
+    video: bool = option(True, "render a video and the report's frames where GL can be had")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """A whole run, checked and complete with defaults.
+
+    algorithms: by name as written; `config.algorithm` names the one that trains.
+    output: the folder that the run leaves, absolute; in the YAML it starts from the working
+        directory, while every other path there starts from the file.
+    base_dir: the folder of the YAML file. Paths in the configuration are absolute already.
+    """
+
+    name: str
+    seed: int
+    algorithm: str
+    backend: Use
+    environment: EnvironmentConfig
+    randomization: Mapping[str, Use]
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    algorithms: Mapping[str, Use]
+    hooks: Mapping[str, Use]
+    output: Path
+    base_dir: Path = dataclasses.field(compare=False)
+
+    @property
+    def chosen_algorithm(self) -> Use:
+        """The algorithm that trains, with its options."""
+        return self.algorithms[self.algorithm]
+
+    def resolved(self) -> dict[str, Any]:
+        """The configuration as plain values, complete, which loads again to an equal one."""
+        engine, terms = self.environment.engine, self.environment.engine.rewards
+        rewards = None if terms is None else {name: _term(term) for name, term in terms.items()}
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "algorithm": self.algorithm,
+            "backend": self.backend.use if self.backend.options is None else _use(self.backend),
+            "environment": {
+                "use": self.environment.use,
+                **to_plain(dataclasses.replace(engine, rewards=None)),
+                **to_plain(self.environment.options),
+                "rewards": rewards,
+            },
+            "randomization": {name: _use(use) for name, use in self.randomization.items()},
+            "training": to_plain(self.training),
+            "evaluation": to_plain(self.evaluation),
+            "algorithms": {name: _use(use) for name, use in self.algorithms.items()},
+            "hooks": {name: _use(use) for name, use in self.hooks.items()},
+            "output": str(self.output),
+        }
+
+
+def to_plain(value: Any) -> Any:
+    """Dataclasses, tuples and paths as dicts, lists and text that YAML and JSON can hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields if field.init}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _use(use: Use) -> dict[str, Any]:
+    return {"use": use.use, **to_plain(use.options)}
+
+
+def _term(term: RewardTerm) -> dict[str, Any]:
+    return {"use": term.use, "weight": term.weight, **to_plain(term.options)}

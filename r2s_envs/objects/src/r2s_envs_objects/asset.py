@@ -1,0 +1,104 @@
+"""What a simulation-ready object is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Severity = Literal["info", "warning"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Something that was found in a scan, and what was done about it.
+
+    repaired: True if the asset no longer has it.
+    moved: how far the repair moved the surface, m; 0 where it did not.
+    """
+
+    what: str
+    severity: Severity = "info"
+    repaired: bool = False
+    moved: float = 0.0
+
+
+class RestingPose(NamedTuple):
+    """A stable pose on the plane z = 0: height of the body origin in m, quaternion (w, x, y, z)."""
+
+    height: float
+    quat: tuple[float, float, float, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ObjectAsset:
+    """A scanned object, ready for simulation; SI units.
+
+    The body frame has its origin at the centre of mass, so the body's position is the centre of
+    mass, and is turned so that the object rests on z = 0 with the identity quaternion.
+    """
+
+    name: str
+    source: str  # what `load_object` was given
+    content_hash: str  # SHA-256 of the file and of all options that shape the asset
+    visual_vertices: Floats  # [n, 3] m, body frame
+    visual_faces: Ints  # [m, 3]
+    pieces: tuple[Floats, ...]  # convex collision pieces: hull vertices [k, 3] m, body frame
+    mass: float  # kg
+    com: Floats  # [3] m, body frame; zero
+    inertia: Floats  # [3, 3] kg m2 about the centre of mass, body axes
+    friction: float
+    size: Floats  # [3] m, axis-aligned extents in the resting pose
+    volume: float  # m3 of the closed scan
+    resting_qpos: RestingPose
+    grasp_width: float  # m, opening that a vertical grasp at grasp_yaw, grasp_height must span
+    grasp_yaw: float  # rad about z, direction of closing against the body's x axis, in [0, pi)
+    grasp_height: float  # m, height of the pads above the body origin for that grasp
+    scan_to_body: Floats  # [4, 4] file coordinates -> body frame, unit scale included
+    findings: tuple[Finding, ...]
+
+    def replace(self, **changes: Any) -> ObjectAsset:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The asset as plain arrays, for a file without pickle."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {f"piece_{i:03d}": piece for i, piece in enumerate(self.pieces)}
+        meta: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        meta["resting_qpos"] = list(self.resting_qpos)
+        meta["findings"] = [dataclasses.asdict(f) for f in self.findings]
+        arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> ObjectAsset:
+        """The inverse of `to_arrays`; KeyError, ValueError or TypeError on anything else."""
+        meta = json.loads(arrays["meta"].tobytes())
+        height, quat = meta["resting_qpos"]
+        return cls(
+            **{name: arrays[name] for name in _ARRAYS},
+            **{name: meta[name] for name in _PLAIN},
+            pieces=tuple(arrays[k] for k in sorted(arrays) if k.startswith("piece_")),
+            resting_qpos=RestingPose(height, tuple(quat)),
+            findings=tuple(Finding(**f) for f in meta["findings"]),
+        )
+
+
+_ARRAYS = ("visual_vertices", "visual_faces", "com", "inertia", "size", "scan_to_body")
+_PLAIN = (
+    "name",
+    "source",
+    "content_hash",
+    "mass",
+    "friction",
+    "volume",
+    "grasp_width",
+    "grasp_yaw",
+    "grasp_height",
+)

@@ -1,0 +1,66 @@
+"""Prepared assets on disk, by content: delete the folder whenever you like."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from r2s_envs_objects.asset import ObjectAsset
+from r2s_envs_objects.options import ObjectOptions
+
+#: Raise when any stage changes what it makes of the same file.
+PIPELINE_VERSION = 1
+
+
+def cache_folder(options: ObjectOptions) -> Path:
+    """Where assets are kept: `cache_dir`, $R2S_CACHE_DIR, $XDG_CACHE_HOME/r2s or ~/.cache/r2s."""
+    if options.cache_dir:
+        return Path(options.cache_dir).expanduser()
+    if chosen := os.environ.get("R2S_CACHE_DIR"):
+        return Path(chosen).expanduser()
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path("~/.cache").expanduser()) / "r2s"
+
+
+def content_hash(data: bytes, options: ObjectOptions, suffix: str) -> str:
+    """SHA-256 of the file, its format, the options that shape the asset and this pipeline."""
+    shaping = {k: v for k, v in dataclasses.asdict(options).items() if k != "cache_dir"}
+    header = json.dumps([PIPELINE_VERSION, suffix, shaping], sort_keys=True).encode()
+    return hashlib.sha256(header + b"\0" + data).hexdigest()
+
+
+def read(folder: Path, key: str) -> ObjectAsset | None:
+    """The cached asset, or None if there is none or its file is damaged."""
+    path = folder / "objects" / f"{key}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            asset = ObjectAsset.from_arrays({name: file[name] for name in file.files})
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+    return asset if asset.content_hash == key else None
+
+
+def write(folder: Path, asset: ObjectAsset) -> str | None:
+    """Keep the asset; None, or why it could not be kept (the asset itself is unharmed)."""
+    path = folder / "objects" / f"{asset.content_hash}.npz"
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            partial = Path(file.name)
+            np.savez_compressed(file, **asset.to_arrays())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)  # a reader sees the whole file or none
+    except OSError as error:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        return f"not cached in {path.parent}: {error.strerror or error}"
+    return None

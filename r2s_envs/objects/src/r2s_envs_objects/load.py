@@ -1,0 +1,168 @@
+"""Reading a mesh file that nobody vouches for: every claim is checked before it is believed."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from r2s_core.errors import AssetError
+from r2s_envs_objects.asset import Finding, Floats, Ints
+
+SUFFIXES = (".stl", ".obj", ".ply")
+MAX_BYTES = 100 * 2**20
+MAX_FACES = 2_000_000
+MAX_VERTICES = 3 * MAX_FACES
+MAX_NONFINITE_SHARE = 0.001
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's content; AssetError if it is missing, of another kind, empty or oversize."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise AssetError(
+            f"{path}: unsupported file type {path.suffix or '(none)'!r}; supported are "
+            f"{', '.join(SUFFIXES)}, and sample:NAME for a shipped sample"
+        )
+    if not path.exists():
+        raise AssetError(f"{path}: no such file; check the path")
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise AssetError(
+                f"{path}: {size / 2**20:.0f} MB, over the limit of {MAX_BYTES / 2**20:.0f} MB; "
+                "decimate the scan first"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise AssetError(
+            f"{path}: cannot be read ({error.strerror}); check the permissions"
+        ) from None
+    if not data.strip():
+        raise AssetError(f"{path}: the file is empty; export the scan again")
+    return data
+
+
+def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Finding]]:
+    """Vertices [n, 3] and triangles [m, 3] of a file's content, in the file's own unit.
+
+    suffix: ".stl", ".obj" or ".ply"; label: what errors call the file. AssetError on anything
+    that is not a mesh with finite vertices and valid indices.
+    """
+    check = {".stl": _check_stl, ".obj": _check_obj, ".ply": _check_ply}[suffix]
+    file_type = check(data, label)
+    try:
+        mesh = trimesh.load(
+            io.BytesIO(data),
+            file_type=file_type,
+            force="mesh",
+            process=False,  # `process` would drop NaN vertices without a word
+            skip_materials=True,
+        )
+        vertices = np.array(mesh.vertices, np.float64).reshape(-1, 3)
+        faces = np.array(mesh.faces, np.int64).reshape(-1, 3)
+    except Exception as error:  # the parser is fed hostile bytes and raises anything
+        raise AssetError(
+            f"{label}: cannot be read as {suffix[1:].upper()} ({type(error).__name__}: {error}); "
+            "export the scan again"
+        ) from None
+    if len(faces) == 0:
+        kind = "a point cloud, not a mesh" if len(vertices) else "no faces"
+        raise AssetError(f"{label}: holds {kind}; export a triangle mesh")
+    if len(faces) > MAX_FACES:
+        raise AssetError(
+            f"{label}: {len(faces)} faces, over the limit of {MAX_FACES}; decimate the scan first"
+        )
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        face = int(np.argmax((faces < 0).any(axis=1) | (faces >= len(vertices)).any(axis=1)))
+        raise AssetError(
+            f"{label}: face {face} names a vertex that does not exist (there are "
+            f"{len(vertices)}); export the scan again"
+        )
+    return _drop_nonfinite(vertices, faces, label)
+
+
+def _drop_nonfinite(vertices: Floats, faces: Ints, label: str):
+    used = np.unique(faces)
+    bad = ~np.isfinite(vertices).all(axis=1)
+    # A coordinate beyond 1e12 is as meaningless as an infinite one, and overflows later.
+    bad |= ~(np.abs(np.where(np.isfinite(vertices), vertices, 0.0)) < 1e12).all(axis=1)
+    share = bad[used].mean()
+    if share == 0.0:
+        return vertices, faces, []
+    count = int(bad[used].sum())
+    if share > MAX_NONFINITE_SHARE:
+        raise AssetError(
+            f"{label}: {count} of {len(used)} vertices are NaN or infinite ({share:.2%}, limit "
+            f"{MAX_NONFINITE_SHARE:.1%}); export the scan again"
+        )
+    kept = faces[~bad[faces].any(axis=1)]
+    what = f"{count} vertices were NaN or infinite: dropped with {len(faces) - len(kept)} faces"
+    return vertices, kept, [Finding(what, "warning", repaired=True)]
+
+
+def _check_stl(data: bytes, label: str) -> str:
+    """ "stl" for binary, "stl_ascii" for text; AssetError if the size belies the header."""
+    claimed = int.from_bytes(data[80:84], "little") if len(data) >= 84 else 0
+    if len(data) == 84 + 50 * claimed and claimed > 0:
+        return "stl"
+    if data[:5].lower() == b"solid" and b"facet" in data[:1000]:
+        if b"endsolid" not in data[-1000:]:
+            raise AssetError(f"{label}: the STL text breaks off before `endsolid`; copy it again")
+        return "stl_ascii"
+    if len(data) < 84:
+        raise AssetError(f"{label}: {len(data)} bytes are no STL mesh; export the scan again")
+    fits = (len(data) - 84) // 50
+    raise AssetError(
+        f"{label}: its STL header claims {claimed} faces but the file has room for {fits}: "
+        "truncated, or not an STL mesh; copy or export it again"
+    )
+
+
+def _check_obj(data: bytes, label: str) -> str:
+    """AssetError unless every index of every face exists, naming the line that lies."""
+    if b"\0" in data:
+        raise AssetError(f"{label}: binary bytes in an OBJ text file; export the scan again")
+    vertices = len(re.findall(rb"^[ \t]*v[ \t]", data, re.MULTILINE))
+    faces = re.findall(rb"^[ \t]*f[ \t]", data, re.MULTILINE)
+    if not vertices or not faces:
+        missing = "vertices" if not vertices else "faces"
+        raise AssetError(f"{label}: no {missing} in the OBJ file; export a triangle mesh")
+    if len(faces) > MAX_FACES or vertices > MAX_VERTICES:
+        raise AssetError(f"{label}: over {MAX_FACES} faces; decimate the scan first")
+    for number, line in enumerate(data.splitlines(), start=1):
+        words = line.split()
+        if not words or words[0] != b"f":
+            continue
+        for word in words[1:]:
+            try:
+                index = int(word.split(b"/")[0])
+            except ValueError:
+                index = 0
+            if not (1 <= index <= vertices or -vertices <= index <= -1):
+                raise AssetError(
+                    f"{label}: line {number}: face index {word.decode(errors='replace')!r} is out "
+                    f"of range (the file has {vertices} vertices); export the scan again"
+                )
+    return "obj"
+
+
+def _check_ply(data: bytes, label: str) -> str:
+    """AssetError if the PLY header is none, or claims more than the file can hold."""
+    header, mark, body = data.partition(b"end_header")
+    if not data.startswith(b"ply") or not mark or len(header) > 100_000:
+        raise AssetError(f"{label}: no PLY header; the file is not a PLY mesh, export it again")
+    claims = re.findall(rb"^element\s+(\S+)\s+(\d+)", header, re.MULTILINE)
+    counts = {name.decode(errors="replace"): int(count) for name, count in claims}
+    # The least that an element takes: 3 one-byte numbers in binary, 3 digits and spaces as text.
+    least = {"vertex": 3, "face": 4}
+    for name, count in counts.items():
+        if count * least.get(name, 1) > len(body):
+            raise AssetError(
+                f"{label}: its PLY header claims {count} x {name} but only {len(body)} bytes "
+                "follow: truncated or damaged; copy or export it again"
+            )
+    if counts.get("face", 0) > MAX_FACES or counts.get("vertex", 0) > MAX_VERTICES:
+        raise AssetError(f"{label}: over {MAX_FACES} faces; decimate the scan first")
+    return "ply"

@@ -1,0 +1,43 @@
+"""Options of `load_object`: light, so that the command line can list them without NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from r2s_core.plugin import option
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectOptions:
+    """How a scan becomes an object. Lengths in metres and kilograms unless said."""
+
+    units: str = option(
+        "auto",
+        "unit of the file's numbers; auto decides from the size and says so",
+        choices=("auto", "m", "mm", "cm", "inch"),
+    )
+    up: str = option(
+        "z", "the file's axis that points up", choices=("z", "y", "x", "-z", "-y", "-x")
+    )
+    scale: float = option(1.0, "factor on the size, after the units", above=0.0)
+    mass: float | None = option(None, "kg; None: density times volume", above=0.0)
+    density: float = option(
+        400.0,
+        "kg/m3 of the solid scan when no mass is given; 400 suits hollow household things",
+        minimum=20.0,
+        maximum=20000.0,
+    )
+    max_pieces: int = option(16, "most convex pieces", minimum=1, maximum=64)
+    max_hull_vertices: int = option(
+        64, "most vertices of a piece; 32 makes faster physics", minimum=8, maximum=256
+    )
+    hull_excess: float = option(
+        0.10,
+        "a convex hull at most this share larger than the scan is used as it is, undivided",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    visual_faces: int = option(20000, "most faces of the mesh for pictures", minimum=100)
+    friction: float = option(1.0, "sliding friction coefficient", above=0.0)
+    force: bool = option(False, "accept objects too wide for the gripper")
+    cache_dir: str | None = option(None, "cache folder; None: $R2S_CACHE_DIR, else the user's own")

@@ -1,0 +1,119 @@
+"""From a file to a simulation-ready object: the stages in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from r2s_core.errors import AssetError
+from r2s_envs_objects import cache, load, samples
+from r2s_envs_objects.asset import Finding, Floats, ObjectAsset, RestingPose
+from r2s_envs_objects.decompose import convex_pieces, decimate
+from r2s_envs_objects.grasp import OPENING, narrowest_grasp
+from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
+from r2s_envs_objects.options import ObjectOptions
+from r2s_envs_objects.repair import close_surface
+from r2s_envs_objects.rest import settle
+from r2s_envs_objects.units import metres_per_unit
+
+
+def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) -> ObjectAsset:  # noqa: B008
+    """A scan as a simulation-ready object, from the cache where it was made before.
+
+    source: a .stl, .obj or .ply file, or "sample:NAME". AssetError, with one sentence that says
+    what and what to do, for every file that is refused.
+    """
+    text = str(source)
+    path = samples.path(text[7:]) if text.startswith("sample:") else Path(source).expanduser()
+    label = text if text.startswith("sample:") else str(path)
+    data = load.read_bytes(path)
+    suffix = path.suffix.lower()
+    key = cache.content_hash(data, options, suffix)
+    folder = cache.cache_folder(options)
+    asset = cache.read(folder, key)
+    findings: list[Finding] = []
+    if asset is None:
+        asset = prepare(data, suffix, label, options, key)
+        if problem := cache.write(folder, asset):
+            findings.append(Finding(problem, "warning"))
+    asset = asset.replace(name=path.stem, source=text, findings=(*asset.findings, *findings))
+    if asset.grasp_width > OPENING and not options.force:
+        raise AssetError(
+            f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: a grasp from above needs "
+            f"{asset.grasp_width * 1000:.0f} mm at its narrowest; set `scale`, or `force` to go on"
+        )
+    return asset
+
+
+def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: str) -> ObjectAsset:
+    """All stages on a file's content, without the cache."""
+    vertices, faces, findings = load.parse(data, suffix, label)
+    vertices, faces, repairs = close_surface(vertices, faces, label)
+    findings += repairs
+    extent = float(np.ptp(vertices, axis=0).max()) * options.scale
+    unit, notes = metres_per_unit(extent, options.units, label)
+    findings += notes
+    turn, factor = _up_to_z(options.up), unit * options.scale
+    vertices = (vertices * factor) @ turn.T
+    findings = [Finding(f.what, f.severity, f.repaired, f.moved * factor) for f in findings]
+
+    volume, com, unit_inertia = volume_integrals(vertices, faces)
+    mass, notes = mass_of(volume, options.mass, options.density, label)
+    findings += notes
+    vertices = vertices - com
+    inertia = unit_inertia * (mass / volume)
+    check_inertia(inertia, label)
+    pieces, notes = convex_pieces(vertices, faces, volume, options)
+    findings += notes
+
+    rotation, still = settle(pieces, mass, inertia)
+    findings += _resting_findings(rotation, still)
+    vertices, pieces = vertices @ rotation.T, tuple(p @ rotation.T for p in pieces)
+    transform = np.eye(4)
+    transform[:3, :3], transform[:3, 3] = rotation @ turn * factor, -rotation @ com
+    grasp = narrowest_grasp(vertices, faces)
+    visual_vertices, visual_faces = decimate(vertices, faces, options.visual_faces)
+    return ObjectAsset(
+        name="",
+        source="",
+        content_hash=key,
+        visual_vertices=visual_vertices,
+        visual_faces=visual_faces,
+        pieces=pieces,
+        mass=mass,
+        com=np.zeros(3),
+        inertia=rotation @ inertia @ rotation.T,
+        friction=options.friction,
+        size=np.ptp(vertices, axis=0),
+        volume=volume,
+        resting_qpos=RestingPose(-float(min(p[:, 2].min() for p in pieces)), (1.0, 0.0, 0.0, 0.0)),
+        grasp_width=grasp.width,
+        grasp_yaw=grasp.yaw,
+        grasp_height=grasp.height,
+        scan_to_body=transform,
+        findings=tuple(findings),
+    )
+
+
+def _up_to_z(up: str) -> Floats:
+    """The rotation [3, 3] that takes the file's up axis to +z."""
+    axis, sign = "xyz".index(up[-1]), -1.0 if up.startswith("-") else 1.0
+    if axis == 2:
+        return np.diag([1.0, sign, sign])
+    # The rows of a right-handed frame whose third axis is the file's up.
+    third = np.zeros(3)
+    third[axis] = sign
+    first = np.roll(np.abs(third), 1 if axis == 1 else -1) * (-1 if axis == 1 else 1)
+    return np.stack([first, np.cross(third, first), third])
+
+
+def _resting_findings(rotation: Floats, still: bool) -> list[Finding]:
+    findings = []
+    tilt = float(np.degrees(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))))
+    if tilt > 5.0:
+        what = f"does not stand as it was scanned: comes to rest turned by {tilt:.0f} degrees"
+        findings.append(Finding(what, "warning"))
+    if not still:
+        findings.append(Finding("still rolls after 6 s on a flat table", "warning"))
+    return findings

@@ -1,0 +1,65 @@
+"""Where an object comes to rest when it is put down as it was scanned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from r2s_envs_objects.asset import Floats
+
+TIMESTEP = 0.002  # s
+LONGEST = 6.0  # s; a can rolls for a while
+STILL = 2e-3  # m/s and, times the object's size, rad/s
+
+
+def drop_model(pieces: Sequence[Floats], mass: float, inertia: Floats) -> mujoco.MjModel:
+    """A free body of convex pieces (vertices [k, 3], body frame at the centre of mass) on a floor.
+
+    Rolling friction stands in for the roughness that stops real round things.
+    """
+    spec = mujoco.MjSpec()
+    spec.option.timestep = TIMESTEP
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    common = {"condim": 6, "friction": [1.0, 0.005, 0.001]}
+    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 1], **common)
+    body = spec.worldbody.add_body(name="object")
+    body.add_freejoint()
+    body.mass, body.ipos, body.explicitinertial = mass, np.zeros(3), True
+    body.fullinertia = inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+    for i, piece in enumerate(pieces):
+        spec.add_mesh(name=f"piece{i}", uservert=piece.astype(np.float32).ravel())
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"piece{i}", **common)
+    return spec.compile()
+
+
+def settle(pieces: Sequence[Floats], mass: float, inertia: Floats) -> tuple[Floats, bool]:
+    """The rotation [3, 3] in which the object lies still on z = 0, and whether it came to rest.
+
+    It starts upright, 1 mm above the floor.
+    """
+    model = drop_model(pieces, mass, inertia)
+    data = mujoco.MjData(model)
+    data.qpos[2] = 0.001 - min(piece[:, 2].min() for piece in pieces)
+    radius = max(np.linalg.norm(piece, axis=1).max() for piece in pieces)
+    still = 0
+    for _ in range(int(LONGEST / TIMESTEP)):
+        mujoco.mj_step(model, data)
+        speed = max(np.abs(data.qvel[:3]).max(), radius * np.abs(data.qvel[3:]).max())
+        still = still + 1 if speed < STILL and data.ncon else 0
+        if still * TIMESTEP > 0.2:
+            break
+    rotation = np.empty(9)
+    mujoco.mju_quat2Mat(rotation, data.qpos[3:7])
+    return _without_yaw(rotation.reshape(3, 3)), still * TIMESTEP > 0.2
+
+
+def _without_yaw(rotation: Floats) -> Floats:
+    """The rotation with its turn about the vertical taken out, so that headings stay the scan's."""
+    # The axis least tilted keeps its heading: of x and y, the one that is more horizontal.
+    axis = int(abs(rotation[2, 1]) < abs(rotation[2, 0]))
+    heading = np.arctan2(rotation[1, axis], rotation[0, axis]) - axis * np.pi / 2
+    c, s = np.cos(heading), np.sin(heading)
+    return np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]]) @ rotation

@@ -1,0 +1,183 @@
+"""A saved policy acts as the JAX policy did, needs no JAX, and refuses files that do not fit."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2s_core.networks import ACTIVATIONS, MLP, mlp_layers, scale_action, squash
+from r2s_core.policy import PolicyError, load_policy, save_policy
+from r2s_core.types import EnvSpec, PolicyExport
+
+LOW = np.asarray([-0.1, -0.1, 0.0], np.float32)
+HIGH = np.asarray([0.1, 0.1, 0.04], np.float32)
+NAMES = ("x", "y", "z", "vx", "vy", "vz", "grip")
+
+
+def spec(observation_size=7):
+    return EnvSpec(
+        num_worlds=4,
+        observation_shapes={"policy": (observation_size,)},
+        action_low=LOW,
+        action_high=HIGH,
+        max_episode_steps=60,
+        control_dt=0.048,
+        traceable=True,
+        observation_names={"policy": NAMES},
+    )
+
+
+def trained(activation: str = "elu", output: Any = "clip", seed: int = 0):
+    """A network with an output that saturates now and then, and its export."""
+    network = MLP(sizes=(32, 16, 3), activation=activation, output_scale=2.0)
+    params = network.init(jax.random.key(seed), jnp.zeros(7))
+    rng = np.random.default_rng(seed)
+    mean = rng.normal(size=7).astype(np.float32)
+    std = rng.uniform(0.5, 3, size=7).astype(np.float32)
+
+    def act(obs):
+        x = jnp.clip((obs - mean) / std, -5.0, 5.0)
+        raw: Any = network.apply(params, x)
+        return scale_action(squash(raw, output), jnp.asarray(LOW), jnp.asarray(HIGH))
+
+    return act, PolicyExport(mlp_layers(params), activation, mean, std, 5.0, output)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    _, export = trained()
+    return save_policy(tmp_path / "policy", export, spec(), task="reach")
+
+
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+@pytest.mark.parametrize("output", ["clip", "tanh"])
+def test_acts_as_the_jax_policy_did(tmp_path, activation, output):
+    act, export = trained(activation, output)
+    policy = load_policy(save_policy(tmp_path, export, spec(), task="reach"))
+    obs = np.random.default_rng(1).normal(scale=4, size=(2, 500, 7)).astype(np.float32)
+
+    actions = policy(obs)
+
+    assert actions.dtype == np.float32
+    assert actions.shape == (2, 500, 3)
+    np.testing.assert_allclose(actions, act(obs), atol=1e-5)
+    assert np.ptp(actions, axis=(0, 1)).min() > 0.01  # not a constant compared with itself
+    np.testing.assert_allclose(policy(obs[0, 0]), actions[0, 0], atol=1e-6)
+
+
+def test_extreme_observations_stay_within_the_limits(tmp_path):
+    for activation in ACTIVATIONS:
+        _, export = trained(activation, "tanh")
+        policy = load_policy(save_policy(tmp_path / activation, export, spec(), task="reach"))
+        with np.errstate(all="raise", under="ignore"):
+            actions = policy(np.asarray([[1e30] * 7, [-1e30] * 7]))
+        assert (actions >= LOW - 1e-7).all()
+        assert (actions <= HIGH + 1e-7).all()
+
+
+def test_the_contract_says_what_a_robot_needs(saved):
+    contract = json.loads((saved / "policy.json").read_text())
+    assert contract["observation"]["names"] == list(NAMES)
+    assert contract["action"]["low"] == LOW.tolist()
+    assert contract["action"]["names"] == ["action_0", "action_1", "action_2"]
+    assert contract["control_rate_hz"] == pytest.approx(1 / 0.048, abs=1e-5)
+    assert contract["task"] == "reach"
+    assert "radians" in contract["units"]
+
+
+def test_loading_needs_no_jax(saved):
+    code = (
+        "import sys; from r2s_core.policy import load_policy; import numpy as np;"
+        f"load_policy({str(saved)!r})(np.zeros(7)); print('jax' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_a_run_folder_is_enough(saved):
+    assert load_policy(saved.parent).action_size == 3
+
+
+def test_wrong_observation_size_is_named(saved):
+    with pytest.raises(PolicyError, match=r"reads 7 observations.*\[2, 6\]"):
+        load_policy(saved)(np.zeros((2, 6)))
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, -1])
+def test_truncated_weights(saved, keep):
+    path = saved / "weights.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
+    with pytest.raises(PolicyError, match=r"weights\.safetensors.*truncated"):
+        load_policy(saved)
+
+
+def test_weights_of_another_policy(saved, tmp_path):
+    _, other = trained(seed=5)
+    save_policy(tmp_path / "other", other, spec(), task="reach")
+    (tmp_path / "other" / "weights.safetensors").replace(saved / "weights.safetensors")
+    with pytest.raises(PolicyError, match="another policy"):
+        load_policy(saved)
+
+
+def edit(saved, change):
+    path = saved / "policy.json"
+    contract = json.loads(path.read_text())
+    change(contract)
+    path.write_text(json.dumps(contract))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["network"].update(activation="__import__"), "network.activation"),
+        (lambda c: c["action"].update(squashing="softmax"), "action.squashing"),
+        (lambda c: c["observation"].update(size=6), "7 names for 6"),
+        (lambda c: c["network"].update(layers=2), "layers.1.kernel"),
+        (lambda c: c["network"].update(layers=10**9), "not a whole policy contract"),
+        (lambda c: c["tensors"].update({"layers.0.bias": [31]}), "layers.0.bias"),
+        (lambda c: c.pop("action"), "not a whole policy contract"),
+        (lambda c: c.update(format="r2s-policy/9"), "r2s-policy/9"),
+        (lambda c: c.update(control_rate_hz=0), "must be positive"),
+    ],
+)
+def test_a_contract_that_does_not_fit_is_refused_by_name(saved, change, message):
+    edit(saved, change)
+    with pytest.raises(PolicyError, match=message):
+        load_policy(saved)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])
+def test_a_contract_that_is_no_json_object(saved, text):
+    (saved / "policy.json").write_text(text)
+    with pytest.raises(PolicyError, match=r"policy\.json"):
+        load_policy(saved)
+
+
+def test_no_policy_yet(tmp_path):
+    with pytest.raises(PolicyError, match="holds no policy"):
+        load_policy(tmp_path)
+
+
+def test_an_export_that_does_not_fit_the_environment_is_refused(tmp_path):
+    _, export = trained()
+    with pytest.raises(PolicyError, match="7 names for"):
+        save_policy(
+            tmp_path,
+            PolicyExport(export.layers, "elu", np.zeros(6), np.ones(6), 5.0, "clip"),
+            spec(),
+            task="reach",
+        )
+
+
+def test_a_policy_that_is_not_finite_is_refused(tmp_path):
+    _, export = trained()
+    layers = (*export.layers[:-1], (export.layers[-1][0] * np.nan, export.layers[-1][1]))
+    bad = PolicyExport(layers, "elu", export.observation_mean, export.observation_std, 5.0, "clip")
+    with pytest.raises(PolicyError, match="not finite"):
+        load_policy(save_policy(tmp_path, bad, spec(), task="reach"))

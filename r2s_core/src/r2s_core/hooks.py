@@ -82,9 +82,7 @@ class Hooks:
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Call `HookSpecs.r2s_metrics` of every hook; True if any of them asks to stop."""
-        return any(
-            answer is True for answer in self._call("r2s_metrics", step=step, metrics=metrics)
-        )
+        return any(self._call("r2s_metrics", step=step, metrics=metrics))
 
     def checkpoint(self, path: Path, step: int) -> None:
         """Call `HookSpecs.r2s_checkpoint` of every hook."""

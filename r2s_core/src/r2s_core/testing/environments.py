@@ -1,0 +1,260 @@
+"""Tiny environments with known answers: where an algorithm is wrong, one of these shows it.
+
+Each is vectorised, auto-resetting and pure JAX, and tells in its docstring what a correct learner
+finds. `HostDriven` makes any of them refuse to be traced, as the `mujoco` backend does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from r2s_core.types import Array, Environment, EnvSpec, Named, Step, pytree
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """The rules of ONE world, as pure functions of its memory float32[m].
+
+    init: (key) -> memory.
+    step: (memory, action float32[A]) -> (memory, reward float32[], terminated bool[]).
+    observe: (memory) -> float32[n].
+    """
+
+    observation_size: int
+    action_size: int
+    max_episode_steps: int
+    init: Callable[[Array], Array]
+    step: Callable[[Array, Array], tuple[Array, Array, Array]]
+    observe: Callable[[Array], Array]
+
+
+@pytree
+class TinyState:
+    """State of W worlds."""
+
+    memory: Array  # float32[W, m]
+    length: Array  # int32[W], steps of the running episode
+    episode_return: Array  # float32[W]
+    key: Array
+
+
+@final
+class TinyEnvironment:
+    """An `Environment` that plays `Rules` in W worlds side by side."""
+
+    def __init__(self, rules: Rules, num_worlds: int) -> None:
+        self.rules = rules
+        self.spec = EnvSpec(
+            num_worlds=num_worlds,
+            observation_shapes={"policy": (rules.observation_size,)},
+            action_low=np.full(rules.action_size, -1.0, np.float32),
+            action_high=np.full(rules.action_size, 1.0, np.float32),
+            max_episode_steps=rules.max_episode_steps,
+            control_dt=1.0,
+            traceable=True,
+        )
+
+    def reset(self, key: Array) -> tuple[TinyState, Named]:
+        """Every world at the start of an episode."""
+        key, init_key = jax.random.split(key)
+        memory = self._init(init_key)
+        worlds = self.spec.num_worlds
+        state = TinyState(memory, jnp.zeros(worlds, jnp.int32), jnp.zeros(worlds), key)
+        return state, self._observe(memory)
+
+    def step(self, state: TinyState, action: Array) -> tuple[TinyState, Step]:
+        """One step of every world; worlds that end start again at once."""
+        key, init_key = jax.random.split(state.key)
+        low, high = self.spec.action_low, self.spec.action_high
+        memory, reward, terminated = jax.vmap(self.rules.step)(
+            state.memory, jnp.clip(action, low, high)
+        )
+        length = state.length + 1
+        episode_return = state.episode_return + reward
+        truncated = (length >= self.rules.max_episode_steps) & ~terminated
+        done = terminated | truncated
+        next_memory = jnp.where(done[:, None], self._init(init_key), memory)
+        step = Step(
+            obs=self._observe(next_memory),
+            final_obs=self._observe(memory),
+            reward=reward,
+            terms={"reward": reward},
+            terminated=terminated,
+            truncated=truncated,
+            success=jnp.zeros_like(done),
+            diverged=jnp.zeros_like(done),
+            episode_return=episode_return,
+            episode_length=length,
+            metrics={},
+        )
+        state = TinyState(
+            memory=next_memory,
+            length=jnp.where(done, 0, length),
+            episode_return=jnp.where(done, 0.0, episode_return),
+            key=key,
+        )
+        return state, step
+
+    def _init(self, key: Array) -> Array:
+        return jax.vmap(self.rules.init)(jax.random.split(key, self.spec.num_worlds))
+
+    def _observe(self, memory: Array) -> Named:
+        return {"policy": jax.vmap(self.rules.observe)(memory)}
+
+
+def constant_reward(num_worlds: int, max_episode_steps: int = 8) -> TinyEnvironment:
+    """Reward 1 at every step, for ever; episodes are only ever truncated.
+
+    Known answer: the value is 1 / (1 - discount) in every state, whatever the policy. A learner
+    that takes truncation for termination finds less.
+    """
+    rules = Rules(
+        observation_size=1,
+        action_size=1,
+        max_episode_steps=max_episode_steps,
+        init=lambda key: jnp.zeros(1),
+        step=lambda memory, action: (memory, jnp.float32(1.0), jnp.bool_(False)),
+        observe=lambda memory: memory,
+    )
+    return TinyEnvironment(rules, num_worlds)
+
+
+def bandit(num_worlds: int) -> TinyEnvironment:
+    """One step: the reward is -(action - target)^2, with the target in the observation.
+
+    Known answer: action = observation, which lies in [-0.8, 0.8]; the return is then 0.
+    """
+    rules = Rules(
+        observation_size=1,
+        action_size=1,
+        max_episode_steps=2,
+        init=lambda key: jax.random.uniform(key, (1,), minval=-0.8, maxval=0.8),
+        step=lambda memory, action: (
+            memory,
+            -jnp.sum(jnp.square(action - memory)),
+            jnp.bool_(True),
+        ),
+        observe=lambda memory: memory,
+    )
+    return TinyEnvironment(rules, num_worlds)
+
+
+def two_step_credit(num_worlds: int) -> TinyEnvironment:
+    """The first action is paid for at the second step, and the second action not at all.
+
+    The memory and the observation are (stage, first action). Known answer: the first action is
+    +1 and the return 1; the value is discount in the first state and the first action in the
+    second. A learner that credits rewards only to the step they come with learns nothing.
+    """
+
+    def step(memory: Array, action: Array) -> tuple[Array, Array, Array]:
+        second = memory[0] > 0.5
+        reward = jnp.where(second, memory[1], 0.0)
+        return jnp.where(second, memory, jnp.stack([1.0, action[0]])), reward, second
+
+    rules = Rules(
+        observation_size=2,
+        action_size=1,
+        max_episode_steps=4,
+        init=lambda key: jnp.zeros(2),
+        step=step,
+        observe=lambda memory: memory,
+    )
+    return TinyEnvironment(rules, num_worlds)
+
+
+def corridor(
+    num_worlds: int, ends_by: Literal["termination", "truncation"], length: int = 5
+) -> TinyEnvironment:
+    """Reward 1 for `length` steps, then the episode terminates, or is truncated.
+
+    The observation is the one-hot place; where episodes are truncated the corridor is a ring, so
+    that the place after the last one is the first. Known answer in place t: on termination
+    (1 - discount^(length - t)) / (1 - discount), on truncation 1 / (1 - discount) everywhere;
+    `corridor_values` has the numbers.
+    """
+    terminates = ends_by == "termination"
+
+    def step(memory: Array, action: Array) -> tuple[Array, Array, Array]:
+        place = memory + 1.0
+        return place, jnp.float32(1.0), (place[0] >= length) & terminates
+
+    rules = Rules(
+        observation_size=length + 1,
+        action_size=1,
+        max_episode_steps=length + 1 if terminates else length,
+        init=lambda key: jnp.zeros(1),
+        step=step,
+        observe=lambda memory: jax.nn.one_hot(
+            memory[0].astype(jnp.int32) % (length + terminates), length + 1
+        ),
+    )
+    return TinyEnvironment(rules, num_worlds)
+
+
+def corridor_values(
+    discount: float, ends_by: Literal["termination", "truncation"], length: int = 5
+) -> np.ndarray:
+    """The true values of the places 0 to length - 1 of `corridor`, float64[length]."""
+    if ends_by == "truncation":
+        return np.full(length, 1.0 / (1.0 - discount))
+    return (1.0 - discount ** (length - np.arange(length))) / (1.0 - discount)
+
+
+def point_mass(num_worlds: int, max_episode_steps: int = 40) -> TinyEnvironment:
+    """Push a point on a line to 0 and hold it there; reward exp(-4 position^2) per step.
+
+    The observation is (position, velocity); action 1 pushes with 2 m/s^2 at 10 Hz, against
+    some friction. Known answer:
+    a good policy earns above 0.75 per step, a random one about 0.35 (both from the start states
+    of the environment).
+    """
+
+    def step(memory: Array, action: Array) -> tuple[Array, Array, Array]:
+        velocity = 0.95 * memory[1] + 0.2 * action[0]
+        position = jnp.clip(memory[0] + 0.1 * velocity, -2.0, 2.0)
+        reward = jnp.exp(-4.0 * jnp.square(position))
+        return jnp.stack([position, velocity]), reward, jnp.bool_(False)
+
+    rules = Rules(
+        observation_size=2,
+        action_size=1,
+        max_episode_steps=max_episode_steps,
+        init=lambda key: jnp.concatenate(
+            [jax.random.uniform(key, (1,), minval=-1.0, maxval=1.0), jnp.zeros(1)]
+        ),
+        step=step,
+        observe=lambda memory: memory,
+    )
+    return TinyEnvironment(rules, num_worlds)
+
+
+@final
+class HostDriven:
+    """The same environment as a host-driven one: `step` and `reset` refuse to be traced."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.spec = dataclasses.replace(environment.spec, traceable=False)
+
+    def reset(self, key: Array) -> tuple[Any, Named]:
+        """As the environment's."""
+        self._refuse_tracing(key)
+        return self.environment.reset(key)
+
+    def step(self, state: Any, action: Array) -> tuple[Any, Step]:
+        """As the environment's."""
+        self._refuse_tracing((state, action))
+        return self.environment.step(state, action)
+
+    @staticmethod
+    def _refuse_tracing(values: Any) -> None:
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values)):
+            raise TypeError("a host-driven environment was called inside jit, vmap or scan")

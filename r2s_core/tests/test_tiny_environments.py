@@ -1,0 +1,91 @@
+"""The environments with known answers keep the contract and give the answers they promise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2s_core.testing import environments
+
+
+def _play(environment, policy, steps, seed=0):
+    """Steps with leaves [T, W, ...] under policy(obs [W, n]) -> action [W, A]."""
+    state, obs = environment.reset(jax.random.key(seed))
+
+    def body(carry, _):
+        state, obs = carry
+        state, step = environment.step(state, policy(obs))
+        return (state, step.obs["policy"]), step
+
+    return jax.lax.scan(body, (state, obs["policy"]), length=steps)[1]
+
+
+def _idle(obs):
+    return jnp.zeros((obs.shape[0], 1))
+
+
+def test_constant_reward_is_truncated_and_never_terminated():
+    steps = _play(environments.constant_reward(3, max_episode_steps=4), _idle, 12)
+    assert not steps.terminated.any()
+    assert np.flatnonzero(steps.truncated[:, 0]).tolist() == [3, 7, 11]
+    np.testing.assert_array_equal(steps.episode_return[3], 4.0)
+    np.testing.assert_array_equal(steps.episode_length[:5, 0], [1, 2, 3, 4, 1])
+
+
+def test_bandit_pays_best_where_the_action_is_the_observation():
+    environment = environments.bandit(64)
+    best = _play(environment, lambda obs: obs, 5)
+    assert best.terminated.all()
+    np.testing.assert_array_equal(best.reward, 0.0)
+    assert (_play(environment, lambda obs: -obs, 5).reward < 0).all()
+
+
+def test_two_step_credit_pays_the_first_action_at_the_second_step():
+    steps = _play(environments.two_step_credit(1), lambda obs: 1.0 - 2.0 * obs[:, :1], 4)
+    np.testing.assert_array_equal(steps.reward[:, 0], [0.0, 1.0, 0.0, 1.0])
+    np.testing.assert_array_equal(steps.terminated[:, 0], [False, True, False, True])
+
+
+@pytest.mark.parametrize("ends_by", ["termination", "truncation"])
+def test_corridor_values_solve_the_bellman_equation_of_what_is_played(ends_by):
+    discount, length = 0.9, 5
+    steps = _play(environments.corridor(1, ends_by, length), _idle, length)
+    ended = steps.terminated if ends_by == "termination" else steps.truncated
+    np.testing.assert_array_equal(ended[:, 0], [False] * (length - 1) + [True])
+    values = environments.corridor_values(discount, ends_by, length)
+    places = steps.final_obs["policy"][:, 0].argmax(-1)
+    for place in range(length):
+        bootstrap = 0.0 if steps.terminated[place, 0] else values[int(places[place])]
+        assert values[place] == pytest.approx(1.0 + discount * bootstrap)
+
+
+def test_final_obs_is_of_the_old_episode_and_obs_of_the_new():
+    steps = _play(environments.corridor(2, "termination", 3), _idle, 3)
+    np.testing.assert_array_equal(steps.final_obs["policy"][2].argmax(-1), 3)
+    np.testing.assert_array_equal(steps.obs["policy"][2].argmax(-1), 0)
+
+
+def test_point_mass_rewards_as_its_docstring_says():
+    environment = environments.point_mass(256)
+    good = _play(environment, lambda obs: -4.0 * obs[:, :1] - 3.0 * obs[:, 1:], 40)
+    keys = iter(jax.random.split(jax.random.key(1), 100))
+
+    def random(obs):
+        return jax.random.uniform(next(keys), (obs.shape[0], 1), minval=-1.0)
+
+    assert good.reward.mean() > 0.75
+    state, obs = environment.reset(jax.random.key(0))
+    rewards = []
+    for _ in range(40):
+        state, step = environment.step(state, random(obs["policy"]))
+        obs = step.obs
+        rewards.append(step.reward.mean())
+    assert 0.2 < np.mean(rewards) < 0.5
+
+
+def test_a_host_driven_environment_refuses_to_be_traced():
+    environment = environments.HostDriven(environments.bandit(2))
+    state, _ = environment.reset(jax.random.key(0))
+    environment.step(state, jnp.zeros((2, 1)))
+    with pytest.raises(TypeError, match="host-driven"):
+        jax.jit(environment.step)(state, jnp.zeros((2, 1)))

@@ -167,6 +167,8 @@ _CAPSULES: tuple[tuple[str, tuple[float, ...], tuple[float, ...], float], ...] =
 )
 _PAD_HALF_SIZE = (0.0085, 0.00475, 0.0085)
 _PAD_CENTRE = (0.0, 0.00475, 0.0445)  # the pads' faces meet at finger position zero
+#: How far the fingertips reach beyond `grip`, m.
+PAD_BELOW_GRIP = _PAD_HALF_SIZE[2]
 _FINGER_HALF_SIZE = (0.0105, 0.008, 0.0267)
 _FINGER_CENTRE = (0.0, 0.0155, 0.0268)
 
@@ -180,6 +182,7 @@ class Gripper:
 
     stiffness: float = 250.0
     damping: float = 20.0
+    armature: float = 0.1
     max_force: float = 12.0
     friction: tuple[float, float] = (1.0, 0.02)
 
@@ -236,7 +239,7 @@ def _add_finger(spec, hand, side: str, joint: str, quat, gripper: Gripper) -> No
         type=mujoco.mjtJoint.mjJNT_SLIDE,
         axis=(0, 1, 0),
         range=FINGER_RANGE,
-        armature=_ARMATURE,
+        armature=gripper.armature,
         damping=_JOINT_DAMPING,
     )
     finger.add_geom(

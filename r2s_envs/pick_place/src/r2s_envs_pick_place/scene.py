@@ -16,6 +16,8 @@ from r2s_core.errors import AssetError
 from r2s_envs_pick_place import panda
 
 OBJECT_BODY, OBJECT_JOINT = "object", "object_joint"
+#: Where the keyframe `home` puts the object, m.
+HOME_X = 0.5
 #: Contact sensors. Each pad's reads [found, force 3 (normal first), normal 3]; mask by `found`:
 #: MJX leaves the other values undefined where nothing touches. Table: [found].
 LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT, TABLE_CONTACT = (
@@ -94,7 +96,7 @@ def build_scene(
 ) -> mujoco.MjSpec:
     """The world that physics steps: qpos is 7 arm joints, 2 fingers, then the object's pose 7.
 
-    Keyframe `home` has the arm ready and the object on the table at x = 0.5 m.
+    Keyframe `home` has the arm ready and the object on the table at x = HOME_X.
     Raises AssetError unless there is exactly one object.
     """
     options = options or SceneOptions()
@@ -191,5 +193,5 @@ def _add_sensors(spec: mujoco.MjSpec) -> None:
 
 
 def _add_home(spec: mujoco.MjSpec, thing: SceneObject) -> None:
-    resting = (0.5, 0.0, -float(thing.bounds[0, 2]), 1.0, 0.0, 0.0, 0.0)
+    resting = (HOME_X, 0.0, -float(thing.bounds[0, 2]), 1.0, 0.0, 0.0, 0.0)
     spec.add_key(name="home", qpos=(*panda.HOME_QPOS, *resting), ctrl=panda.HOME_QPOS)

@@ -1,0 +1,224 @@
+"""The hold instrument: grasp an object, lift it, hold it still, and measure what gives.
+
+It vouches for the scene's contact settings (a grip may neither creep nor sink into what it holds)
+and for an object: whether this gripper can hold it at all, and by which grasp.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+
+import mujoco
+import numpy as np
+
+from r2s_envs_pick_place import panda, scene
+
+_CLOSE_S, _LIFT_S, _SETTLE_S = 0.6, 1.0, 0.3
+_LIFT_HEIGHT = 0.15
+_WIDEST = 0.074  # of the 80 mm stroke, m
+_CLEARANCE = 0.004  # between the fingertips and the table, m
+
+
+@dataclasses.dataclass(frozen=True)
+class Grasp:
+    """A grasp from above, in world axes: where the pads close, and about which yaw.
+
+    position [3] m; yaw rad: zero closes the fingers along world x.
+    """
+
+    position: tuple[float, float, float]
+    yaw: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class HoldReport:
+    """What was measured; lengths in m, angles in rad, forces in N.
+
+    held: both pads still touch the object at the end, and it has not been left behind.
+    slip, tilt: most that the object moved and turned in the hand after the lift.
+    lift_slip: how far it moved in the hand during the lift.
+    penetration: deepest that a pad was inside the object while holding; closing_penetration:
+    the same while the gripper closed and lifted. force: greatest normal force on one pad while
+    holding. finger_overlap: most that the pads' faces were inside each other, ever.
+    """
+
+    grasp: Grasp
+    held: bool
+    slip: float
+    tilt: float
+    lift_slip: float
+    penetration: float
+    closing_penetration: float
+    force: float
+    finger_overlap: float
+
+
+def hold(model: mujoco.MjModel, grasp: Grasp, seconds: float = 5.0) -> HoldReport:
+    """Grasp the object where the keyframe `home` puts it, lift it, and hold it for `seconds`.
+
+    model: a compiled `build_scene`; it is stepped as the task would step it.
+    """
+    rig = _Rig(model)
+    above = np.array(grasp.position) + (0.0, 0.0, _LIFT_HEIGHT)
+    lifted = rig.solve(above, grasp.yaw)
+    grasping = rig.solve(np.array(grasp.position), grasp.yaw)
+
+    rig.start(grasping)
+    rig.move(grasping, grasping, closed=True, seconds=_CLOSE_S)
+    grasped = rig.object_in_hand()
+    rig.move(grasping, lifted, closed=True, seconds=_LIFT_S)
+    rig.move(lifted, lifted, closed=True, seconds=_SETTLE_S)
+    closing_penetration = rig.penetration
+
+    rig.penetration = rig.force = 0.0
+    start = rig.object_in_hand()
+    slip = tilt = 0.0
+    for _ in range(round(seconds / 0.1)):
+        rig.move(lifted, lifted, closed=True, seconds=0.1)
+        offset, angle = _motion(start, rig.object_in_hand())
+        slip, tilt = max(slip, offset), max(tilt, angle)
+    return HoldReport(
+        grasp=grasp,
+        held=rig.holds() and slip < 0.05,
+        slip=slip,
+        tilt=tilt,
+        lift_slip=_motion(grasped, start)[0],
+        penetration=rig.penetration,
+        closing_penetration=closing_penetration,
+        force=rig.force,
+        finger_overlap=rig.overlap,
+    )
+
+
+def candidate_grasps(thing: scene.SceneObject, yaws: int = 12, heights: int = 3) -> list[Grasp]:
+    """Grasps from above that the open gripper fits around, the object as the keyframe puts it.
+
+    Each is centred on the object's section at the pads' height, as near its centre of mass as
+    the closing direction allows; empty if the object is too wide everywhere.
+    """
+    origin = np.array([scene.HOME_X, 0.0, -thing.bounds[0, 2]])
+    top = float(np.ptp(thing.bounds[:, 2]))
+    lowest = panda.PAD_BELOW_GRIP + _CLEARANCE
+    levels = np.unique(np.linspace(lowest, max(lowest, top - 0.01), heights).round(4))
+    grasps = []
+    for height, yaw in itertools.product(levels, np.arange(yaws) * np.pi / yaws):
+        closing = np.array([np.cos(yaw), -np.sin(yaw)])
+        across = np.array([closing[1], -closing[0]])
+        span = _section(thing, float(height - origin[2])) @ closing
+        if len(span) == 0 or np.ptp(span) > _WIDEST:
+            continue
+        middle = (span.min() + span.max()) / 2 * closing
+        centre = origin[:2] + middle + (np.asarray(thing.com)[:2] @ across) * across
+        grasps.append(Grasp((float(centre[0]), float(centre[1]), float(height)), float(yaw)))
+    return grasps
+
+
+def _section(thing: scene.SceneObject, height: float) -> np.ndarray:
+    """Points [n, 2] that span the object's section by the plane z = `height`, body frame.
+
+    For a convex piece these are the crossings of all lines between two of its vertices.
+    """
+    corners = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+    points = [np.empty((0, 2))]
+    for piece in thing.pieces or (corners * thing.box,):
+        below, above = piece[piece[:, 2] <= height], piece[piece[:, 2] > height]
+        if len(below) and len(above):
+            share = (height - below[:, None, 2]) / (above[None, :, 2] - below[:, None, 2])
+            crossing = below[:, None] + share[..., None] * (above[None] - below[:, None])
+            points.append(crossing[..., :2].reshape(-1, 2))
+    return np.concatenate(points)
+
+
+def best_hold(
+    thing: scene.SceneObject,
+    options: scene.SceneOptions | None = None,
+    grasps: Iterable[Grasp] | None = None,
+    seconds: float = 5.0,
+) -> HoldReport:
+    """The report of the grasp that holds with the least slip, of those tried."""
+    model = scene.build_scene([thing], options).compile()
+    reports = [hold(model, grasp, seconds) for grasp in grasps or candidate_grasps(thing)]
+    return min(reports, key=lambda report: (not report.held, report.slip))
+
+
+class _Rig:
+    """One world, driven by arm poses, with running maxima of what the contacts do."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self.model, self.data = model, mujoco.MjData(model)
+        self._grip = model.site("grip").id
+        self._pads = {model.geom("left_pad").id, model.geom("right_pad").id}
+        self.penetration = self.force = self.overlap = 0.0
+
+    def solve(self, position: np.ndarray, yaw: float) -> np.ndarray:
+        """Arm joints [7] that put `grip` at `position`, pointing down, fingers turned by `yaw`."""
+        model, data = self.model, self.data
+        mujoco.mj_resetDataKeyframe(model, data, 0)
+        sin, cos = np.sin(yaw), np.cos(yaw)
+        target = np.array([[sin, cos, 0.0], [cos, -sin, 0.0], [0.0, 0.0, -1.0]])
+        jacobian = np.zeros((6, model.nv))
+        for _ in range(200):
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            rotation = data.site_xmat[self._grip].reshape(3, 3)
+            error = np.concatenate(
+                [
+                    np.clip(position - data.site_xpos[self._grip], -0.05, 0.05),
+                    np.cross(rotation, target, axis=0).sum(axis=1) / 2,
+                ]
+            )
+            if np.abs(error).max() < 1e-6:
+                break
+            mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self._grip)
+            arm = jacobian[:, :7]
+            data.qpos[:7] += arm.T @ np.linalg.solve(arm @ arm.T + 1e-4 * np.eye(6), error)
+            data.qpos[:7] = np.clip(data.qpos[:7], *panda.JOINT_RANGES.T)
+        return data.qpos[:7].copy()
+
+    def start(self, arm: np.ndarray) -> None:
+        mujoco.mj_resetDataKeyframe(self.model, self.data, 0)
+        self.data.qpos[:7] = arm
+        self.data.ctrl[:7] = arm
+
+    def move(self, start: np.ndarray, end: np.ndarray, closed: bool, seconds: float) -> None:
+        steps = round(seconds / self.model.opt.timestep)
+        self.data.ctrl[7:] = panda.FINGER_TARGETS[0 if closed else 1]
+        for step in range(1, steps + 1):
+            self.data.ctrl[:7] = start + (end - start) * step / steps
+            mujoco.mj_step(self.model, self.data)
+            self._watch()
+
+    def _watch(self) -> None:
+        data, wrench = self.data, np.zeros(6)
+        force = dict.fromkeys(self._pads, 0.0)
+        for index, contact in enumerate(data.contact[: data.ncon]):
+            for pad in self._pads.intersection(contact.geom):
+                self.penetration = max(self.penetration, -contact.dist)
+                mujoco.mj_contactForce(self.model, data, index, wrench)
+                force[pad] += wrench[0]
+        self.force = max(self.force, *force.values())
+        self.overlap = max(self.overlap, -float(data.qpos[7:9].sum()))
+
+    def holds(self) -> bool:
+        found = [
+            self.data.sensor(name).data[0]
+            for name in (scene.LEFT_PAD_CONTACT, scene.RIGHT_PAD_CONTACT, scene.TABLE_CONTACT)
+        ]
+        return bool(found[0] and found[1] and not found[2])
+
+    def object_in_hand(self) -> tuple[np.ndarray, np.ndarray]:
+        """The object's position [3] and rotation [3, 3] in the frame of `grip`."""
+        data = self.data
+        mujoco.mj_kinematics(self.model, data)
+        rotation = data.site_xmat[self._grip].reshape(3, 3)
+        body = data.body(scene.OBJECT_BODY)
+        position = rotation.T @ (body.xipos - data.site_xpos[self._grip])
+        return position, rotation.T @ body.xmat.reshape(3, 3)
+
+
+def _motion(start: tuple[np.ndarray, np.ndarray], end: tuple[np.ndarray, np.ndarray]):
+    """Distance and angle between two poses."""
+    cosine = (np.trace(start[1].T @ end[1]) - 1) / 2
+    return float(np.linalg.norm(end[0] - start[0])), float(np.arccos(np.clip(cosine, -1, 1)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -175,7 +177,7 @@ def boundary_loops(faces: Ints) -> list[Ints]:
             if end in seen:  # a simple loop is closed; what led to it goes back
                 start = seen[end]
                 loops.append(np.array(path[start:]))
-                for u, v in zip(path[:start], path[1 : start + 1], strict=True):
+                for u, v in itertools.pairwise(path[: start + 1]):
                     outgoing.setdefault(u, []).append(v)
                 break
             seen[end] = len(path)
@@ -196,15 +198,11 @@ def fill_holes(
         if len(loop) == 3:
             new_faces.append(loop[::-1][None])
             continue
-        if len(loop) < 3:
-            continue
         centre = vertices[loop].mean(axis=0)
         reach = max(reach, float(np.linalg.norm(vertices[loop] - centre, axis=1).max()))
         hub = np.full(len(loop), len(vertices) + len(new_vertices))
         new_vertices.append(centre)
         new_faces.append(np.stack([np.roll(loop, -1), loop, hub], axis=1))
-    if not new_faces:
-        return vertices, faces
     filling = np.concatenate(new_faces)
     vertices = np.concatenate([vertices, np.array(new_vertices).reshape(-1, 3)])
     share = areas_of(vertices, filling).sum() / before

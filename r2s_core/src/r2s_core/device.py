@@ -1,0 +1,115 @@
+"""Which device computes and which backend steps the physics, and what machine this is."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+from r2s_core import registry
+from r2s_core.config import RunConfig, Use
+
+_PACKAGES = ("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy", "flax", "optax")
+
+
+def select_device(use_gpu: bool | None) -> list[str]:
+    """Make JAX use a GPU or the CPU; returns lines for the user, empty when all is as asked.
+
+    use_gpu: False keeps to the CPU, True asks for a GPU and says so if there is none, None takes
+    what there is. Call it before anything is computed: JAX settles on its devices then.
+    """
+    import jax
+
+    if use_gpu is False:
+        jax.config.update("jax_platforms", "cpu")
+        return []
+    if use_gpu is None or has_gpu():
+        return []
+    if has_nvidia_driver():
+        return [
+            "training.use_gpu is true and there is an NVIDIA driver, but this JAX cannot use it: "
+            "pip install 'jax[cuda13]' (or cuda12 for older drivers); going on with the CPU."
+        ]
+    return ["training.use_gpu is true, but no GPU was found; going on with the CPU."]
+
+
+def resolve_backend(config: RunConfig) -> RunConfig:
+    """`backend: auto` becomes `warp` where JAX sees an NVIDIA GPU, else `mujoco`.
+
+    Call it after `select_device`. Other backends stay as they are.
+    """
+    if config.backend.use != "auto":
+        return config
+    name = "warp" if has_nvidia_gpu() else "mujoco"
+    options = registry.get("backend", name).plugin.config()
+    return dataclasses.replace(config, backend=Use(name, options))
+
+
+def has_gpu() -> bool:
+    """Whether JAX computes on an accelerator."""
+    import jax
+
+    return jax.default_backend() != "cpu"
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether JAX computes on an NVIDIA GPU."""
+    import jax
+    import jax.extend
+
+    return jax.default_backend() == "gpu" and "cuda" in (
+        jax.extend.backend.get_backend().platform_version.lower()
+    )
+
+
+def has_nvidia_driver() -> bool:
+    """Whether the machine has an NVIDIA driver, whatever JAX was built for."""
+    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia").exists()
+
+
+def hardware() -> dict[str, Any]:
+    """The machine that a result was measured on."""
+    import jax
+
+    devices = [device.device_kind for device in jax.devices()]
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": _cpu_model(),
+        "cpu_cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "jax_devices": sorted({f"{devices.count(kind)} x {kind}" for kind in devices}),
+    }
+
+
+def versions(*dists: str) -> dict[str, str]:
+    """Versions of Python, of what r2s stands on and of `dists`, without those not installed."""
+    found = {"python": platform.python_version()}
+    for name in dict.fromkeys((*_PACKAGES, *dists)):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError, AttributeError):
+        return None

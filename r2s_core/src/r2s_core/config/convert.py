@@ -240,9 +240,11 @@ def _check_range(
         if limit is not None and not all(holds(item, limit) for item in numbers):
             problems.add(node.where, key, f"must be {words} {limit}, got {plain(node)}")
     choices = field.metadata.get("choices")
-    if choices is not None and not all(item in choices for item in items if item is not None):
-        options, hint = ", ".join(map(str, choices)), did_you_mean(str(value), map(str, choices))
-        problems.add(node.where, key, f"must be one of {options}; got {plain(node)}{hint}")
+    for item in items if choices else ():
+        if item is not None and item not in choices:
+            known = [str(choice) for choice in choices]
+            what = f"must be one of {', '.join(known)}; got {item}{did_you_mean(str(item), known)}"
+            problems.add(node.where, key, what)
 
 
 def _is_required(field: dataclasses.Field) -> bool:

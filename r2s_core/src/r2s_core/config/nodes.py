@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,19 @@ class Problems:
         self.lines: list[str] = []
 
     def add(self, where: str, key: str, what: str) -> None:
+        """`where`: "file:line" or "command line"; `key`: the dotted key, or empty."""
         self.lines.append(f"{where}: {key}: {what}" if key else f"{where}: {what}")
 
     def raise_if_any(self) -> None:
+        """Raise a `ConfigError` with a line per problem, in the order of the file."""
         if self.lines:
-            raise ConfigError("\n".join(dict.fromkeys(self.lines)))
+            raise ConfigError("\n".join(sorted(dict.fromkeys(self.lines), key=_line_number)))
+
+
+def _line_number(problem: str) -> float:
+    """The line that a problem is about; the command line comes last, stably."""
+    number = re.match(r"[^:]*:(\d+): ", problem)
+    return int(number[1]) if number else math.inf
 
 
 @dataclasses.dataclass
@@ -99,8 +109,8 @@ def describe(node: Node) -> str:
 
 def _compose(text: str, source: str, folder: Path, problems: Problems) -> Node:
     """Parse YAML; `source` is the file's name, or empty for the command line."""
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             return Node(source or "command line", folder, None)
@@ -110,9 +120,8 @@ def _compose(text: str, source: str, folder: Path, problems: Problems) -> Node:
         where = f"{source}:{mark.line + 1}" if mark else source
         raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:  # a forbidden character, a date like 2026-99-99
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{source}: not valid YAML: {reason}") from error
 
 
 class _Converter:

@@ -212,9 +212,8 @@ def point_mass(num_worlds: int, max_episode_steps: int = 40) -> TinyEnvironment:
     """Push a point on a line to 0 and hold it there; reward exp(-4 position^2) per step.
 
     The observation is (position, velocity); action 1 pushes with 2 m/s^2 at 10 Hz, against
-    some friction. Known answer:
-    a good policy earns above 0.75 per step, a random one about 0.35 (both from the start states
-    of the environment).
+    some friction. Known answer: from its start states a good policy earns above 0.85 per step (a
+    proportional-derivative one 0.9), a random one 0.4.
     """
 
     def step(memory: Array, action: Array) -> tuple[Array, Array, Array]:

@@ -31,3 +31,7 @@ class BackendError(R2SError):
 
 class AssetError(R2SError):
     """A scanned object is refused."""
+
+
+class TrainingDiverged(R2SError):
+    """A loss or gradient became NaN or infinite."""

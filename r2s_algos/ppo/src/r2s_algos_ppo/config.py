@@ -1,0 +1,82 @@
+"""PPO's options; imports nothing heavy, so that listing and validating stay fast."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from r2s_core.plugin import option
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOConfig:
+    """Options of proximal policy optimisation; the defaults suit pick-and-place."""
+
+    # Collecting
+    num_steps: int = option(32, "control steps per world between updates", minimum=1)
+    discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
+    gae_lambda: float = option(
+        0.9, "lambda of generalised advantage estimation", minimum=0.0, maximum=1.0
+    )
+    # Learning
+    num_epochs: int = option(4, "passes over each batch of experience", minimum=1)
+    num_minibatches: int = option(
+        4, "minibatches per pass; must divide num_steps * num_parallel_envs", minimum=1
+    )
+    clip_range: float = option(0.2, "how far the probability ratio may move from 1", above=0.0)
+    value_clip_range: float | None = option(
+        0.2, "how far a value may move per update, in units of the reward scale; null: anywhere"
+    )
+    value_coefficient: float = option(0.5, "weight of the value loss", minimum=0.0)
+    entropy_coefficient: float = option(0.0, "weight of the entropy bonus", minimum=0.0)
+    max_grad_norm: float = option(1.0, "the global gradient norm is clipped to this", above=0.0)
+    learning_rate: float = option(1e-3, "Adam's initial learning rate", above=0.0)
+    learning_rate_schedule: Literal["adaptive", "constant", "linear", "cosine"] = option(
+        "adaptive", "adaptive: follow desired_kl; linear, cosine: fall to 0 at total_timesteps"
+    )
+    desired_kl: float = option(
+        0.02, "divergence per update that the adaptive learning rate aims at", above=0.0
+    )
+    min_learning_rate: float = option(1e-5, "lower bound of the adaptive learning rate", above=0.0)
+    max_learning_rate: float = option(1e-2, "upper bound of the adaptive learning rate", above=0.0)
+    total_timesteps: int | None = option(
+        None, "where schedules end; left out: training.total_timesteps", minimum=1
+    )
+    # Normalisation
+    normalize_observations: bool = option(True, "observations to zero mean and unit variance")
+    normalize_rewards: bool = option(True, "divide rewards by the scale of the discounted return")
+    # Networks
+    hidden_sizes: tuple[int, ...] = option((128, 128), "units of the policy's hidden layers")
+    critic_hidden_sizes: tuple[int, ...] | None = option(
+        None, "units of the critic's hidden layers; null: as the policy's"
+    )
+    activation: Literal["elu", "relu", "tanh", "swish"] = option("elu", "between layers")
+    critic_observations: Literal["auto", "policy", "critic"] = option(
+        "auto", "what the critic reads; auto: the group critic where the task has one"
+    )
+    # Exploration
+    squash: Literal["clip", "tanh"] = option("clip", "how Gaussian samples are kept within bounds")
+    initial_log_std: float = option(-0.7, "log standard deviation of the actions, in [-1, 1] units")
+    min_log_std: float = option(-5.0, "its lower bound")
+    max_log_std: float = option(1.0, "its upper bound")
+    noise_correlation: float = option(
+        0.0,
+        "correlation of the exploration noise from step to step; 0: white",
+        minimum=0.0,
+        below=1.0,
+    )
+
+    def __post_init__(self) -> None:
+        if not self.min_log_std <= self.initial_log_std <= self.max_log_std:
+            raise ValueError(
+                f"initial_log_std is {self.initial_log_std}, outside min_log_std "
+                f"{self.min_log_std} to max_log_std {self.max_log_std}"
+            )
+        if self.value_clip_range is not None and self.value_clip_range <= 0:
+            raise ValueError(
+                f"value_clip_range is {self.value_clip_range}; it must be positive, or null"
+            )
+        if min((*self.hidden_sizes, *(self.critic_hidden_sizes or ())), default=1) < 1:
+            raise ValueError("hidden_sizes and critic_hidden_sizes must be positive")
+        if self.min_learning_rate > self.max_learning_rate:
+            raise ValueError("min_learning_rate is above max_learning_rate")

@@ -1,0 +1,149 @@
+"""From a trajectory to a better agent: one pure function, compiled once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from r2s_algos_ppo.config import PPOConfig
+from r2s_algos_ppo.losses import Batch, compute_gae, ppo_loss, standardize
+from r2s_algos_ppo.metrics import explained_variance, rollout_metrics
+from r2s_algos_ppo.model import Agent, Model
+from r2s_core.normalize import reward_scale, update_return_scale
+from r2s_core.rollout import Trajectory
+from r2s_core.types import Array, Named
+
+
+def make_optimizer(config: PPOConfig) -> optax.GradientTransformation:
+    """Adam's direction after clipping; the learning rate, which changes, is applied apart."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
+    )
+
+
+def learn(
+    model: Model, config: PPOConfig, agent: Agent, trajectory: Trajectory
+) -> tuple[Agent, Named]:
+    """One update from T control steps of W worlds, leaves [T, W, ...].
+
+    Returns:
+      The agent, and the metrics, float32[]. "finite" is 1 where every loss and gradient was.
+    """
+    agent, batch, reward_size = prepare(model, config, agent, trajectory)
+    key, shuffle_key = jax.random.split(agent.key)
+    old_log_std = agent.params["log_std"]
+    optimizer = make_optimizer(config)
+
+    def one(carry: tuple[Any, Any, Array], samples: Array) -> tuple[tuple[Any, Any, Array], Named]:
+        params, state, rate = carry
+        minibatch = jax.tree.map(lambda x: x[samples], batch)
+        (loss, metrics), gradient = jax.value_and_grad(ppo_loss, has_aux=True)(
+            params, old_log_std, minibatch, model.apply, config
+        )
+        if config.learning_rate_schedule == "adaptive":
+            rate = adapt_learning_rate(rate, metrics["kl"], config)
+        direction, state = optimizer.update(gradient, state, params)
+        params = jax.tree.map(lambda x, d: x - rate * d, params, direction)
+        params["log_std"] = jnp.clip(params["log_std"], config.min_log_std, config.max_log_std)
+        norm = optax.global_norm(gradient)
+        finite = (jnp.isfinite(loss) & jnp.isfinite(norm)).astype(jnp.float32)
+        return (params, state, rate), {**metrics, "grad_norm": norm, "finite": finite}
+
+    rate = learning_rate(agent, config, batch.value.size)
+    samples = minibatches(shuffle_key, batch.value.size, config)
+    carry = (agent.params, agent.optimizer, rate)
+    (params, optimizer_state, rate), metrics = jax.lax.scan(one, carry, samples)
+    metrics = {name: jnp.min(x) if name == "finite" else jnp.mean(x) for name, x in metrics.items()}
+    metrics |= {
+        "learning_rate": rate,
+        "action_std": jnp.mean(jnp.exp(params["log_std"])),
+        "explained_variance": explained_variance(batch.value, batch.target, batch.weight),
+        "reward_scale": reward_size,
+        **rollout_metrics(trajectory.step),
+    }
+    agent = dataclasses.replace(
+        agent,
+        params=params,
+        optimizer=optimizer_state,
+        learning_rate=rate,
+        updates=agent.updates + 1,
+        key=key,
+    )
+    return agent, metrics
+
+
+def prepare(
+    model: Model, config: PPOConfig, agent: Agent, trajectory: Trajectory
+) -> tuple[Agent, Batch, Array]:
+    """The samples to learn from, the agent with its statistics brought up to date, and the
+    number that rewards were divided by."""
+    step, valid = trajectory.step, ~trajectory.step.diverged
+    # Before learning, so that even the first update sees normalised observations.
+    statistics = model.observe(agent.statistics, trajectory.obs)
+    reward = jnp.where(valid, step.reward, 0.0)
+    returns = update_return_scale(agent.returns, reward, step.done, config.discount)
+    scale = reward_scale(returns) if config.normalize_rewards else jnp.float32(1.0)
+
+    group = model.critic_group
+    critic_obs = model.normalize(statistics, group, trajectory.obs[group])
+    final_obs = model.normalize(statistics, group, step.final_obs[group])
+    both = jnp.stack([critic_obs, final_obs])
+    value, next_value = model.apply("critic", agent.params["critic"], both)[..., 0]
+    advantage, target = compute_gae(
+        reward / scale,
+        value,
+        next_value,
+        step.terminated,
+        step.done,
+        valid,
+        config.discount,
+        config.gae_lambda,
+    )
+    weight = valid.astype(jnp.float32)
+    batch = Batch(
+        observation=model.normalize(statistics, "policy", trajectory.obs["policy"]),
+        critic_observation=critic_obs,
+        raw_action=trajectory.extras["raw_action"],
+        mean=trajectory.extras["mean"],
+        value=value,
+        advantage=standardize(advantage, weight),
+        target=target,
+        weight=weight,
+    )
+    batch = jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), batch)
+    return dataclasses.replace(agent, statistics=statistics, returns=returns), batch, scale
+
+
+def minibatches(key: Array, size: int, config: PPOConfig) -> Array:
+    """Sample numbers int32[epochs * minibatches, minibatch size]; a fresh shuffle every epoch."""
+    keys = jax.random.split(key, config.num_epochs)
+    order = jax.vmap(lambda k: jax.random.permutation(k, size))(keys)
+    return order.reshape(config.num_epochs * config.num_minibatches, -1)
+
+
+def learning_rate(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
+    """The learning rate that an update starts with, float32[]."""
+    if config.learning_rate_schedule == "adaptive":
+        return agent.learning_rate
+    if config.learning_rate_schedule == "constant":
+        return jnp.float32(config.learning_rate)
+    assert config.total_timesteps is not None  # PPO.__init__ has checked
+    progress = jnp.minimum(agent.updates * (steps_per_update / config.total_timesteps), 1.0)
+    if config.learning_rate_schedule == "linear":
+        return config.learning_rate * (1.0 - progress)
+    return config.learning_rate * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+
+
+def adapt_learning_rate(rate: Array, kl: Array, config: PPOConfig) -> Array:
+    """Slower where the policy moves too far from the one that acted, faster where too little.
+
+    The rule of Schulman et al. (2017) for a KL penalty, put on the learning rate as in rsl_rl.
+    A kl of zero says nothing yet: the first minibatch of an update sees the very policy that acted.
+    """
+    factor = jnp.where(kl > 2.0 * config.desired_kl, 1 / 1.5, 1.0)
+    factor = jnp.where((kl < 0.5 * config.desired_kl) & (kl > 0.0), 1.5, factor)
+    return jnp.clip(rate * factor, config.min_learning_rate, config.max_learning_rate)

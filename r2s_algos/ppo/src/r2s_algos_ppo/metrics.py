@@ -1,0 +1,51 @@
+"""What an update reports."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from r2s_algos_ppo.losses import weighted_mean
+from r2s_core.types import Array, Named, Step
+
+
+def rollout_metrics(step: Step) -> Named:
+    """What the worlds did, from steps with leaves [T, W]; float32[] each.
+
+    "episode/..." are means over the episodes that ended, NaN where none did. An episode ended by
+    diverged physics counts as a failure, but its return and metrics are left out as unreliable;
+    so are its rewards from "reward/<term>", the unweighted means over all steps.
+    """
+    ended = step.done.astype(jnp.float32)
+    valid = ~step.diverged
+    finished = (step.done & valid).astype(jnp.float32)
+    success = jnp.sum(finished * step.success) / jnp.sum(ended)
+    at_end = {
+        "return": step.episode_return,
+        "length": step.episode_length.astype(jnp.float32),
+        **step.metrics,
+    }
+    return {
+        "episode/count": jnp.sum(ended),
+        "episode/success": success,
+        **{f"episode/{name}": _mean_where(x, finished) for name, x in at_end.items()},
+        **{
+            f"reward/{name}": weighted_mean(jnp.where(valid, x, 0.0), valid.astype(jnp.float32))
+            for name, x in step.terms.items()
+        },
+        "env/diverged": jnp.sum(step.diverged.astype(jnp.float32)),
+    }
+
+
+def explained_variance(value: Array, target: Array, weight: Array) -> Array:
+    """1 where the critic predicts the targets perfectly, 0 where no better than their mean."""
+    residual = _variance(target - value, weight)
+    return 1.0 - residual / jnp.maximum(_variance(target, weight), 1e-8)
+
+
+def _variance(x: Array, weight: Array) -> Array:
+    return weighted_mean(jnp.square(x - weighted_mean(x, weight)), weight)
+
+
+def _mean_where(x: Array, mask: Array) -> Array:
+    """The mean of x where the mask is 1; NaN, not a made-up number, where it nowhere is."""
+    return jnp.sum(jnp.where(mask > 0, x, 0.0)) / jnp.sum(mask)

@@ -1,0 +1,143 @@
+"""PPO's policy and critic over normalised observations, and the agent that learning changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from r2s_algos_ppo.config import PPOConfig
+from r2s_core.networks import MLP, scale_action, squash
+from r2s_core.normalize import (
+    ReturnScale,
+    RunningStatistics,
+    init_return_scale,
+    init_statistics,
+    normalize,
+    update_statistics,
+)
+from r2s_core.types import Array, EnvSpec, Named, pytree
+
+#: Normalised observations are clipped to +- this.
+OBSERVATION_CLIP = 10.0
+
+
+@pytree
+class Agent:
+    """What learning changes."""
+
+    params: Any  # {"policy", "critic", "log_std"}
+    optimizer: Any
+    statistics: Mapping[str, RunningStatistics]  # of the observation groups that are read
+    returns: ReturnScale
+    noise: Array  # float32[W, A], the last exploration noise
+    learning_rate: Array  # float32[]
+    updates: Array  # int32[], how many were made
+    key: Array
+
+
+class Model:
+    """The networks and how observations enter and actions leave them; holds no weights."""
+
+    def __init__(self, spec: EnvSpec, config: PPOConfig, critic_group: str) -> None:
+        """critic_group: the observation group that the critic reads."""
+        self.spec, self.config, self.critic_group = spec, config, critic_group
+        self._low = jnp.asarray(spec.action_low, jnp.float32)
+        self._high = jnp.asarray(spec.action_high, jnp.float32)
+        critic_sizes = config.critic_hidden_sizes or config.hidden_sizes
+        self._networks = {
+            "policy": MLP((*config.hidden_sizes, spec.action_size), config.activation, 0.01),
+            "critic": MLP((*critic_sizes, 1), config.activation),
+        }
+
+    def init(self, key: Array, optimizer: Any) -> Agent:
+        """An agent that has seen nothing; `optimizer` is an optax transformation."""
+        key, policy_key, critic_key, noise_key = jax.random.split(key, 4)
+        shapes = {g: self.spec.observation_shapes[g] for g in {"policy", self.critic_group}}
+        params = {
+            "policy": self._networks["policy"].init(policy_key, jnp.zeros(shapes["policy"])),
+            "critic": self._networks["critic"].init(
+                critic_key, jnp.zeros(shapes[self.critic_group])
+            ),
+            "log_std": jnp.full(self.spec.action_size, self.config.initial_log_std),
+        }
+        noise_shape = (self.spec.num_worlds, self.spec.action_size)
+        return Agent(
+            params=params,
+            optimizer=optimizer.init(params),
+            statistics={group: init_statistics(shape) for group, shape in shapes.items()},
+            returns=init_return_scale(self.spec.num_worlds),
+            noise=jax.random.normal(noise_key, noise_shape),
+            learning_rate=jnp.float32(self.config.learning_rate),
+            updates=jnp.int32(0),
+            key=key,
+        )
+
+    def apply(self, network: str, params: Any, observation: Array) -> Array:
+        """ "policy": the mean raw action [..., A]; "critic": the value [..., 1]."""
+        return self._networks[network].apply(params, observation)  # type: ignore[return-value]
+
+    def normalize(self, statistics: Mapping[str, RunningStatistics], group: str, x: Array) -> Array:
+        """An observation group as the networks read it, float32[..., n]."""
+        if not self.config.normalize_observations:
+            return jnp.clip(x, -OBSERVATION_CLIP, OBSERVATION_CLIP)
+        return normalize(statistics[group], x, OBSERVATION_CLIP)
+
+    def observe(
+        self, statistics: Mapping[str, RunningStatistics], obs: Named
+    ) -> Mapping[str, RunningStatistics]:
+        """The statistics with one more batch of observations."""
+        return {group: update_statistics(s, obs[group]) for group, s in statistics.items()}
+
+    # Acting. `acting` is the part of an agent that it takes.
+
+    def acting(self, agent: Agent) -> Any:
+        return {
+            "policy": agent.params["policy"],
+            "log_std": agent.params["log_std"],
+            "statistics": {"policy": agent.statistics["policy"]},
+        }
+
+    def act(self, acting: Any, obs: Named, noise: Array) -> tuple[Array, Named]:
+        """The action [W, A] under standard normal noise [W, A], and what learning must remember."""
+        mean = self.mean(acting, obs)
+        raw = mean + jnp.exp(acting["log_std"]) * noise
+        return self._to_action(raw), {"mean": mean, "raw_action": raw}
+
+    def deterministic(self, acting: Any, obs: Named, key: Array) -> Array:
+        return self._to_action(self.mean(acting, obs))
+
+    def stochastic(self, acting: Any, obs: Named, key: Array) -> Array:
+        shape = (*obs["policy"].shape[:-1], self.spec.action_size)
+        return self.act(acting, obs, jax.random.normal(key, shape))[0]
+
+    def mean(self, acting: Any, obs: Named) -> Array:
+        """The mean raw action [W, A]."""
+        observation = self.normalize(acting["statistics"], "policy", obs["policy"])
+        return self.apply("policy", acting["policy"], observation)
+
+    def explore(self, agent: Agent) -> tuple[Agent, Array]:
+        """The noise of a whole rollout, float32[T, W, A], standard normal at each step.
+
+        With `noise_correlation` it is an AR(1) process in each world. The probability ratio still
+        takes each action for an independent sample, which is right for each step by itself;
+        PPO was found to gain from such noise all the same (Hollenstein et al. 2024).
+        """
+        key, noise_key = jax.random.split(agent.key)
+        noise = jax.random.normal(noise_key, (self.config.num_steps, *agent.noise.shape))
+        correlation = self.config.noise_correlation
+        if correlation > 0:
+
+            def one(last: Array, fresh: Array) -> tuple[Array, Array]:
+                last = correlation * last + math.sqrt(1 - correlation**2) * fresh
+                return last, last
+
+            _, noise = jax.lax.scan(one, agent.noise, noise)
+        return dataclasses.replace(agent, key=key, noise=noise[-1]), noise
+
+    def _to_action(self, raw: Array) -> Array:
+        return scale_action(squash(raw, self.config.squash), self._low, self._high)

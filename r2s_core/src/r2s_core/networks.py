@@ -1,0 +1,84 @@
+"""Networks and action heads that the algorithms share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import distrax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.types import Array
+
+#: What may stand between the layers; the same names as in `PolicyExport.activation`.
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "elu": lambda x: jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0),
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "swish": jax.nn.swish,
+}
+
+
+class MLP(nn.Module):
+    """Multilayer perceptron: float32[..., n] -> float32[..., sizes[-1]].
+
+    sizes: units of the hidden layers and, last, of the linear output.
+    activation: a key of `ACTIVATIONS`.
+    output_scale: gain of the output layer's initial weights; 0.01 starts a policy near zero,
+      which is worth more than any other choice of initialisation (Andrychowicz et al. 2021).
+    """
+
+    sizes: Sequence[int]
+    activation: str = "elu"
+    output_scale: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        activation = ACTIVATIONS[self.activation]
+        hidden = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
+        output = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "uniform")
+        for size in self.sizes[:-1]:
+            x = activation(nn.Dense(size, kernel_init=hidden)(x))
+        return nn.Dense(self.sizes[-1], kernel_init=output)(x)
+
+
+def mlp_layers(params: Mapping[str, Any]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """The (kernel [in, out], bias [out]) of every layer of an `MLP`, first to last, on the host.
+
+    params: what `MLP.init` returned, with or without its outer {"params": ...}.
+    """
+    params = params.get("params", params)
+    names = sorted(params, key=lambda name: int(name.removeprefix("Dense_")))
+    return tuple(
+        (np.asarray(params[name]["kernel"]), np.asarray(params[name]["bias"])) for name in names
+    )
+
+
+def gaussian(mean: Array, log_std: Array) -> Any:
+    """The diagonal Gaussian over raw (unbounded) actions, a `distrax.MultivariateNormalDiag`.
+
+    mean [..., A], log_std [A] or [..., A]. Raw actions become actions through `squash` and `scale_action`.
+    """
+    return distrax.MultivariateNormalDiag(mean, jnp.broadcast_to(jnp.exp(log_std), mean.shape))
+
+
+def squash(raw: Array, output: Literal["clip", "tanh"]) -> Array:
+    """Raw actions [..., A] brought into [-1, 1]."""
+    return jnp.tanh(raw) if output == "tanh" else jnp.clip(raw, -1.0, 1.0)
+
+
+def tanh_log_det(raw: Array) -> Array:
+    """log |d tanh(raw) / d raw| summed over the last axis, float32[...].
+
+    log p(tanh(raw)) = log p(raw) - tanh_log_det(raw). Written so that it stays finite where
+    tanh has saturated and log(1 - tanh^2) would be log(0).
+    """
+    return jnp.sum(2.0 * (jnp.log(2.0) - raw - jax.nn.softplus(-2.0 * raw)), axis=-1)
+
+
+def scale_action(y: Array, low: Array, high: Array) -> Array:
+    """From [-1, 1] to [low, high], float32[..., A]."""
+    return low + (y + 1.0) / 2.0 * (high - low)

@@ -100,7 +100,7 @@ def _from_distance(distance, half: np.ndarray, rounding: float = 0.0) -> trimesh
         from scipy.ndimage import distance_transform_edt
 
         inner = values < -rounding
-        values = distance_transform_edt(~inner, sampling=step) - rounding
+        values = np.asarray(distance_transform_edt(~inner, sampling=step)) - rounding
         values[inner] = -rounding
     vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(step,) * 3)
     mesh = trimesh.Trimesh(vertices + low, faces, process=False)

@@ -59,6 +59,7 @@ class ObjectAsset:
     grasp_width: float  # m, opening that a vertical grasp at grasp_yaw, grasp_height must span
     grasp_yaw: float  # rad about z, direction of closing against the body's x axis, in [0, pi)
     grasp_height: float  # m, height of the pads above the body origin for that grasp
+    grasp_offset: float  # m along grasp_yaw, from the body origin to the middle of the grasp
     scan_to_body: Floats  # [4, 4] file coordinates -> body frame, unit scale included
     findings: tuple[Finding, ...]
 
@@ -66,9 +67,9 @@ class ObjectAsset:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
+    def to_arrays(self) -> dict[str, Any]:
         """The asset as plain arrays, for a file without pickle."""
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {f"piece_{i:03d}": piece for i, piece in enumerate(self.pieces)}
         meta: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         meta["resting_qpos"] = list(self.resting_qpos)
@@ -101,4 +102,5 @@ _PLAIN = (
     "grasp_width",
     "grasp_yaw",
     "grasp_height",
+    "grasp_offset",
 )

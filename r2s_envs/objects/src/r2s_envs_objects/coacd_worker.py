@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import coacd
 import numpy as np
@@ -26,7 +27,8 @@ def main(source: str, result: str) -> None:
         real_metric=True,
         seed=0,
     )
-    np.savez(result, **{f"{i:03d}": np.asarray(v, np.float64) for i, (v, _) in enumerate(parts)})
+    arrays: dict[str, Any] = {f"{i:03d}": np.asarray(v) for i, (v, _) in enumerate(parts)}
+    np.savez(result, **arrays)
 
 
 if __name__ == "__main__":

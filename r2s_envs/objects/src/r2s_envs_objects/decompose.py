@@ -9,14 +9,16 @@ from pathlib import Path
 
 import fast_simplification
 import numpy as np
+from manifold3d import Error, Manifold, Mesh, OpType
 
 from r2s_envs_objects.asset import Finding, Floats, Ints
-from r2s_envs_objects.hull import hull_volume, reduce_hull
+from r2s_envs_objects.hull import hull_mesh, hull_volume, reduce_hull
 from r2s_envs_objects.options import ObjectOptions
 
 COLLISION_FACES = 4000
 CONCAVITY = 0.008  # m, how deep a dent a piece may bridge
 TIMEOUT = 120.0  # s
+POOR = 0.25  # missing overlap, or excess volume, that deserves a warning
 
 
 def decimate(vertices: Floats, faces: Ints, max_faces: int) -> tuple[Floats, Ints]:
@@ -24,12 +26,13 @@ def decimate(vertices: Floats, faces: Ints, max_faces: int) -> tuple[Floats, Int
     if len(faces) <= max_faces:
         return vertices, faces
     centre, unit = vertices.mean(axis=0), float(np.ptp(vertices, axis=0).max())
-    points, triangles = fast_simplification.simplify(
+    simplified = fast_simplification.simplify(
         ((vertices - centre) / unit).astype(np.float32),
         faces.astype(np.int32),
         target_count=max_faces,
     )
-    return points.astype(np.float64) * unit + centre, triangles.astype(np.int64)
+    points, triangles = np.asarray(simplified[0], np.float64), np.asarray(simplified[1], np.int64)
+    return points * unit + centre, triangles
 
 
 def convex_pieces(
@@ -41,27 +44,45 @@ def convex_pieces(
     that fails, one hull and a finding that says so.
     """
     excess = hull_volume(vertices) / volume - 1.0
+    whole = reduce_hull(vertices, options.max_hull_vertices)
     if options.max_pieces == 1 or excess <= options.hull_excess:
-        what = f"one convex hull, {excess:+.1%} of the volume"
-        return (reduce_hull(vertices, options.max_hull_vertices),), [Finding(what)]
+        return (whole,), [fidelity((whole,), vertices, faces, volume)]
     try:
         parts = _coacd(*decimate(vertices, faces, COLLISION_FACES), options.max_pieces)
     except (subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
         cause = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "failed"
-        what = f"the decomposition {cause}: one convex hull instead, {excess:+.0%} of the volume"
-        return (reduce_hull(vertices, options.max_hull_vertices),), [Finding(what, "warning")]
+        what = f"the convex decomposition {cause}: one convex hull instead"
+        fallback = Finding(what, "warning", repaired=True)
+        return (whole,), [fallback, fidelity((whole,), vertices, faces, volume)]
     pieces = tuple(reduce_hull(part, options.max_hull_vertices) for part in parts)
-    total = sum(hull_volume(piece) for piece in pieces)
-    severity = "warning" if abs(total / volume - 1.0) > 0.25 else "info"
-    what = f"{len(pieces)} convex pieces, {total / volume - 1.0:+.1%} of the volume"
-    return pieces, [Finding(what, severity)]
+    return pieces, [fidelity(pieces, vertices, faces, volume)]
+
+
+def fidelity(pieces: tuple[Floats, ...], vertices: Floats, faces: Ints, volume: float) -> Finding:
+    """How well the union of convex pieces matches the closed mesh; a warning where poorly."""
+    union = Manifold.batch_boolean([_manifold(*hull_mesh(p)) for p in pieces], OpType.Add)
+    solid = _manifold(vertices, faces)
+    what = f"{len(pieces)} convex piece{'s' * (len(pieces) > 1)}"
+    what += f", {union.volume() / volume - 1.0:+.1%} of the volume"
+    poor = union.volume() > (1.0 + POOR) * volume
+    if solid.status() == Error.NoError:  # else the scan touches itself: no exact overlap
+        common = (union ^ solid).volume()
+        overlap = common / (union.volume() + volume - common)
+        what += f", intersection over union {overlap:.2f}"
+        poor = overlap < 1.0 - POOR
+    return Finding(what, "warning" if poor else "info")
+
+
+def _manifold(vertices: Floats, faces: Ints) -> Manifold:
+    return Manifold(Mesh(vertices.astype(np.float32), faces.astype(np.uint32)))
 
 
 def _coacd(vertices: Floats, faces: Ints, max_pieces: int) -> list[Floats]:
     """CoACD's parts, as their vertices; it runs apart because native code may crash or hang."""
     with tempfile.TemporaryDirectory(prefix="r2s-coacd-") as folder:
         source, result = Path(folder) / "in.npz", Path(folder) / "out.npz"
-        np.savez(source, vertices=vertices, faces=faces, options=[max_pieces, CONCAVITY])
+        options = np.array([max_pieces, CONCAVITY])
+        np.savez(source, vertices=vertices, faces=faces, options=options)
         subprocess.run(
             [sys.executable, "-m", "r2s_envs_objects.coacd_worker", source, result],
             check=True,

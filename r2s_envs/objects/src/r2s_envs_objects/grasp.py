@@ -9,17 +9,19 @@ import numpy as np
 from r2s_envs_objects.asset import Floats, Ints
 
 OPENING = 0.08  # m, the Panda's hand
+WIDEST = OPENING - 0.004  # m; 2 mm of room at each finger
 FINGER_HALF_WIDTH = 0.011  # m
-PAD_HALF_HEIGHT = 0.010  # m
+PAD_HALF_HEIGHT = 0.009  # m
 REACH = 0.035  # m from the middle of the pads to the palm
 
 
 class Grasp(NamedTuple):
     """Pads close along the horizontal direction `yaw`, `height` above the centre of mass."""
 
-    width: float  # m
+    width: float  # m, what the opening must span
     yaw: float  # rad in [0, pi)
     height: float  # m
+    offset: float  # m along `yaw`, from the centre of mass to the middle of what is spanned
 
 
 def narrowest_grasp(vertices: Floats, faces: Ints) -> Grasp:
@@ -32,17 +34,16 @@ def narrowest_grasp(vertices: Floats, faces: Ints) -> Grasp:
     height = max(0.0, float(vertices[:, 2].max()) - REACH)
     points = _surface_points(vertices, faces)
     points = points[points[:, 2] >= height - PAD_HALF_HEIGHT, :2]
-    best = Grasp(np.inf, 0.0, height)
+    best = Grasp(np.inf, 0.0, height, 0.0)
     for yaw in np.radians(np.arange(0.0, 180.0, 2.0)):
         along = points @ (np.cos(yaw), np.sin(yaw))
         across = points @ (-np.sin(yaw), np.cos(yaw))
         between = along[np.abs(across) <= FINGER_HALF_WIDTH]
         if not len(between):
             continue  # nothing under the hand: a ring's hole
-        # The hand is centred on the object's position, so the farther side counts twice.
-        width = 2.0 * float(np.abs(between).max())
-        if width < best.width - 1e-6:
-            best = Grasp(width, float(yaw), height)
+        low, high = float(between.min()), float(between.max())
+        if high - low < best.width - 1e-6:
+            best = Grasp(high - low, float(yaw), height, (low + high) / 2.0)
     return best
 
 

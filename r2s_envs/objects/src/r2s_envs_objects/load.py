@@ -60,6 +60,7 @@ def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Find
             process=False,  # `process` would drop NaN vertices without a word
             skip_materials=True,
         )
+        assert isinstance(mesh, trimesh.Trimesh)
         vertices = np.array(mesh.vertices, np.float64).reshape(-1, 3)
         faces = np.array(mesh.faces, np.int64).reshape(-1, 3)
     except Exception as error:  # the parser is fed hostile bytes and raises anything
@@ -85,9 +86,8 @@ def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Find
 
 def _drop_nonfinite(vertices: Floats, faces: Ints, label: str):
     used = np.unique(faces)
-    bad = ~np.isfinite(vertices).all(axis=1)
-    # A coordinate beyond 1e12 is as meaningless as an infinite one, and overflows later.
-    bad |= ~(np.abs(np.where(np.isfinite(vertices), vertices, 0.0)) < 1e12).all(axis=1)
+    # False for NaN; a coordinate beyond 1e12 is as meaningless as infinity, and overflows later.
+    bad = np.logical_not(np.all(np.abs(vertices) < 1e12, axis=1))
     share = bad[used].mean()
     if share == 0.0:
         return vertices, faces, []

@@ -10,11 +10,11 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects import cache, load, samples
 from r2s_envs_objects.asset import Finding, Floats, ObjectAsset, RestingPose
 from r2s_envs_objects.decompose import convex_pieces, decimate
-from r2s_envs_objects.grasp import OPENING, narrowest_grasp
+from r2s_envs_objects.grasp import OPENING, WIDEST, narrowest_grasp
 from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.repair import close_surface
-from r2s_envs_objects.rest import settle
+from r2s_envs_objects.rest import flatten_base, settle
 from r2s_envs_objects.units import metres_per_unit
 
 
@@ -38,10 +38,11 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
         if problem := cache.write(folder, asset):
             findings.append(Finding(problem, "warning"))
     asset = asset.replace(name=path.stem, source=text, findings=(*asset.findings, *findings))
-    if asset.grasp_width > OPENING and not options.force:
+    if asset.grasp_width > WIDEST and not options.force:
         raise AssetError(
-            f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: a grasp from above needs "
-            f"{asset.grasp_width * 1000:.0f} mm at its narrowest; set `scale`, or `force` to go on"
+            f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: held from above at its "
+            f"centre of mass it spans {asset.grasp_width * 1000:.0f} mm at its narrowest (limit "
+            f"{WIDEST * 1000:.0f}); set `scale`, or `force` to go on without a grasp"
         )
     return asset
 
@@ -69,7 +70,10 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
 
     rotation, still = settle(pieces, mass, inertia)
     findings += _resting_findings(rotation, still)
-    vertices, pieces = vertices @ rotation.T, tuple(p @ rotation.T for p in pieces)
+    vertices = vertices @ rotation.T
+    pieces, moved = flatten_base([piece @ rotation.T for piece in pieces])
+    if moved > 0.0:
+        findings.append(Finding("uneven base flattened", repaired=True, moved=moved))
     transform = np.eye(4)
     transform[:3, :3], transform[:3, 3] = rotation @ turn * factor, -rotation @ com
     grasp = narrowest_grasp(vertices, faces)
@@ -91,6 +95,7 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
         grasp_width=grasp.width,
         grasp_yaw=grasp.yaw,
         grasp_height=grasp.height,
+        grasp_offset=grasp.offset,
         scan_to_body=transform,
         findings=tuple(findings),
     )
@@ -98,13 +103,9 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
 
 def _up_to_z(up: str) -> Floats:
     """The rotation [3, 3] that takes the file's up axis to +z."""
-    axis, sign = "xyz".index(up[-1]), -1.0 if up.startswith("-") else 1.0
-    if axis == 2:
-        return np.diag([1.0, sign, sign])
-    # The rows of a right-handed frame whose third axis is the file's up.
     third = np.zeros(3)
-    third[axis] = sign
-    first = np.roll(np.abs(third), 1 if axis == 1 else -1) * (-1 if axis == 1 else 1)
+    third["xyz".index(up[-1])] = -1.0 if up.startswith("-") else 1.0
+    first = np.array([0.0, 1.0, 0.0] if up.endswith("x") else [1.0, 0.0, 0.0])
     return np.stack([first, np.cross(third, first), third])
 
 

@@ -119,16 +119,30 @@ def _largest_component(vertices: Floats, faces: Ints, label: str, findings: list
         return faces
     area = np.bincount(component, areas_of(vertices, faces), minlength=count)
     largest = int(area.argmax())
+    body = faces[component == largest]
+    hollow = [k for k in range(count) if k != largest and area[k] > MAX_STRAY * area[largest]]
+    hollow = [k for k in hollow if _is_inner_shell(vertices, faces[component == k], body)]
+    if hollow:
+        findings.append(Finding("inner surface dropped: taken as solid", "warning", repaired=True))
+        area[hollow] = 0.0
     stray = 1.0 - area[largest] / area.sum()
     if stray > MAX_STRAY:
         raise AssetError(
-            f"{label}: {stray:.0%} of its surface is outside the largest of {count} pieces: "
+            f"{label}: {stray:.0%} of its surface is outside the largest of {count} parts: "
             "several objects, or one scanned twice; keep one in a mesh editor"
         )
-    severity = "warning" if stray > WARN_STRAY else "info"
-    what = f"{count - 1} stray pieces dropped, {stray:.2%} of the surface"
-    findings.append(Finding(what, severity, repaired=True))
-    return faces[component == largest]
+    if others := count - 1 - len(hollow):
+        severity = "warning" if stray > WARN_STRAY else "info"
+        what = f"{others} stray parts dropped, {stray:.2%} of the surface"
+        findings.append(Finding(what, severity, repaired=True))
+    return body
+
+
+def _is_inner_shell(vertices: Floats, faces: Ints, body: Ints) -> bool:
+    """Whether a closed part lies within the bounds of the body, as a cavity's surface does."""
+    inner, outer = vertices[np.unique(faces)], vertices[np.unique(body)]
+    within = (inner.min(0) > outer.min(0)).all() and (inner.max(0) < outer.max(0)).all()
+    return bool(within) and not boundary_loops(consistent_winding(faces, []))
 
 
 def consistent_winding(faces: Ints, findings: list[Finding]) -> Ints:

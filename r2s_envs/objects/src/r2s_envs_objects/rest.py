@@ -11,7 +11,8 @@ from r2s_envs_objects.asset import Floats
 
 TIMESTEP = 0.002  # s
 LONGEST = 6.0  # s; a can rolls for a while
-STILL = 2e-3  # m/s and, times the object's size, rad/s
+WINDOW, STILL = 0.25, 1e-4  # at rest: no point moved by more than this many m in this many s
+BASE_TOLERANCE = 0.0005  # m, the unevenness of a base that is a scanner's noise
 
 
 def drop_model(pieces: Sequence[Floats], mass: float, inertia: Floats) -> mujoco.MjModel:
@@ -45,15 +46,35 @@ def settle(pieces: Sequence[Floats], mass: float, inertia: Floats) -> tuple[Floa
     data.qpos[2] = 0.001 - min(piece[:, 2].min() for piece in pieces)
     radius = max(np.linalg.norm(piece, axis=1).max() for piece in pieces)
     still = 0
-    for _ in range(int(LONGEST / TIMESTEP)):
-        mujoco.mj_step(model, data)
-        speed = max(np.abs(data.qvel[:3]).max(), radius * np.abs(data.qvel[3:]).max())
-        still = still + 1 if speed < STILL and data.ncon else 0
-        if still * TIMESTEP > 0.2:
+    for _ in range(int(LONGEST / WINDOW)):
+        before = data.qpos.copy()
+        mujoco.mj_step(model, data, nstep=int(WINDOW / TIMESTEP))
+        turn = np.empty(3)
+        mujoco.mju_subQuat(turn, data.qpos[3:7], before[3:7])
+        moved = np.linalg.norm(data.qpos[:3] - before[:3]) + radius * np.linalg.norm(turn)
+        still = still + 1 if moved < STILL else 0
+        if still == 2:
             break
     rotation = np.empty(9)
     mujoco.mju_quat2Mat(rotation, data.qpos[3:7])
-    return _without_yaw(rotation.reshape(3, 3)), still * TIMESTEP > 0.2
+    return _without_yaw(rotation.reshape(3, 3)), still == 2
+
+
+def flatten_base(pieces: Sequence[Floats]) -> tuple[tuple[Floats, ...], float]:
+    """The pieces, in their resting pose, with a flat base, and how far that moved a vertex, m.
+
+    Scan noise leaves three points to stand on and the rest just above the floor: the simulated
+    object would rock among them for ever.
+    """
+    floor = min(float(piece[:, 2].min()) for piece in pieces)
+    flat, moved = [], 0.0
+    for piece in pieces:
+        piece = piece.copy()
+        low = piece[:, 2] < floor + BASE_TOLERANCE
+        moved = max(moved, float((piece[low, 2] - floor).max(initial=0.0)))
+        piece[low, 2] = floor
+        flat.append(piece)
+    return tuple(flat), moved
 
 
 def _without_yaw(rotation: Floats) -> Floats:

@@ -240,8 +240,8 @@ def _check_range(
         if limit is not None and not all(holds(item, limit) for item in numbers):
             problems.add(node.where, key, f"must be {words} {limit}, got {plain(node)}")
     choices = field.metadata.get("choices")
-    for item in items if choices else ():
-        if item is not None and item not in choices:
+    for item in items:
+        if choices is not None and item is not None and item not in choices:
             known = [str(choice) for choice in choices]
             what = f"must be one of {', '.join(known)}; got {item}{did_you_mean(str(item), known)}"
             problems.add(node.where, key, what)

@@ -1,0 +1,90 @@
+"""The command line: `r2s COMMAND ...`.
+
+Commands are plugins like all else (group `r2s.commands`), so this module knows none of them; it
+finds the one that is asked for, imports its light part for the arguments, then runs its target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+from r2s_core import registry
+from r2s_core.errors import R2SError
+
+_EPILOG = """examples:
+  r2s run configs/quickstart.yaml            train, evaluate, report
+  r2s run configs/quickstart.yaml seed=3     the same with another seed
+  r2s eval runs/quickstart                   evaluate again
+  r2s plugins                                what is installed
+  r2s info algorithm:ppo                     its options
+
+`r2s COMMAND --help` tells more of each. R2S_DEBUG=1 shows the traceback of an error."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status. Users' mistakes become one message, without a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = os.environ.get("R2S_DEBUG", "") not in ("", "0")
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `r2s plugins | head`: the reader has gone, and that is fine
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (R2SError, OSError) as error:
+        message = _message(error)
+        if debug or message is None:
+            raise
+        print(message, file=sys.stderr)
+        return error.exit_code if isinstance(error, R2SError) else 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        print(f"r2s {importlib.metadata.version('r2s-core')}")
+        return 0
+    command = registry.get("command", arguments[0])
+    parser = argparse.ArgumentParser(
+        prog=f"r2s {arguments[0]}",
+        description=command.plugin.summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if command.plugin.configure is not None:
+        command.plugin.configure(parser)
+    # Intermixed, so that key=value may stand after --options too.
+    parsed = parser.parse_intermixed_args(arguments[1:])
+    return int(registry.load_target(command)(parsed) or 0)
+
+
+def _help() -> str:
+    """The commands; of those from other packages nothing is imported, so none can break this."""
+    lines = ["usage: r2s COMMAND [-h] ...", "", "commands:"]
+    for entry in registry.discover("command"):
+        if entry.dist == "r2s-core":
+            summary = registry.load_manifest(entry).plugin.summary
+        else:
+            summary = f"from {entry.dist} {entry.version}"
+        lines.append(f"  {entry.name:<10} {summary}")
+    return "\n".join([*lines, "", _EPILOG])
+
+
+def _message(error: R2SError | OSError) -> str | None:
+    """What the user reads; None for an error that is no mistake of theirs."""
+    if isinstance(error, R2SError):
+        return str(error)
+    where = f" while writing {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full{where}; free some space, then go on with --resume"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        return f"{error.filename}: {error.strerror}; choose a place that you may write to"
+    return None

@@ -1,0 +1,157 @@
+"""`r2s doctor`: what this machine can do, measured, and what to fix."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from r2s_core import registry
+from r2s_core.errors import R2SError
+from r2s_core.plugin import GROUPS
+
+_WORLDS, _SUBSTEPS, _MEASURE_S = 256, 4, 1.0
+
+#: A box falling beside a two-joint arm: contacts, joints, motors, and quick to compile.
+_SCENE = """
+<mujoco>
+  <option timestep="0.004" integrator="implicitfast" iterations="5" ls_iterations="8"/>
+  <worldbody>
+    <geom type="plane" size="1 1 .1" contype="1" conaffinity="1"/>
+    <body pos="0 0 .1"><freejoint/><geom type="box" size=".03 .03 .03"/></body>
+    <body pos=".4 0 .5">
+      <joint name="a" axis="0 1 0"/><geom type="capsule" fromto="0 0 0 0 0 .2" size=".02"
+        contype="0" conaffinity="0"/>
+      <body pos="0 0 .2">
+        <joint name="b" axis="0 1 0"/><geom type="capsule" fromto="0 0 0 0 0 .2" size=".02"
+          contype="0" conaffinity="0"/>
+      </body>
+    </body>
+  </worldbody>
+  <actuator><motor joint="a"/><motor joint="b"/></actuator>
+</mujoco>
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.epilog = """examples:
+  r2s doctor              look, and measure each physics backend for a second
+  r2s doctor --quick      only look"""
+    parser.add_argument("--quick", action="store_true", help="do not measure the backends")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print what there is; exit 1 if something needs fixing."""
+    sections: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("machine", _machine),
+        ("versions", _versions),
+        ("plugins", _plugins),
+        ("rendering", _rendering),
+        ("disk", _disk),
+    ]
+    if not args.quick:
+        sections.append(("backends", _backends))
+    fixes = []
+    for title, look in sections:
+        print(title)
+        for name, value, fix in look():
+            print(f"  {name:<14} {value}", flush=True)
+            if fix:
+                fixes.append(f"{name}: {fix}")
+    print("to fix" if fixes else "nothing to fix")
+    for fix in fixes:
+        print(f"  {fix}")
+    return 1 if fixes else 0
+
+
+#: Name, what was found, and what to do about it (empty: nothing).
+Finding = tuple[str, str, str]
+
+
+def _machine() -> Iterator[Finding]:
+    from r2s_core import device
+
+    found = device.hardware()
+    yield "system", f"{found['system']}, {found['cpu']}", ""
+    yield "cpu", f"{found['cpu_cores']} cores, {found['memory_gib']} GiB of memory", ""
+    fix = ""
+    if device.has_nvidia_driver() and not device.has_gpu():
+        fix = "there is an NVIDIA driver that JAX cannot use; pip install 'jax[cuda13]'"
+    yield "jax", f"computes on {', '.join(found['jax_devices'])}", fix
+
+
+def _versions() -> Iterator[Finding]:
+    from r2s_core import device
+
+    for name, version in device.versions().items():
+        yield name, version, ""
+
+
+def _plugins() -> Iterator[Finding]:
+    entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
+    broken = [error for entry in entries if (error := registry.check(entry))]
+    yield "installed", str(len(entries)), ""
+    for error in broken:
+        yield "broken", str(error), "see `r2s plugins --check`"
+
+
+def _rendering() -> Iterator[Finding]:
+    from r2s_core.render import probe_gl
+
+    answer = probe_gl()
+    yield "offscreen GL", str(answer), ""
+
+
+def _disk() -> Iterator[Finding]:
+    """Where runs and caches are written, and whether they can be."""
+    for name, folder in (("working dir", Path.cwd()), ("temporary", Path(tempfile.gettempdir()))):
+        free = shutil.disk_usage(folder).free / 2**30
+        fix = "less than 1 GiB free; make room" if free < 1 else ""
+        if not os.access(folder, os.W_OK):
+            fix = f"{folder} cannot be written to"
+        yield name, f"{free:.1f} GiB free in {folder}", fix
+
+
+def _backends() -> Iterator[Finding]:
+    """The speed of each physics backend on a small scene; it tells them apart, no more."""
+    for entry in registry.discover("backend"):
+        name = entry.name
+        try:
+            yield name, f"{_throughput(name):,.0f} physics steps/s ({_WORLDS} worlds)", ""
+        except R2SError as error:
+            yield name, f"not here: {error}", ""
+        except Exception as error:
+            text = " ".join(str(error).split())[:200]
+            yield name, f"failed: {type(error).__name__}: {text}", "report this with the above"
+
+
+def _throughput(name: str) -> float:
+    """Physics steps per second over all worlds, after compilation."""
+    import jax
+    import jax.numpy as jnp
+    import mujoco
+
+    from r2s_core.types import SceneSpec
+
+    model = mujoco.MjModel.from_xml_string(_SCENE)
+    scene = SceneSpec(model, _SUBSTEPS, frozenset({"qpos"}))
+    config = registry.get("backend", name).plugin.config()
+    backend: Any = registry.build("backend", name, scene, _WORLDS, config)
+    qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (_WORLDS, 1))
+    physics = backend.init({}, qpos, jnp.zeros((_WORLDS, model.nv)))
+    ctrl = jnp.zeros((_WORLDS, model.nu))
+    step = backend.step
+    if backend.traceable:
+        step = jax.jit(step, static_argnums=2)
+    physics = jax.block_until_ready(step(physics, ctrl, _SUBSTEPS))
+    steps, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < _MEASURE_S:
+        physics = jax.block_until_ready(step(physics, ctrl, _SUBSTEPS))
+        steps += _WORLDS * _SUBSTEPS
+    return steps / elapsed

@@ -1,0 +1,38 @@
+"""`r2s eval`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_EXAMPLES = """examples:
+  r2s eval runs/quickstart
+  r2s eval runs/quickstart --episodes 10000
+  r2s eval runs/quickstart --backend warp
+  r2s eval runs/quickstart environment.goal_range=0.2     how far does it generalise?"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.epilog = _EXAMPLES
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="the folder of a run")
+    parser.add_argument(
+        "overrides", metavar="key=value", nargs="*", help="replaces a value of its configuration"
+    )
+    parser.add_argument("--episodes", type=_positive, metavar="N", help="default: the run's own")
+    parser.add_argument("--backend", metavar="NAME", help="another physics backend than the run's")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Evaluate."""
+    from r2s_core.evaluate import evaluate_run
+
+    evaluate_run(args.run_dir, args.episodes, args.backend, args.overrides)
+    return 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value

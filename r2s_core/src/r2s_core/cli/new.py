@@ -1,0 +1,96 @@
+"""`r2s new`: the package of a new plugin, written from a template that works as it stands."""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+import re
+from pathlib import Path
+
+from r2s_core import registry
+from r2s_core.errors import R2SError
+from r2s_core.plugin import Kind
+
+#: Where the templates are; `plugins/_template` in the repository points here.
+TEMPLATES = Path(__file__).parent.parent / "_template"
+
+#: Template -> kind of plugin and the first part of the package's name.
+_KINDS: dict[str, tuple[Kind, str]] = {
+    "reward": ("reward", "r2s-rewards"),
+    "task": ("environment", "r2s-envs"),
+    "algorithm": ("algorithm", "r2s-algos"),
+    "randomizer": ("randomizer", "r2s-randomization"),
+}
+
+#: How it is then named in YAML.
+_USAGE = {
+    "reward": "environment:\n  rewards:\n    {name}: {{weight: 1.0}}",
+    "task": "environment:\n  use: {name}",
+    "algorithm": "algorithm: {name}",
+    "randomizer": "randomization:\n  {name}: {{}}",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.epilog = """examples:
+  r2s new reward gentle_touch
+  r2s new task stack_cups --output ~/robots"""
+    parser.add_argument("kind", metavar="KIND", choices=list(_KINDS), help=", ".join(_KINDS))
+    parser.add_argument("name", metavar="NAME", help="as it will be written in YAML: my_reward")
+    parser.add_argument(
+        "--output", type=Path, default=Path(), metavar="DIR", help="where the folder is made"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write the package and say how to go on."""
+    folder = create(args.kind, args.name, args.output)
+    usage = _USAGE[args.kind].format(name=args.name)
+    print(f"wrote {folder}; next:\n")
+    print(f"  pip install -e {folder}\n  pytest {folder}\n\nthen in your YAML:\n")
+    print("\n".join(f"  {line}" for line in usage.splitlines()))
+    return 0
+
+
+def create(template: str, name: str, output: Path) -> Path:
+    """Write the package of a new plugin.
+
+    Args:
+        template: "reward", "task", "algorithm" or "randomizer".
+        name: the plugin's name, lower case with underscores.
+        output: the folder in which the package's folder is made.
+
+    Raises:
+        R2SError: the name cannot be used, or the folder is there already.
+    """
+    kind, prefix = _KINDS[template]
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
+        better = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789") or "my_plugin"
+        raise R2SError(f"'{name}' is no name for a plugin; as in {better}: a-z, 0-9 and _")
+    taken = [entry for entry in registry.discover(kind) if entry.name == name]
+    if taken:
+        raise R2SError(f"the {kind} '{name}' exists already, in {taken[0].dist}; choose another")
+    dist = f"{prefix}-{name.replace('_', '-')}"
+    folder = output / dist
+    if folder.exists():
+        raise R2SError(f"{folder} exists already; choose another name or --output")
+    words = {
+        "r2s-template-dist": dist,
+        "r2s_template_module": dist.replace("-", "_"),
+        "template_name": name,
+        "TemplateName": "".join(part.capitalize() for part in name.split("_")),
+    }
+    for source in sorted((TEMPLATES / template).rglob("*")):
+        if source.is_dir() or "__pycache__" in source.parts:
+            continue
+        target = folder / _replace(str(source.relative_to(TEMPLATES / template)), words)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(_replace(source.read_text(encoding="utf-8"), words), encoding="utf-8")
+    return folder
+
+
+def _replace(text: str, words: dict[str, str]) -> str:
+    for old, new in words.items():
+        text = text.replace(old, new)
+    return text

@@ -1,0 +1,161 @@
+"""`r2s plugins` and `r2s info`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from typing import Any
+
+from r2s_core import registry
+from r2s_core.config.convert import field_types, type_name
+from r2s_core.config.schema import EngineConfig, to_plain
+from r2s_core.errors import PluginError
+from r2s_core.plugin import GROUPS
+from r2s_core.registry import Entry
+from r2s_core.suggest import did_you_mean
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `plugins`."""
+    parser.epilog = """examples:
+  r2s plugins
+  r2s plugins --check      import every plugin and report those that are broken
+  r2s plugins --json"""
+    parser.add_argument("--json", action="store_true", help="for programs to read")
+    parser.add_argument("--check", action="store_true", help="import each; exit 1 if one is broken")
+
+
+def main(args: argparse.Namespace) -> int:
+    """List, and check if asked."""
+    entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
+    errors = {entry: registry.check(entry) for entry in entries} if args.check else {}
+    broken = {entry: str(error) for entry, error in errors.items() if error}
+    if args.json:
+        rows = [dataclasses.asdict(entry) for entry in entries]
+        if args.check:
+            rows = [row | {"error": broken.get(e)} for row, e in zip(rows, entries, strict=True)]
+        print(json.dumps(rows, indent=2))
+    else:
+        rows = [_row(entry, entries, errors) for entry in entries]
+        print_table([("KIND", "NAME", "PACKAGE", "VERSION", ""), *rows])
+        for message in broken.values():
+            print(message, file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _row(entry: Entry, entries: list[Entry], errors: dict[Entry, Any]) -> tuple[str, ...]:
+    twins = [e for e in entries if (e.kind, e.name) == (entry.kind, entry.name)]
+    note = f"offered twice: write {entry.qualified}" if len(twins) > 1 else ""
+    if errors:
+        note = "BROKEN" if errors[entry] else note or "ok"
+    return entry.kind, entry.name, entry.dist, entry.version, note
+
+
+def configure_info(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `info`."""
+    parser.epilog = """examples:
+  r2s info algorithm:ppo
+  r2s info environment:real2sim_pick_place
+  r2s info reach                        the kind may be left out where the name is unique"""
+    parser.add_argument("plugin", metavar="KIND:NAME", help=f"KIND: {', '.join(GROUPS)}")
+    parser.add_argument("--json", action="store_true", help="for programs to read")
+
+
+def main_info(args: argparse.Namespace) -> int:
+    """Tell of one plugin."""
+    installed = _find(args.plugin)
+    entry, plugin = installed.entry, installed.plugin
+    options = _options(plugin.config)
+    if args.json:
+        print(
+            json.dumps(
+                {
+                    **dataclasses.asdict(entry),
+                    "summary": plugin.summary,
+                    "contract": plugin.contract,
+                    "target": plugin.target,
+                    "options": options,
+                },
+                indent=2,
+            )
+        )
+        return 0
+    print(f"{entry.kind} {entry.name}: {plugin.summary}")
+    print(f"from {entry.dist} {entry.version}, contract {plugin.contract}, {plugin.target}\n")
+    _print_options("options", options)
+    if entry.kind == "environment":
+        _print_options("\noptions of the engine, beside these", _options(EngineConfig))
+    return 0
+
+
+def _find(text: str) -> registry.Installed:
+    kind, colon, name = text.partition(":")
+    if colon and kind in GROUPS:
+        return registry.get(kind, name)
+    matches = [entry for k in GROUPS for entry in registry.discover(k) if entry.name == text]
+    if len(matches) == 1:
+        return registry.load_manifest(matches[0])
+    if matches:
+        choices = " or ".join(f"{entry.kind}:{entry.qualified}" for entry in matches)
+        raise PluginError(f"'{text}' is offered more than once; say which: {choices}")
+    if colon:
+        hint = did_you_mean(kind, GROUPS) or f"; kinds: {', '.join(GROUPS)}"
+        raise PluginError(f"no kind of plugin is called '{kind}'{hint}")
+    names = {entry.name for k in GROUPS for entry in registry.discover(k)}
+    raise PluginError(
+        f"no plugin named '{text}' is installed{did_you_mean(text, names)}; "
+        "`r2s plugins` lists what is"
+    )
+
+
+def _options(config: type) -> list[dict[str, Any]]:
+    """A configuration dataclass's fields as plain data."""
+    rows = []
+    for field, kind in zip(dataclasses.fields(config), field_types(config).values(), strict=True):
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        limits = {k: to_plain(v) for k, v in field.metadata.items() if k != "doc"}
+        rows.append(
+            {
+                "name": field.name,
+                "type": type_name(kind),
+                "required": required,
+                "default": None if required else to_plain(default),
+                "limits": limits,
+                "doc": field.metadata.get("doc", ""),
+            }
+        )
+    return rows
+
+
+def _print_options(title: str, options: list[dict[str, Any]]) -> None:
+    if not options:
+        print(f"{title}: none")
+        return
+    print(f"{title}:")
+    words = {"minimum": ">=", "maximum": "<=", "above": ">", "below": "<", "choices": "of"}
+    rows = []
+    for option in options:
+        limits = [f"{words[k]} {_show(v)}" for k, v in option["limits"].items()]
+        default = "required" if option["required"] else f"= {_show(option['default'])}"
+        kind = ", ".join([option["type"], *limits])
+        rows.append((f"  {option['name']}", default, kind, option["doc"]))
+    print_table(rows)
+
+
+def _show(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def print_table(rows: list[tuple[str, ...]]) -> None:
+    """Rows in aligned columns; a long cell moves only its own row."""
+    widths = [min(28, max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        print("  ".join(cells).rstrip())

@@ -1,0 +1,36 @@
+"""`r2s run`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from r2s_core.config import load_config
+
+_EXAMPLES = """examples:
+  r2s run configs/quickstart.yaml
+  r2s run configs/quickstart.yaml seed=3 training.total_timesteps=2e6
+  r2s run configs/quickstart.yaml algorithms.ppo.learning_rate=3e-4 --output runs/slower
+  r2s run configs/quickstart.yaml --resume      go on from the last checkpoint"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.epilog = _EXAMPLES
+    parser.add_argument("config", metavar="CONFIG", help="the YAML file")
+    parser.add_argument(
+        "overrides", metavar="key=value", nargs="*", help="replaces a value of the file"
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint, if there is one"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Check the configuration before anything heavy is imported, then run."""
+    config = load_config(args.config, args.overrides)
+    from r2s_core.run import run
+
+    run(config, output=args.output, resume=args.resume)
+    return 0

@@ -1,0 +1,52 @@
+"""`r2s validate` and `r2s schema`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from r2s_core.config import load_config
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `validate`."""
+    parser.epilog = """examples:
+  r2s validate configs/quickstart.yaml
+  r2s validate configs/quickstart.yaml algorithms.ppo.num_epochs=8
+  r2s validate configs/quickstart.yaml --show     with every default filled in"""
+    parser.add_argument("config", metavar="CONFIG", help="the YAML file")
+    parser.add_argument(
+        "overrides", metavar="key=value", nargs="*", help="replaces a value of the file"
+    )
+    parser.add_argument("--show", action="store_true", help="print the whole configuration")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Load the configuration, which complains about whatever is wrong."""
+    config = load_config(args.config, args.overrides)
+    if args.show:
+        import yaml
+
+        print(yaml.safe_dump(config.resolved(), sort_keys=False), end="")
+        return 0
+    print(
+        f"{args.config}: valid: {config.chosen_algorithm.use} on {config.environment.use}, "
+        f"{config.environment.engine.num_parallel_envs} worlds, backend {config.backend.use}, "
+        f"{config.training.total_timesteps:,} steps"
+    )
+    return 0
+
+
+def configure_schema(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `schema`."""
+    parser.epilog = """examples:
+  r2s schema > r2s.schema.json
+Then in VS Code's settings: "yaml.schemas": {"r2s.schema.json": "configs/*.yaml"}"""
+
+
+def main_schema(args: argparse.Namespace) -> int:
+    """Print the schema."""
+    from r2s_core.config.json_schema import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
+    return 0

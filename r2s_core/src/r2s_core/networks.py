@@ -60,7 +60,8 @@ def mlp_layers(params: Mapping[str, Any]) -> tuple[tuple[np.ndarray, np.ndarray]
 def gaussian(mean: Array, log_std: Array) -> Any:
     """The diagonal Gaussian over raw (unbounded) actions, a `distrax.MultivariateNormalDiag`.
 
-    mean [..., A], log_std [A] or [..., A]. Raw actions become actions through `squash` and `scale_action`.
+    mean [..., A], log_std [A] or [..., A]. Raw actions become actions through `squash` and
+    `scale_action`.
     """
     return distrax.MultivariateNormalDiag(mean, jnp.broadcast_to(jnp.exp(log_std), mean.shape))
 

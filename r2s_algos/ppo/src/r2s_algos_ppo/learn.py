@@ -49,7 +49,7 @@ def learn(
         direction, state = optimizer.update(gradient, state, params)
         params = jax.tree.map(lambda x, d: x - rate * d, params, direction)
         params["log_std"] = jnp.clip(params["log_std"], config.min_log_std, config.max_log_std)
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         finite = (jnp.isfinite(loss) & jnp.isfinite(norm)).astype(jnp.float32)
         return (params, state, rate), {**metrics, "grad_norm": norm, "finite": finite}
 

@@ -1,0 +1,70 @@
+"""Networks and action heads against their definitions and against distrax."""
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2s_core import networks
+
+
+def test_mlp_is_what_its_exported_layers_say():
+    mlp = networks.MLP((16, 8, 3), "tanh")
+    x = jax.random.normal(jax.random.key(1), (5, 4))
+    params = jax.jit(mlp.init)(jax.random.key(0), x)
+    layers = networks.mlp_layers(params)
+    assert [kernel.shape for kernel, _ in layers] == [(4, 16), (16, 8), (8, 3)]
+    y = np.asarray(x)
+    for kernel, bias in layers[:-1]:
+        y = np.tanh(y @ kernel + bias)
+    np.testing.assert_allclose(
+        np.asarray(mlp.apply(params, x)), y @ layers[-1][0] + layers[-1][1], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_layers_keep_their_order_beyond_ten():
+    params = {
+        f"Dense_{i}": {"kernel": np.ones((i, i + 1)), "bias": np.ones(i + 1)} for i in range(12)
+    }
+    layers = networks.mlp_layers({"params": dict(sorted(params.items()))})
+    assert [bias.size for _, bias in layers] == [*range(1, 13)]
+
+
+def test_a_small_output_scale_starts_the_policy_near_zero():
+    x = jax.random.normal(jax.random.key(1), (256, 30))
+    mlp = networks.MLP((128, 128, 7), "elu", output_scale=0.01)
+    out = np.asarray(mlp.apply(jax.jit(mlp.init)(jax.random.key(0), x), x))
+    assert 0 < np.abs(out).max() < 0.05
+
+
+def test_elu_and_its_gradient_are_jax_s():
+    x = jnp.linspace(-6.0, 6.0, 101)
+    elu = networks.ACTIVATIONS["elu"]
+    np.testing.assert_allclose(elu(x), jax.nn.elu(x), atol=1e-6)
+    expected = jax.vmap(jax.grad(jax.nn.elu))(x)
+    np.testing.assert_allclose(jax.vmap(jax.grad(elu))(x), expected, rtol=1e-4)
+    assert np.isfinite(jax.grad(elu)(1e4))
+
+
+def test_gaussian_is_normal_in_each_dimension():
+    mean, log_std = jnp.array([[0.3, -1.0]]), jnp.array([-0.5, 0.2])
+    x = jnp.array([[0.1, 0.4]])
+    z = (np.asarray(x) - np.asarray(mean)) / np.exp(np.asarray(log_std))
+    expected = np.sum(-0.5 * z**2 - np.asarray(log_std) - 0.5 * np.log(2 * np.pi), -1)
+    np.testing.assert_allclose(networks.gaussian(mean, log_std).log_prob(x), expected, rtol=1e-5)
+
+
+def test_tanh_log_det_is_distrax_s_and_finite_where_tanh_saturates():
+    raw = jnp.array([[-2.0, 0.0, 1.5]])
+    expected = distrax.Block(distrax.Tanh(), 1).forward_log_det_jacobian(raw)
+    np.testing.assert_allclose(networks.tanh_log_det(raw), expected, rtol=1e-5)
+    assert np.isfinite(networks.tanh_log_det(jnp.array([50.0, -50.0])))
+
+
+@pytest.mark.parametrize("output", ["clip", "tanh"])
+def test_actions_fill_their_bounds_and_no_more(output):
+    low, high = jnp.array([-2.0, 0.0]), jnp.array([2.0, 0.04])
+    raw = jnp.array([[-30.0, 30.0], [0.0, 0.0]])
+    actions = networks.scale_action(networks.squash(raw, output), low, high)
+    np.testing.assert_allclose(actions, [[-2.0, 0.04], [0.0, 0.02]], rtol=1e-6)

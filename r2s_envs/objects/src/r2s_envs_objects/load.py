@@ -69,8 +69,7 @@ def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Find
             "export the scan again"
         ) from None
     if len(faces) == 0:
-        kind = "a point cloud, not a mesh" if len(vertices) else "no faces"
-        raise AssetError(f"{label}: holds {kind}; export a triangle mesh")
+        raise AssetError(f"{label}: holds no faces; export a triangle mesh")
     if len(faces) > MAX_FACES:
         raise AssetError(
             f"{label}: {len(faces)} faces, over the limit of {MAX_FACES}; decimate the scan first"
@@ -155,6 +154,8 @@ def _check_ply(data: bytes, label: str) -> str:
         raise AssetError(f"{label}: no PLY header; the file is not a PLY mesh, export it again")
     claims = re.findall(rb"^element\s+(\S+)\s+(\d+)", header, re.MULTILINE)
     counts = {name.decode(errors="replace"): int(count) for name, count in claims}
+    if not counts.get("face"):
+        raise AssetError(f"{label}: a point cloud, not a mesh; reconstruct a triangle mesh first")
     # The least that an element takes: 3 one-byte numbers in binary, 3 digits and spaces as text.
     least = {"vertex": 3, "face": 4}
     for name, count in counts.items():
@@ -163,6 +164,6 @@ def _check_ply(data: bytes, label: str) -> str:
                 f"{label}: its PLY header claims {count} x {name} but only {len(body)} bytes "
                 "follow: truncated or damaged; copy or export it again"
             )
-    if counts.get("face", 0) > MAX_FACES or counts.get("vertex", 0) > MAX_VERTICES:
+    if counts["face"] > MAX_FACES or counts.get("vertex", 0) > MAX_VERTICES:
         raise AssetError(f"{label}: over {MAX_FACES} faces; decimate the scan first")
     return "ply"

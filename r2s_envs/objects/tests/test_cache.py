@@ -1,0 +1,112 @@
+"""The cache makes the second load quick, and is never a reason to fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from r2s_envs_objects import ObjectOptions, cache, load_object, pipeline
+
+
+def same(a, b):
+    for field in dataclasses.fields(a):
+        if field.name != "findings":
+            x, y = getattr(a, field.name), getattr(b, field.name)
+            if field.name == "pieces":
+                assert all(np.array_equal(p, q) for p, q in zip(x, y, strict=True))
+            else:
+                assert np.array_equal(x, y) if isinstance(x, np.ndarray) else x == y
+    return True
+
+
+@pytest.fixture
+def entry(tmp_path):
+    """The one file in the cache."""
+
+    def find() -> Path:
+        (path,) = (tmp_path / "cache" / "objects").iterdir()
+        return path
+
+    return find
+
+
+def test_the_second_load_is_the_same_and_quick(ell, save, monkeypatch):
+    path = save(ell)
+    first = load_object(path)
+    monkeypatch.setattr(pipeline, "prepare", None)  # must not be called again
+    start = time.perf_counter()
+    second = load_object(path)
+    assert time.perf_counter() - start < 0.2
+    assert same(first, second)
+    assert first.findings == second.findings
+
+
+def test_the_pipeline_is_deterministic(ell, save, tmp_path):
+    path = save(ell)
+    first = load_object(path, ObjectOptions(cache_dir=str(tmp_path / "one")))
+    second = load_object(path, ObjectOptions(cache_dir=str(tmp_path / "two")))
+    assert same(first, second)
+
+
+def test_the_key_follows_content_and_options_but_not_the_name(box, save):
+    first = load_object(save(box, "a.ply"))
+    renamed = load_object(save(box, "b.ply"))
+    assert first.content_hash == renamed.content_hash
+    assert renamed.name == "b"
+    assert (
+        load_object(save(box, "a.ply"), ObjectOptions(mass=0.1)).content_hash != first.content_hash
+    )
+    box.apply_scale(1.1)
+    assert load_object(save(box, "a.ply")).content_hash != first.content_hash
+
+
+@pytest.mark.parametrize("damage", ["empty", "garbage", "flip", "truncate", "other"])
+def test_a_damaged_entry_is_made_again(box, save, entry, damage):
+    path = save(box)
+    first = load_object(path)
+    data = bytearray(entry().read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 0xFF
+    content = {
+        "empty": b"",
+        "garbage": b"not an archive" * 50,
+        "flip": bytes(data),
+        "truncate": bytes(data[: len(data) // 2]),
+    }
+    if damage == "other":
+        np.savez(entry(), meta=np.zeros(3, np.uint8))
+    else:
+        entry().write_bytes(content[damage])
+    assert same(first, load_object(path))
+    assert cache.read(entry().parents[1], first.content_hash) is not None  # and is sound again
+
+
+def test_an_unusable_cache_folder_is_a_finding_not_an_error(box, save, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("a file where a folder should be")
+    asset = load_object(save(box), ObjectOptions(cache_dir=str(blocked / "sub")))
+    assert any("not cached in" in f.what for f in asset.findings)
+
+
+def test_a_full_disk_leaves_no_partial_file(box, save, tmp_path, monkeypatch):
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    asset = load_object(save(box))
+    assert any("No space left on device" in f.what for f in asset.findings)
+    assert list((tmp_path / "cache" / "objects").iterdir()) == []
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.delenv("R2S_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache.cache_folder(ObjectOptions()) == tmp_path / "xdg" / "r2s"
+    monkeypatch.setenv("R2S_CACHE_DIR", str(tmp_path / "own"))
+    assert cache.cache_folder(ObjectOptions()) == tmp_path / "own"
+    assert cache.cache_folder(ObjectOptions(cache_dir=str(tmp_path))) == tmp_path

@@ -1,0 +1,182 @@
+"""Playing complete episodes and summing up what became of them.
+
+Counting the first N episodes that happen to end would over-count the short ones, which are the
+failures; so each of W worlds plays exactly k episodes and every one of the W * k counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from r2s_core.errors import R2SError
+from r2s_core.statistics import wilson_interval
+from r2s_core.types import Array, Environment, Named, Policy, Step
+
+_TIGHT = "success_2p5cm"  # the tasks' metric of success within 2.5 cm
+#: Stages of a manipulation task, in order; a task has those that its metrics name.
+STAGES = ("reached", "grasped", "lifted")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """The motion of one episode, for pictures.
+
+    qpos: float32[T, nq], of every control step. task: the task's state at each of the T steps,
+    leaves [T, ...]. success: how the episode ended.
+    """
+
+    qpos: np.ndarray
+    task: Any
+    success: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Episodes:
+    """What became of E episodes; arrays [E]."""
+
+    success: np.ndarray
+    terminated: np.ndarray
+    diverged: np.ndarray
+    episode_return: np.ndarray
+    episode_length: np.ndarray
+    metrics: Mapping[str, np.ndarray]
+    recordings: tuple[Recording, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.success)
+
+
+def run_episodes(
+    env: Environment[Any], policy: Policy, key: Array, per_world: int, record: int = 0
+) -> Episodes:
+    """Play exactly `per_world` complete episodes in each world, from a fresh reset.
+
+    record: of this many worlds, keep the motion of the first episode (where the environment's
+    state has `physics.view.qpos`).
+    """
+    key, reset_key = jax.random.split(key)
+    state, obs = env.reset(reset_key)
+    advance = partial(_advance, env, policy)
+    if env.spec.traceable:
+        advance = jax.jit(advance)
+    worlds = env.spec.num_worlds
+    remaining = np.full(worlds, per_world)
+    recorder = _Recorder(state, min(record, worlds))
+    rows: list[dict[str, np.ndarray]] = []
+    # No world can need more steps than this: every episode is truncated in time.
+    for step_key in jax.random.split(key, per_world * env.spec.max_episode_steps):
+        if not remaining.any():
+            break
+        recorder.before(state)
+        state, obs, step = advance(state, obs, step_key)
+        done = np.asarray(step.done)
+        if done.any():
+            recorder.after(done, np.asarray(step.success))
+            rows.append(_ended(step, done & (remaining > 0)))
+            remaining = np.maximum(remaining - done, 0)
+    if remaining.any():
+        raise R2SError(
+            f"{int((remaining > 0).sum())} of {worlds} worlds did not finish {per_world} episodes "
+            f"within {env.spec.max_episode_steps} steps each; the environment's "
+            "max_episode_steps is not what its episodes keep to."
+        )
+    columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    metrics = {k.removeprefix("metrics/"): v for k, v in columns.items() if "/" in k}
+    rest = {name: column for name, column in columns.items() if "/" not in name}
+    return Episodes(**rest, metrics=metrics, recordings=recorder.recordings())
+
+
+def summarise(episodes: Episodes) -> dict[str, Any]:
+    """The numbers of `result.json` that an evaluation yields, as plain Python values."""
+    successes, total = int(episodes.success.sum()), len(episodes)
+    means = {name: float(np.mean(column)) for name, column in episodes.metrics.items()}
+    return {
+        "success_rate": successes / total,
+        "success_ci95": list(wilson_interval(successes, total)),
+        "success_rate_2p5cm": means.get(_TIGHT),
+        "episodes": total,
+        "stage_rates": {name: means[name] for name in STAGES if name in means},
+        "failures": failure_kinds(episodes),
+        "diverged_episodes": int(episodes.diverged.sum()),
+        "mean_return": float(np.mean(episodes.episode_return)),
+        "mean_length": float(np.mean(episodes.episode_length)),
+        "metrics": means,
+    }
+
+
+def failure_kinds(episodes: Episodes) -> dict[str, int]:
+    """How many failed, by how far they came; each failure is of one kind, the first that fits."""
+    kinds: dict[str, int] = {}
+    left = ~episodes.success
+
+    def take(name: str, mask: np.ndarray) -> None:
+        nonlocal left
+        kinds[name] = int((left & mask).sum())
+        left = left & ~mask
+
+    everyone = np.ones(len(episodes), bool)
+    take("physics diverged", episodes.diverged)
+    stages = [name for name in STAGES if name in episodes.metrics]
+    before = ""
+    for name in stages:
+        take(f"{before}not {name}", episodes.metrics[name] < 0.5)
+        before = f"{name}, "
+    take(f"{before}left the workspace" if stages else "terminated", episodes.terminated)
+    if "held" in episodes.metrics:
+        take("lifted, dropped", episodes.metrics["held"] < 0.5)
+    take("lifted, off goal" if "lifted" in stages else "time ran out", everyone)
+    return {name: number for name, number in kinds.items() if number}
+
+
+def _advance(
+    env: Environment[Any], policy: Policy, state: Any, obs: Named, key: Array
+) -> tuple[Any, Named, Step]:
+    state, step = env.step(state, policy(obs, key))
+    outcome = dataclasses.replace(step, obs={}, final_obs={})  # not worth a copy to the host
+    return state, step.obs, outcome
+
+
+def _ended(step: Step, which: np.ndarray) -> dict[str, np.ndarray]:
+    names = ("success", "terminated", "diverged", "episode_return", "episode_length")
+    columns = {name: getattr(step, name) for name in names}
+    columns |= {f"metrics/{name}": column for name, column in step.metrics.items()}
+    return {name: np.asarray(column)[which] for name, column in columns.items()}
+
+
+class _Recorder:
+    """Collects the first episode of the first `count` worlds."""
+
+    def __init__(self, state: Any, count: int) -> None:
+        view = getattr(getattr(state, "physics", None), "view", None)
+        self._count = 0 if getattr(view, "qpos", None) is None else count
+        self._rows: list[Any] = []
+        self._ends: dict[int, tuple[int, bool]] = {}
+
+    def before(self, state: Any) -> None:
+        if len(self._ends) == self._count:
+            return
+        row = (state.physics.view.qpos, state.task)
+        self._rows.append(jax.tree.map(lambda x: np.array(np.asarray(x)[: self._count]), row))
+
+    def after(self, done: np.ndarray, success: np.ndarray) -> None:
+        for world in np.flatnonzero(done[: self._count]):
+            self._ends.setdefault(int(world), (len(self._rows), bool(success[world])))
+
+    def recordings(self) -> tuple[Recording, ...]:
+        if not self._rows:
+            return ()
+        qpos, task = jax.tree.map(lambda *rows: np.stack(rows), *self._rows)
+
+        def cut(world: int, length: int) -> Any:
+            return jax.tree.map(lambda x: x[:length, world], task)
+
+        return tuple(
+            Recording(qpos[:length, world], cut(world, length), success)
+            for world, (length, success) in sorted(self._ends.items())
+        )

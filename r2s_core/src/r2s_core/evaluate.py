@@ -1,0 +1,152 @@
+"""Evaluating the policy that a run left, by the same episodes that the run itself was judged by."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core import device
+from r2s_core import env as engine
+from r2s_core.config import RunConfig, load_config
+from r2s_core.episodes import Episodes, run_episodes, summarise
+from r2s_core.errors import R2SError
+from r2s_core.networks import ACTIVATIONS, scale_action, squash
+from r2s_core.policy import PolicyError, SavedPolicy, load_policy
+from r2s_core.progress import default_console, print_result
+from r2s_core.types import Array, Environment, Named, Policy
+
+_RECORDED_EPISODES = 8
+
+
+def play(
+    config: RunConfig, policy: SavedPolicy, env: Environment[Any], record: bool = False
+) -> Episodes:
+    """At least `config.evaluation.episodes` fresh episodes, the same number from every world.
+
+    Raises `PolicyError` where the policy was trained for other observations or actions.
+    """
+    key = jax.random.key(config.seed + config.evaluation.seed_offset)
+    per_world = -(-config.evaluation.episodes // env.spec.num_worlds)
+    recorded = _RECORDED_EPISODES if record else 0
+    return run_episodes(env, as_jax(policy, env), key, per_world, recorded)
+
+
+def num_worlds(config: RunConfig) -> int:
+    """How many worlds an evaluation steps side by side."""
+    return min(config.evaluation.num_parallel_envs, config.evaluation.episodes)
+
+
+def evaluate_run(
+    run_dir: Path | str,
+    episodes: int | None = None,
+    backend: str | None = None,
+    overrides: tuple[str, ...] | list[str] = (),
+) -> dict[str, Any]:
+    """Evaluate the policy that a run left, print the table and write `eval-<n>.json`.
+
+    Args:
+      episodes: at least this many; by default as many as the run's configuration says.
+      backend: another physics backend than the run's.
+      overrides: `key=value`, on top of the run's own config.yaml.
+
+    Returns what the file holds; raises `R2SError` where the run or its policy is not there.
+    """
+    run_dir, began = Path(run_dir), time.perf_counter()
+    policy = load_policy(run_dir)
+    changes = [*overrides]
+    if backend is not None:
+        changes.append(f"backend={backend}")
+    if episodes is not None:
+        changes.append(f"evaluation.episodes={episodes}")
+    config = load_config(_config_of(run_dir), changes)
+    if config.evaluation.episodes < 1:
+        raise R2SError("evaluation.episodes is 0; give --episodes a positive number.")
+    for line in device.select_device(config.training.use_gpu):
+        default_console().print(line)
+    config = device.resolve_backend(config)
+    env = engine.make_environment(config, num_worlds(config), training=False)
+    result = {
+        "name": f"evaluation of {config.name}",
+        **summarise(play(config, policy, env)),
+        "backend": config.backend.use,
+        "seed": config.seed,
+        "overrides": changes,
+        "total_s": round(time.perf_counter() - began, 3),
+    }
+    path = _next_path(run_dir)
+    write_json(path, result)
+    print_result(result | {"files": {"written": path}})
+    return result
+
+
+def as_jax(policy: SavedPolicy, env: Environment[Any]) -> Policy:
+    """A saved policy as a jitted `Policy` of `env`; raises `PolicyError` if it does not fit."""
+    spec, contract = env.spec, policy.contract
+    group = contract["observation"]["group"]
+    shape = spec.observation_shapes.get(group)
+    if shape != (policy.observation_size,) or spec.action_size != policy.action_size:
+        raise PolicyError(
+            f"The policy reads {policy.observation_size} observations and gives "
+            f"{policy.action_size} actions, but the environment has {shape or 'none'} and "
+            f"{spec.action_size}; evaluate it with the configuration that it was trained with."
+        )
+    names = list(spec.observation_names.get(group, ())) or contract["observation"]["names"]
+    for mine, theirs in zip(contract["observation"]["names"], names, strict=True):
+        if mine != theirs:
+            raise PolicyError(
+                f"The policy reads {mine} where the environment observes {theirs}; evaluate it "
+                "with the configuration that it was trained with."
+            )
+    tensors = {name: jnp.asarray(tensor) for name, tensor in policy.tensors.items()}
+    activation = ACTIVATIONS[contract["network"]["activation"]]
+    layers, clip = contract["network"]["layers"], contract["observation"]["clip"]
+    output = contract["action"]["squashing"]
+
+    @jax.jit
+    def act(obs: Named, key: Array) -> Array:
+        x = (obs[group] - tensors["observation.mean"]) / tensors["observation.std"]
+        x = jnp.clip(x, -clip, clip)
+        for i in range(layers):
+            x = x @ tensors[f"layers.{i}.kernel"] + tensors[f"layers.{i}.bias"]
+            x = activation(x) if i + 1 < layers else squash(x, output)
+        return scale_action(x, tensors["action.low"], tensors["action.high"])
+
+    return act
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Strict JSON: what is not finite becomes null."""
+    path.write_text(json.dumps(_strict(value), indent=2) + "\n", encoding="utf-8")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    if isinstance(value, np.integer | np.bool_):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
+
+
+def _config_of(run_dir: Path) -> Path:
+    for folder in (run_dir, run_dir.parent):  # a run's folder, or the policy/ in it
+        if (folder / "config.yaml").exists():
+            return folder / "config.yaml"
+    raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
+
+
+def _next_path(run_dir: Path) -> Path:
+    folder = _config_of(run_dir).parent
+    numbers = (path.stem.removeprefix("eval-") for path in folder.glob("eval-*.json"))
+    used = [int(number) for number in numbers if number.isdigit()]
+    return folder / f"eval-{max(used, default=0) + 1}.json"

@@ -1,0 +1,194 @@
+"""Small SVG charts: no library, no script, colours from the page's style sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+Points = Sequence[tuple[float, float]]
+
+_WIDTH, _HEIGHT = 440, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 16, 34
+_MOST_POINTS = 400
+
+
+def line_chart(
+    series: Mapping[str, Points], *, percent: bool = False, log: bool = False, label: str = ""
+) -> str:
+    """Curves over environment steps: each as measured (faint) and smoothed (strong).
+
+    percent: y runs from 0 to 1 and reads as per cent. log: logarithmic y, positive values only.
+    label: what the chart shows, for readers that cannot see it.
+    """
+    series = {
+        name: [(x, y) for x, y in points if not log or y > 0] for name, points in series.items()
+    }
+    everything = [point for points in series.values() for point in points]
+    if not everything:
+        return ""
+    x_high = max(x for x, _ in everything) or 1.0
+    scale = _Scale.of([y for _, y in everything], percent, log)
+    parts = [*scale.grid(), *_x_axis(x_high)]
+    for i, (name, points) in enumerate(series.items()):
+        raw, smooth = _thin(points), _thin(_smoothed(points, log))
+        for css, line in (("raw", raw), ("line", smooth)):
+            path = " ".join(f"{_x(x, x_high):.1f},{scale.y(y):.1f}" for x, y in line)
+            parts.append(f'<polyline class="{css} c{i % 6}" points="{path}"/>')
+        if len(series) > 1:
+            parts.append(_legend(i, name))
+    return _svg(_WIDTH, _HEIGHT + 18 * _legend_rows(len(series)), label, parts)
+
+
+def interval_chart(rows: Sequence[tuple[str, float, float, float]], label: str = "") -> str:
+    """Rates with their intervals: (name, rate, low, high), from 0 to 100 %."""
+    left, row_height, right = 150, 30, 90
+    height = row_height * len(rows) + 30
+    span = _WIDTH - left - right
+
+    def x(rate: float) -> float:
+        return left + span * rate
+
+    parts = []
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(
+            f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="4" y2="{height - 22}"/>'
+        )
+        parts.append(_text(x(tick), height - 6, f"{tick:.0%}".replace("%", " %"), "middle"))
+    for i, (name, rate, low, high) in enumerate(rows):
+        y = row_height * i + 20
+        parts.append(_text(left - 10, y + 4, name, "end", "label"))
+        parts.append(
+            f'<line class="whisker" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}"/>'
+        )
+        parts.append(_line("whisker", x(low), y, x(high), y))
+        parts += [_line("whisker", x(end), y - 5, x(end), y + 5) for end in (low, high)]
+        parts.append(f'<circle class="dot" cx="{x(rate):.1f}" cy="{y}" r="4.5"/>')
+        parts.append(_text(_WIDTH - right + 14, y + 4, f"{100 * rate:.1f} %", "start", "label"))
+    return _svg(_WIDTH, height, label, parts)
+
+
+def bar_chart(rows: Sequence[tuple[str, int]], label: str = "") -> str:
+    """Horizontal bars of counts, each with its number."""
+    left, row_height, right = 190, 26, 50
+    most = max((number for _, number in rows), default=0) or 1
+    parts = []
+    for i, (name, number) in enumerate(rows):
+        y = row_height * i + 8
+        width = (_WIDTH - left - right) * number / most
+        parts.append(_text(left - 10, y + 13, name, "end", "label"))
+        parts.append(
+            f'<rect class="bar" x="{left}" y="{y}" rx="2" width="{width:.1f}" height="16"/>'
+        )
+        parts.append(_text(left + width + 8, y + 13, f"{number}", "start", "label"))
+    return _svg(_WIDTH, row_height * len(rows) + 10, label, parts)
+
+
+class _Scale:
+    """The y axis: limits, ticks and where a value lies."""
+
+    def __init__(self, low: float, high: float, ticks: list[float], percent: bool, log: bool):
+        self.low, self.high, self.ticks, self.percent, self.log = low, high, ticks, percent, log
+
+    @classmethod
+    def of(cls, values: list[float], percent: bool, log: bool) -> _Scale:
+        if percent:
+            return cls(0.0, 1.0, [0, 0.25, 0.5, 0.75, 1], percent, log)
+        if log:
+            low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+            high = max(high, low + 1)
+            stride = math.ceil((high - low) / 5)
+            return cls(low, high, [10.0**e for e in range(low, high + 1, stride)], percent, log)
+        ticks = nice_ticks(min(values), max(values))
+        return cls(ticks[0], ticks[-1], ticks, percent, log)
+
+    def y(self, value: float) -> float:
+        at = math.log10(value) if self.log else value
+        share = (at - self.low) / (self.high - self.low)
+        return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * share
+
+    def grid(self) -> list[str]:
+        parts = []
+        for tick in self.ticks:
+            y = self.y(tick)
+            parts.append(_line("grid", _LEFT, y, _WIDTH - _RIGHT, y))
+            shown = f"{100 * tick:.0f} %" if self.percent else compact(tick)
+            parts.append(_text(_LEFT - 8, y + 4, shown, "end"))
+        return parts
+
+
+def nice_ticks(low: float, high: float, target: int = 5) -> list[float]:
+    """Round numbers that enclose [low, high], about `target` of them."""
+    if not high > low:
+        margin = abs(high) * 0.5 or 1.0
+        low, high = low - margin, high + margin
+    raw = (high - low) / target
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def compact(number: float) -> str:
+    """Axis labels: 250000 -> "250k", 1e-5 -> "1e-05"."""
+    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:g}{suffix}"
+    return f"{number:g}"
+
+
+def _smoothed(points: Points, log: bool) -> list[tuple[float, float]]:
+    """An exponential mean over a thirtieth of the curve, without a bias at its start."""
+    decay = math.exp(-30 / max(len(points), 30))
+    total = weight = 0.0
+    smooth = []
+    for x, y in points:
+        total = decay * total + (1 - decay) * (math.log(y) if log else y)
+        weight = decay * weight + (1 - decay)
+        smooth.append((x, math.exp(total / weight) if log else total / weight))
+    return smooth
+
+
+def _thin(points: Points) -> list[tuple[float, float]]:
+    stride = max(1, math.ceil(len(points) / _MOST_POINTS))
+    kept = list(points[::stride])
+    return kept if not points or kept[-1] == points[-1] else [*kept, points[-1]]
+
+
+def _x(step: float, x_high: float) -> float:
+    return _LEFT + (_WIDTH - _LEFT - _RIGHT) * step / x_high
+
+
+def _x_axis(x_high: float) -> list[str]:
+    ticks = [tick for tick in nice_ticks(0, x_high) if tick <= x_high]
+    y = _HEIGHT - _BOTTOM
+    parts = [_line("axis", _LEFT, y, _WIDTH - _RIGHT, y)]
+    parts += [_text(_x(tick, x_high), y + 16, compact(tick), "middle") for tick in ticks]
+    return [*parts, _text(_WIDTH - _RIGHT, y + 30, "environment steps", "end")]
+
+
+def _legend(i: int, name: str) -> str:
+    x, y = _LEFT + 130 * (i % 3), _HEIGHT + 8 + 18 * (i // 3)
+    return f'<rect class="key c{i % 6}" x="{x}" y="{y - 8}" width="10" height="10" rx="2"/>' + (
+        _text(x + 16, y + 1, name, "start", "label")
+    )
+
+
+def _legend_rows(series: int) -> int:
+    return math.ceil(series / 3) if series > 1 else 0
+
+
+def _line(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    return f'<line class="{css}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, content: str, anchor: str, css: str = "tick") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{css}" {place}>{escape(content)}</text>'
+
+
+def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
+        f"{''.join(parts)}</svg>"
+    )

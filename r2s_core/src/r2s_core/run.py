@@ -1,0 +1,222 @@
+"""A whole run: set up, train, evaluate, and leave behind what DESIGN.md says."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from r2s_core import device, evaluate, registry
+from r2s_core import env as engine
+from r2s_core.config import RunConfig
+from r2s_core.episodes import Episodes, summarise
+from r2s_core.errors import R2SError
+from r2s_core.hooks import Hooks
+from r2s_core.pictures import take_pictures
+from r2s_core.plugin import Kind
+from r2s_core.policy import load_policy, save_policy
+from r2s_core.progress import TrainingProgress, default_console, print_result
+from r2s_core.report import write_report
+from r2s_core.run_folder import config_hash, open_run_folder, resume_command, shown
+from r2s_core.signals import RunInterrupted, StopSignals
+from r2s_core.training import Training, start, train
+from r2s_core.types import Algorithm, Environment
+
+#: (config, number of worlds, training) -> Environment. In evaluation (training False) there is
+#: no start-state bank and nothing is randomised that only serves training.
+MakeEnvironment = Callable[[RunConfig, int, bool], Environment[Any]]
+
+
+def run(
+    config: RunConfig,
+    output: Path | None = None,
+    resume: bool = False,
+    *,
+    make_env: MakeEnvironment | None = None,
+) -> dict[str, Any]:
+    """Train, evaluate and report as `config` says; returns what result.json holds.
+
+    Args:
+      output: the run's folder instead of `config.output`. An earlier run there is moved to
+        `<name>-old-<n>`, never overwritten.
+      resume: go on from the folder's last sound checkpoint, if there is one.
+      make_env: builds the environments; by default the engine, from the configuration.
+
+    Raises:
+      RunInterrupted: after SIGINT or SIGTERM, with a checkpoint saved.
+      R2SError: whatever else a user can mend, in one sentence.
+    """
+    console, began = default_console(), time.perf_counter()
+    run_dir = (output or config.output).absolute()
+    for line in device.select_device(config.training.use_gpu):
+        console.print(line)
+    config = device.resolve_backend(dataclasses.replace(config, output=run_dir))
+    signals = StopSignals(console.print)
+    try:
+        with open_run_folder(run_dir, config, resume) as notes, signals:
+            for line in notes:
+                console.print(line)
+            session = _Session(config, run_dir, console, signals, make_env or _engine, began)
+            return session.run(resume)
+    except KeyboardInterrupt:
+        raise RunInterrupted(run_dir, "at once", signals.received) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise R2SError(
+            f"No space left on the disk of {run_dir}; the checkpoints there are intact: free some "
+            f"space, then go on with: {resume_command(run_dir)}"
+        ) from error
+
+
+@dataclasses.dataclass
+class _Session:
+    config: RunConfig
+    run_dir: Path
+    console: Console
+    signals: StopSignals
+    make_env: MakeEnvironment
+    began: float
+
+    def run(self, resume: bool) -> dict[str, Any]:
+        config, run_dir = self.config, self.run_dir
+        hooks = Hooks(config.hooks, run_dir)
+        env = self.make_env(config, config.environment.engine.num_parallel_envs, True)
+        training_began = time.perf_counter()
+        algorithm = make_algorithm(config, env)
+        training = start(algorithm, config, run_dir, resume, self.console.print)
+        hooks.run_start(config, run_dir, training.step)
+        total = config.training.total_timesteps
+        with TrainingProgress(total, training.step, self.console) as progress:
+            train(
+                training, algorithm, config, run_dir, hooks, progress, self.signals, training_began
+            )
+        self._save_policy(algorithm, training, env)
+        result = self._facts(training, env) | {"setup_s": round(training_began - self.began, 3)}
+        algorithm = env = None  # type: ignore[assignment]  # give their memory to the evaluation
+        result |= self._evaluate_and_report(training, result)
+        hooks.run_end(result)
+        print_result(result | {"files": self._files()})
+        return result
+
+    def _save_policy(
+        self, algorithm: Algorithm[Any], training: Training, env: Environment[Any]
+    ) -> None:
+        save_policy(
+            self.run_dir / "policy",
+            algorithm.export(training.learner),
+            env.spec,
+            task=self.config.environment.use,
+            action_names=tuple(getattr(getattr(env, "task", None), "action_names", ())),
+            provenance={
+                "run": self.config.name,
+                "seed": self.config.seed,
+                "algorithm": self.config.algorithm,
+                "env_steps": training.step,
+                "config_sha256": config_hash(self.config),
+                "versions": self._versions(),
+            },
+        )
+
+    def _facts(self, training: Training, env: Environment[Any]) -> dict[str, Any]:
+        """What result.json says of the training."""
+        config, seconds = self.config, training.seconds
+        busy = max(seconds - training.compile_s, 1e-9)
+        return {
+            "name": config.name,
+            "environment": config.environment.use,
+            "object": _object_name(config, env),
+            "algorithm": config.algorithm,
+            "backend": config.backend.use,
+            "seed": config.seed,
+            "env_steps": training.step,
+            "wall_clock_s": round(seconds, 3),
+            "compile_s": round(training.compile_s, 3),
+            "train_steps_per_second": training.step / seconds if seconds else 0.0,
+            "compiled_steps_per_second": training.step / busy,
+            "stopped_by": training.stopped_by,
+            "training_episodes": int(training.history.episodes),
+            "diverged_in_training": int(training.history.diverged),
+        }
+
+    def _evaluate_and_report(self, training: Training, facts: dict[str, Any]) -> dict[str, Any]:
+        config, run_dir = self.config, self.run_dir
+        result: dict[str, Any] = {"episodes": 0}
+        frames: list[tuple[str, bytes]] = []
+        notes: list[str] = []
+        if config.evaluation.episodes:
+            began = time.perf_counter()
+            episodes, env = self._evaluate()
+            result = summarise(episodes)
+            result["evaluation_s"] = round(time.perf_counter() - began, 3)
+            evaluate.write_json(run_dir / "result.json", facts | result)
+            if config.evaluation.video:
+                frames, notes = take_pictures(run_dir, env, episodes.recordings)
+        for line in notes:
+            self.console.print(line)
+        result |= {
+            "versions": self._versions(),
+            "hardware": device.hardware(),
+            "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "total_s": round(time.perf_counter() - self.began, 3),
+        }
+        evaluate.write_json(run_dir / "result.json", facts | result)
+        write_report(
+            run_dir / "report.html",
+            facts | result,
+            training.history,
+            config.resolved(),
+            frames,
+            notes,
+        )
+        return result
+
+    def _evaluate(self) -> tuple[Episodes, Environment[Any]]:
+        """Judge the policy as it was saved, not as it was trained: what is judged is delivered."""
+        config = self.config
+        self.console.print(f"evaluating over {config.evaluation.episodes:,} fresh episodes ...")
+        env = self.make_env(config, evaluate.num_worlds(config), False)
+        policy = load_policy(self.run_dir / "policy")
+        return evaluate.play(config, policy, env, record=config.evaluation.video), env
+
+    def _versions(self) -> dict[str, str]:
+        config = self.config
+        uses: tuple[tuple[Kind, str], ...] = (
+            ("algorithm", config.chosen_algorithm.use),
+            ("environment", config.environment.use),
+        )
+        return device.versions(*(registry.find(kind, name).dist for kind, name in uses))
+
+    def _files(self) -> dict[str, str]:
+        names = ("report.html", "video.mp4", "policy")
+        paths = {Path(name).stem: self.run_dir / name for name in names}
+        return {name: str(shown(path)) for name, path in paths.items() if path.exists()}
+
+
+def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
+    """The configured algorithm; its `total_timesteps`, if it has one, is training's by default."""
+    use = config.chosen_algorithm
+    options = use.options
+    if getattr(options, "total_timesteps", 0) is None:
+        total = max(config.training.total_timesteps, 1)
+        options = dataclasses.replace(options, total_timesteps=total)
+    return registry.build("algorithm", use.use, env, options)
+
+
+def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
+    return engine.make_environment(config, num_worlds, training=training)
+
+
+def _object_name(config: RunConfig, env: Environment[Any]) -> str | None:
+    """What is handled: as the task calls it, else as the configuration does; None where neither."""
+    name = getattr(getattr(env, "task", None), "object_name", None)
+    if name is not None:
+        return str(name)
+    objects = getattr(config.environment.options, "objects", ())
+    return ", ".join(Path(str(thing)).name for thing in objects) or None

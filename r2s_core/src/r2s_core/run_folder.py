@@ -1,0 +1,119 @@
+"""The folder that a run leaves: who may write to it, and what becomes of what was there."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from r2s_core.config import RunConfig, load_config
+from r2s_core.errors import ConfigError, R2SError
+
+CONFIG = "config.yaml"
+CHECKPOINTS = "checkpoints"
+_LOCK = ".lock"
+#: What may differ when a run is resumed: how long, how judged and watched, never what is learned.
+_FREE = ("name", "output", "training", "evaluation", "hooks")
+
+
+@contextmanager
+def open_run_folder(run_dir: Path, config: RunConfig, resume: bool) -> Iterator[list[str]]:
+    """Make `run_dir` ready for a run of `config` and hold it against other processes.
+
+    A new run never overwrites: an earlier run in its place is moved to `<name>-old-<n>`. Yields
+    lines for the user. Raises `R2SError` if another process is running there, if `run_dir` holds
+    something that is no run, or, on resume, if the run there was configured otherwise.
+    """
+    notes: list[str] = []
+    if (run_dir / CONFIG).exists():
+        if resume:
+            _check_resumable(run_dir, config)
+        else:
+            notes.append(_move_aside(run_dir))
+    elif run_dir.exists() and any(run_dir.iterdir()):
+        raise R2SError(
+            f"{run_dir} holds files that are not of a run; name another folder with --output."
+        )
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise R2SError(f"Cannot make the folder {run_dir}: {error.strerror}.") from error
+    with _locked(run_dir):
+        _write_config(run_dir / CONFIG, config)
+        yield notes
+
+
+def resume_command(run_dir: Path) -> str:
+    """What a user types to go on with the run."""
+    return f"r2s run {shown(run_dir / CONFIG)} --resume"
+
+
+def config_hash(config: RunConfig) -> str:
+    """SHA-256 of what determines the policy: the configuration without where it is written."""
+    resolved = {k: v for k, v in config.resolved().items() if k not in ("name", "output")}
+    return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
+
+
+def shown(path: Path) -> Path:
+    """A path as a user would type it from the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _move_aside(run_dir: Path) -> str:
+    with _locked(run_dir):
+        n = 1
+        while (old := run_dir.with_name(f"{run_dir.name}-old-{n}")).exists():
+            n += 1
+        run_dir.rename(old)
+    return f"The earlier run is now {shown(old)}."
+
+
+def _check_resumable(run_dir: Path, config: RunConfig) -> None:
+    path = run_dir / CONFIG
+    saved, wanted = _flat(load_config(path).resolved()), _flat(config.resolved())
+    for key in sorted(saved.keys() | wanted.keys()):
+        if key.split(".")[0] not in _FREE and saved.get(key) != wanted.get(key):
+            raise ConfigError(
+                f"{key} is {wanted.get(key)}, but the run in {run_dir} has {saved.get(key)}; "
+                "resume with its own config.yaml, or run without --resume."
+            )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _write_config(path: Path, config: RunConfig) -> None:
+    text = yaml.safe_dump(config.resolved(), sort_keys=False, allow_unicode=True)
+    temporary = path.with_suffix(".writing")
+    temporary.write_text(
+        f"# The complete configuration of this run; `r2s run` takes it as it is.\n{text}",
+        encoding="utf-8",
+    )
+    os.replace(temporary, path)
+
+
+@contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """Hold the folder; the kernel lets go of it however the process ends."""
+    with open(run_dir / _LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise R2SError(
+                f"Another r2s is running in {run_dir}; wait for it, or name another folder "
+                "with --output."
+            ) from error
+        yield

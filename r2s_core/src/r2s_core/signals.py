@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM: finish the update, save, and leave."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from r2s_core.errors import R2SError
+from r2s_core.run_folder import resume_command
+
+
+class RunInterrupted(R2SError):
+    """The user or the system stopped the run; it can be resumed."""
+
+    def __init__(self, run_dir: Path, what: str, signum: int | None) -> None:
+        super().__init__(f"Stopped {what}. Go on with: {resume_command(run_dir)}")
+        self.exit_code = 128 + (signum or signal.SIGINT)  # 130 after Ctrl-C, as shells have it
+
+
+class StopSignals:
+    """While entered, SIGINT and SIGTERM raise KeyboardInterrupt, and `received` says which it was.
+
+    Within `deferred()` the first one only sets `received`: whoever is at work looks there when it
+    is convenient. Outside the main thread, where Python delivers no signals, this does nothing.
+    """
+
+    def __init__(self, notify: Any) -> None:
+        """notify: called with a line for the user when a signal is deferred."""
+        self.received: int | None = None
+        self._defer = False
+        self._notify = notify
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                self._previous[signum] = signal.signal(signum, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Until left, the first signal waits for us; a second one interrupts all the same."""
+        self._defer = True
+        try:
+            yield
+        finally:
+            self._defer = False
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        first, self.received = self.received is None, signum
+        if not (self._defer and first):
+            raise KeyboardInterrupt
+        self._notify("stopping after this update; again stops at once")

@@ -1,0 +1,180 @@
+"""The training loop: update, tell, save, until there is a reason to stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from r2s_core import checkpoint
+from r2s_core.config import RunConfig
+from r2s_core.errors import R2SError
+from r2s_core.history import History
+from r2s_core.hooks import Hooks
+from r2s_core.progress import TrainingProgress
+from r2s_core.run_folder import CHECKPOINTS
+from r2s_core.signals import RunInterrupted, StopSignals
+from r2s_core.types import Algorithm
+
+
+@dataclasses.dataclass
+class Training:
+    """Where training stands; all but the learner is small and JSON."""
+
+    learner: Any
+    step: int = 0  # environment steps over all worlds
+    seconds: float = 0.0  # of training, compilation included, over all resumes
+    compile_s: float = 0.0
+    stopped_by: str = "total_timesteps"
+    history: History = dataclasses.field(default_factory=History)
+
+
+def start(
+    algorithm: Algorithm[Any],
+    config: RunConfig,
+    run_dir: Path,
+    resume: bool,
+    note: Callable[[str], None],
+) -> Training:
+    """A fresh learner, or the run's newest sound checkpoint; `note` is told which.
+
+    Raises `CheckpointError` if the checkpoints do not belong to this configuration.
+    """
+    template = algorithm.init(jax.random.key(config.seed))
+    loaded = checkpoint.load_latest(run_dir / CHECKPOINTS, template) if resume else None
+    if loaded is None:
+        if resume:
+            note("There is no checkpoint yet; starting from the beginning.")
+        return Training(template)
+    for problem in loaded.skipped:
+        note(f"{problem}; going on with the checkpoint before it.")
+    meta = loaded.meta
+    note(f"Resuming at step {meta['step']:,}.")
+    return Training(
+        learner=loaded.learner,
+        step=meta["step"],
+        seconds=meta["seconds"],
+        compile_s=meta["compile_s"],
+        history=History(meta["history"]),
+    )
+
+
+def train(
+    training: Training,
+    algorithm: Algorithm[Any],
+    config: RunConfig,
+    run_dir: Path,
+    hooks: Hooks,
+    progress: TrainingProgress,
+    signals: StopSignals,
+    began: float,
+) -> None:
+    """Go on with `training` until its configuration, a hook or a signal says stop, and save.
+
+    began: `time.perf_counter()` from where this session's training time counts; what has passed
+    since (building and compiling) is part of it.
+
+    Raises `RunInterrupted` after a signal, with a checkpoint saved.
+    """
+    loop = _Loop(training, algorithm, config, run_dir, hooks, progress, signals, began)
+    with signals.deferred():
+        loop.run()
+    if training.stopped_by == "signal":
+        where = f"at {training.step:,} of {config.training.total_timesteps:,} steps, all saved"
+        raise RunInterrupted(run_dir, where, signals.received)
+
+
+@dataclasses.dataclass
+class _Loop:
+    training: Training
+    algorithm: Algorithm[Any]
+    config: RunConfig
+    run_dir: Path
+    hooks: Hooks
+    progress: TrainingProgress
+    signals: StopSignals
+    began: float
+
+    def run(self) -> None:
+        before, now = self.training.seconds, time.perf_counter()
+        setup_s, durations, saved_at = now - self.began, [], now
+        reason = self._reason_to_stop(hook=False)
+        while reason is None:
+            asked = self._update(before)
+            durations.append(time.perf_counter() - now)
+            now = time.perf_counter()
+            reason = self._reason_to_stop(asked)
+            if reason is None and now - saved_at >= self.config.training.checkpoint_interval_s:
+                self._save()
+                saved_at = now = time.perf_counter()
+        self.training.stopped_by = reason
+        if durations:
+            self.training.compile_s += _compile_seconds(setup_s, durations)
+            self._save()
+
+    def _update(self, before: float) -> bool:
+        """One update and everyone told of it; True if a hook asks to stop."""
+        state, began = self.training, time.perf_counter()
+        state.learner, metrics = self.algorithm.update(state.learner)
+        row = {name: _number(name, value) for name, value in jax.device_get(metrics).items()}
+        now = time.perf_counter()
+        state.step += self.algorithm.steps_per_update
+        state.seconds = before + now - self.began
+        speed = self.algorithm.steps_per_update / (now - began)
+        row = {"wall_s": state.seconds, "steps_per_second": speed, **row}
+        state.history.append({"step": state.step, **row})
+        asked = self.hooks.metrics(state.step, row)
+        self.progress.update(state.step, speed, row)
+        return asked
+
+    def _reason_to_stop(self, hook: bool) -> str | None:
+        options, state = self.config.training, self.training
+        if self.signals.received is not None:
+            return "signal"
+        if state.step >= options.total_timesteps:
+            return "total_timesteps"
+        if hook:
+            return "hook"
+        if options.time_limit_s is not None and state.seconds >= options.time_limit_s:
+            return "time_limit_s"
+        wanted, success = options.stop_at_success, state.history.recent_success()
+        if wanted is not None and success is not None and success >= wanted:
+            return "stop_at_success"
+        return None
+
+    def _save(self) -> None:
+        state = self.training
+        meta = {
+            "step": state.step,
+            "seconds": state.seconds,
+            "compile_s": state.compile_s,
+            "history": state.history.saved(),
+        }
+        path = checkpoint.save(
+            self.run_dir / CHECKPOINTS,
+            state.learner,
+            meta,
+            step=state.step,
+            keep=self.config.training.keep_checkpoints,
+        )
+        self.hooks.checkpoint(path, state.step)
+
+
+def _compile_seconds(setup_s: float, durations: list[float]) -> float:
+    """Setting up, and what the first update took longer than the others."""
+    usual = statistics.median(durations[1:]) if len(durations) > 1 else 0.0
+    return setup_s + max(durations[0] - usual, 0.0)
+
+
+def _number(name: str, value: Any) -> float:
+    if np.size(value) != 1:
+        raise R2SError(
+            f"The algorithm's metric {name} has shape {np.shape(value)}; a metric is one number."
+        )
+    return float(np.asarray(value).reshape(()))

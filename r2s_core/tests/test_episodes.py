@@ -1,0 +1,135 @@
+"""Evaluation counts complete episodes, the same number from every world, short ones too."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2s_core.episodes import Episodes, failure_kinds, run_episodes, summarise
+from r2s_core.errors import R2SError
+from r2s_core.testing.environments import HostDriven, Rules, TinyEnvironment
+
+
+class Coin:
+    """Heads: the episode fails at its first step. Tails: it succeeds after ten. p(heads) = 0.5."""
+
+    def __init__(self, num_worlds):
+        rules = Rules(
+            observation_size=1,
+            action_size=1,
+            max_episode_steps=12,
+            init=lambda key: jnp.stack([jnp.float32(jax.random.bernoulli(key)), jnp.float32(0)]),
+            step=self._step,
+            observe=lambda memory: memory[:1],
+        )
+        self.inner = TinyEnvironment(rules, num_worlds)
+        self.spec = self.inner.spec
+
+    @staticmethod
+    def _step(memory, action):
+        memory = memory.at[1].add(1.0)
+        heads = memory[0] > 0.5
+        return memory, jnp.float32(1.0), heads | (memory[1] >= 10)
+
+    def reset(self, key):
+        return self.inner.reset(key)
+
+    def step(self, state, action):
+        state, step = self.inner.step(state, action)
+        tails = step.episode_length > 1
+        return state, dataclasses.replace(
+            step, success=tails, metrics={"reached": tails.astype(jnp.float32)}
+        )
+
+
+def stay(obs, key):
+    return jnp.zeros((obs["policy"].shape[0], 1))
+
+
+@pytest.mark.parametrize("host_driven", [False, True])
+def test_short_episodes_are_not_over_counted(host_driven):
+    env: Any = Coin(num_worlds=200)
+    env = HostDriven(env) if host_driven else env
+    episodes = run_episodes(env, stay, jax.random.key(0), per_world=5)
+
+    assert len(episodes) == 1000
+    # Heads end in a tenth of the time: counting the first 1000 to end would find 10 % tails.
+    rate = episodes.success.mean()
+    assert 0.45 < rate < 0.55
+    # Each counted episode is whole: one step for heads, ten for tails.
+    assert set(episodes.episode_length[episodes.success]) == {10}
+    assert set(episodes.episode_length[~episodes.success]) == {1}
+    np.testing.assert_array_equal(episodes.episode_return, episodes.episode_length)
+
+
+def test_the_same_key_gives_the_same_episodes_and_another_does_not():
+    env: Any = Coin(num_worlds=100)
+    first, same, other = (
+        run_episodes(env, stay, jax.random.key(k), per_world=2).success for k in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+
+
+def test_an_environment_that_never_ends_is_an_error_not_a_hang():
+    class Endless(Coin):
+        def step(self, state, action):
+            state, step = super().step(state, action)
+            never = jnp.zeros_like(step.truncated)
+            return state, dataclasses.replace(step, terminated=never, truncated=never)
+
+    env: Any = Endless(num_worlds=3)
+    with pytest.raises(R2SError, match="3 of 3 worlds did not finish 2 episodes"):
+        run_episodes(env, stay, jax.random.key(0), per_world=2)
+
+
+def episodes(**columns):
+    base = {
+        "success": [1, 0, 0, 0, 0, 0, 0],
+        "terminated": [0, 0, 0, 0, 1, 0, 0],
+        "diverged": [0, 1, 0, 0, 0, 0, 0],
+    }
+    metrics = {
+        "reached": [1, 1, 0, 1, 1, 1, 1],
+        "grasped": [1, 1, 0, 0, 1, 1, 1],
+        "lifted": [1, 1, 0, 0, 1, 1, 1],
+        "held": [1, 1, 0, 0, 0, 0, 1],
+    } | columns
+    return Episodes(
+        success=np.asarray(base["success"], bool),
+        terminated=np.asarray(base["terminated"], bool),
+        diverged=np.asarray(base["diverged"], bool),
+        episode_return=np.ones(7),
+        episode_length=np.full(7, 60),
+        metrics={k: np.asarray(v, np.float32) for k, v in metrics.items() if v is not None},
+    )
+
+
+def test_every_failure_is_of_one_kind():
+    kinds = failure_kinds(episodes())
+    assert kinds == {
+        "physics diverged": 1,
+        "not reached": 1,
+        "reached, not grasped": 1,
+        "lifted, left the workspace": 1,
+        "lifted, dropped": 1,
+        "lifted, off goal": 1,
+    }
+
+
+def test_tasks_without_stages_have_plain_failure_kinds():
+    kinds = failure_kinds(episodes(reached=None, grasped=None, lifted=None, held=None))
+    assert kinds == {"physics diverged": 1, "terminated": 1, "time ran out": 4}
+
+
+def test_summary():
+    summary = summarise(episodes(success_2p5cm=[1, 0, 0, 0, 0, 0, 0]))
+    assert summary["success_rate"] == pytest.approx(1 / 7)
+    assert summary["success_ci95"][0] < 1 / 7 < summary["success_ci95"][1]
+    assert summary["success_rate_2p5cm"] == pytest.approx(1 / 7)
+    assert summary["stage_rates"]["reached"] == pytest.approx(6 / 7)
+    assert summary["diverged_episodes"] == 1
+    assert summarise(episodes())["success_rate_2p5cm"] is None

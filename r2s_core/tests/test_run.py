@@ -1,0 +1,283 @@
+"""A whole run of a tiny task: what it leaves, how it stops, and how it goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from r2s_core.config import load_config
+from r2s_core.errors import ConfigError, R2SError
+from r2s_core.policy import load_policy
+from r2s_core.run import run
+
+SOURCE = Path(__file__).with_name("tiny_plugin.py")
+POINTS = {
+    "r2s.environments": {"touch": "tiny_plugin:ENVIRONMENT"},
+    "r2s.algorithms": {"climb": "tiny_plugin:ALGORITHM"},
+}
+
+
+OFTEN = {"training": {"checkpoint_interval_s": 0}}  # a checkpoint after every update
+
+
+class Tiny:
+    """Writes configurations of the tiny task and runs them, here or in a process of its own."""
+
+    def __init__(self, folder: Path, package: Path) -> None:
+        self.folder, self.package = folder, package
+        self.run_dir = folder / "runs" / "tiny"
+
+    def write(self, **sections) -> Path:
+        config = {
+            "name": "tiny",
+            "output": str(self.run_dir),
+            "backend": "mujoco",
+            "environment": {"use": "touch", "num_parallel_envs": 64},
+            "training": {"total_timesteps": 6400, "checkpoint_interval_s": 60},
+            "evaluation": {"episodes": 1000, "num_parallel_envs": 64},
+            "algorithms": {"climb": {}},
+        }
+        for section, values in sections.items():
+            config[section] = {**config[section], **values} if isinstance(values, dict) else values
+        path = self.folder / "tiny.yaml"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def run(self, resume=False, **sections):
+        from tiny_plugin import make_env  # type: ignore[import-not-found]
+
+        return run(load_config(self.write(**sections)), resume=resume, make_env=make_env)
+
+    def start(self, *arguments, **sections) -> subprocess.Popen[str]:
+        paths = [str(self.package), os.environ.get("PYTHONPATH", "")]
+        command = [sys.executable, str(self.package / "tiny_plugin.py")]
+        return subprocess.Popen(
+            [*command, str(self.write(**sections)), *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def result(self):
+        return json.loads((self.run_dir / "result.json").read_text())
+
+    def metrics(self):
+        """metrics.csv without what depends on the clock."""
+        lines = (self.run_dir / "metrics.csv").read_text().splitlines()
+        columns = lines[0].split(",")
+        keep = [i for i, name in enumerate(columns) if name not in ("wall_s", "steps_per_second")]
+        return [[line.split(",")[i] for i in keep] for line in lines]
+
+    def weights(self):
+        return load_policy(self.run_dir).tensors
+
+    def wait_for_checkpoints(self, count: int) -> None:
+        """Until the run is under way and has saved a few times."""
+        deadline, seen = time.monotonic() + 60, set()
+        while len(seen) < count:
+            assert time.monotonic() < deadline, "the run saved nothing"
+            seen |= {p.name for p in (self.run_dir / "checkpoints").glob("step-*")}
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def tiny(tmp_path, install) -> Tiny:
+    package = install("tiny-task", POINTS, {"tiny_plugin": SOURCE.read_text()})
+    return Tiny(tmp_path, package)
+
+
+def test_a_run_learns_and_leaves_everything_it_promises(tiny, capsys):
+    result = tiny.run()
+
+    assert result["success_rate"] > 0.9
+    low, high = result["success_ci95"]
+    assert low < result["success_rate"] < high or result["success_rate"] == high
+    assert result["episodes"] == 1024  # 1,000 rounded up to the same number in each of 64 worlds
+    assert result["env_steps"] == 6400
+    assert result["object"] == "dot"
+    assert result["training_episodes"] == 6400
+    assert result["diverged_in_training"] == 100
+    assert result["backend"] == "mujoco"
+    assert result["seed"] == 0
+    assert result["stopped_by"] == "total_timesteps"
+    assert 0 < result["wall_clock_s"] < result["total_s"]
+    assert result["train_steps_per_second"] == pytest.approx(
+        6400 / result["wall_clock_s"], rel=1e-3
+    )
+    assert tiny.result() == json.loads(json.dumps(result))
+
+    names = {path.name for path in tiny.run_dir.iterdir()}
+    assert {"config.yaml", "metrics.csv", "checkpoints", "policy", "report.html"} <= names
+    assert len(tiny.metrics()) == 1 + 100
+    np.testing.assert_allclose(load_policy(tiny.run_dir)([[0.5]]), [[0.5]], atol=0.2)
+    shown = capsys.readouterr()
+    assert f"{100 * result['success_rate']:.1f} %" in shown.out
+    assert "report.html" in shown.out
+
+
+def test_its_config_yaml_runs_again_to_the_same_policy(tiny):
+    tiny.run()
+    first = tiny.weights()
+    from tiny_plugin import make_env  # type: ignore[import-not-found]
+
+    again = tiny.folder / "again"
+    run(load_config(tiny.run_dir / "config.yaml"), output=again, make_env=make_env)
+
+    for name, tensor in load_policy(again).tensors.items():
+        np.testing.assert_array_equal(tensor, first[name])
+
+
+def test_an_earlier_run_is_moved_aside_never_overwritten(tiny, capsys):
+    tiny.run()
+    (tiny.run_dir / "mine.txt").write_text("keep me")
+    tiny.run(seed=5)
+    old = tiny.run_dir.with_name("tiny-old-1")
+    assert (old / "mine.txt").read_text() == "keep me"
+    assert json.loads((old / "result.json").read_text())["seed"] == 0
+    assert tiny.result()["seed"] == 5
+    assert "tiny-old-1" in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_refused(tiny):
+    tiny.run_dir.mkdir(parents=True)
+    (tiny.run_dir / "thesis.tex").write_text("")
+    with pytest.raises(R2SError, match="not of a run"):
+        tiny.run()
+    assert (tiny.run_dir / "thesis.tex").exists()
+
+
+def test_two_runs_in_one_folder_are_refused(tiny):
+    process = tiny.start(algorithms={"climb": {"sleep_s": 0.05}}, **OFTEN)
+    try:
+        tiny.wait_for_checkpoints(1)
+        with pytest.raises(R2SError, match="Another r2s is running"):
+            tiny.run()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_run_resumes_to_the_very_same_result(tiny):
+    tiny.run()
+    whole_weights, whole_metrics, whole = tiny.weights(), tiny.metrics(), tiny.result()
+
+    process = tiny.start(algorithms={"climb": {"sleep_s": 0.02}}, **OFTEN)
+    tiny.wait_for_checkpoints(5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed_rows = len(tiny.metrics())
+    assert 1 < killed_rows < 101
+
+    # The dawdling is part of the configuration; the same one resumes.
+    process = tiny.start("--resume", algorithms={"climb": {"sleep_s": 0.02}})
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "Resuming at step" in errors
+
+    for name, tensor in tiny.weights().items():
+        np.testing.assert_array_equal(tensor, whole_weights[name])
+    assert tiny.metrics() == whole_metrics
+    for key in ("success_rate", "env_steps", "training_episodes", "diverged_in_training"):
+        assert tiny.result()[key] == whole[key]
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(tiny, signum, code):
+    process = tiny.start(algorithms={"climb": {"sleep_s": 0.05}}, **OFTEN)
+    tiny.wait_for_checkpoints(2)
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert f"r2s run {tiny.run_dir / 'config.yaml'} --resume" in errors
+    assert not (tiny.run_dir / "result.json").exists()
+    # The last row that was written is in the last checkpoint.
+    last = max((tiny.run_dir / "checkpoints").glob("step-*")).stem.removeprefix("step-")
+    assert int(tiny.metrics()[-1][0]) == int(last)
+
+
+def test_resume_starts_afresh_where_there_is_nothing(tiny, capsys):
+    tiny.run(resume=True)
+    assert "no checkpoint yet" in capsys.readouterr().err
+    assert tiny.result()["env_steps"] == 6400
+
+
+def test_a_finished_run_can_be_trained_further_but_not_changed(tiny):
+    tiny.run()
+    with pytest.raises(ConfigError, match=r"algorithms\.climb\.sigma is 0\.5.*has 0\.3"):
+        tiny.run(resume=True, algorithms={"climb": {"sigma": 0.5}})
+    with pytest.raises(ConfigError, match=r"seed is 1"):
+        tiny.run(resume=True, seed=1)
+    result = tiny.run(resume=True, training={"total_timesteps": 9600})
+    assert result["env_steps"] == 9600
+    assert len(tiny.metrics()) == 1 + 150
+
+
+def test_a_damaged_checkpoint_is_told_and_passed_over(tiny, capsys):
+    tiny.run(**OFTEN)
+    newest = max((tiny.run_dir / "checkpoints").glob("step-*"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    result = tiny.run(resume=True)
+    shown = capsys.readouterr().err
+    assert newest.name in shown
+    assert "going on with the checkpoint before it" in " ".join(shown.split())
+    assert result["env_steps"] == 6400
+
+
+def test_stopping_early(tiny):
+    result = tiny.run(training={"stop_at_success": 0.8, "total_timesteps": 10**6})
+    assert result["stopped_by"] == "stop_at_success"
+    assert result["env_steps"] < 10**5
+
+    result = tiny.run(training={"time_limit_s": 0.3, "total_timesteps": 10**9})
+    assert result["stopped_by"] == "time_limit_s"
+    assert result["wall_clock_s"] < 5
+
+
+def test_without_training_or_evaluation(tiny):
+    result = tiny.run(training={"total_timesteps": 0}, evaluation={"episodes": 0})
+    assert result["env_steps"] == 0
+    assert "success_rate" not in result
+    assert (tiny.run_dir / "report.html").exists()
+
+
+def test_training_that_diverges_keeps_the_checkpoint_before(tiny):
+    with pytest.raises(R2SError, match="training diverged"):
+        tiny.run(algorithms={"climb": {"poison_at": 50}}, **OFTEN)
+    last = max((tiny.run_dir / "checkpoints").glob("step-*")).stem
+    assert int(last.removeprefix("step-")) == 49 * 64
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_disk_is_one_sentence(tiny):
+    tiny.run()
+    metrics = tiny.run_dir / "metrics.csv"
+    metrics.unlink()
+    # The CSV hook rewrites the file at the start through a temporary file of this name.
+    (tiny.run_dir / "metrics.tmp").symlink_to("/dev/full")
+    with pytest.raises(R2SError, match=r"No space left on the disk of .*tiny.*--resume"):
+        tiny.run(resume=True)
+    assert list((tiny.run_dir / "checkpoints").glob("step-*"))
+
+
+def test_a_metric_that_is_no_number_is_named(tiny, monkeypatch):
+    import tiny_plugin  # type: ignore[import-not-found]
+
+    update = tiny_plugin.Climb.update
+
+    def bad(self, learner):
+        learner, metrics = update(self, learner)
+        return learner, metrics | {"histogram": np.zeros(4)}
+
+    monkeypatch.setattr(tiny_plugin.Climb, "update", bad)
+    with pytest.raises(R2SError, match=r"histogram has shape \(4,\)"):
+        tiny.run()

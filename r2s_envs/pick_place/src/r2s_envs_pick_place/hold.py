@@ -61,9 +61,9 @@ def hold(model: mujoco.MjModel, grasp: Grasp, seconds: float = 5.0) -> HoldRepor
     model: a compiled `build_scene`; it is stepped as the task would step it.
     """
     rig = _Rig(model)
-    above = np.array(grasp.position) + (0.0, 0.0, _LIFT_HEIGHT)
-    lifted = rig.solve(above, grasp.yaw)
-    grasping = rig.solve(np.array(grasp.position), grasp.yaw)
+    position = np.array(grasp.position)
+    grasping = rig.solve(position, grasp.yaw)
+    lifted = rig.solve(position + np.array([0.0, 0.0, _LIFT_HEIGHT]), grasp.yaw)
 
     rig.start(grasping)
     rig.move(grasping, grasping, closed=True, seconds=_CLOSE_S)

@@ -17,13 +17,19 @@ _PITCH_UP = (_R, _R, 0.0, 0.0)  # +90 degrees about x
 _PITCH_DOWN = (_R, -_R, 0.0, 0.0)  # -90 degrees about x
 
 
+#: Natural frequency of the arm's servos, rad/s.
+SERVO_FREQUENCY = 25.0
+_ARMATURE, _JOINT_DAMPING = 0.1, 1.0
+
+
 @dataclasses.dataclass(frozen=True)
 class Link:
     """One moving link: where its joint sits in the parent link, its inertia and its motor.
 
     pos [3] m and quat (w, x, y, z): the link frame in the parent's; the joint turns about z.
-    mass kg; com [3] m; inertia: xx yy zz xy xz yz about the centre of mass, kg m^2.
-    stiffness N m/rad, damping N m s/rad and max_torque N m of its position servo.
+    limits rad; mass kg; com [3] m; inertia xx yy zz xy xz yz about the centre of mass, kg m^2.
+    apparent_inertia kg m^2: about its joint in the ready posture, armature included; it sets the
+    gains of the joint's servo. max_torque N m.
     max_speed rad/s: the manufacturer's limit.
     """
 
@@ -34,16 +40,20 @@ class Link:
     com: tuple[float, float, float]
     inertia: tuple[float, float, float, float, float, float]
     stiffness: float
+    damping: float
     max_torque: float
     max_speed: float
-
-    @property
-    def damping(self) -> float:
-        return self.stiffness / 10.0
 
 
 #: link1 .. link7. Masses, centres and inertias as identified on a real arm and published with
 #: the reference model of MuJoCo Menagerie; frames, limits and speeds as Franka publishes them.
+#:
+#: The servos are softer than that model's (4500 N m/rad, 450 N m s/rad), near the gains of
+#: Franka's own joint impedance example. MuJoCo's contact solver does not see the implicit
+#: integration of damping: it expects a hand to be stopped `timestep * damping / inertia` times
+#: harder than it will be, and moves what the hand holds accordingly. At 12 ms the reference's
+#: gains make that factor 20, and held objects creep and fly; these keep it near 1 at the wrist,
+#: with about the same time constant.
 LINKS: tuple[Link, ...] = (
     Link(
         (0, 0, 0.333),
@@ -52,7 +62,8 @@ LINKS: tuple[Link, ...] = (
         4.970684,
         (0.003875, 0.002081, -0.04762),
         (0.70337, 0.70661, 0.009117, -0.000139, 0.006772, 0.019169),
-        4500,
+        600,
+        50,
         87,
         2.175,
     ),
@@ -63,7 +74,8 @@ LINKS: tuple[Link, ...] = (
         0.646926,
         (-0.003141, -0.02872, 0.003495),
         (0.007962, 0.02811, 0.025995, -0.003925, 0.010254, 0.000704),
-        4500,
+        600,
+        50,
         87,
         2.175,
     ),
@@ -74,7 +86,8 @@ LINKS: tuple[Link, ...] = (
         3.228604,
         (0.027518, 0.039252, -0.066502),
         (0.037242, 0.036155, 0.01083, -0.004761, -0.011396, -0.012805),
-        3500,
+        400,
+        35,
         87,
         2.175,
     ),
@@ -85,7 +98,8 @@ LINKS: tuple[Link, ...] = (
         3.587895,
         (-0.05317, 0.104419, 0.027454),
         (0.025853, 0.019552, 0.028323, 0.007796, -0.001332, 0.008641),
-        3500,
+        400,
+        35,
         87,
         2.175,
     ),
@@ -96,7 +110,8 @@ LINKS: tuple[Link, ...] = (
         1.225946,
         (-0.011953, 0.041065, -0.038437),
         (0.035549, 0.029474, 0.008627, -0.002117, -0.004037, 0.000229),
-        2000,
+        150,
+        9,
         12,
         2.61,
     ),
@@ -107,7 +122,8 @@ LINKS: tuple[Link, ...] = (
         1.666555,
         (0.060149, -0.014117, -0.010517),
         (0.001964, 0.004354, 0.005433, 0.000109, -0.001158, 0.000341),
-        2000,
+        150,
+        9,
         12,
         2.61,
     ),
@@ -118,7 +134,8 @@ LINKS: tuple[Link, ...] = (
         0.735522,
         (0.010517, -0.004252, 0.061597),
         (0.012516, 0.010027, 0.004815, -0.000428, -0.001196, -0.000741),
-        2000,
+        120,
+        8,
         12,
         2.61,
     ),
@@ -144,7 +161,6 @@ FINGER_SPEED_LIMIT = 0.05
 #: Seven arm joints and two fingers, ready above the table with the gripper open.
 HOME_QPOS = np.array([0.0, 0.0, 0.0, -1.57079, 0.0, 1.57079, -0.7853, 0.04, 0.04])
 
-_ARMATURE, _JOINT_DAMPING = 0.1, 1.0
 _HAND_MASS, _HAND_COM, _HAND_INERTIA = 0.73, (-0.01, 0.0, 0.03), (0.001, 0.0025, 0.0017)
 _FINGER_MASS, _FINGER_INERTIA = 0.015, (2.375e-6, 2.375e-6, 7.5e-7)
 _BASE_MASS, _BASE_COM = 0.629769, (-0.041018, -0.00014, 0.049974)
@@ -155,36 +171,38 @@ _BASE_INERTIA = (0.00315, 0.00388, 0.004285, 8.2904e-7, 0.00015, 8.2299e-6)
 ARM_CONTACT, PAD_CONTACT, OBJECT_CONTACT = 1, 2, 4
 COLLISION_GROUP = 3  # geoms of this group are not drawn
 
-#: (link, end, end, radius) of the arm's collision capsules, link frames, m. The base and the
-#: upper arm have none: within the joint limits they can reach neither the table nor the object.
+#: (link, end, end, radius) of the arm's collision capsules, link frames, m. The base, the upper
+#: arm and the elbow have none: within the joint limits they cannot reach the table.
 _CAPSULES: tuple[tuple[str, tuple[float, ...], tuple[float, ...], float], ...] = (
-    ("link4", (0.0, 0.0, -0.06), (0.0, 0.0, 0.06), 0.06),
-    ("link5", (0.0, 0.0, -0.31), (0.0, 0.0, -0.21), 0.06),
-    ("link5", (0.0, 0.08, -0.20), (0.0, 0.08, -0.06), 0.025),
+    ("link5", (0.0, 0.08, -0.20), (0.0, 0.08, -0.06), 0.05),
     ("link6", (0.0, 0.0, -0.07), (0.0, 0.0, 0.01), 0.05),
     ("link7", (0.0, 0.0, -0.04), (0.0, 0.0, 0.08), 0.045),
     ("hand", (0.0, -0.07, 0.033), (0.0, 0.07, 0.033), 0.033),
+    ("left_finger", (0.0, 0.0136, 0.012), (0.0, 0.0136, 0.0451), 0.0085),
+    ("right_finger", (0.0, 0.0136, 0.012), (0.0, 0.0136, 0.0451), 0.0085),
 )
-_PAD_HALF_SIZE = (0.0085, 0.00475, 0.0085)
-_PAD_CENTRE = (0.0, 0.00475, 0.0445)  # the pads' faces meet at finger position zero
+# A pad is a soft fingertip: one contact with torsional friction. Four corners of a box would hold
+# no better (two such contacts hold a rigid body) and halve the speed of a grasping step.
+_PAD_RADIUS = 0.0095
+_PAD_CENTRE = (0.0, _PAD_RADIUS, 0.0445)  # the pads meet at finger position zero
 #: How far the fingertips reach beyond `grip`, m.
-PAD_BELOW_GRIP = _PAD_HALF_SIZE[2]
-_FINGER_HALF_SIZE = (0.0105, 0.008, 0.0267)
-_FINGER_CENTRE = (0.0, 0.0155, 0.0268)
+PAD_BELOW_GRIP = _PAD_RADIUS
 
 
 @dataclasses.dataclass(frozen=True)
 class Gripper:
     """The fingers' servos: each is a spring to its target, damped, with a limited force.
 
-    stiffness N/m; damping N s/m; max_force N; friction: sliding and torsional, of the pads.
+    stiffness N/m; damping N s/m; inertia kg, of the motor as the finger feels it; max_force N.
+    At full force a finger closes at max_force / damping = 0.2 m/s: slow enough for contacts to
+    be found before the pads are deep inside. torsional_friction m, of the pads.
     """
 
     stiffness: float = 250.0
-    damping: float = 20.0
-    armature: float = 0.1
+    damping: float = 60.0
+    inertia: float = 1.0
     max_force: float = 12.0
-    friction: tuple[float, float] = (1.0, 0.02)
+    torsional_friction: float = 0.02
 
 
 def add_panda(spec: mujoco.MjSpec, gripper: Gripper | None = None) -> None:
@@ -207,14 +225,8 @@ def add_panda(spec: mujoco.MjSpec, gripper: Gripper | None = None) -> None:
             armature=_ARMATURE,
             damping=_JOINT_DAMPING,
         )
-        _add_servo(
-            spec,
-            f"joint{index}",
-            link.stiffness,
-            link.damping,
-            link.max_torque,
-            link.limits,
-        )
+        gains = link.stiffness, link.damping, link.max_torque
+        _add_servo(spec, f"joint{index}", *gains, link.limits)
     hand = body.add_body(name="hand", pos=FLANGE_POS, quat=HAND_QUAT, gravcomp=1)
     _set_inertia(hand, _HAND_MASS, _HAND_COM, (*_HAND_INERTIA, 0, 0, 0))
     hand.add_site(name="grip", pos=GRIP_POS, size=(0.005,) * 3, group=4)
@@ -239,31 +251,21 @@ def _add_finger(spec, hand, side: str, joint: str, quat, gripper: Gripper) -> No
         type=mujoco.mjtJoint.mjJNT_SLIDE,
         axis=(0, 1, 0),
         range=FINGER_RANGE,
-        armature=gripper.armature,
+        armature=gripper.inertia,
         damping=_JOINT_DAMPING,
     )
     finger.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=_FINGER_HALF_SIZE,
-        pos=_FINGER_CENTRE,
-        contype=ARM_CONTACT,
-        conaffinity=0,
-        group=COLLISION_GROUP,
-    )
-    finger.add_geom(
         name=f"{side}_pad",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=_PAD_HALF_SIZE,
+        type=mujoco.mjtGeom.mjGEOM_SPHERE,
+        size=(_PAD_RADIUS, 0, 0),
         pos=_PAD_CENTRE,
         contype=PAD_CONTACT,
         conaffinity=0,
         condim=4,
-        friction=(*gripper.friction, 0.0001),
+        friction=(0.0, gripper.torsional_friction, 0.0),
         group=COLLISION_GROUP,
     )
-    _add_servo(
-        spec, joint, gripper.stiffness, gripper.damping, gripper.max_force, FINGER_TARGETS
-    )
+    _add_servo(spec, joint, gripper.stiffness, gripper.damping, gripper.max_force, FINGER_TARGETS)
 
 
 def _set_inertia(body, mass: float, com, inertia) -> None:

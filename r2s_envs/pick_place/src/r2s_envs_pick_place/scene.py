@@ -81,12 +81,11 @@ class SceneOptions:
 
     timestep: float = 0.012
     substeps: int = 4
-    impratio: float = 10.0
+    impratio: float = 30.0
     iterations: int = 50
-    line_search_iterations: int = 20
+    line_search_iterations: int = 50
     contact_solref: tuple[float, float] = (0.024, 1.0)
-    contact_solimp: tuple[float, float, float, float, float] = (0.9, 0.95, 0.001, 0.5, 2.0)
-    torsional_friction: float = 0.02
+    contact_solimp: tuple[float, float, float, float, float] = (0.98, 0.99, 0.001, 0.5, 2.0)
     max_hull_vertices: int = 64
     gripper: panda.Gripper = dataclasses.field(default_factory=panda.Gripper)
 
@@ -120,6 +119,13 @@ def _set_physics(spec: mujoco.MjSpec, options: SceneOptions) -> None:
     spec.option.impratio = options.impratio
     spec.option.iterations = options.iterations
     spec.option.ls_iterations = options.line_search_iterations
+    # One softness for every contact and joint limit; MuJoCo would mix different ones. It takes the
+    # greater friction of two geoms: robot and table have none of their own, so that the object's
+    # rules, wherever it is touched. The pads add their torsional part.
+    geom, joint = spec.default.geom, spec.default.joint
+    geom.solref, geom.solimp = options.contact_solref, options.contact_solimp
+    joint.solref_limit, joint.solimp_limit = options.contact_solref, options.contact_solimp
+    geom.friction = (0.0, 0.0, 0.0)
 
 
 def _add_table(spec: mujoco.MjSpec) -> None:
@@ -146,22 +152,16 @@ def _add_object(spec: mujoco.MjSpec, thing: SceneObject, options: SceneOptions) 
     body.mass, body.ipos = thing.mass, thing.com
     inertia = np.asarray(thing.inertia)
     body.fullinertia = inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
-    # With priority, the object's own friction and softness rule all of its contacts.
     contact = {
         "contype": panda.OBJECT_CONTACT,
         "conaffinity": panda.ARM_CONTACT | panda.PAD_CONTACT,
-        "condim": 4,
-        "priority": 1,
-        "friction": (thing.friction, options.torsional_friction, 0.0001),
-        "solref": options.contact_solref,
-        "solimp": options.contact_solimp,
+        "condim": 3,
+        "friction": (thing.friction, 0.0, 0.0),
         "group": panda.COLLISION_GROUP,
         "mass": 0.0,
     }
     if thing.box is not None:
-        body.add_geom(
-            name="object_0", type=mujoco.mjtGeom.mjGEOM_BOX, size=thing.box, **contact
-        )
+        body.add_geom(name="object_0", type=mujoco.mjtGeom.mjGEOM_BOX, size=thing.box, **contact)
     for index, vertices in enumerate(thing.pieces):
         name = f"object_{index}"
         spec.add_mesh(

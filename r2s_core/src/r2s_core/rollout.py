@@ -26,7 +26,7 @@ class Trajectory:
 
 
 def rollout(
-    env: Environment, act: Act, params: Any, state: Any, obs: Named, key: Array, length: int
+    env: Environment, act: Act, params: Any, state: Any, obs: Named, key: Any, length: int
 ) -> tuple[Any, Named, Trajectory]:
     """Run `act` for `length` control steps.
 
@@ -55,7 +55,7 @@ def rollout(
         return state, obs, trajectory
 
     steps = []
-    for x in _unstack(inputs, length):
+    for x in _rows(inputs, length):
         (state, obs), step = one((state, obs), x)
         steps.append(step)
     # np.asarray is free for CPU arrays; one stack per leaf instead of one XLA program each.
@@ -63,7 +63,14 @@ def rollout(
     return state, obs, trajectory
 
 
+def _rows(tree: Any, length: int) -> list[Any]:
+    """The per-step inputs one by one; a row of NumPy is a view, rows of JAX arrays cost a dispatch
+    each, so those are taken apart in one."""
+    if all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(tree)):
+        return [jax.tree.map(lambda leaf, t=t: leaf[t], tree) for t in range(length)]
+    return _unstack(tree, length)
+
+
 @partial(jax.jit, static_argnums=1)
 def _unstack(tree: Any, length: int) -> list[Any]:
-    """One dispatch instead of one per step and leaf."""
     return [jax.tree.map(lambda x, t=t: x[t], tree) for t in range(length)]

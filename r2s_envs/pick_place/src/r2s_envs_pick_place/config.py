@@ -55,7 +55,9 @@ class PickPlaceConfig:
     )
     reward: Reward = option("dense", "the default reward terms; `rewards` names others")
     goal: Goal = option("air", "air: hold it at a point; place: put it on the table and let go")
-    object_range: float = option(0.12, "the object starts within +- this of the centre, m", minimum=0.0)
+    object_range: float = option(
+        0.12, "the object starts within +- this of the centre, m", minimum=0.0
+    )
     goal_range: float = option(0.12, "the goal lies within +- this of the centre, m", minimum=0.0)
     goal_height: tuple[float, float] = option((0.10, 0.40), "lowest and highest goal in the air, m")
     object_yaw: float = option(180.0, "the object's yaw lies within +- this, degrees", minimum=0.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -14,7 +13,7 @@ from r2s_envs_pick_place import panda
 
 #: Joint targets stay within this of the current angles (rad): a target that runs ahead of the
 #: arm would wind up.
-MAX_LEAD = 0.15
+MAX_LEAD = 0.2
 #: End-effector motion per control step for an action of one: m and rad.
 EE_STEP, EE_YAW_STEP = 0.03, 0.12
 #: Joint motion per control step for an action of one, rad.
@@ -64,10 +63,13 @@ class Arm:
         posture in the null space.
         """
         jacobian = self.jacobian(view)
-        gram = jacobian @ jacobian.T + _DAMPING * jnp.eye(6)
+        # Written out, since a batch of small matrix products is slow on CPUs.
+        gram = (jacobian[:, None, :] * jacobian[None, :, :]).sum(-1) + _DAMPING * jnp.eye(6)
         posture = _POSTURE_GAIN * (self.home - view.qpos[:7])
         wrench = _solve_positive(gram, twist - jacobian @ posture)
-        return posture + jacobian.T @ wrench
+        step = posture + jacobian.T @ wrench
+        # Slow down rather than bend the path where a joint would have to move too far.
+        return step * jnp.minimum(1.0, MAX_LEAD / (jnp.abs(step).max() + 1e-6))
 
     def clip(self, targets: Array, view: View) -> Array:
         """Joint targets within the joints' range and the allowed lead."""
@@ -84,9 +86,7 @@ class Arm:
 
 def ee_delta(arm: Arm, view: View, action: Array) -> Array:
     """ctrl [9] for an action [5] in [-1, 1]: motion x y z, yaw, gripper (> 0 opens)."""
-    twist = jnp.concatenate(
-        [action[:3] * EE_STEP, arm.downward(view, action[3] * EE_YAW_STEP)]
-    )
+    twist = jnp.concatenate([action[:3] * EE_STEP, arm.downward(view, action[3] * EE_YAW_STEP)])
     targets = arm.clip(view.qpos[:7] + arm.joint_step(view, twist), view)
     return jnp.concatenate([targets, gripper(action[4:5])])
 
@@ -121,6 +121,25 @@ def gripper(command: Array) -> Array:
 
 
 def _solve_positive(a: Array, b: Array) -> Array:
-    """x with a x = b for a symmetric positive definite a [n, n]."""
-    factor = jax.scipy.linalg.cho_factor(a)
-    return jax.scipy.linalg.cho_solve(factor, b)
+    """x with a x = b for a symmetric positive definite a [n, n], by an unrolled Cholesky.
+
+    Unrolled, it is arithmetic on whole vectors of worlds; LAPACK would be called once a world,
+    which costs several times more on matrices this small.
+    """
+    n = a.shape[0]
+    low: list[list[Array]] = []
+    forward: list[Array] = []
+    for i in range(n):
+        row: list[Array] = []
+        for j in range(i):
+            dot = sum((row[k] * low[j][k] for k in range(j)), jnp.float32(0.0))
+            row.append((a[i, j] - dot) / low[j][j])
+        row.append(jnp.sqrt(a[i, i] - sum((x * x for x in row), jnp.float32(0.0))))
+        low.append(row)
+        dot = sum((row[k] * forward[k] for k in range(i)), jnp.float32(0.0))
+        forward.append((b[i] - dot) / row[i])
+    x: list[Array] = [jnp.float32(0.0)] * n
+    for i in reversed(range(n)):
+        dot = sum((low[k][i] * x[k] for k in range(i + 1, n)), jnp.float32(0.0))
+        x[i] = (forward[i] - dot) / low[i][i]
+    return jnp.stack(x)

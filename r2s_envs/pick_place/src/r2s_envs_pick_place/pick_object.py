@@ -28,7 +28,9 @@ class PickObject:
     grasp_height: float = 0.0
 
 
-def box(half_sizes: tuple[float, float, float] = (0.02, 0.02, 0.03), mass: float = 0.1) -> PickObject:
+def box(
+    half_sizes: tuple[float, float, float] = (0.02, 0.02, 0.03), mass: float = 0.1
+) -> PickObject:
     """A box at rest on its lower face, grasped along its narrower side."""
     yaw = 0.0 if half_sizes[0] <= half_sizes[1] else float(np.pi / 2)
     upright = np.array([1.0, 0.0, 0.0, 0.0])

@@ -28,7 +28,7 @@ GOAL_RADIUS, TIGHT_RADIUS, HOLD_STEPS = 0.05, 0.025, 10
 BOUNDS = 0.40
 _REACHED = 0.05  # the grip is at the object within this, m
 _LIFTED = 0.05  # the object is off its resting height by this, m
-_START_NOISE = 0.02  # standard deviation of the arm's start angles, rad
+_START_NOISE = 0.03  # the arm's start angles lie within +- this of READY, rad
 
 
 @pytree
@@ -95,23 +95,18 @@ class PickPlace:
         )
 
     def init(self, key: Array) -> tuple[PickPlaceState, Array, Array]:
-        arm_key, place_key, yaw_key, goal_key, height_key = jax.random.split(key, 5)
         c, thing = self.config, self.thing
-        arm = jnp.asarray(READY).at[:7].add(_START_NOISE * jax.random.normal(arm_key, (7,)))
-        place = CENTRE + jax.random.uniform(
-            place_key, (2,), minval=-c.object_range, maxval=c.object_range
-        )
-        yaw = jnp.deg2rad(c.object_yaw) * jax.random.uniform(yaw_key, (), minval=-1.0)
-        quat = rotation.multiply(rotation.about_vertical(yaw), jnp.asarray(thing.rest_quat))
+        # One draw for everything: an episode's start is on the path of every control step.
+        u = jax.random.uniform(key, (13,), minval=-1.0)
+        arm = jnp.asarray(READY).at[:7].add(_START_NOISE * u[:7])
+        place = CENTRE + c.object_range * u[7:9]
+        yaw = rotation.about_vertical(jnp.deg2rad(c.object_yaw) * u[9])
         height = jnp.float32(thing.rest_height)
+        quat = rotation.multiply(yaw, jnp.asarray(thing.rest_quat))
         qpos = jnp.concatenate([arm, place, height[None], quat]).astype(jnp.float32)
-        goal_place = CENTRE + jax.random.uniform(
-            goal_key, (2,), minval=-c.goal_range, maxval=c.goal_range
-        )
-        low, high = (0.0, 0.0) if c.goal == "place" else c.goal_height
-        lift = jax.random.uniform(height_key, (), minval=low, maxval=high)
-        base = height if c.goal == "place" else jnp.float32(0.0)
-        goal = jnp.concatenate([goal_place, (base + lift)[None]])
+        low, high = c.goal_height
+        goal_height = height if c.goal == "place" else low + (high - low) * (u[10] + 1) / 2
+        goal = jnp.append(CENTRE + c.goal_range * u[11:13], goal_height)
         return self._fresh_state(goal, height), qpos, jnp.zeros(self._model.nv, jnp.float32)
 
     def control(self, task: PickPlaceState, view: View, action: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -30,41 +31,41 @@ def line_chart(
     x_high = max(x for x, _ in everything) or 1.0
     scale = _Scale.of([y for _, y in everything], percent, log)
     parts = [*scale.grid(), *_x_axis(x_high)]
-    for i, (name, points) in enumerate(series.items()):
+    for i, points in enumerate(series.values()):
         raw, smooth = _thin(points), _thin(_smoothed(points, log))
         for css, line in (("raw", raw), ("line", smooth)):
             path = " ".join(f"{_x(x, x_high):.1f},{scale.y(y):.1f}" for x, y in line)
             parts.append(f'<polyline class="{css} c{i % 6}" points="{path}"/>')
-        if len(series) > 1:
-            parts.append(_legend(i, name))
-    return _svg(_WIDTH, _HEIGHT + 18 * _legend_rows(len(series)), label, parts)
+    legend, rows = _legend(list(series)) if len(series) > 1 else ([], 0)
+    return _svg(_WIDTH, _HEIGHT + 18 * rows, label, [*parts, *legend])
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float, float]], label: str = "") -> str:
-    """Rates with their intervals: (name, rate, low, high), from 0 to 100 %."""
-    left, row_height, right = 150, 30, 90
+    """Rates with their intervals: (name, rate, low, high).
+
+    The axis ends at 100 % and starts at the round number below the lowest interval, so that
+    the intervals can be seen; it says so by its ticks.
+    """
+    left, row_height, right = 130, 30, 76
     height = row_height * len(rows) + 30
-    span = _WIDTH - left - right
+    lowest = min((low for _, _, low, _ in rows), default=0.0)
+    start = next(s for s in (0.9, 0.8, 0.5, 0.0) if lowest >= s)
 
     def x(rate: float) -> float:
-        return left + span * rate
+        return left + (_WIDTH - left - right) * (rate - start) / (1 - start)
 
     parts = []
-    for tick in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(
-            f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="4" y2="{height - 22}"/>'
-        )
-        parts.append(_text(x(tick), height - 6, f"{tick:.0%}".replace("%", " %"), "middle"))
+    for i in range(5):
+        tick = start + (1 - start) * i / 4
+        parts.append(_line("grid", x(tick), 4, x(tick), height - 22))
+        parts.append(_text(x(tick), height - 6, f"{100 * tick:g} %", "middle"))
     for i, (name, rate, low, high) in enumerate(rows):
         y = row_height * i + 20
-        parts.append(_text(left - 10, y + 4, name, "end", "label"))
-        parts.append(
-            f'<line class="whisker" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}"/>'
-        )
+        parts.append(_text(left - 12, y + 4, name, "end", "label"))
         parts.append(_line("whisker", x(low), y, x(high), y))
         parts += [_line("whisker", x(end), y - 5, x(end), y + 5) for end in (low, high)]
         parts.append(f'<circle class="dot" cx="{x(rate):.1f}" cy="{y}" r="4.5"/>')
-        parts.append(_text(_WIDTH - right + 14, y + 4, f"{100 * rate:.1f} %", "start", "label"))
+        parts.append(_text(_WIDTH - right + 16, y + 4, f"{100 * rate:.1f} %", "start", "label"))
     return _svg(_WIDTH, height, label, parts)
 
 
@@ -138,14 +139,14 @@ def compact(number: float) -> str:
 
 
 def _smoothed(points: Points, log: bool) -> list[tuple[float, float]]:
-    """An exponential mean over a thirtieth of the curve, without a bias at its start."""
-    decay = math.exp(-30 / max(len(points), 30))
-    total = weight = 0.0
-    smooth = []
-    for x, y in points:
-        total = decay * total + (1 - decay) * (math.log(y) if log else y)
-        weight = decay * weight + (1 - decay)
-        smooth.append((x, math.exp(total / weight) if log else total / weight))
+    """A centred mean over a twentieth of the curve: unlike an exponential one it does not lag."""
+    values = [math.log(y) if log else y for _, y in points]
+    sums = [0.0, *itertools.accumulate(values)]
+    reach, smooth = len(points) // 40, []
+    for i, (x, _) in enumerate(points):
+        near = min(reach, i, len(points) - 1 - i)  # symmetric, so that the ends do not lean
+        mean = (sums[i + near + 1] - sums[i - near]) / (2 * near + 1)
+        smooth.append((x, math.exp(mean) if log else mean))
     return smooth
 
 
@@ -167,15 +168,19 @@ def _x_axis(x_high: float) -> list[str]:
     return [*parts, _text(_WIDTH - _RIGHT, y + 30, "environment steps", "end")]
 
 
-def _legend(i: int, name: str) -> str:
-    x, y = _LEFT + 130 * (i % 3), _HEIGHT + 8 + 18 * (i // 3)
-    return f'<rect class="key c{i % 6}" x="{x}" y="{y - 8}" width="10" height="10" rx="2"/>' + (
-        _text(x + 16, y + 1, name, "start", "label")
-    )
-
-
-def _legend_rows(series: int) -> int:
-    return math.ceil(series / 3) if series > 1 else 0
+def _legend(names: Sequence[str]) -> tuple[list[str], int]:
+    """Keys and names under the chart, in as many rows as they need."""
+    parts, x, row = [], float(_LEFT), 0
+    for i, name in enumerate(names):
+        width = 34 + 6.4 * len(name)
+        if x > _LEFT and x + width > _WIDTH:
+            x, row = float(_LEFT), row + 1
+        y = _HEIGHT + 10 + 18 * row
+        key = f'x="{x:.1f}" y="{y - 9}" width="10" height="10" rx="2"'
+        parts.append(f'<rect class="key c{i % 6}" {key}/>')
+        parts.append(_text(x + 15, y, name, "start", "label"))
+        x += width
+    return parts, row + 1
 
 
 def _line(css: str, x1: float, y1: float, x2: float, y2: float) -> str:

@@ -1,0 +1,173 @@
+"""The report is one file that says what happened and needs nothing else."""
+
+import html.parser
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from r2s_core.history import History
+from r2s_core.report import write_report
+from r2s_core.report.charts import interval_chart, line_chart, nice_ticks
+
+RESULT = {
+    "name": "quick<start>",
+    "object": "bottle",
+    "backend": "mujoco",
+    "seed": 3,
+    "env_steps": 81920,
+    "wall_clock_s": 75.4,
+    "compile_s": 8.2,
+    "train_steps_per_second": 1086.5,
+    "success_rate": 0.9541,
+    "success_ci95": [0.9395, 0.9652],
+    "success_rate_2p5cm": 0.93,
+    "episodes": 1024,
+    "stage_rates": {"reached": 1.0, "grasped": 0.99},
+    "failures": {"not reached": 7, "lifted, off goal": 40},
+    "versions": {"jax": "0.10.2"},
+    "hardware": {"cpu": "Some CPU"},
+}
+CONFIG = {"name": "quick<start>", "algorithm": "ppo", "environment": {"use": "pick", "goal": "air"}}
+
+
+def history(updates=40):
+    h = History()
+    for i in range(1, updates + 1):
+        nothing = math.nan if i < 3 else 1 - 1 / i
+        h.append(
+            {
+                "step": i * 2048.0,
+                "episode/success": nothing,
+                "kl": 0.01 * i,
+                "reward/reach": 0.1 * i,
+            }
+        )
+    return h
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self.links = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_one_self_contained_file_with_the_numbers_and_the_configuration(tmp_path):
+    picture = b"\x89PNG fake"
+    path = write_report(
+        tmp_path / "report.html", RESULT, history(), CONFIG, [("episode 1 <b>", picture)], ["no GL"]
+    )
+    page = Page(path.read_text())
+    text = " ".join(page.text)
+
+    assert all(link.startswith("data:") for link in page.links)
+    assert "script" not in page.tags
+    for fact in ("95.4 %", "94.0 to 96.5 %", "1,024", "1:15", "quick<start>", "goal: air", "no GL"):
+        assert fact in text
+    for fact in ("not reached", "lifted, off goal", "What the 47 failed", "Some CPU", "0.10.2"):
+        assert fact in text
+    assert page.tags.count("img") == 1
+    assert "$" not in path.read_text()  # no placeholder was left
+
+
+def test_a_run_without_evaluation_or_training_still_gets_a_report(tmp_path):
+    result = {k: v for k, v in RESULT.items() if "success" not in k} | {"episodes": 0}
+    path = write_report(tmp_path / "report.html", result, History(), CONFIG)
+    assert "not evaluated" in path.read_text()
+    assert "Nothing was trained" in path.read_text()
+
+
+def points_of(svg, css):
+    ET.fromstring(svg)  # it is well formed
+    lines = re.findall(rf'class="{css} c\d" points="([^"]*)"', svg)
+    return [[tuple(map(float, p.split(","))) for p in line.split()] for line in lines]
+
+
+def test_a_curve_lies_where_its_numbers_say():
+    svg = line_chart({"a": [(0, 0.0), (50, 0.5), (100, 1.0)]}, percent=True)
+    [line] = points_of(svg, "raw")
+    (x0, y0), (x1, y1), (x2, y2) = line
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+    assert y0 - y1 == pytest.approx(y1 - y2, abs=0.2)
+    assert y0 > y2  # up is up
+
+
+def test_smoothing_keeps_a_straight_line_and_averages_noise():
+    straight = [(float(i), 2.0 * i) for i in range(200)]
+    raw, smooth = (points_of(line_chart({"a": straight}), c)[0] for c in ("raw", "line"))
+    np.testing.assert_allclose(smooth, raw, atol=0.15)
+    noise = [(float(i), float(i % 2)) for i in range(200)]
+    [smooth] = points_of(line_chart({"a": noise}, percent=True), "line")
+    middle = smooth[20:-20]
+    assert max(y for _, y in middle) - min(y for _, y in middle) < 40
+
+
+def test_a_logarithmic_axis_leaves_out_what_it_cannot_show():
+    svg = line_chart({"a": [(0, 0.0), (1, 1e-3), (2, 1e-2), (3, 1e-1)]}, log=True)
+    [line] = points_of(svg, "raw")
+    heights = [y for _, y in line]
+    assert len(line) == 3
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)
+
+
+def test_nothing_measured_is_no_chart():
+    assert line_chart({"a": []}) == ""
+    assert line_chart({"a": [(1, -1.0)]}, log=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1), (0.9, 43.2), (-3, 3), (5, 5), (0, 0), (1e-5, 2e-5), (-1e6, -999_000)]
+)
+def test_ticks_enclose_the_data_in_round_steps(low, high):
+    ticks = nice_ticks(low, high)
+    assert ticks[0] <= low <= high <= ticks[-1]
+    assert 3 <= len(ticks) <= 9
+    steps = {
+        round((b - a) / (ticks[1] - ticks[0]), 6) for a, b in zip(ticks, ticks[1:], strict=False)
+    }
+    assert steps == {1.0}
+
+
+def test_intervals_are_zoomed_and_say_so():
+    near_one = interval_chart([("success", 0.97, 0.95, 0.98)])
+    assert "90 %" in near_one
+    assert ">0 %" not in near_one
+    assert ">0 %" in interval_chart([("success", 0.97, 0.95, 0.98), ("lifted", 0.4, 0.3, 0.5)])
+
+
+def test_a_long_history_is_thinned_but_its_totals_are_not():
+    h = History()
+    for i in range(10_000):
+        h.append(
+            {"step": float(i), "episode/count": 2.0, "episode/success": 0.5, "env/diverged": 1}
+        )
+    assert h.episodes == 20_000
+    assert h.diverged == 10_000
+    steps = [row["step"] for row in h.rows]
+    assert 500 <= len(steps) <= 2000
+    assert len(set(np.diff(steps))) == 1
+    again = History(h.saved())
+    again.append({"step": 10_000.0})
+    h.append({"step": 10_000.0})
+    assert again.saved() == h.saved()
+
+
+def test_recent_success_waits_for_enough_episodes_and_forgets_old_ones():
+    h = History()
+    h.append({"step": 1.0, "episode/count": 499, "episode/success": 0.0})
+    assert h.recent_success() is None
+    h.append({"step": 2.0, "episode/count": 400, "episode/success": 1.0})
+    assert h.recent_success() == pytest.approx(400 / 899)
+    h.append({"step": 3.0, "episode/count": 0, "episode/success": math.nan})
+    h.append({"step": 4.0, "episode/count": 400, "episode/success": 1.0})
+    assert h.recent_success() == 1.0

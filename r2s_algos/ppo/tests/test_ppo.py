@@ -11,9 +11,11 @@ import pytest
 
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.learn import adapt_learning_rate, learning_rate, minibatches
+from r2s_algos_ppo.metrics import rollout_metrics
 from r2s_algos_ppo.train import PPO
 from r2s_core.errors import ConfigError, TrainingDiverged
 from r2s_core.testing.environments import HostDriven, bandit, constant_reward, point_mass
+from r2s_core.types import Step
 
 SMALL = PPOConfig(num_steps=8, num_epochs=2, num_minibatches=2, hidden_sizes=(16,))
 
@@ -189,24 +191,35 @@ def test_diverged_worlds_are_counted_and_their_garbage_left_out():
 
 
 def test_episode_metrics_are_means_over_the_episodes_that_ended():
-    def change(step):
-        success = step.done & (jnp.arange(16) < 4)
-        metrics = {"lifted": success.astype(jnp.float32)}
-        return dataclasses.replace(step, success=success, metrics=metrics)
-
-    ppo = PPO(_Poisoned(change), SMALL)
-    _, metrics = ppo.update(ppo.init(jax.random.key(0)))
-    assert float(metrics["episode/count"]) == 32
-    assert float(metrics["episode/success"]) == 0.25
-    assert float(metrics["episode/lifted"]) == 0.25
-    assert float(metrics["episode/length"]) == 4
-
-
-def test_episode_metrics_are_nan_where_no_episode_ended():
-    ppo = PPO(point_mass(16, max_episode_steps=1000), SMALL)
-    _, metrics = ppo.update(ppo.init(jax.random.key(0)))
-    assert float(metrics["episode/count"]) == 0
-    assert np.isnan(metrics["episode/return"])
+    """Of 4 steps of 2 worlds, three end an episode, one of them by diverging."""
+    flag = lambda *rows: jnp.asarray(rows, bool)  # noqa: E731
+    value = lambda *rows: jnp.asarray(rows, jnp.float32)  # noqa: E731
+    step = Step(
+        obs={},
+        final_obs={},
+        reward=jnp.zeros((4, 2)),
+        terms={"reach": value([1, 1], [1, 1], [1, jnp.nan], [1, 8])},
+        terminated=flag([0, 1], [0, 0], [0, 0], [0, 0]),
+        truncated=flag([0, 0], [0, 0], [0, 1], [1, 0]),
+        success=flag([0, 0], [1, 0], [0, 0], [1, 0]),
+        diverged=flag([0, 0], [0, 0], [0, 1], [0, 0]),
+        episode_return=value([99, 2], [99, 99], [99, jnp.nan], [4, 99]),
+        episode_length=jnp.asarray([[99, 1], [99, 99], [99, 2], [4, 99]]),
+        metrics={"lifted": value([9, 0], [9, 9], [9, 9], [1, 9])},
+    )
+    metrics = {name: float(x) for name, x in rollout_metrics(step).items()}
+    assert metrics == {
+        "episode/count": 3,
+        "episode/success": pytest.approx(1 / 3),  # diverging is failing
+        "episode/return": 3,
+        "episode/length": 2.5,
+        "episode/lifted": 0.5,
+        "reward/reach": 2,
+        "env/diverged": 1,
+    }
+    nothing_ended = rollout_metrics(jax.tree.map(lambda x: x[1:2], step))
+    assert float(nothing_ended["episode/count"]) == 0
+    assert np.isnan(nothing_ended["episode/return"])
 
 
 @pytest.mark.parametrize("squash", ["clip", "tanh"])
@@ -217,7 +230,16 @@ def test_the_export_acts_as_the_policy(squash, normalize_observations):
     )
     env = point_mass(16)
     ppo = PPO(env, config)
-    learner, _ = ppo.update_many(ppo.init(jax.random.key(0)), 3)
+    learner = ppo.init(jax.random.key(0))
+    seen = jax.random.normal(jax.random.key(1), (100, 2)) * 3.0 + 1.0
+    agent = learner.agent
+    agent = dataclasses.replace(
+        agent,
+        statistics=ppo.model.observe(agent.statistics, {"policy": seen}),
+        # As large as after training: fresh weights hardly move the action.
+        params=jax.tree.map(lambda x: 30.0 * x, agent.params),
+    )
+    learner = dataclasses.replace(learner, agent=agent)
     export = ppo.export(learner)
     obs = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
 
@@ -230,6 +252,7 @@ def test_the_export_acts_as_the_policy(squash, normalize_observations):
     action = ppo.policy(learner, deterministic=True)(
         {"policy": jnp.asarray(obs)}, jax.random.key(0)
     )
+    assert np.std(y) > 0.1
     np.testing.assert_allclose(action, y, atol=1e-5)
 
 

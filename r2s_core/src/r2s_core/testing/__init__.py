@@ -1,1 +1,36 @@
-"""The conformance kit: what every plugin, ours included, must pass."""
+"""The conformance kit: what every plugin, ours included, must pass.
+
+    from r2s_core.testing import check_reward
+
+    def test_it_keeps_the_contract(registry):        # a fixture of the pytest plugin
+        check_reward(registry.build("reward", "my_reward", MyConfig()))
+
+The checks are imported when they are asked for: pytest loads this package in every session.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from r2s_core.testing.algorithm_kit import check_algorithm
+    from r2s_core.testing.backend_kit import check_backend
+    from r2s_core.testing.environment_kit import check_environment
+    from r2s_core.testing.randomizer_kit import check_randomizer
+    from r2s_core.testing.reward_kit import check_reward
+
+__all__ = [
+    "check_algorithm",
+    "check_backend",
+    "check_environment",
+    "check_randomizer",
+    "check_reward",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"r2s_core.testing.{name.removeprefix('check_')}_kit")
+    return getattr(module, name)

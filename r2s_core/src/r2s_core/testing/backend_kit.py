@@ -1,0 +1,188 @@
+"""The conformance of physics backends: MuJoCo's own C engine is the reference."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from r2s_core.testing.requirements import require, require_array, require_equal
+from r2s_core.testing.tasks import CartTask
+from r2s_core.types import Backend, Physics, SceneSpec, View
+
+_WORLDS, _STEPS = 4, 10
+
+MakeBackend = Callable[[SceneSpec, int], Backend]
+
+
+def check_backend(make: MakeBackend, tolerance: float = 1e-3) -> None:
+    """A backend steps worlds as MuJoCo does, apart from each other, and as values.
+
+    Args:
+        make: builds it: (scene, number of worlds) -> backend.
+        tolerance: what a view may differ from C MuJoCo's after a fifth of a second, in SI units.
+
+    Raises:
+        AssertionError: with a sentence that says what the backend does wrong.
+    """
+    scene = CartTask().scene()
+    backend = make(scene, _WORLDS)
+    require(backend.num_worlds == _WORLDS, f"num_worlds is {backend.num_worlds}, not {_WORLDS}")
+    qpos, qvel = _starts(scene)
+    start = backend.init({}, qpos, qvel)
+    _check_declared_view(make, qpos, qvel)
+    _check_against_mujoco(scene, backend, start, qpos, qvel, tolerance)
+    _check_values(backend, start)
+    _check_reset(backend, start, qpos, qvel)
+    _check_divergence(make, qpos, qvel)
+    if "body_mass" in backend.batchable:
+        _check_fields(scene, backend, qpos, qvel)
+
+
+def _starts(scene: SceneSpec) -> tuple[Any, Any]:
+    """Start states of W worlds: carts apart, one pole swinging, the boxes just above the floor."""
+    keys = jax.random.split(jax.random.key(0), _WORLDS)
+    _, qpos, qvel = jax.vmap(CartTask().init)(keys)
+    return jnp.asarray(qpos), jnp.asarray(qvel)
+
+
+def _push(backend: Backend, physics: Physics) -> Physics:
+    """One control step with each world pushed a little harder than the one before."""
+    return _step(backend, physics, 1.0 + np.arange(_WORLDS, dtype=np.float32)[:, None])
+
+
+def _step(backend: Backend, physics: Physics, ctrl: np.ndarray) -> Physics:
+    step = jax.jit(backend.step, static_argnums=2) if backend.traceable else backend.step
+    return step(physics, jnp.asarray(ctrl), 2)
+
+
+def _check_declared_view(make: MakeBackend, qpos: Any, qvel: Any) -> None:
+    """Only the declared fields are there."""
+    scene = dataclasses.replace(CartTask().scene(), view_fields=frozenset({"qpos", "xpos"}))
+    view = make(scene, _WORLDS).init({}, qpos, qvel).view
+    for name in View.__dataclass_fields__:
+        declared = name in scene.view_fields
+        require(
+            (getattr(view, name) is not None) == declared,
+            f"view.{name} is {'missing though' if declared else 'there, but not'} declared",
+        )
+
+
+def _check_against_mujoco(
+    scene: SceneSpec, backend: Backend, physics: Physics, qpos: Any, qvel: Any, tolerance: float
+) -> None:
+    """The view is current at the start, and follows C MuJoCo from there."""
+    model = scene.model
+    data = [mujoco.MjData(model) for _ in range(_WORLDS)]
+    for world, one in enumerate(data):
+        one.qpos, one.qvel = np.asarray(qpos[world]), np.asarray(qvel[world])
+        mujoco.mj_forward(model, one)
+    _compare_views(physics.view, data, 1e-4, "after init")
+    for _ in range(_STEPS):
+        physics = _push(backend, physics)
+        for world, one in enumerate(data):
+            one.ctrl = 1.0 + world
+            mujoco.mj_step(model, one, 2)
+    for one in data:
+        mujoco.mj_forward(model, one)
+    _compare_views(physics.view, data, tolerance, f"after {_STEPS} control steps")
+    require(np.asarray(physics.ok).all(), "ok is False in a world where nothing went wrong")
+
+
+def _compare_views(view: View, data: list[Any], tolerance: float, when: str) -> None:
+    for name in View.__dataclass_fields__:
+        value = np.asarray(getattr(view, name))
+        expected = np.stack([np.asarray(getattr(one, name)) for one in data])
+        require_array(value, expected.reshape(value.shape).shape, "float32", f"view.{name}")
+        error = np.abs(value - expected.reshape(value.shape)).max(initial=0.0)
+        require(
+            error <= tolerance,
+            f"view.{name} {when} differs from C MuJoCo's by {error:.2g}, more than {tolerance:.2g}"
+            " (is it one substep behind?)",
+        )
+
+
+def _check_values(backend: Backend, start: Physics) -> None:
+    """A `Physics` stays usable after it was stepped, and stepping it again gives the same."""
+    first = _push(backend, start)
+    kept = jax.tree.map(np.array, first.view)
+    second = _push(backend, first)
+    require_equal(kept, jax.tree.map(np.asarray, first.view), "a view after a later step")
+    require_equal(
+        jax.tree.map(np.asarray, second.view),
+        jax.tree.map(np.asarray, _push(backend, _push(backend, start)).view),
+        "two steps taken again from an earlier state",
+    )
+
+
+def _check_reset(backend: Backend, start: Physics, qpos: Any, qvel: Any) -> None:
+    """Only the worlds under the mask are touched, and those are as after init."""
+    moved = _push(backend, _push(backend, start))
+    mask = np.arange(_WORLDS) % 2 == 0
+    reset = backend.reset(moved, jnp.asarray(mask), {}, qpos, qvel)
+    both = [("right after the reset", reset, moved, start)]
+    both.append(
+        ("a step after it", _push(backend, reset), _push(backend, moved), _push(backend, start))
+    )
+    for when, found, untouched, fresh in both:
+        for name in View.__dataclass_fields__:
+            if name == "ctrl":  # the targets in force are those of the last step, or none yet
+                continue
+            values = [np.asarray(getattr(x.view, name)) for x in (found, untouched, fresh)]
+            require_equal(
+                values[0][~mask],
+                values[1][~mask],
+                f"view.{name} of a world outside the mask, {when}",
+                atol=1e-6,
+            )
+            if name != "time":
+                require_equal(
+                    values[0][mask],
+                    values[2][mask],
+                    f"view.{name} of a world under the mask against init, {when}",
+                    atol=1e-4,
+                )
+
+
+def _check_divergence(make: MakeBackend, qpos: Any, qvel: Any) -> None:
+    """A world that blows up says so, takes no other with it, and is well after a reset."""
+    scene = CartTask().scene()
+    scene.model.actuator_ctrllimited[:] = 0
+    scene.model.actuator_gear[:, 0] = 1e9  # MuJoCo itself ignores a ctrl above 1e10
+    backend = make(scene, _WORLDS)
+    wild = np.arange(_WORLDS) == 1
+    mild = np.full((_WORLDS, 1), 1e-9, np.float32)
+    broken = _step(backend, backend.init({}, qpos, qvel), np.where(wild[:, None], 1e6, mild))
+    require_equal(np.asarray(broken.ok), ~wild, "ok where one world is pushed with 1e15 N")
+    healed = backend.reset(broken, jnp.asarray(wild), {}, qpos, qvel)
+    require(np.asarray(_step(backend, healed, mild).ok).all(), "ok stays False after a reset")
+
+
+def _check_fields(scene: SceneSpec, backend: Backend, qpos: Any, qvel: Any) -> None:
+    """A model field differs per world, and what depends on it follows: a = F / m."""
+    mass = np.tile(np.asarray(scene.model.body_mass, np.float32), (_WORLDS, 1))
+    cart = mujoco.mj_name2id(scene.model, mujoco.mjtObj.mjOBJ_BODY, "cart")
+    mass[:, cart] *= 1.0 + np.arange(_WORLDS)
+    physics = backend.init({"body_mass": jnp.asarray(mass)}, qpos, jnp.zeros_like(qvel))
+    for _ in range(_STEPS):
+        physics = _push(backend, physics)
+    speeds = []
+    for world in range(_WORLDS):
+        model = CartTask().scene().model
+        model.body_mass[:] = mass[world]
+        mujoco.mj_setConst(model, mujoco.MjData(model))
+        data = mujoco.MjData(model)
+        data.qpos, data.ctrl = np.asarray(qpos[world]), 1.0 + world
+        mujoco.mj_step(model, data, 2 * _STEPS)
+        speeds.append(data.qvel[0])
+    require_equal(
+        np.asarray(physics.view.qvel)[:, 0],
+        np.asarray(speeds, np.float32),
+        "the speeds of carts whose body_mass differs per world, against C MuJoCo's",
+        atol=1e-3,
+    )

@@ -1,0 +1,178 @@
+"""The conformance of environments and of tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core import registry
+from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.testing.requirements import (
+    ABSOLUTE,
+    RELATIVE,
+    require,
+    require_array,
+    require_equal,
+    require_finite,
+    require_pure,
+    require_same_layout,
+)
+from r2s_core.types import Array, Environment, Step, Task
+
+_WORLDS, _EPISODE = 4, 6
+
+
+def check_environment(made: Task[Any] | Environment[Any]) -> None:
+    """An environment keeps the contract of `r2s_core.types`; a task does, run by the engine.
+
+    Args:
+        made: what the environment's builder returned: a `Task`, whose functions are then checked
+            one by one too, or a whole `Environment`.
+
+    Raises:
+        AssertionError: with a sentence that says what is wrong.
+    """
+    if hasattr(made, "spec"):
+        _check_vectorised(made)  # type: ignore[arg-type]
+        return
+    task: Task[Any] = made  # type: ignore[assignment]
+    _check_task(task)
+    scene = task.scene()
+    config = registry.get("backend", "mujoco").plugin.config()
+    backend = registry.build("backend", "mujoco", scene, _WORLDS, config)
+    _check_vectorised(VectorEnv(task, scene, backend, {}, EngineOptions(_EPISODE)))
+
+
+def _check_task(task: Task[Any]) -> None:
+    """Every function of a task is pure, of one world, and of the declared shape."""
+    scene = task.scene()
+    model = scene.model
+    low, high = np.asarray(task.action_low), np.asarray(task.action_high)
+    require(low.ndim == 1 and low.shape == high.shape, "action_low and action_high must be [A]")
+    require((low < high).all(), f"action_low {low} must be below action_high {high}")
+
+    keys = jax.random.split(jax.random.key(0), _WORLDS)
+    state, qpos, qvel = require_pure(task.init, (keys,), "init")
+    require_array(qpos[0], (model.nq,), "float32", "the qpos of init")
+    require_array(qvel[0], (model.nv,), "float32", "the qvel of init")
+    require_finite((state, qpos, qvel), "init")
+
+    config = registry.get("backend", "mujoco").plugin.config()
+    backend = registry.build("backend", "mujoco", scene, _WORLDS, config)
+    view = jax.tree.map(jnp.asarray, backend.init({}, qpos, qvel).view)
+    action = jax.random.uniform(keys[0], (_WORLDS, len(low)), minval=low, maxval=high)
+    ctrl = require_pure(task.control, (state, view, action), "control")
+    require_array(ctrl[0], (model.nu,), "float32", "the ctrl of control")
+    updated = require_pure(task.update, (state, view), "update")
+    require_same_layout(state, updated, "update must return a state like the one of init")
+    for name in ("terminated", "success"):
+        flags = require_pure(getattr(task, name), (updated, view), name)
+        require_array(flags[0], (), "bool", f"the value of {name}")
+    for name in ("observe", "metrics"):
+        require_finite(require_pure(getattr(task, name), (updated, view), name), name)
+    observation = task.observe(*jax.tree.map(lambda leaf: leaf[0], (updated, view)))
+    require("policy" in observation, f"observe gives {sorted(observation)}, but no group 'policy'")
+    for name, group in observation.items():
+        require_array(group, (np.asarray(group).size,), "float32", f"the observation group {name}")
+
+
+def _check_vectorised(env: Environment[Any]) -> None:
+    """Shapes, determinism, values that stay, auto-reset, truncation against termination."""
+    spec = env.spec
+    key = jax.random.key(3)
+    state, obs = env.reset(key)
+    require_equal(obs, env.reset(key)[1], "reset with the same key")
+    _check_observation(env, obs, "the observation of reset")
+
+    action = _random_action(env, jax.random.key(4))
+    after, step = env.step(state, action)
+    again, same = env.step(state, action)
+    require_equal(step, same, "stepping the same state twice")
+    require_equal(after, again, "the state after stepping the same state twice")
+    require_same_layout(state, after, "step must return a state like the one of reset")
+    if spec.traceable:
+        _, traced = jax.jit(env.step)(state, action)
+        require_equal(step, traced, "step under jit", RELATIVE, ABSOLUTE)
+    _check_auto_reset(env)
+
+
+def _check_auto_reset(env: Environment[Any]) -> None:
+    """Play past the end of an episode and keep the books beside the environment."""
+    spec = env.spec
+    worlds = spec.num_worlds
+    step_env = jax.jit(env.step) if spec.traceable else env.step
+    state, _ = env.reset(jax.random.key(5))
+    lengths, returns = None, np.zeros(worlds, np.float64)
+    ended = np.zeros(worlds, bool)
+    for key in jax.random.split(jax.random.key(6), spec.max_episode_steps + 3):
+        state, step = step_env(state, _random_action(env, key))
+        _check_step(env, step)
+        terminated, truncated = np.asarray(step.terminated), np.asarray(step.truncated)
+        done, length = terminated | truncated, np.asarray(step.episode_length)
+        # A first episode may have been started at any length, to spread the ends over time.
+        lengths = length if lengths is None else lengths + 1
+        returns = returns + np.asarray(step.reward)
+        require_equal(length, lengths.astype(np.int32), "episode_length, counted beside it")
+        require_equal(
+            np.asarray(step.episode_return),
+            returns.astype(np.float32),
+            "episode_return, summed beside it",
+            rtol=1e-3,
+            atol=1e-4,
+        )
+        timed_out = truncated & ~np.asarray(step.diverged)
+        require(
+            (length[timed_out] >= spec.max_episode_steps).all(),
+            f"truncated after {length[timed_out]} steps, before max_episode_steps "
+            f"{spec.max_episode_steps}",
+        )
+        require(
+            done[length >= spec.max_episode_steps].all(),
+            f"an episode goes on after max_episode_steps {spec.max_episode_steps}",
+        )
+        for name in step.obs:
+            kept = np.asarray(step.obs[name])[~done], np.asarray(step.final_obs[name])[~done]
+            require_equal(*kept, f"obs and final_obs[{name}] of a world that goes on")
+        lengths, returns = np.where(done, 0, lengths), np.where(done, 0.0, returns)
+        ended |= done
+    require(ended.all(), f"no episode ended within max_episode_steps {spec.max_episode_steps}")
+
+
+def _check_step(env: Environment[Any], step: Step) -> None:
+    worlds = (env.spec.num_worlds,)
+    for name in ("terminated", "truncated", "success", "diverged"):
+        require_array(getattr(step, name), worlds, "bool", name)
+    require_array(step.reward, worlds, "float32", "reward")
+    require_array(step.episode_return, worlds, "float32", "episode_return")
+    require_array(step.episode_length, worlds, "int32", "episode_length")
+    for name, term in step.terms.items():
+        require_array(term, worlds, "float32", f"the reward term {name}")
+    for name, metric in step.metrics.items():
+        require_array(metric, worlds, "float32", f"the metric {name}")
+    _check_observation(env, step.obs, "obs")
+    _check_observation(env, step.final_obs, "final_obs")
+    require_finite(step, "a step")
+    both = np.asarray(step.terminated) & np.asarray(step.truncated)
+    require(not both.any(), "a world is terminated and truncated at once; terminated wins")
+
+
+def _check_observation(env: Environment[Any], obs: Any, what: str) -> None:
+    shapes = env.spec.observation_shapes
+    require(
+        set(obs) == set(shapes),
+        f"{what} has the groups {sorted(obs)}, but spec.observation_shapes {sorted(shapes)}",
+    )
+    for name, shape in shapes.items():
+        full = (env.spec.num_worlds, *shape)
+        require_array(obs[name], full, "float32", f"{what}, group {name}")
+    require_finite(obs, what)
+
+
+def _random_action(env: Environment[Any], key: Array) -> Array:
+    low, high = jnp.asarray(env.spec.action_low), jnp.asarray(env.spec.action_high)
+    return jax.random.uniform(
+        key, (env.spec.num_worlds, env.spec.action_size), minval=low, maxval=high
+    )

@@ -1,0 +1,69 @@
+"""The conformance of reward terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from r2s_core import registry
+from r2s_core.testing.requirements import require_array, require_finite, require_pure
+from r2s_core.testing.tasks import CartTask
+from r2s_core.types import Array, Backend, RewardFn, Task, Transition
+
+
+def check_reward(
+    reward: RewardFn, task: Task[Any] | None = None, transitions: Transition | None = None
+) -> None:
+    """A reward term is float32[], finite, and a pure function of one world.
+
+    Args:
+        reward: the term, as its builder makes it.
+        task: the task whose state it reads; by default any (a small one of the kit's own).
+        transitions: what to try it on, leaves [N, ...]; by default random play of the task.
+
+    Raises:
+        AssertionError: with a sentence that says what the term does wrong.
+    """
+    if transitions is None:
+        transitions = sample_transitions(task or CartTask())
+    values = require_pure(reward, (transitions,), "the reward term")
+    require_array(values[0], (), "float32", "a reward term's value")
+    require_finite(values, "the reward term")
+
+
+def sample_transitions(
+    task: Task[Any], worlds: int = 4, steps: int = 8, seed: int = 0
+) -> Transition:
+    """Random play of a task, from its own start states; leaves [worlds * steps, ...]."""
+    scene = task.scene()
+    config = registry.get("backend", "mujoco").plugin.config()
+    backend: Backend = registry.build("backend", "mujoco", scene, worlds, config)
+    key, init_key = jax.random.split(jax.random.key(seed))
+    state, qpos, qvel = jax.vmap(task.init)(jax.random.split(init_key, worlds))
+    physics = backend.init({}, qpos, qvel)
+    transitions = []
+    for action_key in jax.random.split(key, steps):
+        action = _random_actions(task, action_key, worlds)
+        ctrl = jax.vmap(task.control)(state, physics.view, action)
+        moved = backend.step(physics, ctrl, scene.substeps)
+        updated = jax.vmap(task.update)(state, moved.view)
+        transitions.append(
+            Transition(
+                prev_view=physics.view,
+                prev_task=state,
+                action=action,
+                view=moved.view,
+                task=updated,
+                terminated=jax.vmap(task.terminated)(updated, moved.view),
+                success=jax.vmap(task.success)(updated, moved.view),
+            )
+        )
+        physics, state = moved, updated
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *transitions)
+
+
+def _random_actions(task: Task[Any], key: Array, worlds: int) -> Array:
+    low, high = jnp.asarray(task.action_low), jnp.asarray(task.action_high)
+    return jax.random.uniform(key, (worlds, len(low)), minval=low, maxval=high)

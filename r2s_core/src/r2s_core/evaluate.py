@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
@@ -12,14 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core import device
-from r2s_core import env as engine
+from r2s_core import build, device
 from r2s_core.config import RunConfig, load_config
 from r2s_core.episodes import Episodes, run_episodes, summarise
 from r2s_core.errors import R2SError
 from r2s_core.networks import ACTIVATIONS, scale_action, squash
 from r2s_core.policy import PolicyError, SavedPolicy, load_policy
-from r2s_core.progress import default_console, print_result
+from r2s_core.progress import print_result
+from r2s_core.run_folder import CONFIG, shown
 from r2s_core.types import Array, Environment, Named, Policy
 
 _RECORDED_EPISODES = 8
@@ -58,32 +59,45 @@ def evaluate_run(
 
     Returns what the file holds; raises `R2SError` where the run or its policy is not there.
     """
-    run_dir, began = Path(run_dir), time.perf_counter()
-    policy = load_policy(run_dir)
+    run_dir = Path(run_dir)
+    path = config_of(run_dir)
+    if path is None:
+        raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
     changes = [*overrides]
     if backend is not None:
         changes.append(f"backend={backend}")
+    config = load_config(path, changes)
+    result = evaluate_policy(config, run_dir, episodes) | {"overrides": changes}
+    written = _next_path(path.parent)
+    write_json(written, result)
+    print_result(result | {"files": {"written": shown(written)}})
+    return result
+
+
+def evaluate_policy(
+    config: RunConfig, policy_dir: Path | str, episodes: int | None = None
+) -> dict[str, Any]:
+    """Judge a saved policy in the environment that `config` describes; writes nothing.
+
+    episodes: at least this many; by default `config.evaluation.episodes`.
+    """
+    began = time.perf_counter()
+    policy = load_policy(policy_dir)
     if episodes is not None:
-        changes.append(f"evaluation.episodes={episodes}")
-    config = load_config(_config_of(run_dir), changes)
+        options = dataclasses.replace(config.evaluation, episodes=episodes)
+        config = dataclasses.replace(config, evaluation=options)
     if config.evaluation.episodes < 1:
-        raise R2SError("evaluation.episodes is 0; give --episodes a positive number.")
-    for line in device.select_device(config.training.use_gpu):
-        default_console().print(line)
+        raise R2SError("evaluation.episodes is 0; an evaluation needs at least one episode.")
+    device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(config)
-    env = engine.make_environment(config, num_worlds(config), training=False)
-    result = {
+    env = build.make_environment(config, num_worlds(config), training=False)
+    return {
         "name": f"evaluation of {config.name}",
         **summarise(play(config, policy, env)),
         "backend": config.backend.use,
         "seed": config.seed,
-        "overrides": changes,
         "total_s": round(time.perf_counter() - began, 3),
     }
-    path = _next_path(run_dir)
-    write_json(path, result)
-    print_result(result | {"files": {"written": path}})
-    return result
 
 
 def as_jax(policy: SavedPolicy, env: Environment[Any]) -> Policy:
@@ -138,15 +152,15 @@ def _strict(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _config_of(run_dir: Path) -> Path:
-    for folder in (run_dir, run_dir.parent):  # a run's folder, or the policy/ in it
-        if (folder / "config.yaml").exists():
-            return folder / "config.yaml"
-    raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
+def config_of(path: Path) -> Path | None:
+    """The config.yaml of the run whose folder, or the `policy/` in it, is `path`."""
+    for folder in (path, path.parent):
+        if (folder / CONFIG).exists():
+            return folder / CONFIG
+    return None
 
 
-def _next_path(run_dir: Path) -> Path:
-    folder = _config_of(run_dir).parent
+def _next_path(folder: Path) -> Path:
     numbers = (path.stem.removeprefix("eval-") for path in folder.glob("eval-*.json"))
     used = [int(number) for number in numbers if number.isdigit()]
     return folder / f"eval-{max(used, default=0) + 1}.json"

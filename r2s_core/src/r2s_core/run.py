@@ -12,8 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from r2s_core import device, evaluate, registry
-from r2s_core import env as engine
+from r2s_core import build, device, evaluate, registry
 from r2s_core.config import RunConfig
 from r2s_core.episodes import Episodes, summarise
 from r2s_core.errors import R2SError
@@ -54,8 +53,7 @@ def run(
     """
     console, began = default_console(), time.perf_counter()
     run_dir = (output or config.output).absolute()
-    for line in device.select_device(config.training.use_gpu):
-        console.print(line)
+    device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(dataclasses.replace(config, output=run_dir))
     signals = StopSignals(console.print)
     try:
@@ -210,7 +208,7 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
 
 
 def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
-    return engine.make_environment(config, num_worlds, training=training)
+    return build.make_environment(config, num_worlds, training=training)
 
 
 def _object_name(config: RunConfig, env: Environment[Any]) -> str | None:

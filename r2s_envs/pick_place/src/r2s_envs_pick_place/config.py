@@ -38,6 +38,10 @@ class PickPlaceConfig:
     object_scale: float = option(1.0, "scales the object", above=0.0)
     object_units: Literal["auto", "m", "cm", "mm", "inch"] = option("auto", "units of the scan")
     object_mass: float | None = option(None, "kg; by default from volume and density", above=0.0)
+    max_pieces: int = option(8, "convex pieces that the object may be cut into", minimum=1)
+    max_hull_vertices: int = option(
+        32, "vertices of each piece; fewer are faster", minimum=8, maximum=256
+    )
     action_space: ActionSpace = option(
         "joint",
         "joint: 7 arm joints + 2 fingers; ee_delta: end-effector motion 3, yaw 1, gripper 1",

@@ -7,6 +7,7 @@ import dataclasses
 import mujoco
 import numpy as np
 
+from r2s_envs_objects import ObjectAsset
 from r2s_envs_pick_place import scene
 from r2s_envs_pick_place.scene import SceneObject, SceneOptions
 
@@ -26,6 +27,23 @@ class PickObject:
     rest_quat: np.ndarray
     grasp_yaw: float = 0.0
     grasp_height: float = 0.0
+
+    @staticmethod
+    def from_asset(asset: ObjectAsset) -> PickObject:
+        """What the object pipeline found out."""
+        shape = SceneObject(
+            name=asset.name,
+            mass=asset.mass,
+            inertia=asset.inertia,
+            com=(float(asset.com[0]), float(asset.com[1]), float(asset.com[2])),
+            pieces=asset.pieces,
+            friction=asset.friction,
+            visual=(asset.visual_vertices, asset.visual_faces),
+        )
+        rest = asset.resting_qpos
+        return PickObject(
+            shape, rest.height, np.array(rest.quat), asset.grasp_yaw, asset.grasp_height
+        )
 
 
 def box(

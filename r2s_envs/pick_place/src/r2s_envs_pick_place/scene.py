@@ -75,8 +75,8 @@ def box_object(
 class SceneOptions:
     """Physics of the scene; the defaults are those that the hold test vouches for.
 
-    timestep s; substeps per control step; contact_time_constant and contact_impedance: MuJoCo's
-    solref and solimp of the object's contacts.
+    timestep s; substeps per control step; contact_stiffness N/m: how hard the object and the pads
+    are, the same for objects of any mass.
     """
 
     timestep: float = 0.012
@@ -84,8 +84,7 @@ class SceneOptions:
     impratio: float = 30.0
     iterations: int = 50
     line_search_iterations: int = 50
-    contact_solref: tuple[float, float] = (0.024, 1.0)
-    contact_solimp: tuple[float, float, float, float, float] = (0.98, 0.99, 0.001, 0.5, 2.0)
+    contact_stiffness: float = 2e4
     max_hull_vertices: int = 64
     gripper: panda.Gripper = dataclasses.field(default_factory=panda.Gripper)
 
@@ -103,7 +102,7 @@ def build_scene(
         raise AssetError(f"the pick-and-place scene takes exactly one object, not {len(objects)}")
     spec = mujoco.MjSpec()
     spec.modelname = "panda_pick_place"
-    _set_physics(spec, options)
+    _set_physics(spec, options, objects[0].mass)
     _add_table(spec)
     panda.add_panda(spec, options.gripper)
     _add_object(spec, objects[0], options)
@@ -112,19 +111,24 @@ def build_scene(
     return spec
 
 
-def _set_physics(spec: mujoco.MjSpec, options: SceneOptions) -> None:
+def _set_physics(spec: mujoco.MjSpec, options: SceneOptions, object_mass: float) -> None:
     spec.option.timestep = options.timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = options.impratio
     spec.option.iterations = options.iterations
     spec.option.ls_iterations = options.line_search_iterations
+    # MuJoCo's contacts are springs in acceleration: an object of mass m held by them yields by
+    # force / m * time_constant^2 * (1 - d) / d. This impedance d makes that force / stiffness.
+    time_constant = 2 * options.timestep  # the stiffest that is stable
+    yielding = object_mass / (options.contact_stiffness * time_constant**2)
+    solref, solimp = (time_constant, 1.0), (1 / (1 + yielding),) * 2 + (0.001, 0.5, 2.0)
     # One softness for every contact and joint limit; MuJoCo would mix different ones. It takes the
     # greater friction of two geoms: robot and table have none of their own, so that the object's
     # rules, wherever it is touched. The pads add their torsional part.
     geom, joint = spec.default.geom, spec.default.joint
-    geom.solref, geom.solimp = options.contact_solref, options.contact_solimp
-    joint.solref_limit, joint.solimp_limit = options.contact_solref, options.contact_solimp
+    geom.solref = joint.solref_limit = solref
+    geom.solimp = joint.solimp_limit = solimp
     geom.friction = (0.0, 0.0, 0.0)
 
 

@@ -1,0 +1,95 @@
+"""From a run's configuration to its environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from r2s_core import registry
+from r2s_core.config import EngineConfig, RunConfig
+from r2s_core.device import resolve_backend
+from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.errors import R2SError
+from r2s_core.types import Environment, HasStartBank, RewardFn, Task
+
+#: Episodes of a task that names no length of its own.
+DEFAULT_EPISODE_STEPS = 200
+_BANK_SEED = 7919  # apart from the seeds of training and evaluation
+
+
+def make_environment(
+    config: RunConfig, num_worlds: int | None = None, *, training: bool
+) -> Environment[Any]:
+    """The environment that a configuration describes.
+
+    Args:
+      num_worlds: worlds side by side; default: `environment.num_parallel_envs`.
+      training: True turns on what only training episodes have: start states from the bank and
+        episodes whose ends are spread over time. Evaluation always starts from the task's own
+        distribution.
+
+    Raises:
+      R2SError: a plugin, the object or the backend refuses.
+    """
+    environment = config.environment
+    made = registry.build("environment", environment.use, environment.options)
+    if hasattr(made, "step"):
+        return made  # a whole environment, brought from elsewhere
+    return wrap_task(made, config, num_worlds, training=training)
+
+
+def wrap_task(
+    task: Task[Any], config: RunConfig, num_worlds: int | None = None, *, training: bool
+) -> VectorEnv:
+    """The engine around a task; see `make_environment`."""
+    engine = config.environment.engine
+    scene = task.scene()
+    worlds = num_worlds or engine.num_parallel_envs
+    backend_use = resolve_backend(config).backend
+    backend = registry.build("backend", backend_use.use, scene, worlds, backend_use.options)
+    share = _start_bank_share(task, engine) if training else 0.0
+    if share > 0 and isinstance(task, HasStartBank):
+        task.build_start_bank(backend, jax.random.key(config.seed + _BANK_SEED))
+    options = EngineOptions(
+        max_episode_steps=engine.max_episode_steps
+        or getattr(task, "default_episode_steps", DEFAULT_EPISODE_STEPS),
+        start_bank_share=share,
+        stagger=training,
+    )
+    randomizers = {
+        name: registry.build("randomizer", use.use, use.options, scene.model)
+        for name, use in config.randomization.items()
+    }
+    return VectorEnv(task, scene, backend, _rewards(task, engine), options, randomizers)
+
+
+def _rewards(task: Task[Any], engine: EngineConfig) -> dict[str, tuple[RewardFn, float]]:
+    """The configured terms, else the task's own defaults."""
+    if engine.rewards is not None:
+        return {
+            name: (_reward(term.use, term.options), term.weight)
+            for name, term in engine.rewards.items()
+        }
+    defaults = getattr(task, "default_rewards", None)
+    if defaults is None:
+        raise R2SError(
+            f"the task {type(task).__name__} brings no reward terms of its own; name some under "
+            "environment.rewards"
+        )
+    terms = {}
+    for name, weight in defaults().items():
+        terms[name] = (_reward(name, registry.get("reward", name).plugin.config()), weight)
+    return terms
+
+
+def _reward(use: str, options: Any) -> RewardFn:
+    return registry.build("reward", use, options)
+
+
+def _start_bank_share(task: Task[Any], engine: EngineConfig) -> float:
+    if engine.start_state_share is not None:
+        return engine.start_state_share
+    return float(getattr(task, "default_start_bank_share", 0.0))
+
+

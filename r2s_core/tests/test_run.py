@@ -16,6 +16,8 @@ from r2s_core.config import load_config
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy import load_policy
 from r2s_core.run import run
+from r2s_core.run_folder import open_run_folder
+from r2s_core.signals import RunInterrupted
 
 SOURCE = Path(__file__).with_name("tiny_plugin.py")
 POINTS = {
@@ -78,6 +80,24 @@ class Tiny:
 
     def weights(self):
         return load_policy(self.run_dir).tensors
+
+    def assert_the_last_row_is_saved(self) -> None:
+        last = max((self.run_dir / "checkpoints").glob("step-*")).stem.removeprefix("step-")
+        assert int(self.metrics()[-1][0]) == int(last)
+
+    def signal_at(self, update: int, signum: int, monkeypatch, times: int = 1) -> None:
+        """Make the learner signal its own process in the middle of an update."""
+        import tiny_plugin  # type: ignore[import-not-found]
+
+        original = tiny_plugin.Climb.update
+
+        def signalling(climb, learner):
+            if climb.updates + 1 == update:
+                for _ in range(times):
+                    os.kill(os.getpid(), signum)
+            return original(climb, learner)
+
+        monkeypatch.setattr(tiny_plugin.Climb, "update", signalling)
 
     def wait_for_checkpoints(self, count: int) -> None:
         """Until the run is under way and has saved a few times."""
@@ -155,14 +175,14 @@ def test_a_folder_of_something_else_is_refused(tiny):
 
 
 def test_two_runs_in_one_folder_are_refused(tiny):
-    process = tiny.start(algorithms={"climb": {"sleep_s": 0.05}}, **OFTEN)
-    try:
-        tiny.wait_for_checkpoints(1)
-        with pytest.raises(R2SError, match="Another r2s is running"):
-            tiny.run()
-    finally:
-        process.kill()
-        process.wait()
+    config = load_config(tiny.write())
+    with (
+        open_run_folder(tiny.run_dir, config, resume=False),
+        pytest.raises(R2SError, match="Another r2s is running"),
+    ):
+        tiny.run()
+    assert not tiny.run_dir.with_name("tiny-old-1").exists()
+    tiny.run()  # and once it is over, it is over
 
 
 def test_a_killed_run_resumes_to_the_very_same_result(tiny):
@@ -189,20 +209,33 @@ def test_a_killed_run_resumes_to_the_very_same_result(tiny):
         assert tiny.result()[key] == whole[key]
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_how_to_go_on(tiny, signum, code):
+def test_ctrl_c_saves_and_says_how_to_go_on(tiny):
     process = tiny.start(algorithms={"climb": {"sleep_s": 0.05}}, **OFTEN)
     tiny.wait_for_checkpoints(2)
-    process.send_signal(signum)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
 
-    assert process.returncode == code
+    assert process.returncode == 130
     assert "Traceback" not in errors
     assert f"r2s run {tiny.run_dir / 'config.yaml'} --resume" in errors
     assert not (tiny.run_dir / "result.json").exists()
-    # The last row that was written is in the last checkpoint.
-    last = max((tiny.run_dir / "checkpoints").glob("step-*")).stem.removeprefix("step-")
-    assert int(tiny.metrics()[-1][0]) == int(last)
+    tiny.assert_the_last_row_is_saved()
+
+
+def test_sigterm_does_too(tiny, monkeypatch):
+    tiny.signal_at(7, signal.SIGTERM, monkeypatch)
+    with pytest.raises(RunInterrupted, match=r"Stopped at 448 of 6,400 steps.*--resume") as caught:
+        tiny.run()
+    assert caught.value.exit_code == 143
+    tiny.assert_the_last_row_is_saved()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # as it was before
+
+
+def test_a_second_ctrl_c_stops_at_once(tiny, monkeypatch):
+    tiny.signal_at(7, signal.SIGINT, monkeypatch, times=2)
+    with pytest.raises(RunInterrupted, match="Stopped at once") as caught:
+        tiny.run()
+    assert caught.value.exit_code == 130
 
 
 def test_resume_starts_afresh_where_there_is_nothing(tiny, capsys):

@@ -1,0 +1,21 @@
+"""The core of r2s: contracts, plugin registry, configuration, command line, engine and backends.
+
+Importing it is cheap; `Real2SimTrainer` brings JAX and MuJoCo in when it is first touched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from r2s_core.trainer import Real2SimTrainer
+
+__all__ = ["Real2SimTrainer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Real2SimTrainer":
+        from r2s_core.trainer import Real2SimTrainer
+
+        return Real2SimTrainer
+    raise AttributeError(f"module 'r2s_core' has no attribute {name!r}")

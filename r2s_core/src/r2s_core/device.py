@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def select_device(use_gpu: bool | None) -> list[str]:
             "pip install 'jax[cuda13]' (or cuda12 for older drivers); going on with the CPU."
         ]
     return ["training.use_gpu is true, but no GPU was found; going on with the CPU."]
+
+
+def announce(lines: list[str]) -> None:
+    """Say on stderr what `select_device` had to say."""
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 def resolve_backend(config: RunConfig) -> RunConfig:

@@ -1,6 +1,6 @@
 """The configuration of a run: YAML in, frozen and checked dataclasses out."""
 
-from r2s_core.config.load import load_config
+from r2s_core.config.load import load_config, load_mapping
 from r2s_core.config.schema import (
     EngineConfig,
     EnvironmentConfig,
@@ -21,5 +21,6 @@ __all__ = [
     "TrainingConfig",
     "Use",
     "load_config",
+    "load_mapping",
     "to_plain",
 ]

@@ -19,7 +19,7 @@ from r2s_core.config.convert import (
     to_dataclass,
     to_type,
 )
-from r2s_core.config.nodes import Node, Problems, apply_overrides, read_file
+from r2s_core.config.nodes import Node, Problems, apply_overrides, read_file, to_node
 from r2s_core.config.schema import (
     EngineConfig,
     EnvironmentConfig,
@@ -49,7 +49,19 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
         PluginError: an installed plugin in use is broken.
     """
     path, problems = Path(path), Problems()
-    root = read_file(path, problems)
+    return _checked(read_file(path, problems), path, overrides, problems)
+
+
+def load_mapping(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
+    """The run that a mapping of the YAML's shape describes; relative paths start from here.
+
+    Raises as `load_config` does; messages say "configuration" where a file's line would be.
+    """
+    root = to_node({"name": "run", **values}, "configuration", Path.cwd())
+    return _checked(root, Path("configuration"), overrides, Problems())
+
+
+def _checked(root: Node, path: Path, overrides: Iterable[str], problems: Problems) -> RunConfig:
     apply_overrides(root, overrides, problems)
     config = _Loader(root, path, problems).load()
     problems.raise_if_any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,16 @@ def apply_overrides(root: Node, overrides: Iterable[str], problems: Problems) ->
                 child = node.value[key] = Node(value.where, value.folder, {})
             node = child
         node.value[keys[-1]] = value
+
+
+def to_node(value: Any, where: str, folder: Path) -> Node:
+    """The tree of plain Python values: mappings, lists, tuples, paths and scalars."""
+    if isinstance(value, Mapping):
+        items = {str(key): to_node(item, where, folder) for key, item in value.items()}
+        return Node(where, folder, items)
+    if isinstance(value, list | tuple):
+        return Node(where, folder, [to_node(item, where, folder) for item in value])
+    return Node(where, folder, str(value) if isinstance(value, Path) else value)
 
 
 def describe(node: Node) -> str:

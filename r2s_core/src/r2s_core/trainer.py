@@ -1,0 +1,118 @@
+"""`Real2SimTrainer`: training from Python, a thin face over `run` and `evaluate`.
+
+trainer = Real2SimTrainer("configs/quickstart.yaml")
+env = trainer.create_environment()
+trainer.train_ppo(env)
+print(trainer.evaluate_model()["success_rate"])
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from r2s_core import build, device, evaluate, registry
+from r2s_core.config import RunConfig, Use, load_config, load_mapping
+from r2s_core.run import MakeEnvironment, run
+from r2s_core.types import Environment
+
+
+class Real2SimTrainer:
+    """Trains and evaluates what a configuration describes.
+
+    config: a YAML file, a mapping of the same shape, or a loaded `RunConfig`.
+    """
+
+    def __init__(self, config: RunConfig | Mapping[str, Any] | str | Path) -> None:
+        """Raises `ConfigError` with one line for everything that is wrong."""
+        if isinstance(config, RunConfig):
+            self.config = config
+        elif isinstance(config, Mapping):
+            self.config = load_mapping(config)
+        else:
+            self.config = load_config(config)
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder that `train` leaves."""
+        return self.config.output
+
+    def create_environment(self) -> Environment[Any]:
+        """The training environment, with `environment.num_parallel_envs` worlds."""
+        device.announce(device.select_device(self.config.training.use_gpu))
+        config = device.resolve_backend(self.config)
+        worlds = config.environment.engine.num_parallel_envs
+        return build.make_environment(config, worlds, training=True)
+
+    def train_ppo(
+        self, env: Environment[Any] | None = None, *, resume: bool = False
+    ) -> dict[str, Any]:
+        """`train` with PPO."""
+        return self.train(env, algorithm="ppo", resume=resume)
+
+    def train(
+        self,
+        env: Environment[Any] | None = None,
+        *,
+        algorithm: str | None = None,
+        resume: bool = False,
+    ) -> dict[str, Any]:
+        """Train, evaluate and report, as `r2s run` does; returns what result.json holds.
+
+        Args:
+          env: trained in; by default what `create_environment` gives. An environment made by the
+            engine brings its own configuration, which the run then takes over, so that what is
+            evaluated and written down is what was trained.
+          algorithm: by plugin name; by default the configured one.
+          resume: go on from the last checkpoint, if there is one.
+        """
+        config = self.config if algorithm is None else _with_algorithm(self.config, algorithm)
+        make_env = None
+        if env is not None:
+            config, make_env = _around(config, env)
+        return run(config, resume=resume, make_env=make_env)
+
+    def evaluate_model(
+        self, path: str | Path | None = None, *, episodes: int | None = None
+    ) -> Mapping[str, Any]:
+        """Evaluate a policy on fresh episodes: `success_rate`, `success_ci95`, `episodes`, ...
+
+        path: a run's folder or the `policy/` in it; by default this trainer's own run. A policy
+        that stands alone is evaluated in the environment of this trainer's configuration.
+        """
+        path = Path(path) if path is not None else self.run_dir
+        if evaluate.config_of(path) is None:
+            return evaluate.evaluate_policy(self.config, path, episodes)
+        return evaluate.evaluate_run(path, episodes)
+
+
+def _with_algorithm(config: RunConfig, name: str) -> RunConfig:
+    algorithms = dict(config.algorithms)
+    if name not in algorithms:
+        algorithms[name] = Use(name, registry.get("algorithm", name).plugin.config())
+    return dataclasses.replace(config, algorithm=name, algorithms=algorithms)
+
+
+def _around(config: RunConfig, env: Environment[Any]) -> tuple[RunConfig, MakeEnvironment]:
+    """The configuration of a run in `env`, and what gives the run its environments."""
+    source: RunConfig | None = getattr(env, "config", None)
+    if source is not None:
+        config = dataclasses.replace(
+            config,
+            environment=source.environment,
+            randomization=source.randomization,
+            backend=source.backend,
+        )
+    worlds = dataclasses.replace(config.environment.engine, num_parallel_envs=env.spec.num_worlds)
+    config = dataclasses.replace(
+        config, environment=dataclasses.replace(config.environment, engine=worlds)
+    )
+
+    def make_env(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
+        if training or source is None:  # a foreign environment can only be judged in itself
+            return env
+        return build.make_environment(config, num_worlds, training=False)
+
+    return config, make_env

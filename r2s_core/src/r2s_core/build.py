@@ -61,7 +61,9 @@ def wrap_task(
         name: registry.build("randomizer", use.use, use.options, scene.model)
         for name, use in config.randomization.items()
     }
-    return VectorEnv(task, scene, backend, _rewards(task, engine), options, randomizers)
+    env = VectorEnv(task, scene, backend, _rewards(task, engine), options, randomizers)
+    env.config = config
+    return env
 
 
 def _rewards(task: Task[Any], engine: EngineConfig) -> dict[str, tuple[RewardFn, float]]:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core.config import RunConfig
 from r2s_core.errors import BackendError, R2SError
 from r2s_core.types import (
     Array,
@@ -62,7 +63,13 @@ class EngineOptions:
 
 
 class VectorEnv:
-    """See `r2s_core.types.Environment`."""
+    """See `r2s_core.types.Environment`.
+
+    config: the run's configuration, where the environment was made from one: whoever is given
+    an environment to train in can then make its like for evaluation.
+    """
+
+    config: RunConfig | None = None
 
     def __init__(
         self,

@@ -95,7 +95,7 @@ def test_a_convex_shape_is_one_hull_and_an_l_is_not(sphere, ell, save):
     single = load_object(save(ell), ObjectOptions(max_pieces=1))
     assert len(single.pieces) == 1
     # The inertia is that of the solid, not of its pieces.
-    np.testing.assert_allclose(single.inertia, asset.inertia, atol=1e-4 * asset.inertia.max())
+    np.testing.assert_allclose(single.inertia, asset.inertia, atol=1e-3 * asset.inertia.max())
 
 
 @pytest.mark.parametrize("count", [16, 32, 64])

@@ -104,12 +104,32 @@ def test_obj_with_quads_negative_indices_and_textures(tmp_path):
     assert load_object(path).volume == pytest.approx(0.04**3, rel=1e-6)
 
 
+def test_names_in_other_encodings_do_no_harm(tmp_path, box):
+    name = "Schüssel für Äpfel".encode("latin-1")
+    text = {k: box.export(file_type=k) for k in ("obj", "stl_ascii")}
+    files = {
+        "a.stl": b"solid " + name + b"\n" + str(text["stl_ascii"]).partition("\n")[2].encode(),
+        "b.obj": b"o " + name + b"\n" + str(text["obj"]).encode(),
+        "c.ply": ply_bytes(box.vertices, box.faces).replace(
+            b"element vertex", b"comment " + name + b"\nelement vertex"
+        ),
+    }
+    for file, content in files.items():
+        (tmp_path / file).write_bytes(content)
+        assert load_object(tmp_path / file).volume == pytest.approx(1.2e-4, rel=1e-5)
+
+
+def ply_bytes(vertices, faces) -> bytes:
+    data = trimesh.Trimesh(vertices, faces, process=False).export(file_type="ply")
+    assert isinstance(data, bytes)
+    return data
+
+
 def test_a_few_nan_vertices_are_dropped_and_said(sphere):
     vertices = np.array(sphere.vertices)
     vertices[7] = np.nan
     vertices[99, 1] = np.inf
-    broken = trimesh.Trimesh(vertices, sphere.faces, process=False)
-    kept, faces, findings = parse(broken.export(file_type="ply"), ".ply", "s")
+    kept, faces, findings = parse(ply_bytes(vertices, sphere.faces), ".ply", "s")
     assert np.isfinite(kept[faces]).all()
     assert "2 vertices were NaN" in findings[0].what
     assert findings[0].repaired
@@ -118,9 +138,8 @@ def test_a_few_nan_vertices_are_dropped_and_said(sphere):
 def test_many_nan_vertices_are_refused(sphere):
     vertices = np.array(sphere.vertices)
     vertices[:20] = np.nan
-    broken = trimesh.Trimesh(vertices, sphere.faces, process=False)
     with pytest.raises(AssetError, match="20 of 2562 vertices are NaN"):
-        parse(broken.export(file_type="ply"), ".ply", "s")
+        parse(ply_bytes(vertices, sphere.faces), ".ply", "s")
 
 
 @pytest.mark.parametrize("suffix", ["stl", "obj", "ply"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import trimesh
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.inertia import volume_integrals
@@ -18,6 +17,13 @@ def repair(vertices, faces):
     )
     assert not boundary_loops(faces)
     return volume_integrals(vertices, faces)[0], " / ".join(f.what for f in findings)
+
+
+def together(a, b):
+    """Two meshes as one: vertices, faces."""
+    return np.concatenate([a.vertices, b.vertices]), np.concatenate(
+        [a.faces, b.faces + len(a.vertices)]
+    )
 
 
 def test_a_sound_mesh_is_left_alone(sphere):
@@ -75,16 +81,14 @@ def test_floaters_and_flaps_are_dropped(sphere):
 
 def test_two_objects_are_refused(sphere):
     other = sphere.copy().apply_translation((0.03, 0, 0))
-    both = trimesh.util.concatenate([sphere, other])
     with pytest.raises(AssetError, match="several objects, or one scanned twice"):
-        repair(both.vertices, both.faces)
+        repair(*together(sphere, other))
 
 
 def test_the_inside_of_a_container_is_taken_as_solid(sphere):
     inner = sphere.copy().apply_scale(0.9)
     inner.invert()
-    shell = trimesh.util.concatenate([sphere, inner])
-    volume, findings = repair(shell.vertices, shell.faces)
+    volume, findings = repair(*together(sphere, inner))
     assert volume == pytest.approx(sphere.volume, rel=1e-9)
     assert "taken as solid" in findings
 

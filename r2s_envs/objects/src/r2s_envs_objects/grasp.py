@@ -32,7 +32,7 @@ def narrowest_grasp(vertices: Floats, faces: Ints) -> Grasp:
     span all of the object that lies between the fingers as they come down.
     """
     height = max(0.0, float(vertices[:, 2].max()) - REACH)
-    points = _surface_points(vertices, faces)
+    points = surface_points(vertices, faces)
     points = points[points[:, 2] >= height - PAD_HALF_HEIGHT, :2]
     best = Grasp(np.inf, 0.0, height, 0.0)
     for yaw in np.radians(np.arange(0.0, 180.0, 2.0)):
@@ -47,7 +47,7 @@ def narrowest_grasp(vertices: Floats, faces: Ints) -> Grasp:
     return best
 
 
-def _surface_points(vertices: Floats, faces: Ints, spacing: float = 0.003) -> Floats:
+def surface_points(vertices: Floats, faces: Ints, spacing: float = 0.003) -> Floats:
     """Points [k, 3] on every face at most about `spacing` m apart, the vertices included."""
     corners = vertices[faces]
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)

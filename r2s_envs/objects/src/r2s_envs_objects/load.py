@@ -52,14 +52,19 @@ def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Find
     """
     check = {".stl": _check_stl, ".obj": _check_obj, ".ply": _check_ply}[suffix]
     file_type = check(data, label)
+    if file_type != "stl":
+        # Names and comments may be in any encoding; what counts is ASCII in all of them.
+        text, mark, body = data.partition(b"end_header") if file_type == "ply" else (data, b"", b"")
+        data = text.decode("ascii", "replace").encode("utf-8") + mark + body
     try:
-        mesh = trimesh.load(
-            io.BytesIO(data),
-            file_type=file_type,
-            force="mesh",
-            process=False,  # `process` would drop NaN vertices without a word
-            skip_materials=True,
-        )
+        with np.errstate(invalid="ignore"):
+            mesh = trimesh.load(
+                io.BytesIO(data),
+                file_type=file_type,
+                force="mesh",
+                process=False,  # `process` would drop NaN vertices without a word
+                skip_materials=True,
+            )
         assert isinstance(mesh, trimesh.Trimesh)
         vertices = np.array(mesh.vertices, np.float64).reshape(-1, 3)
         faces = np.array(mesh.faces, np.int64).reshape(-1, 3)

@@ -92,26 +92,37 @@ def hold(model: mujoco.MjModel, grasp: Grasp, seconds: float = 5.0) -> HoldRepor
     )
 
 
-def candidate_grasps(thing: scene.SceneObject, yaws: int = 12, heights: int = 3) -> list[Grasp]:
+def candidate_grasps(
+    thing: scene.SceneObject, heights: int = 5, per_height: int = 4
+) -> list[Grasp]:
     """Grasps from above that the open gripper fits around, the object as the keyframe puts it.
 
-    Each is centred on the object's section at the pads' height, as near its centre of mass as
-    the closing direction allows; empty if the object is too wide everywhere.
+    At each height the gripper closes along the directions in which the object's section is
+    locally narrowest, since two parallel faces touch it opposite each other there. Empty if the
+    object is too wide everywhere.
     """
     origin = np.array([scene.HOME_X, 0.0, -thing.bounds[0, 2]])
     top = float(np.ptp(thing.bounds[:, 2]))
     lowest = panda.PAD_BELOW_GRIP + _CLEARANCE
     levels = np.unique(np.linspace(lowest, max(lowest, top - 0.01), heights).round(4))
+    yaws = np.arange(90) * np.pi / 90
+    closing = np.stack([np.cos(yaws), -np.sin(yaws)])
     grasps = []
-    for height, yaw in itertools.product(levels, np.arange(yaws) * np.pi / yaws):
-        closing = np.array([np.cos(yaw), -np.sin(yaw)])
-        across = np.array([closing[1], -closing[0]])
-        span = _section(thing, float(height - origin[2])) @ closing
-        if len(span) == 0 or np.ptp(span) > _WIDEST:
+    for height in levels:
+        section = _section(thing, float(height - origin[2]))
+        if len(section) == 0:
             continue
-        middle = (span.min() + span.max()) / 2 * closing
-        centre = origin[:2] + middle + (np.asarray(thing.com)[:2] @ across) * across
-        grasps.append(Grasp((float(centre[0]), float(centre[1]), float(height)), float(yaw)))
+        spans = section @ closing
+        widths = np.ptp(spans, axis=0)
+        narrowest = (widths <= np.roll(widths, 1)) & (widths <= np.roll(widths, -1))
+        fitting = np.flatnonzero(narrowest & (widths < _WIDEST))
+        for index in fitting[np.argsort(widths[fitting])][:per_height]:
+            direction = closing[:, index]
+            across = np.array([direction[1], -direction[0]])
+            middle = (spans[:, index].min() + spans[:, index].max()) / 2 * direction
+            # Along the pads, as near the centre of mass as can be: it will not swing.
+            x, y = origin[:2] + middle + (np.asarray(thing.com)[:2] @ across) * across
+            grasps.append(Grasp((float(x), float(y), float(height)), float(yaws[index])))
     return grasps
 
 

@@ -193,15 +193,17 @@ PAD_BELOW_GRIP = _PAD_RADIUS
 class Gripper:
     """The fingers' servos: each is a spring to its target, damped, with a limited force.
 
-    stiffness N/m; damping N s/m; inertia kg, of the motor as the finger feels it; max_force N.
-    At full force a finger closes at max_force / damping = 0.2 m/s: slow enough for contacts to
-    be found before the pads are deep inside. torsional_friction m, of the pads.
+    stiffness N/m; damping N s/m; inertia kg, of the motor as the finger feels it; max_force N;
+    torsional_friction m, of the pads. A finger closes at some 0.2 m/s: slow enough for contacts
+    to be found before the pads are deep inside. The stiffness, not the limit, sets the grip
+    (10 N on an object 4 cm wide, 14 N at 7 cm): two fingers at their limit would let the object
+    float sideways between them.
     """
 
     stiffness: float = 250.0
     damping: float = 60.0
     inertia: float = 1.0
-    max_force: float = 12.0
+    max_force: float = 20.0
     torsional_friction: float = 0.02
 
 

@@ -34,7 +34,7 @@ def test_a_log_gets_plain_lines(monkeypatch):
     assert len(lines) == 3
     assert "8.19k/1M steps" in lines[1]
     assert "10k/s" in lines[1]
-    assert "success  91.5 %" in lines[1]
+    assert "success 91.5 %" in lines[1]
     assert "return 12.25" in lines[1]
     assert "1:39 left" in lines[1]
 

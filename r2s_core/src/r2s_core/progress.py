@@ -35,7 +35,7 @@ class TrainingProgress:
         if self.console.is_terminal:
             self._bar = Progress(
                 TextColumn("[bold]training[/]"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=14),
                 _Line(),
                 console=self.console,
                 refresh_per_second=4,
@@ -67,12 +67,13 @@ class TrainingProgress:
         `episode/return` are shown where there are any.
         """
         left = max(self._total - step, 0) / steps_per_second if steps_per_second > 0 else math.nan
+        # The most wanted first: a narrow terminal cuts the rest.
         parts = [f"{count(step)}/{count(self._total)} steps", f"{count(steps_per_second)}/s"]
+        parts.append(f"{duration(left)} left")
         if math.isfinite(success := metrics.get("episode/success", math.nan)):
-            parts.append(f"success {100 * success:5.1f} %")
+            parts.append(f"success {100 * success:.1f} %")
         if math.isfinite(episode_return := metrics.get("episode/return", math.nan)):
             parts.append(f"return {episode_return:.2f}")
-        parts.append(f"{duration(left)} left")
         if self._bar is not None:
             self._bar.update(self._task, completed=step, line="  ".join(parts))
         now = time.monotonic()

@@ -63,13 +63,14 @@ class TrainingProgress:
     def update(self, step: int, steps_per_second: float, metrics: Mapping[str, float]) -> None:
         """Show where training stands.
 
-        step: environment steps so far; metrics: of these, `episode/success` and
-        `episode/return` are shown where there are any.
+        step: environment steps so far; steps_per_second: NaN where it is not known yet;
+        metrics: of these, `episode/success` and `episode/return` are shown where there are any.
         """
-        left = max(self._total - step, 0) / steps_per_second if steps_per_second > 0 else math.nan
         # The most wanted first: a narrow terminal cuts the rest.
-        parts = [f"{count(step)}/{count(self._total)} steps", f"{count(steps_per_second)}/s"]
-        parts.append(f"{duration(left)} left")
+        parts = [f"{count(step)}/{count(self._total)} steps"]
+        if steps_per_second > 0:
+            left = max(self._total - step, 0) / steps_per_second
+            parts += [f"{count(steps_per_second)}/s", f"{duration(left)} left"]
         if math.isfinite(success := metrics.get("episode/success", math.nan)):
             parts.append(f"success {100 * success:.1f} %")
         if math.isfinite(episode_return := metrics.get("episode/return", math.nan)):
@@ -105,9 +106,7 @@ def count(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """75.4 -> "1:15"; unknown -> "?"."""
-    if not math.isfinite(seconds):
-        return "?"
+    """75.4 -> "1:15"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -106,7 +107,7 @@ class _Loop:
         setup_s, durations, saved_at = now - self.began, [], now
         reason = self._reason_to_stop(hook=False)
         while reason is None:
-            asked = self._update(before)
+            asked = self._update(before, compiles=not durations)
             durations.append(time.perf_counter() - now)
             now = time.perf_counter()
             reason = self._reason_to_stop(asked)
@@ -118,7 +119,7 @@ class _Loop:
             self.training.compile_s += _compile_seconds(setup_s, durations)
             self._save()
 
-    def _update(self, before: float) -> bool:
+    def _update(self, before: float, compiles: bool) -> bool:
         """One update and everyone told of it; True if a hook asks to stop."""
         state, began = self.training, time.perf_counter()
         state.learner, metrics = self.algorithm.update(state.learner)
@@ -130,7 +131,8 @@ class _Loop:
         row = {"wall_s": state.seconds, "steps_per_second": speed, **row}
         state.history.append({"step": state.step, **row})
         asked = self.hooks.metrics(state.step, row)
-        self.progress.update(state.step, speed, row)
+        # The first update's speed is the compiler's, and would foretell hours.
+        self.progress.update(state.step, math.nan if compiles else speed, row)
         return asked
 
     def _reason_to_stop(self, hook: bool) -> str | None:

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from r2s_core.errors import AssetError
-from r2s_envs_pick_place import panda
+from r2s_envs_pick_place import panda, panda_visuals, stage
 
 OBJECT_BODY, OBJECT_JOINT = "object", "object_joint"
 #: Where the keyframe `home` puts the object, m.
@@ -199,3 +199,40 @@ def _add_sensors(spec: mujoco.MjSpec) -> None:
 def _add_home(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     resting = (HOME_X, 0.0, -float(thing.bounds[0, 2]), 1.0, 0.0, 0.0, 0.0)
     spec.add_key(name="home", qpos=(*panda.HOME_QPOS, *resting), ctrl=panda.HOME_QPOS)
+
+
+def render_spec(
+    objects: Sequence[SceneObject], options: SceneOptions | None = None
+) -> mujoco.MjSpec:
+    """The world of `build_scene`, dressed for pictures; its qpos layout is the same.
+
+    Cameras `front` and `side`. The mocap body `goal_marker`, below the table until it is moved,
+    marks a goal.
+    """
+    spec = build_scene(objects, options)
+    panda_visuals.add_visuals(spec)
+    stage.add_stage(spec)
+    _dress_object(spec, objects[0])
+    return spec
+
+
+def _dress_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
+    spec.add_material(name="object", rgba=thing.rgba, specular=0.3, shininess=0.3)
+    if thing.visual is None:
+        for geom in spec.body(OBJECT_BODY).geoms:
+            geom.group, geom.material = panda_visuals.VISUAL_GROUP, "object"
+        return
+    vertices, faces = thing.visual
+    spec.add_mesh(
+        name="object_visual",
+        uservert=np.asarray(vertices, np.float32).ravel(),
+        userface=np.asarray(faces, np.int32).ravel(),
+        # Scans may be open, and the body's inertia is given: any bounded answer will do.
+        inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
+    )
+    spec.body(OBJECT_BODY).add_geom(
+        type=mujoco.mjtGeom.mjGEOM_MESH,
+        meshname="object_visual",
+        material="object",
+        **panda_visuals.NOT_PHYSICAL,
+    )

@@ -1,0 +1,1 @@
+"""A learning algorithm for r2s."""

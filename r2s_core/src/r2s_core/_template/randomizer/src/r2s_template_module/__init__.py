@@ -1,0 +1,1 @@
+"""A randomizer for r2s."""

@@ -1,0 +1,1 @@
+"""A reward term for r2s."""

@@ -1,0 +1,33 @@
+# What a user needs is `make run`; the rest is for who works on r2s. `make` alone lists it.
+.PHONY: help run test check format bench venv constraints
+
+CONFIG ?= configs/quickstart.yaml
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+run:  ## train, evaluate and report; CONFIG=... and ARGS="key=value ..." change what
+	@scripts/setup.sh
+	@.venv/bin/r2s run $(CONFIG) $(ARGS)
+
+test:  ## all tests; ARGS="-k name" for some
+	@scripts/setup.sh dev
+	@.venv/bin/python -m pytest $(ARGS)
+
+check:  ## formatting, lint and types
+	@scripts/setup.sh dev
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright
+
+format:  ## let ruff format and fix what it can
+	@scripts/setup.sh dev
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+venv:  ## set up .venv for development
+	@scripts/setup.sh dev
+
+constraints:  ## pin what .venv holds now
+	@.venv/bin/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' > constraints.new
+	@mv constraints.new constraints.txt

@@ -1,0 +1,1 @@
+"""A speed limit, as a reward plugin of r2s."""

@@ -23,6 +23,20 @@ def test_mlp_is_what_its_exported_layers_say():
     )
 
 
+def test_init_mlp_draws_from_the_same_distribution_as_flax():
+    mlp = networks.MLP((400, 300), "elu", output_scale=0.1)
+    ours = networks.init_mlp(mlp, jax.random.key(0), 200)
+    flax = jax.jit(mlp.init)(jax.random.key(0), jnp.zeros(200))
+    assert jax.tree.map(jnp.shape, ours) == jax.tree.map(jnp.shape, flax)
+    for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(flax), strict=True):
+        np.testing.assert_allclose(np.std(x), np.std(y), rtol=0.01)
+        np.testing.assert_allclose(np.max(x), np.max(y), rtol=0.01)
+    again, other = (networks.init_mlp(mlp, jax.random.key(s), 200) for s in (0, 1))
+    jax.tree.map(np.testing.assert_array_equal, ours, again)
+    kernels = [np.asarray(x["params"]["Dense_0"]["kernel"]) for x in (ours, other)]
+    assert not np.array_equal(*kernels)
+
+
 def test_layers_keep_their_order_beyond_ten():
     params = {
         f"Dense_{i}": {"kernel": np.ones((i, i + 1)), "bias": np.ones(i + 1)} for i in range(12)

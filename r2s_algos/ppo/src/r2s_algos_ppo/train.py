@@ -56,11 +56,11 @@ class PPO:
 
     def init(self, key: Array) -> Learner:
         agent_key, env_key = jax.random.split(key)
-        agent = jax.jit(lambda key: self.model.init(key, self._optimizer))(agent_key)
+        agent = self.model.init(agent_key, self._optimizer)
         env_state, obs = self.env.reset(env_key)
         learner = Learner(agent, env_state, obs)
         # Donation wants every leaf to be a buffer of its own; an environment may share some.
-        return jax.tree.map(jnp.copy, learner) if self.env.spec.traceable else learner
+        return jax.jit(_copy)(learner) if self.env.spec.traceable else learner
 
     def update(self, learner: Learner) -> tuple[Learner, Named]:
         """Collect `steps_per_update` samples and learn from them.
@@ -145,6 +145,10 @@ class PPO:
         )
         agent, metrics = self._learn(agent, trajectory)
         return Learner(agent, env_state, obs), metrics
+
+
+def _copy(tree: Any) -> Any:
+    return jax.tree.map(jnp.copy, tree)
 
 
 def _checked(metrics: Named) -> Named:

@@ -93,5 +93,3 @@ def _start_bank_share(task: Task[Any], engine: EngineConfig) -> float:
     if engine.start_state_share is not None:
         return engine.start_state_share
     return float(getattr(task, "default_start_bank_share", 0.0))
-
-

@@ -23,7 +23,7 @@ class MjxConfig:
 class WarpConfig:
     """Options of the `warp` backend."""
 
-    contacts_per_world: int = option(24, "contact capacity per world, averaged over worlds", above=0)
+    contacts_per_world: int = option(24, "contact capacity, a world on average", above=0)
     constraints_per_world: int = option(128, "constraint capacity of each world", above=0)
 
 

@@ -65,7 +65,6 @@ class PickPlaceConfig:
     goal_range: float = option(0.12, "the goal lies within +- this of the centre, m", minimum=0.0)
     goal_height: tuple[float, float] = option((0.10, 0.40), "lowest and highest goal in the air, m")
     object_yaw: float = option(180.0, "the object's yaw lies within +- this, degrees", minimum=0.0)
-    bank_worlds: int = option(256, "scripted picks that fill the start-state bank", above=0)
 
 
 @dataclasses.dataclass(frozen=True)

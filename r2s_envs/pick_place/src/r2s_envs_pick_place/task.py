@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import mujoco
 import numpy as np
 
 from r2s_core.types import Array, Backend, Named, SceneSpec, View, pytree
@@ -74,15 +73,15 @@ class PickPlace:
         self.config, self.thing = config, thing
         self._scene_options = options or SceneOptions()
         self._model = build_model(thing, self._scene_options)
-        self._arm = control.Arm.from_model(self._model, READY)
-        self._observer = Observer.from_model(self._model, self._arm, config)
+        self.arm = control.Arm.from_model(self._model, READY)
+        self.observer = Observer.from_model(self._model, self.arm, config)
         self._control = _control_law(config)
         size = 5 if config.action_space == "ee_delta" else 9
         self.action_low = -np.ones(size, np.float32)
         self.action_high = np.ones(size, np.float32)
         self.observation_names: Mapping[str, tuple[str, ...]] = {
             group: tuple(name for part in parts for name in OBSERVATION_NAMES[part])
-            for group, parts in self._observer.groups.items()
+            for group, parts in self.observer.groups.items()
         }
         self._bank: Any = None
 
@@ -112,13 +111,13 @@ class PickPlace:
         return self._fresh_state(goal, height), qpos, jnp.zeros(self._model.nv, jnp.float32)
 
     def control(self, task: PickPlaceState, view: View, action: Array) -> Array:
-        return self._control(self._arm, view, action)
+        return self._control(self.arm, view, action)
 
     def update(self, task: PickPlaceState, view: View) -> PickPlaceState:
-        touching, grasped = self._observer.contact(view)
+        touching, grasped = self.observer.contact(view)
         task = dataclasses.replace(
             task,
-            ee_position=view.site_xpos[self._arm.grip_id],
+            ee_position=view.site_xpos[self.arm.grip_id],
             object_position=view.qpos[9:12],
             touching=touching,
             grasped=grasped,
@@ -137,7 +136,7 @@ class PickPlace:
         )
 
     def observe(self, task: PickPlaceState, view: View) -> Named:
-        return self._observer.observe(task.goal, view)
+        return self.observer.observe(task.goal, view)
 
     def terminated(self, task: PickPlaceState, view: View) -> Array:
         """The object has left the workspace or fallen off the table."""

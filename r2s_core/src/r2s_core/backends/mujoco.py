@@ -22,6 +22,7 @@ _ACCELERATION = int(mujoco.mjtStage.mjSTAGE_ACC)
 _DIVERGED = [
     int(w)
     for w in (
+        mujoco.mjtWarning.mjWARN_BADCTRL,
         mujoco.mjtWarning.mjWARN_BADQPOS,
         mujoco.mjtWarning.mjWARN_BADQVEL,
         mujoco.mjtWarning.mjWARN_BADQACC,

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import mujoco
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from r2s_envs_pick_place import panda, scene
 
@@ -127,18 +128,16 @@ def candidate_grasps(
 
 
 def _section(thing: scene.SceneObject, height: float) -> np.ndarray:
-    """Points [n, 2] that span the object's section by the plane z = `height`, body frame.
-
-    For a convex piece these are the crossings of all lines between two of its vertices.
-    """
+    """Points [n, 2] that span the object's section by the plane z = `height`, body frame."""
     corners = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
     points = [np.empty((0, 2))]
     for piece in thing.pieces or (corners * thing.box,):
-        below, above = piece[piece[:, 2] <= height], piece[piece[:, 2] > height]
-        if len(below) and len(above):
-            share = (height - below[:, None, 2]) / (above[None, :, 2] - below[:, None, 2])
-            crossing = below[:, None] + share[..., None] * (above[None] - below[:, None])
-            points.append(crossing[..., :2].reshape(-1, 2))
+        triangles = ConvexHull(piece).simplices
+        start, end = piece[triangles].reshape(-1, 3), piece[np.roll(triangles, 1, 1)].reshape(-1, 3)
+        crossing = (start[:, 2] <= height) != (end[:, 2] <= height)
+        start, end = start[crossing], end[crossing]
+        share = (height - start[:, 2:]) / (end[:, 2:] - start[:, 2:])
+        points.append((start + share * (end - start))[:, :2])
     return np.concatenate(points)
 
 
@@ -208,7 +207,7 @@ class _Rig:
             for pad in self._pads.intersection(contact.geom):
                 self.penetration = max(self.penetration, -contact.dist)
                 mujoco.mj_contactForce(self.model, data, index, wrench)
-                force[pad] += wrench[0]
+                force[pad] += float(wrench[0])
         self.force = max(self.force, *force.values())
         self.overlap = max(self.overlap, -float(data.qpos[7:9].sum()))
 

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from r2s_core.errors import AssetError
-from r2s_envs_pick_place import panda, panda_visuals, stage
+from r2s_envs_pick_place import menagerie, panda, panda_visuals, stage
 
 OBJECT_BODY, OBJECT_JOINT = "object", "object_joint"
 #: Where the keyframe `home` puts the object, m.
@@ -202,15 +202,20 @@ def _add_home(spec: mujoco.MjSpec, thing: SceneObject) -> None:
 
 
 def render_spec(
-    objects: Sequence[SceneObject], options: SceneOptions | None = None
+    objects: Sequence[SceneObject],
+    options: SceneOptions | None = None,
+    official_meshes: bool = False,
 ) -> mujoco.MjSpec:
     """The world of `build_scene`, dressed for pictures; its qpos layout is the same.
 
     Cameras `front` and `side`. The mocap body `goal_marker`, below the table until it is moved,
-    marks a goal.
+    marks a goal. official_meshes: the robot's, from the optional package `mujoco-menagerie`.
     """
     spec = build_scene(objects, options)
-    panda_visuals.add_visuals(spec)
+    if official_meshes:
+        menagerie.add_menagerie_visuals(spec)
+    else:
+        panda_visuals.add_visuals(spec)
     stage.add_stage(spec)
     _dress_object(spec, objects[0])
     return spec

@@ -24,7 +24,6 @@ CONFIG = {
         "num_parallel_envs": 16,
         "max_episode_steps": 20,
         "start_state_share": 0.5,
-        "bank_worlds": 16,
     },
     "training": {"total_timesteps": 16 * 16 * 24, "checkpoint_interval_s": 0},
     "evaluation": {"episodes": 16, "num_parallel_envs": 16, "video": False},

@@ -18,7 +18,7 @@ def add_menagerie_visuals(spec: mujoco.MjSpec) -> None:
     missing, or the meshes are neither cached nor to be had.
     """
     try:
-        import mujoco_menagerie
+        import mujoco_menagerie  # type: ignore[reportMissingImports]
     except ImportError as error:
         raise R2SError(
             "the official Panda meshes need the package mujoco-menagerie: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from pathlib import Path
 
@@ -17,6 +18,9 @@ MAX_BYTES = 100 * 2**20
 MAX_FACES = 2_000_000
 MAX_VERTICES = 3 * MAX_FACES
 MAX_NONFINITE_SHARE = 0.001
+
+# Our errors say what is wrong; without a handler, trimesh's tracebacks would go to the screen too.
+logging.getLogger("trimesh").addHandler(logging.NullHandler())
 
 
 def read_bytes(path: Path) -> bytes:

@@ -65,6 +65,8 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
     vertices = vertices - com
     inertia = unit_inertia * (mass / volume)
     check_inertia(inertia, label)
+    # Mass properties came from every face; the rest needs no more than the eye does.
+    vertices, faces = decimate(vertices, faces, options.visual_faces)
     pieces, notes = convex_pieces(vertices, faces, volume, options)
     findings += notes
 
@@ -77,13 +79,12 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
     transform = np.eye(4)
     transform[:3, :3], transform[:3, 3] = rotation @ turn * factor, -rotation @ com
     grasp = narrowest_grasp(vertices, faces)
-    visual_vertices, visual_faces = decimate(vertices, faces, options.visual_faces)
     return ObjectAsset(
         name="",
         source="",
         content_hash=key,
-        visual_vertices=visual_vertices,
-        visual_faces=visual_faces,
+        visual_vertices=vertices,
+        visual_faces=faces,
         pieces=pieces,
         mass=mass,
         com=np.zeros(3),

@@ -102,6 +102,8 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
     Raises R2SError if there are no frames or the encoder fails.
     """
+    # By default it forks with Python code in the child, which can hang beside JAX's threads.
+    os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
     import imageio_ffmpeg
 
     frames = iter(frames)

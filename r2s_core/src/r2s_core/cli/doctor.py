@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
     fixes = []
     for title, look in sections:
         print(title)
-        for name, value, fix in look():
+        for name, value, fix in _patiently(look):
             print(f"  {name:<14} {value}", flush=True)
             if fix:
                 fixes.append(f"{name}: {fix}")
@@ -72,6 +73,15 @@ def main(args: argparse.Namespace) -> int:
 
 #: Name, what was found, and what to do about it (empty: nothing).
 Finding = tuple[str, str, str]
+
+
+def _patiently(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """A doctor examines the rest of the patient whatever one examination comes to."""
+    try:
+        yield from look()
+    except Exception as error:
+        text = " ".join(str(error).split())
+        yield "failed", f"{type(error).__name__}: {text}", "reinstall r2s-core: `make venv`"
 
 
 def _machine() -> Iterator[Finding]:
@@ -95,27 +105,31 @@ def _versions() -> Iterator[Finding]:
 
 def _plugins() -> Iterator[Finding]:
     entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
-    broken = [error for entry in entries if (error := registry.check(entry))]
+    with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that Warp is not there
+        broken = [error for entry in entries if (error := registry.check(entry))]
     yield "installed", str(len(entries)), ""
     for error in broken:
         yield "broken", str(error), "see `r2s plugins --check`"
 
 
 def _rendering() -> Iterator[Finding]:
-    from r2s_core.render import probe_gl
+    from r2s_core.render import missing_gl_advice, probe_gl
 
-    answer = probe_gl()
-    yield "offscreen GL", str(answer), ""
+    interface = probe_gl()
+    yield "offscreen", interface or "none", "" if interface else missing_gl_advice()
 
 
 def _disk() -> Iterator[Finding]:
     """Where runs and caches are written, and whether they can be."""
-    for name, folder in (("working dir", Path.cwd()), ("temporary", Path(tempfile.gettempdir()))):
-        free = shutil.disk_usage(folder).free / 2**30
-        fix = "less than 1 GiB free; make room" if free < 1 else ""
-        if not os.access(folder, os.W_OK):
-            fix = f"{folder} cannot be written to"
-        yield name, f"{free:.1f} GiB free in {folder}", fix
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    cache = Path(os.environ.get("R2S_CACHE_DIR") or f"{home}/r2s").expanduser()
+    for name, folder in (("runs", Path("runs").absolute()), ("cache", cache)):
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(existing).free / 2**30
+        fix = f"less than 1 GiB is free in {existing}; make room" if free < 1 else ""
+        if not os.access(existing, os.W_OK):
+            fix = f"{existing} cannot be written to; choose another place"
+        yield name, f"{folder}, {free:.1f} GiB free", fix
 
 
 def _backends() -> Iterator[Finding]:
@@ -144,12 +158,13 @@ def _throughput(name: str) -> float:
     config = registry.get("backend", name).plugin.config()
     backend: Any = registry.build("backend", name, scene, _WORLDS, config)
     qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (_WORLDS, 1))
-    physics = backend.init({}, qpos, jnp.zeros((_WORLDS, model.nv)))
-    ctrl = jnp.zeros((_WORLDS, model.nu))
-    step = backend.step
+    init, step = backend.init, backend.step
     if backend.traceable:
-        step = jax.jit(step, static_argnums=2)
-    physics = jax.block_until_ready(step(physics, ctrl, _SUBSTEPS))
+        init, step = jax.jit(init), jax.jit(step, static_argnums=2)
+    physics = init({}, qpos, jnp.zeros((_WORLDS, model.nv)))
+    ctrl = jnp.zeros((_WORLDS, model.nu))
+    for _ in range(2):  # what a first step returns may compile anew
+        physics = jax.block_until_ready(step(physics, ctrl, _SUBSTEPS))
     steps, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < _MEASURE_S:
         physics = jax.block_until_ready(step(physics, ctrl, _SUBSTEPS))

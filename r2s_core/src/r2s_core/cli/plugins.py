@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
@@ -30,7 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """List, and check if asked."""
     entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
-    errors = {entry: registry.check(entry) for entry in entries} if args.check else {}
+    with contextlib.redirect_stdout(sys.stderr):  # what plugins print must not get into the list
+        errors = {entry: registry.check(entry) for entry in entries} if args.check else {}
     broken = {entry: str(error) for entry, error in errors.items() if error}
     if args.json:
         rows = [dataclasses.asdict(entry) for entry in entries]

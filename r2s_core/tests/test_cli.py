@@ -1,0 +1,264 @@
+"""The command line: light where it lists, one message where the user is wrong."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from r2s_core import cli
+from r2s_core.errors import R2SError
+
+_HEAVY = ("jax", "mujoco", "flax", "optax", "trimesh", "rich", "numpy", "scipy", "pytest")
+_LIST = (
+    "import sys; from r2s_core.cli import main; status = main(sys.argv[1:]); "
+    f"print('HEAVY', [name for name in {_HEAVY} if name in sys.modules]); sys.exit(status)"
+)
+
+
+@pytest.fixture
+def config(install, manifest, tmp_path, monkeypatch):
+    """A configuration file for fake plugins, whose packages are put on PYTHONPATH too."""
+    heavy = "import jax\ndef make(*args): raise RuntimeError('was built')"
+    points = {
+        "r2s.environments": {"fake_env": "fake_env:PLUGIN"},
+        "r2s.algorithms": {"fake_algo": "fake_algo:PLUGIN"},
+    }
+    modules = {
+        "fake_env": manifest("fake_env", "environment", "fake_heavy:make"),
+        "fake_algo": manifest("fake_algo", "algorithm", "fake_heavy:make"),
+        "fake_heavy": heavy,
+    }
+    folder = install("fake-all", points, modules)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    path = tmp_path / "x.yaml"
+    path.write_text("environment: {use: fake_env}\nalgorithms: {fake_algo: {size: 5}}\n")
+    return path
+
+
+def _r2s(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", _LIST, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["plugins"],
+        ["plugins", "--json"],
+        ["info", "algorithm:fake_algo"],
+        ["info", "environment:fake_env"],
+        ["schema"],
+        ["validate", "CONFIG"],
+        ["validate", "CONFIG", "--show"],
+    ],
+    ids=" ".join,
+)
+def test_listing_imports_nothing_heavy(config, arguments):
+    done = _r2s(*[config if word == "CONFIG" else word for word in arguments])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+@pytest.mark.parametrize("name", ["run", "eval", "plugins", "info", "validate", "schema", "doctor"])
+def test_help_of_each_command_has_examples(name, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([name, "--help"])
+    assert caught.value.code == 0
+    assert f"examples:\n  r2s {name}" in capsys.readouterr().out
+
+
+def test_help_lists_the_commands_and_where_others_come_from(install, capsys):
+    install("fake-cmd", {"r2s.commands": {"fly": "fake_broken:PLUGIN"}}, {"fake_broken": "1 / 0"})
+    assert cli.main([]) == 0
+    out = capsys.readouterr().out
+    assert "  run        Train as a YAML file says" in out
+    assert "  fly        from fake-cmd 1.2.3" in out
+
+
+def test_a_command_may_come_from_another_package(install, capsys):
+    source = (
+        "from r2s_core.plugin import Plugin\n"
+        "def configure(parser): parser.add_argument('where')\n"
+        "def main(args): print('flying to', args.where); return 7\n"
+        "PLUGIN = Plugin('fly', 'command', 'Fly.', 'fake_fly:main', configure=configure)\n"
+    )
+    install("fake-cmd", {"r2s.commands": {"fly": "fake_fly:PLUGIN"}}, {"fake_fly": source})
+    assert cli.main(["fly", "home"]) == 7
+    assert capsys.readouterr().out == "flying to home\n"
+
+
+def test_an_unknown_command_is_told_with_what_was_meant(capsys):
+    assert cli.main(["rnu"]) == 2
+    assert "no command named 'rnu' is installed; did you mean run?" in capsys.readouterr().err
+
+
+def test_a_wrong_configuration_is_told_exactly_and_exits_with_2(config, capsys):
+    config.write_text("environment: {use: fake_env}\nalgorithms:\n  fake_algo:\n    siz: 5\n")
+    assert cli.main(["validate", str(config)]) == 2
+    streams = capsys.readouterr()
+    expected = f"{config}:4: algorithms.fake_algo.siz: unknown key; did you mean size?\n"
+    assert (streams.out, streams.err) == ("", expected)
+
+
+def test_validate_tells_what_would_run_and_show_fills_in_the_defaults(config, capsys):
+    assert cli.main(["validate", str(config), "seed=4"]) == 0
+    assert "valid: fake_algo on fake_env, 256 worlds" in capsys.readouterr().out
+    assert cli.main(["validate", str(config), "--show", "seed=4"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["seed"], shown["algorithms"]["fake_algo"]["size"]) == (4, 5)
+
+
+def test_run_passes_its_arguments_on_wherever_they_stand(config, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(
+        "r2s_core.run.run", lambda config, output, resume: calls.append((config, output, resume))
+    )
+    out = tmp_path / "out"
+    line = ["run", str(config), "seed=1", "--output", str(out), "name=a", "--resume", "seed=2"]
+    assert cli.main(line) == 0
+    ((loaded, output, resume),) = calls
+    assert (loaded.seed, loaded.name, output, resume) == (2, "a", out, True)
+
+
+def test_eval_passes_its_arguments_on(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr("r2s_core.evaluate.evaluate_run", lambda *args: calls.append(args))
+    line = ["eval", str(tmp_path), "--episodes", "64", "a=1", "--backend", "mujoco", "b=2"]
+    assert cli.main(line) == 0
+    assert calls == [(tmp_path, 64, "mujoco", ["a=1", "b=2"])]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (R2SError("no object at cup.stl"), 1, "no object at cup.stl\n"),
+        (KeyboardInterrupt(), 130, "\ninterrupted\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/x/metrics.csv"),
+            1,
+            "the disk is full while writing runs/x/metrics.csv; free some space, then go on with "
+            "--resume\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/runs"),
+            1,
+            "/runs: Permission denied; choose a place that you may write to\n",
+        ),
+    ],
+)
+def test_what_the_user_can_mend_is_one_message(config, monkeypatch, capsys, error, status, words):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("r2s_core.run.run", fail)
+    assert cli.main(["run", str(config)]) == status
+    assert capsys.readouterr().err == words
+
+
+def test_an_error_of_ours_keeps_its_traceback_and_debug_shows_all(config, monkeypatch):
+    def fail(error):
+        def run(*args, **kwargs):
+            raise error
+
+        monkeypatch.setattr("r2s_core.run.run", run)
+
+    fail(ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["run", str(config)])
+    fail(R2SError("a mistake"))
+    monkeypatch.setenv("R2S_DEBUG", "1")
+    with pytest.raises(R2SError):
+        cli.main(["run", str(config)])
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f'"{sys.executable}" -c "from r2s_core.cli import main; main([\'schema\'])" | head -1'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+def test_plugins_lists_twins_and_check_fails_on_a_broken_one(install, manifest, capsys):
+    rewards = "r2s.rewards"
+    install("fake-a", {rewards: {"twin": "fake_a:PLUGIN"}}, {"fake_a": manifest("twin", "reward")})
+    install("fake-b", {rewards: {"twin": "fake_b:PLUGIN"}}, {"fake_b": "import nope_nope"})
+    assert cli.main(["plugins"]) == 0
+    assert "offered twice: write fake-b:twin" in capsys.readouterr().out
+    assert cli.main(["plugins", "--check", "--json"]) == 1
+    rows = {row["dist"]: row["error"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["fake-a"] is None
+    assert "No module named 'nope_nope'" in rows["fake-b"]
+
+
+def test_info_tells_options_with_types_defaults_ranges_and_docs(install, manifest, capsys):
+    options = "    size: int | None = option(3, 'how big', minimum=1, maximum=9)"
+    source = manifest("near", "reward", options=options)
+    install("fake-a", {"r2s.rewards": {"near": "fake_a:PLUGIN"}}, {"fake_a": source})
+    for name in ("reward:near", "near", "reward:fake-a:near"):
+        assert cli.main(["info", name]) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        assert "size = 3 whole number or nothing, >= 1, <= 9 how big" in out
+    assert cli.main(["info", "rewrad:near"]) == 2
+    assert "did you mean reward?" in capsys.readouterr().err
+    assert cli.main(["info", "neer"]) == 2
+    assert "did you mean near?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["reward", "task", "algorithm", "randomizer"])
+def test_new_writes_a_package_in_which_no_placeholder_is_left(kind, tmp_path, capsys):
+    assert cli.main(["new", kind, "my_thing", "--output", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    assert f"pip install -e {folder}" in capsys.readouterr().out
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {"pyproject.toml", "README.md", "plugin.py", "test_my_thing.py"} <= {
+        f.name for f in files
+    }
+    for path in files:
+        assert "template" not in str(path.relative_to(folder)) + path.read_text()
+        if path.suffix == ".py":
+            compile(path.read_text(), str(path), "exec")
+    assert cli.main(["new", kind, "my_thing", "--output", str(tmp_path)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "better"), [("My-Thing", "my_thing"), ("class", "class"), ("3", "")]
+)
+def test_new_refuses_names_that_cannot_be(name, better, tmp_path, capsys):
+    assert cli.main(["new", "reward", name, "--output", str(tmp_path)]) == 1
+    assert f"'{name}' is no name for a plugin; as in {better}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_refuses_the_name_of_an_installed_plugin(install, manifest, tmp_path, capsys):
+    source = manifest("near", "reward")
+    install("fake-a", {"r2s.rewards": {"near": "fake_a:PLUGIN"}}, {"fake_a": source})
+    assert cli.main(["new", "reward", "near", "--output", str(tmp_path)]) == 1
+    assert "the reward 'near' exists already, in fake-a" in capsys.readouterr().err
+
+
+def test_doctor_looks_at_everything_and_says_what_to_fix(install, monkeypatch, capsys):
+    install("fake-a", {"r2s.rewards": {"bad": "fake_bad:PLUGIN"}}, {"fake_bad": "1 / 0"})
+    monkeypatch.setattr("r2s_core.render.probe_gl", lambda: None)
+    assert cli.main(["doctor", "--quick"]) == 1
+    out, fixes = capsys.readouterr().out.split("to fix\n")
+    for part in ("cores", "jax ", "python ", "mujoco ", "GiB free", "reward plugin 'bad'"):
+        assert part in out
+    assert "broken: see `r2s plugins --check`" in fixes
+    assert "offscreen: No pictures" in fixes
+
+
+def test_doctor_measures_a_backend():
+    from r2s_core.cli import doctor
+
+    assert doctor._throughput("mujoco") > 1000

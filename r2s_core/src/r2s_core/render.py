@@ -114,7 +114,12 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     size = (first.shape[1], first.shape[0])
     try:
         encoder = imageio_ffmpeg.write_frames(
-            str(part), size, fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="error"
+            str(part),
+            size,
+            fps=fps,  # type: ignore[reportArgumentType]  # ffmpeg takes any rate
+            quality=8,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
         )
         encoder.send(None)
         for frame in itertools.chain((first,), frames):

@@ -88,13 +88,13 @@ def ee_delta(arm: Arm, view: View, action: Array) -> Array:
     """ctrl [9] for an action [5] in [-1, 1]: motion x y z, yaw, gripper (> 0 opens)."""
     twist = jnp.concatenate([action[:3] * EE_STEP, arm.downward(view, action[3] * EE_YAW_STEP)])
     targets = arm.clip(view.qpos[:7] + arm.joint_step(view, twist), view)
-    return jnp.concatenate([targets, gripper(action[4:5])])
+    return jnp.concatenate([targets, gripper(action[4:5], view)])
 
 
 def joint_delta(arm: Arm, view: View, action: Array) -> Array:
     """ctrl [9] for an action [9] in [-1, 1]: joint motion 7, fingers 2."""
     targets = arm.clip(view.qpos[:7] + action[:7] * JOINT_STEP, view)
-    return jnp.concatenate([targets, gripper(action[7:9])])
+    return jnp.concatenate([targets, gripper(action[7:9], view)])
 
 
 def joint_absolute(arm: Arm, view: View, action: Array) -> Array:
@@ -103,21 +103,34 @@ def joint_absolute(arm: Arm, view: View, action: Array) -> Array:
     The targets are named, not accumulated: posture cannot drift where the policy does not see it.
     """
     targets = arm.clip(arm.home + action[:7] * ABSOLUTE_RANGE, view)
-    return jnp.concatenate([targets, gripper(action[7:9])])
+    return jnp.concatenate([targets, gripper(action[7:9], view)])
 
 
 #: Half the range of absolute joint actions around home, rad.
 ABSOLUTE_RANGE = np.array([0.8, 0.9, 0.8, 0.9, 0.9, 0.9, 2.0], np.float32)
 
 
-def gripper(command: Array) -> Array:
+def gripper(command: Array, view: View) -> Array:
     """Both fingers' targets [2], m, from commands of any length: their mean opens or closes.
 
     The Panda's fingers are coupled by a gear, so two commands make one. The command is decisive:
-    with a proportional one, exploration noise would open a soft grip (ENV_NOTES, trap 5).
+    with a proportional one, exploration noise would open a soft grip (ENV_NOTES, trap 5). And it
+    has a memory: only a mean beyond +-`GRIPPER_THRESHOLD` changes the last command, since fingers
+    take several control steps to close and noise would turn them back on the way.
     """
-    target = jnp.where(jnp.mean(command) > 0, _OPEN, _CLOSED)
+    mean = jnp.mean(command)
+    # An episode starts without a command (zero): the gripper is then what it looks like.
+    looks_open = view.qpos[7] > 0.95 * _OPEN
+    held_open = jnp.where(view.ctrl[7] == 0.0, looks_open, view.ctrl[7] > 0)
+    held = jnp.where(held_open, _OPEN, _CLOSED)
+    target = jnp.where(
+        mean > GRIPPER_THRESHOLD, _OPEN, jnp.where(mean < -GRIPPER_THRESHOLD, _CLOSED, held)
+    )
     return jnp.stack([target, target])
+
+
+#: Below this an action leaves the gripper as it was commanded last.
+GRIPPER_THRESHOLD = 0.5
 
 
 def _solve_positive(a: Array, b: Array) -> Array:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from r2s_core.types import Array
 from r2s_envs_objects import ObjectAsset
-from r2s_envs_pick_place import scene
+from r2s_envs_pick_place import rotation, scene
 from r2s_envs_pick_place.scene import SceneObject, SceneOptions
 
 
@@ -19,14 +21,18 @@ class PickObject:
     rest_height: of the body's origin above the table, m. rest_quat [4]: orientation at rest.
     grasp_yaw: angle about the vertical from the world's x axis to the direction in which the
     resting object is narrowest, rad: the gripper closes along it.
-    grasp_height: of the grip above the body's origin, m.
+    grasp_offset [3]: from the body's origin to where the grip closes, body axes, m.
     """
 
     shape: SceneObject
     rest_height: float
     rest_quat: np.ndarray
     grasp_yaw: float = 0.0
-    grasp_height: float = 0.0
+    grasp_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def grasp_point(self, position: Array, quat: Array) -> Array:
+        """float32[3], m: where the grip closes on the object at a pose [3], [4]."""
+        return position + rotation.to_matrix(quat) @ jnp.array(self.grasp_offset, jnp.float32)
 
     @staticmethod
     def from_asset(asset: ObjectAsset) -> PickObject:
@@ -40,10 +46,9 @@ class PickObject:
             friction=asset.friction,
             visual=(asset.visual_vertices, asset.visual_faces),
         )
-        rest = asset.resting_qpos
-        return PickObject(
-            shape, rest.height, np.array(rest.quat), asset.grasp_yaw, asset.grasp_height
-        )
+        rest, yaw, along = asset.resting_qpos, asset.grasp_yaw, asset.grasp_offset
+        offset = (along * float(np.cos(yaw)), along * float(np.sin(yaw)), asset.grasp_height)
+        return PickObject(shape, rest.height, np.array(rest.quat), yaw, offset)
 
 
 def box(

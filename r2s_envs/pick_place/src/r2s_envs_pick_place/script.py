@@ -35,7 +35,7 @@ class ScriptedPick:
         grip = view.site_xpos[self.arm.grip_id]
         place = view.qpos[9:12]
         _, grasped = self.observer.contact(view)
-        target = place + jnp.array([0.0, 0.0, self.thing.grasp_height])
+        target = self.thing.grasp_point(place, view.qpos[12:16])
         yaw = self._yaw_error(view)
         aside = jnp.linalg.norm(target[:2] - grip[:2])
         ready = (aside < _ALIGNED_AT) & (jnp.abs(yaw) < _YAWED_AT)
@@ -55,7 +55,7 @@ class ScriptedPick:
         move, yaw, opens = self.twist(goal, view)
         twist = jnp.concatenate([move, self.arm.downward(view, yaw)])
         targets = self.arm.clip(view.qpos[:7] + self.arm.joint_step(view, twist), view)
-        return jnp.concatenate([targets, control.gripper(jnp.where(opens, 1.0, -1.0)[None])])
+        return jnp.concatenate([targets, control.gripper(jnp.where(opens, 1.0, -1.0)[None], view)])
 
     def _yaw_error(self, view: View) -> Array:
         """From the closing axis to the object's narrow direction, in (-pi/2, pi/2], rad."""

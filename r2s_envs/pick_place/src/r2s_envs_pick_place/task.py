@@ -25,7 +25,7 @@ READY = np.array([0.0, 0.1756, 0.0, -2.3, 0.0, 2.4756, 0.7854, 0.04, 0.04], np.f
 GOAL_RADIUS, TIGHT_RADIUS, HOLD_STEPS = 0.05, 0.025, 10
 #: The object has left the workspace beyond this from its centre, m.
 BOUNDS = 0.40
-_REACHED = 0.05  # the grip is at the object within this, m
+_REACHED = 0.05  # the grip is at the grasp point within this, m
 _LIFTED = 0.05  # the object is off its resting height by this, m
 _START_NOISE = 0.03  # the arm's start angles lie within +- this of READY, rad
 
@@ -38,6 +38,7 @@ class PickPlaceState:
     rest_height: Array  # float32[], of the object's origin on the table, m
     ee_position: Array  # float32[3], m
     object_position: Array  # float32[3], m
+    grasp_point: Array  # float32[3], m: where on the object the grip should close
     touching: Array  # bool[2]: the left and the right pad touch the object
     grasped: Array  # bool[]: the object is between the pads, which press on it
     ever_reached: Array  # bool[]
@@ -48,8 +49,11 @@ class PickPlaceState:
 
     @property
     def reach_distance(self) -> Array:
-        """float32[]: from the grip to the object, m."""
-        return _norm(self.ee_position - self.object_position)
+        """float32[]: from the grip to where it should close, m.
+
+        Not to the object's centre: the palm would rest on a tall object before it got there.
+        """
+        return _norm(self.ee_position - self.grasp_point)
 
     @property
     def goal_distance(self) -> Array:
@@ -119,6 +123,7 @@ class PickPlace:
             task,
             ee_position=view.site_xpos[self.arm.grip_id],
             object_position=view.qpos[9:12],
+            grasp_point=self.thing.grasp_point(view.qpos[9:12], view.qpos[12:16]),
             touching=touching,
             grasped=grasped,
         )
@@ -184,6 +189,7 @@ class PickPlace:
             rest_height=height,
             ee_position=jnp.zeros(3),
             object_position=jnp.zeros(3),
+            grasp_point=jnp.zeros(3),
             touching=jnp.zeros(2, bool),
             grasped=no,
             ever_reached=no,

@@ -1,0 +1,199 @@
+"""The task: what it observes, what counts as grasped and as success, and that a script solves it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2s_core import registry
+from r2s_core.backends.mujoco import MujocoBackend
+from r2s_core.backends.plugins import MujocoConfig
+from r2s_core.env import EngineOptions, VectorEnv
+from r2s_envs_pick_place import pick_object, rotation
+from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
+from r2s_envs_pick_place.observation import OBSERVATION_NAMES
+from r2s_envs_pick_place.script import ScriptedPick
+from r2s_envs_pick_place.task import CENTRE, GOAL_RADIUS, HOLD_STEPS, PickPlace
+
+WORLDS = 16
+
+
+def make(share: float = 0.0, steps: int = 60, **options) -> VectorEnv:
+    task = PickPlace(PickPlaceConfig(**options), pick_object.box())
+    scene = task.scene()
+    backend = MujocoBackend(scene, WORLDS, MujocoConfig())
+    if share:
+        task.build_start_bank(backend, jax.random.key(1))
+    rewards = {
+        name: (registry.build("reward", name, registry.get("reward", name).plugin.config()), weight)
+        for name, weight in task.default_rewards().items()
+    }
+    return VectorEnv(task, scene, backend, rewards, EngineOptions(steps, share))
+
+
+@pytest.fixture(scope="module")
+def env() -> VectorEnv:
+    return make(action_space="ee_delta")
+
+
+def test_the_default_interface_is_25_numbers_in_and_9_out():
+    env = make()
+    assert env.spec.observation_shapes == {"policy": (25,)}
+    assert env.spec.action_size == 9
+    assert len(env.spec.observation_names["policy"]) == 25
+
+
+def test_every_observation_part_has_a_name_for_each_number():
+    env = make(observations=("pose",), critic_observations=tuple(OBSERVATIONS))
+    _, obs = env.reset(jax.random.key(0))
+    count = sum(len(OBSERVATION_NAMES[part]) for part in OBSERVATIONS)
+    assert obs["critic"].shape == (WORLDS, count)
+    assert np.isfinite(np.asarray(obs["critic"])).all()
+
+
+def test_the_25_numbers_are_what_their_names_say(env):
+    state, obs = env.reset(jax.random.key(0))
+    named = dict(zip(env.spec.observation_names["policy"], np.asarray(obs["policy"]).T, strict=True))
+    view = state.physics.view
+    for i, axis in enumerate("xyz"):
+        place = view.qpos[:, 9 + i]
+        np.testing.assert_allclose(named[f"object_position_{axis}"], place, atol=1e-6)
+        goal = np.asarray(state.task.goal)[:, i]
+        np.testing.assert_allclose(named[f"object_to_goal_{axis}"], goal - place, atol=1e-6)
+        grip = view.site_xpos[:, env.task.arm.grip_id, i]
+        np.testing.assert_allclose(named[f"ee_to_object_{axis}"], place - grip, atol=1e-6)
+
+
+def test_quaternions_do_not_jump_where_the_gripper_points_down():
+    down = np.array([1e-3, 1.0, 0.0, 0.0])
+    near = np.array([-1e-3, 1.0, 0.0, 0.0])
+    a, b = (rotation.nearest_sign(jnp.asarray(q), jnp.array([0.0, 1.0, 0, 0])) for q in (down, near))
+    assert np.abs(np.asarray(a - b)).max() < 0.01
+    a, b = (rotation.nearest_sign(jnp.asarray(q), jnp.array([0.0, 1.0, 0, 0])) for q in (down, -near))
+    assert np.abs(np.asarray(a - b)).max() < 0.01
+
+
+def test_starts_and_goals_cover_their_ranges():
+    task = PickPlace(PickPlaceConfig(), pick_object.box())
+    state, qpos, _ = jax.vmap(task.init)(jax.random.split(jax.random.key(0), 2000))
+    place, goal = np.asarray(qpos[:, 9:11]) - CENTRE, np.asarray(state.goal)
+    assert 0.115 < np.abs(place).max() <= 0.12 + 1e-6
+    assert 0.115 < np.abs(goal[:, :2] - CENTRE).max() <= 0.12 + 1e-6
+    assert 0.10 - 1e-6 <= goal[:, 2].min() < 0.11
+    assert 0.39 < goal[:, 2].max() <= 0.40 + 1e-6
+    yaw = 2 * np.arctan2(qpos[:, 15], qpos[:, 12])
+    assert np.ptp(np.mod(yaw, 2 * np.pi)) > 6.0
+    corner = np.corrcoef(np.column_stack([place, goal, yaw]).T)
+    assert np.abs(corner - np.eye(6)).max() < 0.1, "starts and goals are drawn independently"
+
+
+def drive(env: VectorEnv, steps: int, seed: int = 0, action=None):
+    """The scripted pick, or a constant action, without resets: states and views by step."""
+    script = ScriptedPick(env.task.arm, env.task.observer, env.task.thing)
+    control = jax.jit(jax.vmap(lambda task, view: script.ctrl(task.goal, view)))
+    update = jax.jit(jax.vmap(env.task.update))
+    state, _ = env.reset(jax.random.key(seed))
+    task, physics = state.task, state.physics
+    for _ in range(steps):
+        physics = env.backend.step(physics, control(task, physics.view), env.scene.substeps)
+        task = update(task, physics.view)
+        yield task, physics.view
+
+
+def test_a_scripted_pick_succeeds_and_success_is_what_it_says(env):
+    history = [task for task, _ in drive(env, 90)]
+    last = history[-1]
+    success = np.asarray(jax.vmap(env.task.success)(last, None))
+    assert success.mean() >= 0.9
+    near = np.stack([np.asarray(t.goal_distance) < GOAL_RADIUS for t in history[-HOLD_STEPS:]])
+    np.testing.assert_array_equal(success, near.all(axis=0))
+    assert np.asarray(last.ever_lifted)[success].all()
+
+
+def test_pressing_closed_fingers_on_the_top_is_no_grasp(env):
+    """The exploit of ENV_NOTES, trap 1."""
+    arm, update = env.task.arm, jax.jit(jax.vmap(env.task.update))
+
+    @jax.jit
+    @jax.vmap
+    def press(view):
+        target = view.qpos[9:12] + jnp.array([0.0, 0.0, 0.025])
+        move = jnp.clip(0.5 * (target - view.site_xpos[arm.grip_id]), -0.03, 0.03)
+        twist = jnp.concatenate([move, arm.downward(view, jnp.float32(0.0))])
+        targets = arm.clip(view.qpos[:7] + arm.joint_step(view, twist), view)
+        return jnp.concatenate([targets, jnp.full(2, -0.02)])
+
+    state, _ = env.reset(jax.random.key(0))
+    task, physics = state.task, state.physics
+    touched = np.zeros(WORLDS, bool)
+    for _ in range(40):
+        physics = env.backend.step(physics, press(physics.view), env.scene.substeps)
+        task = update(task, physics.view)
+        touched |= np.asarray(task.touching).any(axis=1)
+    assert touched.mean() > 0.5, "the fingers do press on the box"
+    assert not np.asarray(task.ever_grasped).any()
+
+
+def test_an_object_that_leaves_the_table_ends_the_episode(env):
+    state, _ = env.reset(jax.random.key(0))
+    view = jax.tree.map(lambda x: x[0], state.physics.view)
+    task = jax.tree.map(lambda x: x[0], state.task)
+    for place, ends in (([0.5, 0.0, 0.03], False), ([1.0, 0.0, 0.03], True), ([0.5, 0, -0.2], True)):
+        moved = dataclasses.replace(task, object_position=jnp.asarray(place, jnp.float32))
+        assert bool(env.task.terminated(moved, view)) == ends
+
+
+def test_end_effector_actions_move_the_gripper_along_the_axis(env):
+    for axis in range(3):
+        state, _ = env.reset(jax.random.key(0))
+        grip = env.task.arm.grip_id
+        before = state.physics.view.site_xpos[:, grip]
+        action = np.zeros((WORLDS, 5), np.float32)
+        action[:, axis], action[:, 4] = 0.5, 1.0
+        for _ in range(6):
+            state, step = env.step(state, action)
+        moved = state.physics.view.site_xpos[:, grip] - before
+        assert (moved[:, axis] > 0.03).all()
+        assert (np.abs(np.delete(moved, axis, 1)) < 0.3 * moved[:, [axis]]).all()
+        approach = state.physics.view.site_xmat[:, grip, :, 2]
+        assert (approach[:, 2] < -0.99).all(), "the gripper keeps pointing down"
+
+
+@pytest.mark.parametrize("joint_control", ["delta", "absolute"])
+def test_joint_actions_never_ask_for_more_than_the_allowed_lead(joint_control):
+    env = make(joint_control=joint_control)
+    state, _ = env.reset(jax.random.key(0))
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        before = state.physics.view.qpos[:, :7]
+        action = rng.uniform(-1, 1, (WORLDS, 9)).astype(np.float32)
+        state, _ = env.step(state, action)
+        lead = np.abs(state.physics.view.ctrl[:, :7] - before)
+        assert lead.max() <= 0.2 + 1e-5
+
+
+def test_the_bank_starts_episodes_all_along_the_pick():
+    env = make(share=1.0, action_space="ee_delta")
+    state, _ = env.reset(jax.random.key(5))
+    heights = state.physics.view.qpos[:, 11]
+    assert (heights > 0.08).any(), "some start with the object in the air"
+    assert (heights < 0.04).any(), "and some with the object on the table"
+    assert not np.asarray(state.task.ever_grasped).any(), "nobody is credited for the script's work"
+
+
+def test_placing_asks_to_let_go():
+    task = PickPlace(PickPlaceConfig(goal="place"), pick_object.box())
+    state, qpos, qvel = task.init(jax.random.key(0))
+    assert float(state.goal[2]) == pytest.approx(task.thing.rest_height)
+    backend = MujocoBackend(task.scene(), 1, MujocoConfig())
+    at_goal = qpos.at[9:11].set(state.goal[:2])
+    view = jax.tree.map(lambda x: jnp.asarray(x[0]), backend.init({}, at_goal[None], qvel[None]).view)
+    assert int(task.update(state, view).steps_near) == 1
+    held = dataclasses.replace(
+        view, sensordata=view.sensordata.at[jnp.array(task.observer.pad_addresses)].set(1.0)
+    )
+    assert int(task.update(state, held).steps_near) == 0, "held at the goal is not placed"

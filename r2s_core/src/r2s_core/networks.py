@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import distrax
@@ -41,9 +42,11 @@ class MLP(nn.Module):
         activation = ACTIVATIONS[self.activation]
         hidden = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
         output = nn.initializers.variance_scaling(self.output_scale**2, "fan_in", "uniform")
+        # JAX multiplies in TF32 on recent GPUs unless told otherwise, which can hurt learning.
+        dense = partial(nn.Dense, precision=jax.lax.Precision.HIGHEST)
         for size in self.sizes[:-1]:
-            x = activation(nn.Dense(size, kernel_init=hidden)(x))
-        return nn.Dense(self.sizes[-1], kernel_init=output)(x)
+            x = activation(dense(size, kernel_init=hidden)(x))
+        return dense(self.sizes[-1], kernel_init=output)(x)
 
 
 def init_mlp(mlp: MLP, key: Array, inputs: int) -> dict[str, Any]:

@@ -169,9 +169,10 @@ def test_an_earlier_run_is_moved_aside_never_overwritten(tiny, capsys):
 def test_a_folder_of_something_else_is_refused(tiny):
     tiny.run_dir.mkdir(parents=True)
     (tiny.run_dir / "thesis.tex").write_text("")
+    (tiny.run_dir / "config.yaml").write_text("mine: true")  # many tools call theirs so
     with pytest.raises(R2SError, match="not of a run"):
         tiny.run()
-    assert (tiny.run_dir / "thesis.tex").exists()
+    assert {p.name for p in tiny.run_dir.iterdir()} == {"thesis.tex", "config.yaml"}
 
 
 def test_two_runs_in_one_folder_are_refused(tiny):

@@ -18,7 +18,7 @@ from r2s_core.errors import ConfigError, R2SError
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
-_LOCK = ".lock"
+_MARK = ".r2s-run"  # tells a run's folder from others, and is locked while the run lasts
 #: What may differ when a run is resumed: how long, how judged and watched, never what is learned.
 _FREE = ("name", "output", "training", "evaluation", "hooks")
 
@@ -32,12 +32,12 @@ def open_run_folder(run_dir: Path, config: RunConfig, resume: bool) -> Iterator[
     something that is no run, or, on resume, if the run there was configured otherwise.
     """
     notes: list[str] = []
-    if (run_dir / CONFIG).exists():
-        if resume:
-            _check_resumable(run_dir, config)
-        else:
-            notes.append(_move_aside(run_dir))
-    elif run_dir.exists() and any(run_dir.iterdir()):
+    if resume and (run_dir / CONFIG).exists():
+        _check_resumable(run_dir, config)
+    elif not resume and (run_dir / _MARK).exists():
+        notes.append(_move_aside(run_dir))
+    elif run_dir.exists() and any(run_dir.iterdir()) and not (run_dir / _MARK).exists():
+        # A folder that merely has a config.yaml may be anyone's, even the working directory.
         raise R2SError(
             f"{run_dir} holds files that are not of a run; name another folder with --output."
         )
@@ -108,7 +108,7 @@ def _write_config(path: Path, config: RunConfig) -> None:
 @contextmanager
 def _locked(run_dir: Path) -> Iterator[None]:
     """Hold the folder; the kernel lets go of it however the process ends."""
-    with open(run_dir / _LOCK, "w") as file:
+    with open(run_dir / _MARK, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -17,6 +17,9 @@ from r2s_core.types import Backend, Physics, SceneSpec, View
 
 _WORLDS, _STEPS = 4, 10
 
+#: The kit's motor gives 1e9 N per unit, for `_check_divergence`; these are 1, 2, ... N.
+_CTRL = 1e-9 * (1.0 + np.arange(_WORLDS, dtype=np.float32)[:, None])
+
 MakeBackend = Callable[[SceneSpec, int], Backend]
 
 
@@ -30,18 +33,27 @@ def check_backend(make: MakeBackend, tolerance: float = 1e-3) -> None:
     Raises:
         AssertionError: with a sentence that says what the backend does wrong.
     """
-    scene = CartTask().scene()
+    scene = _scene()
     backend = make(scene, _WORLDS)
     require(backend.num_worlds == _WORLDS, f"num_worlds is {backend.num_worlds}, not {_WORLDS}")
     qpos, qvel = _starts(scene)
-    start = backend.init({}, qpos, qvel)
+    worlds = _Worlds(backend)
+    start = worlds.init({}, qpos, qvel)
     _check_declared_view(make, qpos, qvel)
-    _check_against_mujoco(scene, backend, start, qpos, qvel, tolerance)
-    _check_values(backend, start)
-    _check_reset(backend, start, qpos, qvel)
-    _check_divergence(make, qpos, qvel)
+    _check_against_mujoco(scene, worlds, start, qpos, qvel, tolerance)
+    _check_values(worlds, start)
+    _check_reset(worlds, start, qpos, qvel)
+    _check_divergence(worlds, start, qpos, qvel)
     if "body_mass" in backend.batchable:
-        _check_fields(scene, backend, qpos, qvel)
+        _check_fields(scene, worlds, qpos, qvel)
+
+
+def _scene() -> SceneSpec:
+    """The kit's cart, with a motor strong enough to blow it up within MuJoCo's limits on ctrl."""
+    scene = CartTask().scene()
+    scene.model.actuator_ctrllimited[:] = 0
+    scene.model.actuator_gear[:, 0] = 1e9
+    return scene
 
 
 def _starts(scene: SceneSpec) -> tuple[Any, Any]:
@@ -51,19 +63,24 @@ def _starts(scene: SceneSpec) -> tuple[Any, Any]:
     return jnp.asarray(qpos), jnp.asarray(qvel)
 
 
-def _push(backend: Backend, physics: Physics) -> Physics:
-    """One control step with each world pushed a little harder than the one before."""
-    return _step(backend, physics, 1.0 + np.arange(_WORLDS, dtype=np.float32)[:, None])
+class _Worlds:
+    """A backend as the engine uses it: compiled where it can be traced."""
 
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.init, self.reset, self._step = backend.init, backend.reset, backend.step
+        if backend.traceable:
+            self.init, self.reset = jax.jit(backend.init), jax.jit(backend.reset)
+            self._step = jax.jit(backend.step, static_argnums=2)
 
-def _step(backend: Backend, physics: Physics, ctrl: np.ndarray) -> Physics:
-    step = jax.jit(backend.step, static_argnums=2) if backend.traceable else backend.step
-    return step(physics, jnp.asarray(ctrl), 2)
+    def step(self, physics: Physics, ctrl: np.ndarray = _CTRL) -> Physics:
+        """One control step, by default with each world pushed a little harder than the last."""
+        return self._step(physics, jnp.asarray(ctrl), 2)
 
 
 def _check_declared_view(make: MakeBackend, qpos: Any, qvel: Any) -> None:
     """Only the declared fields are there."""
-    scene = dataclasses.replace(CartTask().scene(), view_fields=frozenset({"qpos", "xpos"}))
+    scene = dataclasses.replace(_scene(), view_fields=frozenset({"qpos", "xpos"}))
     view = make(scene, _WORLDS).init({}, qpos, qvel).view
     for name in View.__dataclass_fields__:
         declared = name in scene.view_fields
@@ -74,7 +91,7 @@ def _check_declared_view(make: MakeBackend, qpos: Any, qvel: Any) -> None:
 
 
 def _check_against_mujoco(
-    scene: SceneSpec, backend: Backend, physics: Physics, qpos: Any, qvel: Any, tolerance: float
+    scene: SceneSpec, worlds: _Worlds, physics: Physics, qpos: Any, qvel: Any, tolerance: float
 ) -> None:
     """The view is current at the start, and follows C MuJoCo from there."""
     model = scene.model
@@ -84,9 +101,9 @@ def _check_against_mujoco(
         mujoco.mj_forward(model, one)
     _compare_views(physics.view, data, 1e-4, "after init")
     for _ in range(_STEPS):
-        physics = _push(backend, physics)
+        physics = worlds.step(physics)
         for world, one in enumerate(data):
-            one.ctrl = 1.0 + world
+            one.ctrl = _CTRL[world]
             mujoco.mj_step(model, one, 2)
     for one in data:
         mujoco.mj_forward(model, one)
@@ -107,28 +124,26 @@ def _compare_views(view: View, data: list[Any], tolerance: float, when: str) -> 
         )
 
 
-def _check_values(backend: Backend, start: Physics) -> None:
+def _check_values(worlds: _Worlds, start: Physics) -> None:
     """A `Physics` stays usable after it was stepped, and stepping it again gives the same."""
-    first = _push(backend, start)
+    first = worlds.step(start)
     kept = jax.tree.map(np.array, first.view)
-    second = _push(backend, first)
+    second = worlds.step(first)
     require_equal(kept, jax.tree.map(np.asarray, first.view), "a view after a later step")
     require_equal(
         jax.tree.map(np.asarray, second.view),
-        jax.tree.map(np.asarray, _push(backend, _push(backend, start)).view),
+        jax.tree.map(np.asarray, worlds.step(worlds.step(start)).view),
         "two steps taken again from an earlier state",
     )
 
 
-def _check_reset(backend: Backend, start: Physics, qpos: Any, qvel: Any) -> None:
+def _check_reset(worlds: _Worlds, start: Physics, qpos: Any, qvel: Any) -> None:
     """Only the worlds under the mask are touched, and those are as after init."""
-    moved = _push(backend, _push(backend, start))
+    moved = worlds.step(worlds.step(start))
     mask = np.arange(_WORLDS) % 2 == 0
-    reset = backend.reset(moved, jnp.asarray(mask), {}, qpos, qvel)
+    reset = worlds.reset(moved, jnp.asarray(mask), {}, qpos, qvel)
     both = [("right after the reset", reset, moved, start)]
-    both.append(
-        ("a step after it", _push(backend, reset), _push(backend, moved), _push(backend, start))
-    )
+    both.append(("a step after it", worlds.step(reset), worlds.step(moved), worlds.step(start)))
     for when, found, untouched, fresh in both:
         for name in View.__dataclass_fields__:
             if name == "ctrl":  # the targets in force are those of the last step, or none yet
@@ -149,35 +164,30 @@ def _check_reset(backend: Backend, start: Physics, qpos: Any, qvel: Any) -> None
                 )
 
 
-def _check_divergence(make: MakeBackend, qpos: Any, qvel: Any) -> None:
+def _check_divergence(worlds: _Worlds, start: Physics, qpos: Any, qvel: Any) -> None:
     """A world that blows up says so, takes no other with it, and is well after a reset."""
-    scene = CartTask().scene()
-    scene.model.actuator_ctrllimited[:] = 0
-    scene.model.actuator_gear[:, 0] = 1e9  # MuJoCo itself ignores a ctrl above 1e10
-    backend = make(scene, _WORLDS)
     wild = np.arange(_WORLDS) == 1
-    mild = np.full((_WORLDS, 1), 1e-9, np.float32)
-    broken = _step(backend, backend.init({}, qpos, qvel), np.where(wild[:, None], 1e6, mild))
+    broken = worlds.step(start, np.where(wild[:, None], np.float32(1e6), _CTRL))
     require_equal(np.asarray(broken.ok), ~wild, "ok where one world is pushed with 1e15 N")
-    healed = backend.reset(broken, jnp.asarray(wild), {}, qpos, qvel)
-    require(np.asarray(_step(backend, healed, mild).ok).all(), "ok stays False after a reset")
+    healed = worlds.reset(broken, jnp.asarray(wild), {}, qpos, qvel)
+    require(np.asarray(worlds.step(healed).ok).all(), "ok stays False after a reset")
 
 
-def _check_fields(scene: SceneSpec, backend: Backend, qpos: Any, qvel: Any) -> None:
+def _check_fields(scene: SceneSpec, worlds: _Worlds, qpos: Any, qvel: Any) -> None:
     """A model field differs per world, and what depends on it follows: a = F / m."""
     mass = np.tile(np.asarray(scene.model.body_mass, np.float32), (_WORLDS, 1))
     cart = mujoco.mj_name2id(scene.model, mujoco.mjtObj.mjOBJ_BODY, "cart")
     mass[:, cart] *= 1.0 + np.arange(_WORLDS)
-    physics = backend.init({"body_mass": jnp.asarray(mass)}, qpos, jnp.zeros_like(qvel))
+    physics = worlds.init({"body_mass": jnp.asarray(mass)}, qpos, jnp.zeros_like(qvel))
     for _ in range(_STEPS):
-        physics = _push(backend, physics)
+        physics = worlds.step(physics)
     speeds = []
     for world in range(_WORLDS):
-        model = CartTask().scene().model
+        model = _scene().model
         model.body_mass[:] = mass[world]
         mujoco.mj_setConst(model, mujoco.MjData(model))
         data = mujoco.MjData(model)
-        data.qpos, data.ctrl = np.asarray(qpos[world]), 1.0 + world
+        data.qpos, data.ctrl = np.asarray(qpos[world]), _CTRL[world]
         mujoco.mj_step(model, data, 2 * _STEPS)
         speeds.append(data.qvel[0])
     require_equal(

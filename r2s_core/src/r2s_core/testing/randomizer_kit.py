@@ -103,7 +103,7 @@ def _model_field(model: mujoco.MjModel, name: str) -> jax.Array:
 
 def _require_unit_quaternions(model: mujoco.MjModel, qpos: np.ndarray) -> None:
     """qpos [N, nq]: MuJoCo normalises silently, so a sum of noise would pass unseen."""
-    free, ball = mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL
+    free, ball = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)
     for kind, start in zip(model.jnt_type, model.jnt_qposadr, strict=True):
         if kind in (free, ball):
             first = start + (3 if kind == free else 0)

@@ -81,21 +81,20 @@ def require_pure(function: Callable[..., Any], batch: tuple[Any, ...], what: str
     """
     count = len(leaves(batch)[0][1])
     worlds = [jax.tree.map(lambda leaf, n=n: leaf[n], batch) for n in range(count)]
-    singles = [function(*world) for world in worlds]
-    require_equal(
-        singles[0], function(*worlds[0]), f"{what}: a second call with the same arguments"
-    )
-    stacked = jax.tree.map(lambda *items: jnp.stack(items), *singles)
+    plain = function(*worlds[0])
+    require_equal(plain, function(*worlds[0]), f"{what}: a second call with the same arguments")
+    jitted = jax.jit(function)
     try:
-        jitted = jax.jit(function)(*worlds[0])
+        singles = [jitted(*world) for world in worlds]
         mapped = jax.jit(jax.vmap(function))(*batch)
     except jax.errors.JAXTypeError as error:
         raise AssertionError(
             f"{what} cannot be traced: use jax.numpy instead of Python's if, float() or numpy on "
             f"what depends on its arguments\n{error}"
         ) from error
-    require_equal(_strong(singles[0]), _strong(jitted), f"{what}: under jit", RELATIVE, ABSOLUTE)
-    require_equal(_strong(stacked), _strong(mapped), f"{what}: under vmap", RELATIVE, ABSOLUTE)
+    stacked = jax.tree.map(lambda *items: jnp.stack(items), *singles)
+    require_equal(_strong(plain), singles[0], f"{what}: under jit", RELATIVE, ABSOLUTE)
+    require_equal(stacked, _strong(mapped), f"{what}: under vmap", RELATIVE, ABSOLUTE)
     return stacked
 
 

@@ -1,0 +1,317 @@
+"""The kit passes what is right (the templates' own tests say so) and names what is wrong."""
+
+import dataclasses
+import random
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2s_core import registry
+from r2s_core.testing import (
+    check_algorithm,
+    check_backend,
+    check_environment,
+    check_randomizer,
+    check_reward,
+    environments,
+)
+from r2s_core.testing.algorithm_kit import check_learning
+from r2s_core.testing.reward_kit import sample_transitions
+from r2s_core.testing.tasks import CartTask
+
+# Rewards
+
+
+@pytest.fixture(scope="module")
+def transitions():
+    return sample_transitions(CartTask(), worlds=2, steps=2)
+
+
+def test_a_reward_that_is_right_passes(transitions):
+    def near(transition):
+        return -jnp.square(transition.view.qpos[0] - transition.task.target)
+
+    check_reward(near, transitions=transitions)
+
+
+@pytest.mark.parametrize(
+    ("reward", "complaint"),
+    [
+        (lambda t: t.view.qpos, r"must be float32\[\], but is float32\[9\]"),
+        (lambda t: t.terminated, r"must be float32\[\], but is bool\[\]"),
+        (lambda t: jnp.log(-jnp.abs(t.view.time)), "is not finite"),
+        (lambda t: jnp.float32(random.random()), "a second call with the same arguments"),
+        (lambda t: 1.0 * jnp.float32(t.view.qpos[0]) if t.view.time > 9 else jnp.float32(0), "if"),
+        (lambda t: jnp.float32(np.sum(np.asarray(t.view.qpos))), "cannot be traced"),
+    ],
+    ids=["vector", "bool", "nan", "random", "branch", "numpy"],
+)
+def test_a_reward_that_is_wrong_is_told_why(transitions, reward, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_reward(reward, transitions=transitions)
+
+
+# Randomizers
+
+
+@dataclasses.dataclass
+class Scale:
+    """Scales one field, or does something wrong."""
+
+    how: Any = None
+    stage: Any = "model"
+    writes: Any = frozenset({"dof_damping"})
+
+    def __call__(self, key, values):
+        if self.how is not None:
+            return self.how(key, values)
+        return {name: value * jax.random.uniform(key) for name, value in values.items()}
+
+
+def _mutate(key, values):
+    values["dof_damping"] = 2.0 * values["dof_damping"]
+    return values
+
+
+def _turn(key, values):
+    return {"qpos": values["qpos"] + jax.random.normal(key, values["qpos"].shape)}
+
+
+@pytest.mark.parametrize(
+    ("randomizer", "complaint"),
+    [
+        (Scale(stage="never"), "stage is 'never'; it must be one of model, reset"),
+        (Scale(writes=frozenset()), "must be a frozenset"),
+        (Scale(writes=frozenset({"body_weight"})), "body_weight, which is no array of floats"),
+        (Scale(lambda k, v: {"body_mass": jnp.ones(3)}), r"returns \['body_mass'\]"),
+        (
+            Scale(lambda k, v: {"dof_damping": v["dof_damping"][:2]}),
+            r"float32\[8\] to float32\[2\]",
+        ),
+        (Scale(lambda k, v: dict(v)), "the same under 16 different keys"),
+        (Scale(lambda k, v: {"dof_damping": v["dof_damping"] * random.random()}), "a second call"),
+        (Scale(_mutate), "which it must not change"),
+        (Scale(_turn, "reset", frozenset({"qpos"})), "is a quaternion, but its length becomes"),
+    ],
+)
+def test_a_randomizer_that_is_wrong_is_told_why(randomizer, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_randomizer(lambda model: randomizer)
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [("model", "body_mass"), ("reset", "qvel"), ("action", "action"), ("observation", "policy")],
+)
+def test_a_randomizer_of_every_stage_passes(stage, name):
+    def noise(key, values):
+        return {name: values[name] + 0.1 * jax.random.normal(key, values[name].shape)}
+
+    check_randomizer(lambda model: Scale(noise, stage, frozenset({name})))
+
+
+# Environments
+
+
+class Broken:
+    """The corridor, with each step changed by `how`."""
+
+    def __init__(self, how, env=None):
+        self.env = env or environments.corridor(4, "termination", 5)
+        self.spec, self.how = self.env.spec, how
+
+    def reset(self, key):
+        return self.env.reset(key)
+
+    def step(self, state, action):
+        state, step = self.env.step(state, action)
+        return state, self.how(step)
+
+
+def _with(**changes):
+    """Replace fields of the step by functions of it."""
+    return lambda step: dataclasses.replace(
+        step, **{name: change(step) for name, change in changes.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "complaint"),
+    [
+        (_with(truncated=lambda s: s.terminated), "terminated and truncated at once"),
+        (_with(truncated=lambda s: s.episode_length == 3), "before max_episode_steps"),
+        (_with(episode_length=lambda s: jnp.ones(4, jnp.int32)), "episode_length, counted"),
+        (_with(episode_return=lambda s: s.reward), "episode_return, summed"),
+        (_with(final_obs=lambda s: {"policy": 0 * s.obs["policy"]}), "of a world that goes on"),
+        (
+            _with(reward=lambda s: s.reward[:, None]),
+            r"reward must be float32\[4\], but is float32\[",
+        ),
+        (_with(reward=lambda s: s.reward / 0), "is not finite"),
+        (_with(obs=lambda s: {**s.obs, "extra": s.reward}), r"\['extra', 'policy'\]"),
+        (lambda s: _with(reward=lambda s: s.reward + random.random())(s), "the same state twice"),
+    ],
+)
+def test_an_environment_that_is_wrong_is_told_why(how, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_environment(Broken(how))
+
+
+def test_an_environment_that_does_not_end_in_time_is_told_so():
+    late = environments.corridor(4, "truncation")
+    with pytest.raises(AssertionError, match="goes on after max_episode_steps 5"):
+        check_environment(Broken(_with(truncated=lambda s: s.truncated & False), late))
+
+
+def test_the_kits_own_environments_pass():
+    check_environment(environments.corridor(4, "truncation"))
+    check_environment(environments.HostDriven(environments.bandit(4)))
+    check_environment(CartTask())
+
+
+class BranchingTask(CartTask):
+    """A task whose author forgot that it will be traced."""
+
+    def terminated(self, task, view):
+        return jnp.bool_(True) if view.qpos[0] > 1.0 else jnp.bool_(False)
+
+
+class DriftingTask(CartTask):
+    """A task whose state changes its type on the way."""
+
+    def update(self, task, view):
+        return dataclasses.replace(task, target=task.target[None])
+
+
+@pytest.mark.parametrize(
+    ("task", "complaint"),
+    [(BranchingTask, "terminated cannot be traced"), (DriftingTask, "update must return a state")],
+)
+def test_a_task_that_is_wrong_is_told_why(task, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_environment(task())
+
+
+# Backends
+
+
+def _mujoco(scene, num_worlds):
+    config = registry.get("backend", "mujoco").plugin.config()
+    return registry.build("backend", "mujoco", scene, num_worlds, config)
+
+
+class BrokenBackend:
+    """The mujoco backend with one method replaced."""
+
+    def __init__(self, scene, num_worlds, **methods):
+        self._inner = _mujoco(scene, num_worlds)
+        for name, method in methods.items():
+            setattr(self, name, lambda *args, method=method: method(self._inner, *args))
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+def _reset_all(inner, physics, mask, fields, qpos, qvel):
+    return inner.reset(physics, np.ones_like(mask), fields, qpos, qvel)
+
+
+def _stale_view(inner, physics, ctrl, substeps):
+    before = inner.step(physics, ctrl, substeps - 1).view
+    return dataclasses.replace(inner.step(physics, ctrl, substeps), view=before)
+
+
+def _always_ok(inner, physics, ctrl, substeps):
+    moved = inner.step(physics, ctrl, substeps)
+    return dataclasses.replace(moved, ok=np.ones_like(moved.ok))
+
+
+def _nominal_mass(inner, fields, qpos, qvel):
+    return inner.init({}, qpos, qvel)
+
+
+@pytest.mark.parametrize(
+    ("methods", "complaint"),
+    [
+        ({"reset": _reset_all}, "of a world outside the mask"),
+        ({"step": _stale_view}, "is it one substep behind?"),
+        ({"step": _always_ok}, "ok where one world is pushed with 1e15 N"),
+        ({"init": _nominal_mass}, "body_mass differs per world"),
+    ],
+    ids=["reset", "stale", "ok", "fields"],
+)
+def test_a_backend_that_is_wrong_is_told_why(methods, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_backend(lambda scene, worlds: BrokenBackend(scene, worlds, **methods))  # type: ignore[arg-type]
+
+
+def test_the_mujoco_backend_passes():
+    check_backend(_mujoco)
+
+
+# Algorithms. That a right one passes is tested by the PPO's tests and the template's.
+
+
+class Guess:
+    """Learns nothing: acts by a number that every update increases. Wrong as `how` says."""
+
+    def __init__(self, env, how=""):
+        self.env, self.how, self.calls = env, how, 0
+        self.steps_per_update = 7 if how == "count" else env.spec.num_worlds
+
+    def init(self, key):
+        learner = {"number": jnp.float32(0.0), "key": key}
+        return learner | ({"step": 0} if self.how == "leaf" else {})
+
+    def update(self, learner):
+        self.calls += 1
+        more = self.calls if self.how == "hidden" else 1
+        number = learner["number"] + more
+        if self.how == "layout":
+            number = number[None]
+        metrics = {"loss": jnp.zeros(3) if self.how == "metric" else number}
+        return {**learner, "number": number}, metrics
+
+    def policy(self, learner, deterministic):
+        def policy(obs, key):
+            noise = jax.random.uniform(key, obs["policy"][:, :1].shape, minval=-1.0)
+            if deterministic and self.how != "noisy":
+                noise = jnp.zeros_like(noise)
+            return noise + (2.0 if self.how == "bounds" else 0.0)
+
+        return policy
+
+
+@pytest.mark.parametrize(
+    ("how", "complaint"),
+    [
+        ("count", "steps_per_update is 7"),
+        ("leaf", r"\['step'\] is int, no array"),
+        ("hidden", "update of the same learner, a second time"),
+        ("layout", "update must return a learner like"),
+        ("metric", r"the metric loss has shape \(3,\)"),
+        ("noisy", "the deterministic policy under another key"),
+        ("bounds", "leaves the action bounds"),
+    ],
+)
+def test_an_algorithm_that_is_wrong_is_told_why(how, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_algorithm(lambda env: Guess(env, how))  # type: ignore[arg-type,return-value]
+
+
+def test_an_algorithm_that_learns_nothing_is_told_so():
+    with pytest.raises(AssertionError, match="a policy that does nothing has"):
+        check_learning(Guess, 640)  # type: ignore[arg-type]
+
+
+def test_the_registry_fixture_comes_with_the_package(pytester_registry):
+    assert pytester_registry is registry
+
+
+@pytest.fixture
+def pytester_registry(request):
+    """The fixture of the installed pytest plugin, asked for by name."""
+    return request.getfixturevalue("registry")

@@ -41,13 +41,16 @@ class TrainingProgress:
                 refresh_per_second=4,
             )
             self._task = self._bar.add_task(
-                "training", total=total_steps, completed=start_step, line="compiling …"
+                "training",
+                total=total_steps,
+                completed=start_step,
+                line="compiling …" if start_step < total_steps else "done",
             )
 
     def __enter__(self) -> TrainingProgress:
         if self._bar is not None:
             self._bar.start()
-        else:
+        elif self._start < self._total:
             self.note(f"training for {count(self._total)} steps; compiling ...")
         return self
 

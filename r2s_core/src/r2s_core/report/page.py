@@ -74,7 +74,7 @@ def _subtitle(result: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         ("algorithm", config["algorithm"]),
         ("backend", result["backend"]),
         ("seed", result["seed"]),
-        ("finished", result.get("finished_at")),
+        ("finished", (result.get("finished_at") or "")[:16].replace("T", " ") or None),
     ]
     known = (f"<b>{key}</b> {escape(str(value))}" for key, value in parts if value is not None)
     return " &nbsp;·&nbsp; ".join(known)

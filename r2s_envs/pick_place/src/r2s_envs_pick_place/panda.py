@@ -17,8 +17,8 @@ _PITCH_UP = (_R, _R, 0.0, 0.0)  # +90 degrees about x
 _PITCH_DOWN = (_R, -_R, 0.0, 0.0)  # -90 degrees about x
 
 
-#: Natural frequency of the arm's servos, rad/s.
-SERVO_FREQUENCY = 25.0
+#: Natural frequency of the arm's servos, rad/s, and the share of critical damping.
+SERVO_FREQUENCY, SERVO_DAMPING_RATIO = 25.0, 0.9
 _ARMATURE, _JOINT_DAMPING = 0.1, 1.0
 
 
@@ -29,8 +29,7 @@ class Link:
     pos [3] m and quat (w, x, y, z): the link frame in the parent's; the joint turns about z.
     limits rad; mass kg; com [3] m; inertia xx yy zz xy xz yz about the centre of mass, kg m^2.
     apparent_inertia kg m^2: about its joint in the ready posture, armature included; it sets the
-    gains of the joint's servo. max_torque N m.
-    max_speed rad/s: the manufacturer's limit.
+    gains of the joint's servo. max_torque N m; max_speed rad/s: the manufacturer's limit.
     """
 
     pos: tuple[float, float, float]
@@ -39,21 +38,30 @@ class Link:
     mass: float
     com: tuple[float, float, float]
     inertia: tuple[float, float, float, float, float, float]
-    stiffness: float
-    damping: float
+    apparent_inertia: float
     max_torque: float
     max_speed: float
+
+    @property
+    def stiffness(self) -> float:
+        """Of the position servo, N m/rad."""
+        return self.apparent_inertia * SERVO_FREQUENCY**2
+
+    @property
+    def damping(self) -> float:
+        """Of the position servo, N m s/rad."""
+        return 2 * SERVO_DAMPING_RATIO * self.apparent_inertia * SERVO_FREQUENCY
 
 
 #: link1 .. link7. Masses, centres and inertias as identified on a real arm and published with
 #: the reference model of MuJoCo Menagerie; frames, limits and speeds as Franka publishes them.
 #:
-#: The servos are softer than that model's (4500 N m/rad, 450 N m s/rad), near the gains of
-#: Franka's own joint impedance example. MuJoCo's contact solver does not see the implicit
-#: integration of damping: it expects a hand to be stopped `timestep * damping / inertia` times
-#: harder than it will be, and moves what the hand holds accordingly. At 12 ms the reference's
-#: gains make that factor 20, and held objects creep and fly; these keep it near 1 at the wrist,
-#: with about the same time constant.
+#: The servos answer alike, so that joints move together along the commanded path, and they are
+#: softer than that model's (4500 N m/rad, 450 N m s/rad), nearer to Franka's own joint impedance
+#: example. MuJoCo's contact solver does not see the implicit integration of damping: it expects a
+#: hand to be stopped `timestep * damping / inertia` times harder than it will be, and moves what
+#: the hand holds accordingly. At 12 ms the reference's gains make that factor 20, and held objects
+#: creep and fly; these make it 0.5, with about the same time constant.
 LINKS: tuple[Link, ...] = (
     Link(
         (0, 0, 0.333),
@@ -62,8 +70,7 @@ LINKS: tuple[Link, ...] = (
         4.970684,
         (0.003875, 0.002081, -0.04762),
         (0.70337, 0.70661, 0.009117, -0.000139, 0.006772, 0.019169),
-        600,
-        50,
+        1.4,
         87,
         2.175,
     ),
@@ -74,8 +81,7 @@ LINKS: tuple[Link, ...] = (
         0.646926,
         (-0.003141, -0.02872, 0.003495),
         (0.007962, 0.02811, 0.025995, -0.003925, 0.010254, 0.000704),
-        600,
-        50,
+        2.5,
         87,
         2.175,
     ),
@@ -86,8 +92,7 @@ LINKS: tuple[Link, ...] = (
         3.228604,
         (0.027518, 0.039252, -0.066502),
         (0.037242, 0.036155, 0.01083, -0.004761, -0.011396, -0.012805),
-        400,
-        35,
+        1.3,
         87,
         2.175,
     ),
@@ -98,8 +103,7 @@ LINKS: tuple[Link, ...] = (
         3.587895,
         (-0.05317, 0.104419, 0.027454),
         (0.025853, 0.019552, 0.028323, 0.007796, -0.001332, 0.008641),
-        400,
-        35,
+        1.07,
         87,
         2.175,
     ),
@@ -110,8 +114,7 @@ LINKS: tuple[Link, ...] = (
         1.225946,
         (-0.011953, 0.041065, -0.038437),
         (0.035549, 0.029474, 0.008627, -0.002117, -0.004037, 0.000229),
-        150,
-        9,
+        0.144,
         12,
         2.61,
     ),
@@ -122,8 +125,7 @@ LINKS: tuple[Link, ...] = (
         1.666555,
         (0.060149, -0.014117, -0.010517),
         (0.001964, 0.004354, 0.005433, 0.000109, -0.001158, 0.000341),
-        150,
-        9,
+        0.153,
         12,
         2.61,
     ),
@@ -134,8 +136,7 @@ LINKS: tuple[Link, ...] = (
         0.735522,
         (0.010517, -0.004252, 0.061597),
         (0.012516, 0.010027, 0.004815, -0.000428, -0.001196, -0.000741),
-        120,
-        8,
+        0.107,
         12,
         2.61,
     ),

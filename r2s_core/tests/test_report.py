@@ -1,6 +1,7 @@
 """The report is one file that says what happened and needs nothing else."""
 
 import html.parser
+import itertools
 import math
 import re
 import xml.etree.ElementTree as ET
@@ -132,9 +133,7 @@ def test_ticks_enclose_the_data_in_round_steps(low, high):
     ticks = nice_ticks(low, high)
     assert ticks[0] <= low <= high <= ticks[-1]
     assert 3 <= len(ticks) <= 9
-    steps = {
-        round((b - a) / (ticks[1] - ticks[0]), 6) for a, b in zip(ticks, ticks[1:], strict=False)
-    }
+    steps = {round((b - a) / (ticks[1] - ticks[0]), 6) for a, b in itertools.pairwise(ticks)}
     assert steps == {1.0}
 
 

@@ -1,0 +1,50 @@
+"""Each package is a wheel that registers by itself, and scaffolded ones work as they stand."""
+
+import json
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def test_every_wheel_holds_its_package_and_says_that_it_is_typed(wheels):
+    assert {"r2s_core", "r2s_algos/ppo", "r2s_envs/objects", "r2s_envs/pick_place"} <= set(wheels)
+    for folder, wheel in wheels.items():
+        project = tomllib.loads((REPOSITORY / folder / "pyproject.toml").read_text())["project"]
+        module = project["name"].replace("-", "_")
+        names = zipfile.ZipFile(wheel).namelist()
+        assert f"{module}/__init__.py" in names
+        assert f"{module}/py.typed" in names
+        assert not [name for name in names if "tests/" in name and "_template" not in name]
+        assert {name.split("/")[0].split("-")[0] for name in names} == {module}
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind", "name"),
+    [
+        ("plugins/r2s-rewards-example", "reward", "speed_limit"),
+        ("r2s_algos/ppo", "algorithm", "ppo"),
+    ],
+)
+def test_core_and_one_plugin_register_by_being_installed(wheels, venv, folder, kind, name):
+    venv.pip_install(wheels["r2s_core"])
+    before = json.loads(venv.r2s("plugins", "--json"))
+    assert {row["dist"] for row in before} == {"r2s-core"}
+    venv.pip_install(wheels[folder])
+    added = [row for row in json.loads(venv.r2s("plugins", "--json")) if row not in before]
+    assert [(row["kind"], row["name"]) for row in added] == [(kind, name)]
+    venv.r2s("plugins", "--check")  # fails if a manifest or builder cannot be imported
+
+
+@pytest.mark.parametrize("kind", ["reward", "task", "algorithm", "randomizer"])
+def test_a_scaffolded_package_passes_its_own_tests(wheels, venv, tmp_path, kind):
+    """As a user would: r2s new, pip install -e, pytest; from wheels, so the templates ship."""
+    venv.pip_install(wheels["r2s_core"])
+    venv.r2s("new", kind, "my_first", "--output", tmp_path)
+    (folder,) = tmp_path.glob("r2s-*")
+    venv.pip_install("-e", folder)
+    assert "my_first" in venv.r2s("plugins")
+    assert " passed" in venv.run("-m", "pytest", "-q", "-p", "no:cacheprovider", folder, cwd=folder)

@@ -44,9 +44,9 @@ find_python() {
       return
     fi
   done
-  local found
-  found=$(python3 --version 2>&1 || true)
-  fail "r2s needs Python 3.11 or newer, but found ${found:-none};" \
+  local found="none"
+  if command -v python3 >/dev/null; then found=$(python3 --version 2>&1); fi
+  fail "r2s needs Python 3.11 or newer, but found $found;" \
     "install one (Debian, Ubuntu: apt-get install python3) or say PYTHON=/path/to/python3.12 make ..."
 }
 

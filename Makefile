@@ -25,6 +25,11 @@ format:  ## let ruff format and fix what it can
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
+bench:  ## run every benchmark (minutes each); ARGS=benchmarks/NAME.py for one
+	@scripts/setup.sh dev
+	@set -e; for script in $(or $(ARGS),$(sort $(wildcard benchmarks/*.py))); do \
+	  echo "== $$script"; .venv/bin/python $$script; done
+
 venv:  ## set up .venv for development
 	@scripts/setup.sh dev
 

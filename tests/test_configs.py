@@ -42,6 +42,8 @@ def test_a_misspelt_option_of_the_real_ppo_is_told_as_the_readme_says(tmp_path, 
     monkeypatch.chdir(tmp_path)
     Path("configs").mkdir()
     Path("configs/x.yaml").write_text(_MISSION.replace("learning_rate", "learning_rte"))
-    with pytest.raises(Exception, match=r"^configs/x.yaml:9: algorithms.ppo.learning_rte") as caught:
+    with pytest.raises(
+        Exception, match=r"^configs/x.yaml:9: algorithms.ppo.learning_rte"
+    ) as caught:
         load_config("configs/x.yaml")
     assert str(caught.value).endswith("unknown key; did you mean learning_rate?")

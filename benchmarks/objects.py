@@ -158,7 +158,7 @@ def cost_ratio(asset: ObjectAsset) -> float:
     """
     scenes = [squeezed(asset, asset.pieces), squeezed(asset, None)]
     best = [np.inf, np.inf]
-    for _ in range(10):
+    for _ in range(6):
         for i, (model, data) in enumerate(scenes):
             start = time.perf_counter()
             mujoco.mj_step(model, data, nstep=1000)

@@ -1,0 +1,40 @@
+"""Rewards from outside, a plugin's and a plain function's, act in pick and place by their name."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.build import make_environment
+from r2s_core.config import load_config
+
+_FUNCTION = """
+import jax.numpy as jnp
+
+def near_goal(transition):
+    return 1.0 - jnp.tanh(5.0 * transition.task.goal_distance)
+"""
+
+_CONFIG = """
+backend: mujoco
+environment:
+  num_parallel_envs: 4
+  rewards:
+    reach: {}
+    slow: {use: speed_limit, limit: 0.01, weight: 0.5}
+    mine: {use: "rewards/mine.py:near_goal", weight: 2.0}
+"""
+
+
+def test_a_plugin_and_a_plain_function_are_terms_with_weights(tmp_path):
+    (tmp_path / "rewards").mkdir()
+    (tmp_path / "rewards" / "mine.py").write_text(_FUNCTION)
+    (tmp_path / "x.yaml").write_text(_CONFIG)
+    env = make_environment(load_config(tmp_path / "x.yaml"), training=False)
+    state, _ = env.reset(jax.random.key(0))
+    _, step = env.step(state, jnp.ones((4, env.spec.action_size)))
+    terms = {name: np.asarray(term) for name, term in step.terms.items()}
+    assert set(terms) == {"reach", "slow", "mine"}
+    assert (terms["slow"] < 0).all()
+    assert ((terms["mine"] > 0) & (terms["mine"] < 1)).all()
+    expected = terms["reach"] + 0.5 * terms["slow"] + 2.0 * terms["mine"]
+    np.testing.assert_allclose(step.reward, expected, rtol=1e-5)

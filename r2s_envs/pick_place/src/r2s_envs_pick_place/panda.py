@@ -18,7 +18,7 @@ _PITCH_DOWN = (_R, -_R, 0.0, 0.0)  # -90 degrees about x
 
 
 #: Natural frequency of the arm's servos, rad/s, and the share of critical damping.
-SERVO_FREQUENCY, SERVO_DAMPING_RATIO = 25.0, 0.9
+SERVO_FREQUENCY, SERVO_DAMPING_RATIO = 20.0, 0.8
 _ARMATURE, _JOINT_DAMPING = 0.1, 1.0
 
 
@@ -61,7 +61,7 @@ class Link:
 #: example. MuJoCo's contact solver does not see the implicit integration of damping: it expects a
 #: hand to be stopped `timestep * damping / inertia` times harder than it will be, and moves what
 #: the hand holds accordingly. At 12 ms the reference's gains make that factor 20, and held objects
-#: creep and fly; these make it 0.5, with about the same time constant.
+#: creep and fly; these make it 0.4, with about the same time constant.
 LINKS: tuple[Link, ...] = (
     Link(
         (0, 0, 0.333),

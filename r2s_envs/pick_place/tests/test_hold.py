@@ -42,12 +42,14 @@ def test_a_box_of_200_g_is_held_still(yaw):
     assert 5.0 < report.force < 20.0
 
 
-@pytest.mark.parametrize("mass", [0.03, 0.1, 0.4])
-def test_light_and_heavy_boxes_sink_alike(mass):
-    model = scene.build_scene([scene.box_object((0.02, 0.02, 0.03), mass)]).compile()
-    report = hold.hold(model, hold.Grasp((scene.HOME_X, 0.0, 0.03)))
-    assert _good(report), report
-    assert report.penetration == pytest.approx(5.5e-4, rel=0.3)
+def test_light_and_heavy_boxes_sink_alike():
+    reports = []
+    for mass in (0.03, 0.1, 0.4):
+        model = scene.build_scene([scene.box_object((0.02, 0.02, 0.03), mass)]).compile()
+        reports.append(hold.hold(model, hold.Grasp((scene.HOME_X, 0.0, 0.03))))
+    assert all(map(_good, reports)), reports
+    depths = [report.penetration for report in reports]
+    assert max(depths) < 1.3 * min(depths)
 
 
 def test_a_bottle_shaped_mesh_of_200_g_is_held_still():

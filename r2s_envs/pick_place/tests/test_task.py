@@ -1,4 +1,4 @@
-"""The task: what it observes, what counts as grasped and as success, and that a script solves it."""
+"""The task: what it observes, what counts as a grasp and as success; and a script solves it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_every_observation_part_has_a_name_for_each_number():
 
 def test_the_25_numbers_are_what_their_names_say(env):
     state, obs = env.reset(jax.random.key(0))
-    named = dict(zip(env.spec.observation_names["policy"], np.asarray(obs["policy"]).T, strict=True))
+    named = dict(
+        zip(env.spec.observation_names["policy"], np.asarray(obs["policy"]).T, strict=True)
+    )
     view = state.physics.view
     for i, axis in enumerate("xyz"):
         place = view.qpos[:, 9 + i]
@@ -69,12 +71,12 @@ def test_the_25_numbers_are_what_their_names_say(env):
 
 
 def test_quaternions_do_not_jump_where_the_gripper_points_down():
+    reference = jnp.array([0.0, 1.0, 0.0, 0.0])
     down = np.array([1e-3, 1.0, 0.0, 0.0])
     near = np.array([-1e-3, 1.0, 0.0, 0.0])
-    a, b = (rotation.nearest_sign(jnp.asarray(q), jnp.array([0.0, 1.0, 0, 0])) for q in (down, near))
-    assert np.abs(np.asarray(a - b)).max() < 0.01
-    a, b = (rotation.nearest_sign(jnp.asarray(q), jnp.array([0.0, 1.0, 0, 0])) for q in (down, -near))
-    assert np.abs(np.asarray(a - b)).max() < 0.01
+    for other in (near, -near):
+        a, b = (rotation.nearest_sign(jnp.asarray(q), reference) for q in (down, other))
+        assert np.abs(np.asarray(a - b)).max() < 0.01
 
 
 def test_starts_and_goals_cover_their_ranges():
@@ -142,7 +144,11 @@ def test_an_object_that_leaves_the_table_ends_the_episode(env):
     state, _ = env.reset(jax.random.key(0))
     view = jax.tree.map(lambda x: x[0], state.physics.view)
     task = jax.tree.map(lambda x: x[0], state.task)
-    for place, ends in (([0.5, 0.0, 0.03], False), ([1.0, 0.0, 0.03], True), ([0.5, 0, -0.2], True)):
+    for place, ends in (
+        ([0.5, 0.0, 0.03], False),
+        ([1.0, 0.0, 0.03], True),
+        ([0.5, 0, -0.2], True),
+    ):
         moved = dataclasses.replace(task, object_position=jnp.asarray(place, jnp.float32))
         assert bool(env.task.terminated(moved, view)) == ends
 
@@ -155,7 +161,7 @@ def test_end_effector_actions_move_the_gripper_along_the_axis(env):
         action = np.zeros((WORLDS, 5), np.float32)
         action[:, axis], action[:, 4] = 0.5, 1.0
         for _ in range(6):
-            state, step = env.step(state, action)
+            state, _ = env.step(state, action)
         moved = state.physics.view.site_xpos[:, grip] - before
         assert (moved[:, axis] > 0.03).all()
         assert (np.abs(np.delete(moved, axis, 1)) < 0.3 * moved[:, [axis]]).all()
@@ -191,7 +197,9 @@ def test_placing_asks_to_let_go():
     assert float(state.goal[2]) == pytest.approx(task.thing.rest_height)
     backend = MujocoBackend(task.scene(), 1, MujocoConfig())
     at_goal = qpos.at[9:11].set(state.goal[:2])
-    view = jax.tree.map(lambda x: jnp.asarray(x[0]), backend.init({}, at_goal[None], qvel[None]).view)
+    view = jax.tree.map(
+        lambda x: jnp.asarray(x[0]), backend.init({}, at_goal[None], qvel[None]).view
+    )
     assert int(task.update(state, view).steps_near) == 1
     held = dataclasses.replace(
         view, sensordata=view.sensordata.at[jnp.array(task.observer.pad_addresses)].set(1.0)

@@ -78,5 +78,5 @@ class ReachConfig:
 class PlaceConfig:
     """Options of the reward `place`."""
 
-    wide: float = option(3.0, "1/m, sharpness of the far term", above=0.0)
-    narrow: float = option(12.0, "1/m, sharpness of the near term", above=0.0)
+    range: float = option(0.45, "m, distance at which the far term has fallen to 0", above=0.0)
+    sharpness: float = option(12.0, "1/m, of the near term", above=0.0)

@@ -15,7 +15,7 @@ from r2s_envs_pick_place import panda
 #: arm would wind up.
 MAX_LEAD = 0.2
 #: End-effector motion per control step for an action of one: m and rad.
-EE_STEP, EE_YAW_STEP = 0.03, 0.12
+EE_STEP, EE_YAW_STEP = 0.05, 0.2
 #: Joint motion per control step for an action of one, rad.
 JOINT_STEP = 0.1
 _DAMPING = 1e-3  # of the least squares, m and rad mixed

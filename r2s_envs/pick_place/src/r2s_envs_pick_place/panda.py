@@ -197,11 +197,11 @@ class Gripper:
     stiffness N/m; damping N s/m; inertia kg, of the motor as the finger feels it; max_force N;
     torsional_friction m, of the pads. A finger closes at some 0.2 m/s: slow enough for contacts
     to be found before the pads are deep inside. The stiffness, not the limit, sets the grip
-    (10 N on an object 4 cm wide, 14 N at 7 cm): two fingers at their limit would let the object
+    (7 N on an object 4 cm wide, 10 N at 7 cm): two fingers at their limit would let the object
     float sideways between them.
     """
 
-    stiffness: float = 250.0
+    stiffness: float = 200.0
     damping: float = 60.0
     inertia: float = 1.0
     max_force: float = 20.0

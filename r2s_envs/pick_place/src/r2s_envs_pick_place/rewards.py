@@ -37,12 +37,14 @@ def lift(config: NoConfig) -> Term:
 
 
 def place(config: PlaceConfig) -> Term:
-    """How near the held object is to the goal: the mean of a wide and a narrow 1 - tanh."""
+    """How near the held object is to the goal, 0 to 1: half falls evenly with the distance, so that
+    far goals pull as much as near ones; half is 1 - tanh(distance * sharpness)."""
 
     def term(transition: Transition) -> Array:
         e = _state(transition).goal_distance
-        wide, narrow = (1.0 - jnp.tanh(s * e) for s in (config.wide, config.narrow))
-        return _held(transition) * 0.5 * (wide + narrow)
+        far = jnp.clip(1.0 - e / config.range, 0.0, 1.0)
+        near = 1.0 - jnp.tanh(config.sharpness * e)
+        return _held(transition) * 0.5 * (far + near)
 
     return term
 

@@ -81,10 +81,10 @@ class SceneOptions:
 
     timestep: float = 0.012
     substeps: int = 4
-    impratio: float = 30.0
+    impratio: float = 40.0
     iterations: int = 50
     line_search_iterations: int = 50
-    contact_stiffness: float = 2e4
+    contact_stiffness: float = 1.15e4
     max_hull_vertices: int = 64
     gripper: panda.Gripper = dataclasses.field(default_factory=panda.Gripper)
 

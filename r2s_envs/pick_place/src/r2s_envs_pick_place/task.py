@@ -166,7 +166,7 @@ class PickPlace:
         """The terms and weights of `reward: dense` and `reward: sparse`, by plugin name."""
         if self.config.reward == "sparse":
             return {"sparse": 1.0}
-        terms = {"reach": 1 / 9, "grasp": 1 / 9, "lift": 1 / 9, "place": 4 / 9, "at_goal": 2 / 9}
+        terms = {"reach": 1 / 9, "grasp": 1 / 9, "lift": 1 / 9, "place": 8 / 9, "at_goal": 2 / 9}
         if self.config.goal == "place":
             terms["release"] = 4 / 9
         return terms

@@ -266,6 +266,27 @@ def test_several_algorithms_need_a_choice_and_the_others_are_checked_too(write):
         load_config(write(wrong))
 
 
+def test_a_misspelt_algorithm_is_not_taken_for_one_that_is_not_installed(write):
+    path = write("algorithm: fakeppo\nalgorithms:\n  fakeppo: {}\n  fakepo: {rate: 1}\n")
+    (line,) = _refusal(path)
+    assert line.startswith("configs/x.yaml:4: algorithms.fakepo: no algorithm named 'fakepo'")
+    assert "did you mean fakeppo?" in line
+
+
+def test_one_reward_from_the_command_line_does_not_silently_replace_the_tasks_own(write):
+    key = "environment.rewards.near.weight"
+    (line,) = _refusal(write("environment: {use: real2sim_pick_place}"), f"{key}=2")
+    assert line.startswith(f"command line: {key}: no terms are configured")
+    config = _load(write("environment: {rewards: {near: {}}}"), f"{key}=2")
+    terms = config.environment.engine.rewards
+    assert terms is not None
+    assert terms["near"].weight == 2.0
+    config = _load(write(""), "environment.rewards={near: {weight: 3}}")
+    terms = config.environment.engine.rewards
+    assert terms is not None
+    assert terms["near"].weight == 3.0
+
+
 def test_an_unknown_plugin_is_told_where_it_is_named(write):
     path = write("algorithm: fakepo\nhooks:\n  cvs: {}\n")
     with pytest.raises(ConfigError) as caught:

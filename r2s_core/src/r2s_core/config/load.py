@@ -62,11 +62,29 @@ def load_mapping(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Ru
 
 
 def _checked(root: Node, path: Path, overrides: Iterable[str], problems: Problems) -> RunConfig:
+    overrides = list(overrides)
+    _refuse_single_rewards(root, overrides, problems)
     apply_overrides(root, overrides, problems)
     config = _Loader(root, path, problems).load()
     problems.raise_if_any()
     assert config is not None
     return config
+
+
+def _refuse_single_rewards(root: Node, overrides: list[str], problems: Problems) -> None:
+    """One term set where the task's own terms apply would silently become the only term."""
+    environment = root.value.get("environment")
+    values = environment.value if environment and isinstance(environment.value, dict) else {}
+    if "rewards" in values and values["rewards"].value is not None:
+        return
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key.startswith("environment.rewards."):
+            what = (
+                "no terms are configured, so the task's own apply, and this one would replace them "
+                "all; name every term, as in environment.rewards='{reach: {weight: 2}, lift: {}}'"
+            )
+            problems.add("command line", key, what)
 
 
 class _Loader:
@@ -145,7 +163,7 @@ class _Loader:
             name = self.take(values, "use", str, label, join(key, label))
             if name is None:
                 continue
-            if kind == "algorithm" and not self.is_installed(kind, name):
+            if kind == "algorithm" and self.may_be_absent(name):
                 raw = {option: plain(value) for option, value in values.items()}
                 found[label] = Use(name, raw)
                 continue
@@ -261,8 +279,11 @@ class _Loader:
             return None
 
     @staticmethod
-    def is_installed(kind: Kind, name: str) -> bool:
-        return any(name in (entry.name, entry.qualified) for entry in registry.discover(kind))
+    def may_be_absent(name: str) -> bool:
+        """Whether an algorithm is not installed, and no misspelling of one that is either."""
+        entries = registry.discover("algorithm")
+        names = [name for entry in entries for name in (entry.name, entry.qualified)]
+        return name not in names and not did_you_mean(name, names)
 
 
 def _refusal_of_function(reference: str) -> str | None:

@@ -92,7 +92,7 @@ def make(
     return VectorEnv(task, scene, backend, rewards, engine, randomizers)
 
 
-def push(value: float, worlds: int = WORLDS) -> np.ndarray:
+def push(value: float, worlds: int = WORLDS) -> Any:
     return np.full((worlds, 1), value, np.float32)
 
 
@@ -129,6 +129,7 @@ def test_truncation_resets_and_shows_where_the_episode_ended():
     env = make()
     state, _ = env.reset(jax.random.key(0))
     total = np.zeros(WORLDS)
+    step: Any = None
     for t in range(STEPS):
         state, step = env.step(state, push(0.02))
         total += np.asarray(step.reward)
@@ -150,6 +151,7 @@ def test_termination_wins_over_truncation_and_only_ended_worlds_are_reset():
     state, _ = env.reset(jax.random.key(0))
     action = push(0.0)
     action[0] = 1.0
+    step: Any = None
     for _ in range(100):
         state, step = env.step(state, action)
         if step.done.any():
@@ -200,14 +202,14 @@ def test_stagger_spreads_the_ends_of_the_first_episodes():
 
 def test_a_diverged_world_is_ended_counted_and_shows_no_nan():
     env = make(steps=1000)
-    state, obs = env.reset(jax.random.key(0))
+    state, _ = env.reset(jax.random.key(0))
     action = push(0.0)
     broken = env.backend.step
 
     def explode(physics, ctrl, substeps):
-        ctrl = np.array(ctrl)
-        ctrl[2] = 1e30
-        return broken(physics, ctrl, substeps)
+        wild: Any = np.array(ctrl)
+        wild[2] = 1e30
+        return broken(physics, wild, substeps)
 
     env.backend.step = explode  # type: ignore[method-assign]
     state, step = env.step(state, action)
@@ -231,7 +233,8 @@ class HeavierMass:
 def test_a_model_randomizer_samples_from_nominal_at_every_reset():
     env = make(randomizers={"mass": HeavierMass()}, steps=2)
     state, _ = env.reset(jax.random.key(0))
-    seen = []
+    seen: Any = []
+    velocity: Any = None
     for _ in range(12):
         state, step = env.step(state, push(0.1))
         mass = np.asarray(state.physics.fields["body_mass"])[:, 1]

@@ -34,7 +34,7 @@ def test_init_mlp_draws_from_the_same_distribution_as_flax():
     again, other = (networks.init_mlp(mlp, jax.random.key(s), 200) for s in (0, 1))
     jax.tree.map(np.testing.assert_array_equal, ours, again)
     kernels = [np.asarray(x["params"]["Dense_0"]["kernel"]) for x in (ours, other)]
-    assert not np.array_equal(*kernels)
+    assert not np.array_equal(kernels[0], kernels[1])
 
 
 def test_layers_keep_their_order_beyond_ten():

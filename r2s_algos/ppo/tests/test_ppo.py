@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from r2s_algos_ppo.config import PPOConfig
-from r2s_algos_ppo.learn import adapt_learning_rate, learning_rate, minibatches
+from r2s_algos_ppo.learn import adapt_learning_rate, desired_kl, learning_rate, minibatches
 from r2s_algos_ppo.metrics import rollout_metrics
 from r2s_algos_ppo.train import PPO
 from r2s_core.errors import ConfigError, TrainingDiverged
@@ -80,13 +80,28 @@ def test_traced_and_host_driven_and_many_in_one_learn_the_same(traced, driven):
 
 def test_the_learning_rate_follows_the_divergence():
     config = PPOConfig(desired_kl=0.02, min_learning_rate=1e-4, max_learning_rate=1e-2)
-    adapt = lambda rate, kl: float(adapt_learning_rate(jnp.float32(rate), jnp.float32(kl), config))  # noqa: E731
+
+    def adapt(rate: float, kl: float) -> float:
+        desired = jnp.float32(config.desired_kl)
+        return float(adapt_learning_rate(jnp.float32(rate), jnp.float32(kl), desired, config))
+
     assert adapt(1e-3, 0.05) == pytest.approx(1e-3 / 1.5)
     assert adapt(1e-3, 0.02) == pytest.approx(1e-3)
     assert adapt(1e-3, 0.005) == pytest.approx(1.5e-3)
     assert adapt(1e-3, 0.0) == pytest.approx(1e-3)
     assert adapt(1.1e-4, 1.0) == pytest.approx(1e-4)
     assert adapt(9e-3, 1e-4) == pytest.approx(1e-2)
+
+
+def test_the_divergence_aimed_at_falls_to_its_final_value():
+    config = dataclasses.replace(
+        SMALL, desired_kl=0.03, final_desired_kl=0.01, total_timesteps=4 * 128
+    )
+    agent = PPO(point_mass(16), config).init(jax.random.key(0)).agent
+    aims = [
+        desired_kl(dataclasses.replace(agent, updates=jnp.int32(i)), config, 128) for i in (0, 2, 9)
+    ]
+    np.testing.assert_allclose(aims, [0.03, 0.02, 0.01], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

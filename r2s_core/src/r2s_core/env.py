@@ -106,7 +106,6 @@ class VectorEnv:
         self._advance = jax.jit(self._advance_worlds)
         self._observe = jax.jit(self._observe_worlds)
         self.spec = self._make_spec()
-        self.config: Any = None  # the RunConfig it was built from, where there is one
 
     # What an algorithm calls.
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.types import Array, Environment, Named, Step, pytree
@@ -40,7 +41,7 @@ def rollout(
       The environment's state and observation after the last step, and the trajectory.
     """
     inputs = key
-    if isinstance(key, jax.Array) and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         inputs = jax.random.split(key, length) if key.ndim == 0 else key
 
     def one(carry: tuple[Any, Named], x: Any) -> tuple[tuple[Any, Named], Trajectory]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +94,7 @@ def test_starts_and_goals_cover_their_ranges():
     assert np.abs(corner - np.eye(6)).max() < 0.1, "starts and goals are drawn independently"
 
 
-def drive(env: VectorEnv, steps: int, seed: int = 0, action=None):
+def drive(env: Any, steps: int, seed: int = 0, action=None):
     """The scripted pick, or a constant action, without resets: states and views by step."""
     script = ScriptedPick(env.task.arm, env.task.observer, env.task.thing)
     control = jax.jit(jax.vmap(lambda task, view: script.ctrl(task.goal, view)))
@@ -176,7 +177,7 @@ def test_joint_actions_never_ask_for_more_than_the_allowed_lead(joint_control):
     rng = np.random.default_rng(0)
     for _ in range(10):
         before = state.physics.view.qpos[:, :7]
-        action = rng.uniform(-1, 1, (WORLDS, 9)).astype(np.float32)
+        action: Any = rng.uniform(-1, 1, (WORLDS, 9)).astype(np.float32)
         state, _ = env.step(state, action)
         lead = np.abs(state.physics.view.ctrl[:, :7] - before)
         assert lead.max() <= 0.2 + 1e-5

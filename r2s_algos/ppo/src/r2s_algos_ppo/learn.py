@@ -45,7 +45,7 @@ def learn(
             params, old_log_std, minibatch, model.apply, config
         )
         if config.learning_rate_schedule == "adaptive":
-            rate = adapt_learning_rate(rate, metrics["kl"], config)
+            rate = adapt_learning_rate(rate, metrics["kl"], desired, config)
         direction, state = optimizer.update(gradient, state, params)
         params = jax.tree.map(lambda x, d: x - rate * d, params, direction)
         params["log_std"] = jnp.clip(params["log_std"], config.min_log_std, config.max_log_std)
@@ -54,6 +54,7 @@ def learn(
         return (params, state, rate), {**metrics, "grad_norm": norm, "finite": finite}
 
     rate = learning_rate(agent, config, batch.value.size)
+    desired = desired_kl(agent, config, batch.value.size)
     samples = minibatches(shuffle_key, batch.value.size, config)
     carry = (agent.params, agent.optimizer, rate)
     (params, optimizer_state, rate), metrics = jax.lax.scan(one, carry, samples)
@@ -132,19 +133,32 @@ def learning_rate(agent: Agent, config: PPOConfig, steps_per_update: int) -> Arr
         return agent.learning_rate
     if config.learning_rate_schedule == "constant":
         return jnp.float32(config.learning_rate)
-    assert config.total_timesteps is not None  # PPO.__init__ has checked
-    progress = jnp.minimum(agent.updates * (steps_per_update / config.total_timesteps), 1.0)
+    done = progress(agent, config, steps_per_update)
     if config.learning_rate_schedule == "linear":
-        return config.learning_rate * (1.0 - progress)
-    return config.learning_rate * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+        return config.learning_rate * (1.0 - done)
+    return config.learning_rate * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
 
 
-def adapt_learning_rate(rate: Array, kl: Array, config: PPOConfig) -> Array:
+def desired_kl(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
+    """What the adaptive learning rate aims at: from desired_kl evenly to final_desired_kl."""
+    if config.final_desired_kl is None or config.learning_rate_schedule != "adaptive":
+        return jnp.float32(config.desired_kl)
+    done = progress(agent, config, steps_per_update)
+    return config.desired_kl + done * (config.final_desired_kl - config.desired_kl)
+
+
+def progress(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
+    """Share of the training that is done, float32[] in 0 to 1."""
+    assert config.total_timesteps is not None  # PPO.__init__ has checked
+    return jnp.minimum(agent.updates * (steps_per_update / config.total_timesteps), 1.0)
+
+
+def adapt_learning_rate(rate: Array, kl: Array, desired: Array, config: PPOConfig) -> Array:
     """Slower where the policy moves too far from the one that acted, faster where too little.
 
     The rule of Schulman et al. (2017) for a KL penalty, put on the learning rate as in rsl_rl.
     A kl of zero says nothing yet: the first minibatch of an update sees the very policy that acted.
     """
-    factor = jnp.where(kl > 2.0 * config.desired_kl, 1 / 1.5, 1.0)
-    factor = jnp.where((kl < 0.5 * config.desired_kl) & (kl > 0.0), 1.5, factor)
+    factor = jnp.where(kl > 2.0 * desired, 1 / 1.5, 1.0)
+    factor = jnp.where((kl < 0.5 * desired) & (kl > 0.0), 1.5, factor)
     return jnp.clip(rate * factor, config.min_learning_rate, config.max_learning_rate)

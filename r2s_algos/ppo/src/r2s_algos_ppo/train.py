@@ -177,7 +177,8 @@ def _check(env: Environment[Any], config: PPOConfig) -> str:
             f"algorithms.ppo.num_minibatches: {config.num_minibatches} does not divide the "
             f"{config.num_steps} steps x {spec.num_worlds} worlds = {steps} samples of an update"
         )
-    if config.learning_rate_schedule in ("linear", "cosine") and config.total_timesteps is None:
+    scheduled = config.learning_rate_schedule in ("linear", "cosine")
+    if (scheduled or config.final_desired_kl is not None) and config.total_timesteps is None:
         raise ConfigError(
             f"algorithms.ppo.learning_rate_schedule: {config.learning_rate_schedule} needs "
             "total_timesteps, where the learning rate reaches 0"

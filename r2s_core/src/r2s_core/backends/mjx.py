@@ -7,6 +7,7 @@ the `mujoco` backend.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import jax
@@ -131,7 +132,7 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
       BackendError: warp-lang is missing, or there is no NVIDIA GPU.
     """
     try:
-        import warp  # noqa: F401
+        importlib.import_module("warp")
     except ImportError as error:
         raise BackendError(
             "the backend warp needs NVIDIA Warp: pip install 'mujoco-mjx[warp]', or use "

@@ -8,6 +8,7 @@ saved and restored, with bit-identical results.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -51,10 +52,11 @@ class MujocoBackend:
         self._latest: np.ndarray | None = None  # the carry that the batch's worlds stand at
 
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
-        everyone = np.ones(self.num_worlds, bool)
+        everyone: Any = np.ones(self.num_worlds, bool)
+        own: Any = {k: np.array(v) for k, v in fields.items()}
         empty = Physics(
             carry=self._batch.state.copy(),
-            fields={k: np.array(v) for k, v in fields.items()},
+            fields=own,
             view=self._view(),
             ok=everyone,
         )
@@ -75,7 +77,7 @@ class MujocoBackend:
         if not len(ids):
             return physics
         self._load(physics)
-        merged = _NO_FIELDS
+        merged: Any = _NO_FIELDS
         if physics.fields:
             merged = {k: np.array(v) for k, v in physics.fields.items()}
             for name, values in fields.items():
@@ -133,7 +135,7 @@ class MujocoBackend:
         if not self._setconst_inputs.isdisjoint(fields):
             self._batch.set_const(ids)
 
-    def _physics(self, fields: Named, ok: np.ndarray) -> Physics:
+    def _physics(self, fields: Named, ok: Any) -> Physics:
         self._latest = self._batch.state.copy()
         return Physics(carry=self._latest, fields=fields, view=self._view(), ok=ok)
 

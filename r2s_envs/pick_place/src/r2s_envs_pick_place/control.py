@@ -30,9 +30,9 @@ class Arm:
     link_ids: np.ndarray  # int[7], body ids of link1..link7
     hand_id: int
     grip_id: int  # site id
-    home: np.ndarray  # float32[7], rad
-    low: np.ndarray
-    high: np.ndarray
+    home: Array  # float32[7], rad
+    low: Array
+    high: Array
 
     @staticmethod
     def from_model(model: mujoco.MjModel, home: np.ndarray) -> Arm:
@@ -40,9 +40,9 @@ class Arm:
             link_ids=np.array([model.body(f"link{i}").id for i in range(1, 8)]),
             hand_id=model.body("hand").id,
             grip_id=model.site("grip").id,
-            home=np.asarray(home[:7], np.float32),
-            low=panda.JOINT_RANGES[:, 0].astype(np.float32),
-            high=panda.JOINT_RANGES[:, 1].astype(np.float32),
+            home=jnp.asarray(home[:7], jnp.float32),
+            low=jnp.asarray(panda.JOINT_RANGES[:, 0], jnp.float32),
+            high=jnp.asarray(panda.JOINT_RANGES[:, 1], jnp.float32),
         )
 
     def jacobian(self, view: View) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from r2s_core.types import Array
 
@@ -38,7 +39,7 @@ def to_matrix(q: Array) -> Array:
     return jnp.stack(rows, -2)
 
 
-def nearest_sign(q: Array, reference: Array) -> Array:
+def nearest_sign(q: Array, reference: ArrayLike) -> Array:
     """q or -q, the same rotation, whichever lies nearer to `reference`.
 
     A gripper that points down has w near zero: fixing the sign by w would make the reading jump.

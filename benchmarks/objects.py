@@ -29,10 +29,11 @@ from r2s_envs_objects.grasp import WIDEST, surface_points
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Objects: time, fidelity, cost
 
-`python benchmarks/objects.py` on {machine}, processor seconds, all threads. Load: from the raw
-file; cached: the same again. IoU: overlap of the convex pieces' union with the closed scan. Cost: physics steps/s of two
-10 N pads squeezing the object, over the same with a box of its size (8 ms, elliptic cones,
-impratio 10); 1 is as fast as a box.
+`python benchmarks/objects.py` on {machine}. Times are processor seconds of all threads, which a
+busy host changes little. Load: from the raw file; cached: the same again. IoU: overlap of the
+convex pieces' union with the closed scan. Cost: physics steps/s of two 10 N pads squeezing the
+object, over the same with a box of its size (8 ms, elliptic cones, impratio 10); 1 is as fast as
+a box, and a few tenths are chance: the contacts that form differ from hull to hull.
 """
 
 

@@ -36,10 +36,9 @@ def _values(ppo, learner, observations):
     return np.asarray(model.apply("critic", agent.params["critic"], x)[..., 0]) * scale
 
 
-@pytest.mark.parametrize("normalize_rewards", [True, False])
-def test_the_value_of_a_constant_reward(normalize_rewards):
+def test_the_value_of_a_constant_reward():
     env = constant_reward(16, max_episode_steps=8)
-    options = {"normalize_rewards": normalize_rewards, "value_clip_range": None}
+    options = {"normalize_rewards": False, "value_clip_range": None}
     ppo, learner, _ = _train(env, 100, discount=0.8, **options)
     assert _values(ppo, learner, [[0.0]])[0] == pytest.approx(1 / (1 - 0.8), rel=0.02)
 
@@ -53,15 +52,14 @@ def test_truncation_is_not_termination(ends_by):
 
 
 def test_the_bandit_s_best_action_is_the_observation():
-    ppo, learner, _ = _train(bandit(64), 80)
+    ppo, learner, _ = _train(bandit(64), 80, squash="tanh")
     obs = {"policy": jnp.linspace(-0.7, 0.7, 15)[:, None]}
     action = ppo.policy(learner, deterministic=True)(obs, jax.random.key(0))
     np.testing.assert_allclose(action, obs["policy"], atol=0.1)
 
 
-@pytest.mark.parametrize("squash", ["clip", "tanh"])
-def test_credit_reaches_back_over_two_steps(squash):
-    ppo, learner, metrics = _train(two_step_credit(64), 60, squash=squash)
+def test_credit_reaches_back_over_two_steps():
+    ppo, learner, metrics = _train(two_step_credit(64), 60)
     action = ppo.policy(learner, deterministic=True)(
         {"policy": jnp.zeros((1, 2))}, jax.random.key(0)
     )
@@ -70,10 +68,9 @@ def test_credit_reaches_back_over_two_steps(squash):
     assert _values(ppo, learner, [[0.0, 0.0]])[0] == pytest.approx(0.9, abs=0.1)
 
 
-@pytest.mark.parametrize("options", [{}, {"noise_correlation": 0.7}])
-def test_it_learns_to_hold_a_point_mass(options):
+def test_it_learns_to_hold_a_point_mass_exploring_with_correlated_noise():
     env = point_mass(64)
-    ppo, learner, _ = _train(env, 80, discount=0.95, **options)
+    ppo, learner, _ = _train(env, 80, discount=0.95, noise_correlation=0.7)
     policy = ppo.policy(learner, deterministic=True)
     state, obs = env.reset(jax.random.key(7))
 

@@ -98,7 +98,7 @@ class VectorEnv:
         self._has_bank = options.start_bank_share > 0
         if self._has_bank and not isinstance(task, HasStartBank):
             raise R2SError(
-                f"environment.start_bank_share is {options.start_bank_share}, but the task "
+                f"environment.start_state_share is {options.start_bank_share}, but the task "
                 f"{type(task).__name__} has no start-state bank; set it to 0"
             )
         self._start = jax.jit(jax.vmap(self._start_one, in_axes=(0, None)))

@@ -18,6 +18,11 @@ MAX_LEAD = 0.2
 EE_STEP, EE_YAW_STEP = 0.05, 0.2
 #: Joint motion per control step for an action of one, rad.
 JOINT_STEP = 0.1
+#: The numbers of an action, in order, each in [-1, 1].
+ACTION_NAMES = {
+    "ee_delta": ("ee_x", "ee_y", "ee_z", "ee_yaw", "gripper"),
+    "joint": (*(f"joint{i}" for i in range(1, 8)), "left_finger", "right_finger"),
+}
 _DAMPING = 1e-3  # of the least squares, m and rad mixed
 _POSTURE_GAIN = 0.1  # pull towards the home posture within the arm's null space
 _CLOSED, _OPEN = panda.FINGER_TARGETS

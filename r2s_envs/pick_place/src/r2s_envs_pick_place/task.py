@@ -80,9 +80,10 @@ class PickPlace:
         self.arm = control.Arm.from_model(self._model, READY)
         self.observer = Observer.from_model(self._model, self.arm, config)
         self._control = _control_law(config)
-        size = 5 if config.action_space == "ee_delta" else 9
-        self.action_low = -np.ones(size, np.float32)
-        self.action_high = np.ones(size, np.float32)
+        self.object_name = thing.shape.name
+        self.action_names = control.ACTION_NAMES[config.action_space]
+        self.action_low = -np.ones(len(self.action_names), np.float32)
+        self.action_high = np.ones(len(self.action_names), np.float32)
         self.observation_names: Mapping[str, tuple[str, ...]] = {
             group: tuple(name for part in parts for name in OBSERVATION_NAMES[part])
             for group, parts in self.observer.groups.items()
@@ -158,6 +159,7 @@ class PickPlace:
             "reached": task.ever_reached,
             "grasped": task.ever_grasped,
             "lifted": task.ever_lifted,
+            "held": task.grasped,
             "goal_distance": task.goal_distance,
         }
         return {name: value.astype(jnp.float32) for name, value in values.items()}

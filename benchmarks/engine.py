@@ -1,0 +1,134 @@
+"""What the engine and the learner cost on top of raw physics, measured side by side in one run.
+
+    python benchmarks/engine.py [--worlds 256] [--object sample:duck]
+
+A scripted pick is played once and recorded. Then, in turns and on the same scene, the raw
+`mujoco.batch` loop replays its actuator targets, the engine replays its actions (with control
+law, observations, rewards and resets), and PPO trains. Prints a table, in control steps/s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from r2s_algos_ppo.config import PPOConfig
+from r2s_algos_ppo.train import make as make_ppo
+from r2s_core.build import make_environment
+from r2s_core.config import load_config
+from r2s_envs_pick_place import control
+from r2s_envs_pick_place.script import ScriptedPick
+
+STEPS, TURNS = 60, 5
+VELOCITY = int(mujoco.mjtStage.mjSTAGE_VEL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--worlds", type=int, default=256)
+    parser.add_argument("--object", default="sample:duck")
+    options = parser.parse_args()
+    overrides = [
+        f"environment.objects=[{options.object}]",
+        f"environment.num_parallel_envs={options.worlds}",
+    ]
+    config = load_config("configs/quickstart.yaml", overrides)
+    env: Any = make_environment(config, training=False)
+    start, actions, ctrls, contacts = record(env)
+    work = STEPS * options.worlds
+    rates = turns(
+        {
+            "raw mujoco.batch": lambda: replay_raw(env, start, ctrls),
+            "engine": lambda: replay_engine(env, start, actions),
+        },
+        work,
+    )
+    training = make_environment(config, training=True)
+    ppo_options: PPOConfig = config.chosen_algorithm.options
+    train = Trainer(make_ppo(training, ppo_options))
+    updates = max(1, work // train.algorithm.steps_per_update)
+    samples = updates * train.algorithm.steps_per_update
+    rates |= turns({"training": lambda: train(updates)}, samples)
+    print(f"{options.worlds} worlds, {options.object}, contacts per world {contacts:.1f}")
+    print("| what | control steps/s, median | lowest to highest |\n|---|---|---|")
+    for name, values in rates.items():
+        middle = statistics.median(values)
+        print(f"| {name} | {middle:,.0f} | {min(values):,.0f} to {max(values):,.0f} |")
+    raw, engine, trained = (statistics.median(v) for v in rates.values())
+    print(f"engine / raw: {engine / raw:.2f} (target 0.85)")
+    print(f"training / engine: {trained / engine:.2f} (target 0.50)")
+
+
+def record(env: Any) -> tuple[Any, list[np.ndarray], list[np.ndarray], float]:
+    """The scripted pick: where it starts, its actions and actuator targets, mean contacts."""
+    script = ScriptedPick(env.task.arm, env.task.observer, env.task.thing)
+    steps = np.array([control.EE_STEP] * 3 + [control.EE_YAW_STEP], np.float32)
+
+    @jax.jit
+    @jax.vmap
+    def act(task: Any, view: Any) -> Any:
+        move, yaw, opens = script.twist(task.goal, view)
+        action = jnp.append(jnp.append(move, yaw) / steps, jnp.where(opens, 1.0, -1.0))
+        return jnp.clip(action, -1.0, 1.0)
+
+    start, _ = env.reset(jax.random.key(0))
+    state, actions, ctrls, contacts = start, [], [], []
+    for _ in range(STEPS - 1):  # one short of a time-out: raw physics has no resets
+        action = act(state.task, state.physics.view)
+        state, _ = env.step(state, action)
+        actions.append(np.asarray(action))
+        ctrls.append(np.array(state.physics.view.ctrl))
+        contacts.append(np.mean([env.backend._batch.get_data(i).ncon for i in range(0, 256, 32)]))
+    return start, actions, ctrls, float(np.mean(contacts))
+
+
+def replay_raw(env: Any, start: Any, ctrls: list[np.ndarray]) -> None:
+    batch = env.backend._batch
+    batch.state[:] = start.physics.carry
+    batch.forward(stage=VELOCITY)
+    for ctrl in ctrls:
+        batch.ctrl[:] = ctrl
+        batch.step(nstep=env.scene.substeps, stage=VELOCITY)
+
+
+def replay_engine(env: Any, start: Any, actions: list[np.ndarray]) -> None:
+    state = start
+    env.backend._latest = None
+    for action in actions:
+        state, step = env.step(state, action)
+    jax.block_until_ready(step.reward)
+
+
+class Trainer:
+    def __init__(self, algorithm: Any) -> None:
+        self.algorithm = algorithm
+        self.learner = algorithm.init(jax.random.key(0))
+        self(2)  # compiles
+
+    def __call__(self, updates: int) -> None:
+        for _ in range(updates):
+            self.learner, _ = self.algorithm.update(self.learner)
+
+
+def turns(work: dict[str, Callable[[], None]], steps: int) -> dict[str, list[float]]:
+    """Steps/s of each, measured in turns after one round that warms up."""
+    rates: dict[str, list[float]] = {name: [] for name in work}
+    for turn in range(TURNS + 1):
+        for name, call in work.items():
+            begin = time.perf_counter()
+            call()
+            if turn:
+                rates[name].append(steps / (time.perf_counter() - begin))
+    return rates
+
+
+if __name__ == "__main__":
+    main()

@@ -103,8 +103,8 @@ def replay_engine(env: Any, start: Any, actions: list[np.ndarray]) -> None:
     state = start
     env.backend._latest = None
     for action in actions:
-        state, step = env.step(state, action)
-    jax.block_until_ready(step.reward)
+        state, _ = env.step(state, action)
+    jax.block_until_ready(state.task)
 
 
 class Trainer:

@@ -101,7 +101,7 @@ def test_the_divergence_aimed_at_falls_to_its_final_value():
     aims = [
         desired_kl(dataclasses.replace(agent, updates=jnp.int32(i)), config, 128) for i in (0, 2, 9)
     ]
-    np.testing.assert_allclose(aims, [0.03, 0.02, 0.01], rtol=1e-5)
+    np.testing.assert_allclose(aims, [0.03, 0.0275, 0.01], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class PPOConfig:
         0.02, "divergence per update that the adaptive learning rate aims at", above=0.0
     )
     final_desired_kl: float | None = option(
-        None, "where desired_kl falls to, evenly, at total_timesteps; null: it stays", above=0.0
+        None, "where desired_kl falls to, late, at total_timesteps; null: it stays", above=0.0
     )
     min_learning_rate: float = option(1e-5, "lower bound of the adaptive learning rate", above=0.0)
     max_learning_rate: float = option(1e-2, "upper bound of the adaptive learning rate", above=0.0)

@@ -170,6 +170,9 @@ _BASE_INERTIA = (0.00315, 0.00388, 0.004285, 8.2904e-7, 0.00015, 8.2299e-6)
 # What may touch what. The arm's own parts never collide with each other; the pads touch the
 # object only, so that "pad against anything" is "pad against object" for their contact sensors.
 ARM_CONTACT, PAD_CONTACT, OBJECT_CONTACT = 1, 2, 4
+#: The least friction that MuJoCo knows. C MuJoCo puts it in the place of zero by itself; MJX
+#: divides by what it is given, and zero makes NaN of the whole world.
+NO_FRICTION = 1e-5
 COLLISION_GROUP = 3  # geoms of this group are not drawn
 
 #: (link, end, end, radius) of the arm's collision capsules, link frames, m. The base, the upper
@@ -265,7 +268,7 @@ def _add_finger(spec, hand, side: str, joint: str, quat, gripper: Gripper) -> No
         contype=PAD_CONTACT,
         conaffinity=0,
         condim=4,
-        friction=(0.0, gripper.torsional_friction, 0.0),
+        friction=(NO_FRICTION, gripper.torsional_friction, NO_FRICTION),
         group=COLLISION_GROUP,
     )
     _add_servo(spec, joint, gripper.stiffness, gripper.damping, gripper.max_force, FINGER_TARGETS)

@@ -129,7 +129,7 @@ def _set_physics(spec: mujoco.MjSpec, options: SceneOptions, object_mass: float)
     geom, joint = spec.default.geom, spec.default.joint
     geom.solref = joint.solref_limit = solref
     geom.solimp = joint.solimp_limit = solimp
-    geom.friction = (0.0, 0.0, 0.0)
+    geom.friction = (panda.NO_FRICTION,) * 3
 
 
 def _add_table(spec: mujoco.MjSpec) -> None:
@@ -160,7 +160,7 @@ def _add_object(spec: mujoco.MjSpec, thing: SceneObject, options: SceneOptions) 
         "contype": panda.OBJECT_CONTACT,
         "conaffinity": panda.ARM_CONTACT | panda.PAD_CONTACT,
         "condim": 3,
-        "friction": (thing.friction, 0.0, 0.0),
+        "friction": (thing.friction, panda.NO_FRICTION, panda.NO_FRICTION),
         "group": panda.COLLISION_GROUP,
         "mass": 0.0,
     }

@@ -10,6 +10,7 @@ law, observations, rewards and resets), and PPO trains. Prints a table, in contr
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -52,7 +53,9 @@ def main() -> None:
         work,
     )
     training = make_environment(config, training=True)
-    ppo_options: PPOConfig = config.chosen_algorithm.options
+    ppo_options: PPOConfig = dataclasses.replace(
+        config.chosen_algorithm.options, total_timesteps=config.training.total_timesteps
+    )
     train = Trainer(make_ppo(training, ppo_options))
     updates = max(1, work // train.algorithm.steps_per_update)
     samples = updates * train.algorithm.steps_per_update

@@ -104,6 +104,7 @@ class VectorEnv:
         self._start = jax.jit(jax.vmap(self._start_one, in_axes=(0, None)))
         self._control = jax.jit(self._control_worlds)
         self._advance = jax.jit(self._advance_worlds)
+        self._restart = jax.jit(self._restart_worlds)
         self._observe = jax.jit(self._observe_worlds)
         self.spec = self._make_spec()
 
@@ -138,19 +139,35 @@ class VectorEnv:
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
         ctrl, action, keys = self._control(rest, physics.view, action)
         moved = self.backend.step(physics, ctrl, self.scene.substeps)
-        rest, start, step = self._advance(rest, physics.view, moved.view, moved.ok, action, keys)
-        physics = self._reset_done(moved, step.done, start)
+        rest, step = self._advance(rest, physics.view, moved.view, moved.ok, action, keys)
+        rest, physics = self._reset_done(rest, moved, step.done, keys[3])
         obs = self._observe(rest.task, physics.view, keys[2])
         state = dataclasses.replace(rest, physics=physics)
         return state, dataclasses.replace(step, obs=obs)
 
     # The pieces.
 
-    def _reset_done(self, physics: Physics, done: Array, start: tuple[Any, ...]) -> Physics:
+    def _reset_done(
+        self, state: EnvState, physics: Physics, done: Array, key: Array
+    ) -> tuple[EnvState, Physics]:
         if not self.backend.traceable and not np.asarray(done).any():
-            return physics
-        qpos, qvel, fields = start
-        return self.backend.reset(physics, done, fields, qpos, qvel)
+            return state, physics
+        state, (qpos, qvel, fields) = self._restart(state, done, key)
+        return state, self.backend.reset(physics, done, fields, qpos, qvel)
+
+    def _restart_worlds(
+        self, state: EnvState, done: Array, key: Array
+    ) -> tuple[EnvState, tuple[Any, ...]]:
+        """New episodes for the worlds that are done; the others keep what they have."""
+        keys = jax.random.split(key, self.spec.num_worlds)
+        task, qpos, qvel, fields = self._start(keys, state.start_bank_share)
+        state = dataclasses.replace(
+            state,
+            task=_where(done, task, state.task),
+            elapsed=jnp.where(done, 0, state.elapsed),
+            episode_return=jnp.where(done, 0.0, state.episode_return),
+        )
+        return state, (qpos, qvel, fields)
 
     def _start_one(self, key: Array, share: Array) -> tuple[Any, Array, Array, Named]:
         """A start of one world: task state, qpos, qvel and model fields."""
@@ -169,7 +186,7 @@ class VectorEnv:
     def _control_worlds(
         self, state: EnvState, view: View, action: Array
     ) -> tuple[Array, Array, tuple[Array, ...]]:
-        _, action_key, advance_key, observe_key, next_key = jax.random.split(state.key, 5)
+        next_key, action_key, final_key, observe_key, start_key = jax.random.split(state.key, 5)
         action = jnp.clip(action, self.spec.action_low, self.spec.action_high)
 
         def one(key: Array, task: Any, view: View, action: Array) -> Array:
@@ -178,7 +195,7 @@ class VectorEnv:
 
         worlds = jax.random.split(action_key, self.spec.num_worlds)
         ctrl = jax.vmap(one)(worlds, state.task, view, action)
-        return ctrl, action, (next_key, advance_key, observe_key)
+        return ctrl, action, (next_key, final_key, observe_key, start_key)
 
     def _advance_worlds(
         self,
@@ -188,7 +205,7 @@ class VectorEnv:
         ok: Array,
         action: Array,
         keys: tuple[Array, ...],
-    ) -> tuple[EnvState, tuple[Any, ...], Step]:
+    ) -> tuple[EnvState, Step]:
         """Everything between the physics step and the resets; `state.physics` is None."""
         # A diverged world shows its last sane view, so that nothing downstream sees a NaN.
         view = _where(ok, view, prev_view)
@@ -206,14 +223,10 @@ class VectorEnv:
         )
         elapsed = state.elapsed + 1
         truncated = ~terminated & ((elapsed >= self.options.max_episode_steps) | ~ok)
-        done = terminated | truncated
         final_obs = jax.vmap(self.task.observe)(task, view)
         episode_return = state.episode_return + reward
 
-        start_key, final_key = jax.random.split(keys[1])
-        final_obs = self._randomize_worlds("observation", final_key, final_obs)
-        world_keys = jax.random.split(start_key, self.spec.num_worlds)
-        new_task, qpos, qvel, fields = self._start(world_keys, state.start_bank_share)
+        final_obs = self._randomize_worlds("observation", keys[1], final_obs)
         step = Step(
             obs=final_obs,
             final_obs=final_obs,
@@ -229,12 +242,12 @@ class VectorEnv:
         )
         state = dataclasses.replace(
             state,
-            task=_where(done, new_task, task),
-            elapsed=jnp.where(done, 0, elapsed),
-            episode_return=jnp.where(done, 0.0, episode_return),
+            task=task,
+            elapsed=elapsed,
+            episode_return=episode_return,
             key=keys[0],
         )
-        return state, (qpos, qvel, fields), step
+        return state, step
 
     def _observe_worlds(self, task: Any, view: View, key: Array) -> Named:
         return self._randomize_worlds("observation", key, jax.vmap(self.task.observe)(task, view))

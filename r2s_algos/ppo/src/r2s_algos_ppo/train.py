@@ -180,8 +180,13 @@ def _check(env: Environment[Any], config: PPOConfig) -> str:
     scheduled = config.learning_rate_schedule in ("linear", "cosine")
     if (scheduled or config.final_desired_kl is not None) and config.total_timesteps is None:
         raise ConfigError(
-            f"algorithms.ppo.learning_rate_schedule: {config.learning_rate_schedule} needs "
-            "total_timesteps, where the learning rate reaches 0"
+            "algorithms.ppo: "
+            + (
+                f"learning_rate_schedule {config.learning_rate_schedule}"
+                if scheduled
+                else "final_desired_kl"
+            )
+            + " needs total_timesteps, where the schedule ends"
         )
     groups = spec.observation_shapes
     critic = config.critic_observations

@@ -337,4 +337,4 @@ def _empty_view(scene: SceneSpec) -> View:
     if unknown:
         raise R2SError(f"the scene asks for view fields that do not exist: {sorted(unknown)}")
     zeros = {k: jnp.zeros(v, jnp.float32) for k, v in shapes.items() if k in scene.view_fields}
-    return View(**{name: zeros.get(name) for name in shapes})  # type: ignore[arg-type]
+    return View.of(zeros)

@@ -54,6 +54,12 @@ class View:
     site_xmat: Array  # float32[nsite, 3, 3]
     sensordata: Array  # float32[nsensordata]
 
+    @staticmethod
+    def of(values: Mapping[str, Any]) -> View:
+        """A view with these fields; the others, which the scene did not declare, are None."""
+        fields: dict[str, Any] = {name: values.get(name) for name in View.__dataclass_fields__}
+        return View(**fields)
+
 
 @pytree
 class Physics:

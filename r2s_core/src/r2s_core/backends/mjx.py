@@ -80,21 +80,15 @@ class MjxBackend:
         def replace(physics: Physics) -> Physics:
             fresh = self.init(fields, qpos, qvel)
 
-            def choose(new: Any, old: Any) -> Any:
-                return jax.tree.map(
-                    lambda n, o: jnp.where(mask.reshape(mask.shape + (1,) * (n.ndim - 1)), n, o),
-                    new,
-                    old,
-                )
+            def choose(chosen: Array, new: Any, old: Any) -> Any:
+                return jax.tree.map(lambda n, o: jnp.where(chosen, n, o), new, old)
 
-            return Physics(
-                carry=jax.vmap(lambda m, n, o: jax.tree.map(lambda a, b: jnp.where(m, a, b), n, o))(
-                    mask, fresh.carry, physics.carry
-                ),
-                fields=choose(fresh.fields, physics.fields),
-                view=choose(fresh.view, physics.view),
-                ok=physics.ok | mask,
+            carry, merged, view = jax.vmap(choose)(
+                mask,
+                (fresh.carry, fresh.fields, fresh.view),
+                (physics.carry, physics.fields, physics.view),
             )
+            return Physics(carry, merged, view, physics.ok | mask)
 
         return jax.lax.cond(jnp.any(mask), replace, lambda same: same, physics)
 
@@ -107,7 +101,7 @@ class MjxBackend:
             for name in View.__dataclass_fields__
             if name in self._fields
         }
-        return View(**{name: values.get(name) for name in View.__dataclass_fields__})  # type: ignore[arg-type]
+        return View.of(values)
 
 
 def _put_model(model: mujoco.MjModel, impl: str) -> Any:

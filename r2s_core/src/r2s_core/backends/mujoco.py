@@ -140,8 +140,7 @@ class MujocoBackend:
         return Physics(carry=self._latest, fields=fields, view=self._view(), ok=ok)
 
     def _view(self) -> View:
-        values = {name: read() for name, read in self._readers.items()}
-        return View(**{name: values.get(name) for name in View.__dataclass_fields__})  # type: ignore[arg-type]
+        return View.of({name: read() for name, read in self._readers.items()})
 
 
 def _view_readers(batch: Batch, names: frozenset[str]) -> dict[str, Callable[[], np.ndarray]]:

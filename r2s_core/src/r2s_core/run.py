@@ -124,8 +124,9 @@ class _Session:
 
     def _facts(self, training: Training, env: Environment[Any]) -> dict[str, Any]:
         """What result.json says of the training."""
-        config, seconds = self.config, training.seconds
-        busy = max(seconds - training.compile_s, 1e-9)
+        # Rounded before the rates are taken, so that the file agrees with itself.
+        config, seconds = self.config, round(training.seconds, 3)
+        busy = max(seconds - round(training.compile_s, 3), 1e-3)
         return {
             "name": config.name,
             "environment": config.environment.use,
@@ -134,7 +135,7 @@ class _Session:
             "backend": config.backend.use,
             "seed": config.seed,
             "env_steps": training.step,
-            "wall_clock_s": round(seconds, 3),
+            "wall_clock_s": seconds,
             "compile_s": round(training.compile_s, 3),
             "train_steps_per_second": training.step / seconds if seconds else 0.0,
             "compiled_steps_per_second": training.step / busy,

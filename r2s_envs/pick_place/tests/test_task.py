@@ -170,9 +170,8 @@ def test_end_effector_actions_move_the_gripper_along_the_axis(env):
         assert (approach[:, 2] < -0.99).all(), "the gripper keeps pointing down"
 
 
-@pytest.mark.parametrize("joint_control", ["delta", "absolute"])
-def test_joint_actions_never_ask_for_more_than_the_allowed_lead(joint_control):
-    env = make(joint_control=joint_control)
+def test_joint_actions_never_ask_for_more_than_the_allowed_lead():
+    env = make()
     state, _ = env.reset(jax.random.key(0))
     rng = np.random.default_rng(0)
     for _ in range(10):
@@ -181,6 +180,28 @@ def test_joint_actions_never_ask_for_more_than_the_allowed_lead(joint_control):
         state, _ = env.step(state, action)
         lead = np.abs(state.physics.view.ctrl[:, :7] - before)
         assert lead.max() <= 0.2 + 1e-5
+
+
+def test_joint_actions_of_zero_bring_the_elbow_home_and_leave_the_gripper_where_it_is():
+    env = make()
+    state, _ = env.reset(jax.random.key(0))
+    arm = env.task.arm
+    # Swing the elbow along the null space of the hand's motion: a posture that nobody asked for.
+    jacobian = np.asarray(jax.vmap(arm.jacobian)(state.physics.view))
+    swing = np.linalg.svd(jacobian)[2][:, -1]
+    qpos = np.array(state.physics.view.qpos)
+    qpos[:, :7] += 0.3 * swing
+    physics = env.backend.reset(
+        state.physics, np.ones(WORLDS, bool), {}, qpos, np.zeros((WORLDS, 15), np.float32)
+    )
+    state = dataclasses.replace(state, physics=physics)
+    grip_before = state.physics.view.site_xpos[:, arm.grip_id]
+    action = np.zeros((WORLDS, 9), np.float32)
+    for _ in range(30):
+        state, _ = env.step(state, action)
+    view = state.physics.view
+    assert np.abs(view.qpos[:, :7] - qpos[:, :7]).max(-1).min() > 0.1, "the elbow came home"
+    assert np.linalg.norm(view.site_xpos[:, arm.grip_id] - grip_before, axis=-1).max() < 0.02
 
 
 def test_the_bank_starts_episodes_all_along_the_pick():

@@ -9,7 +9,6 @@ from typing import Literal
 from r2s_core.plugin import option
 
 ActionSpace = Literal["joint", "ee_delta"]
-JointControl = Literal["delta", "absolute"]
 Goal = Literal["air", "place"]
 Reward = Literal["dense", "sparse"]
 
@@ -45,11 +44,6 @@ class PickPlaceConfig:
     action_space: ActionSpace = option(
         "joint",
         "joint: 7 arm joints + 2 fingers; ee_delta: end-effector motion 3, yaw 1, gripper 1",
-    )
-    joint_control: JointControl = option(
-        "delta",
-        "for `joint`: delta moves the targets from the current angles; absolute names angles "
-        "around the home posture",
     )
     observations: tuple[str, ...] = option(
         ("pose",), "what the policy reads", choices=tuple(OBSERVATIONS)

@@ -97,22 +97,15 @@ def ee_delta(arm: Arm, view: View, action: Array) -> Array:
 
 
 def joint_delta(arm: Arm, view: View, action: Array) -> Array:
-    """ctrl [9] for an action [9] in [-1, 1]: joint motion 7, fingers 2."""
-    targets = arm.clip(view.qpos[:7] + action[:7] * JOINT_STEP, view)
-    return jnp.concatenate([targets, gripper(action[7:9], view)])
+    """ctrl [9] for an action [9] in [-1, 1]: joint motion 7, fingers 2.
 
-
-def joint_absolute(arm: Arm, view: View, action: Array) -> Array:
-    """ctrl [9] for an action [9] in [-1, 1]: joint angles around home 7, fingers 2.
-
-    The targets are named, not accumulated: posture cannot drift where the policy does not see it.
+    Seven joints move a hand that has six degrees of freedom; what is left, the elbow's swing, is
+    pulled home. Left alone it drifts under exploration, and a policy that does not read the joint
+    angles cannot know what its action will do.
     """
-    targets = arm.clip(arm.home + action[:7] * ABSOLUTE_RANGE, view)
+    step = action[:7] * JOINT_STEP + arm.joint_step(view, jnp.zeros(6))
+    targets = arm.clip(view.qpos[:7] + step, view)
     return jnp.concatenate([targets, gripper(action[7:9], view)])
-
-
-#: Half the range of absolute joint actions around home, rad.
-ABSOLUTE_RANGE = np.array([0.8, 0.9, 0.8, 0.9, 0.9, 0.9, 2.0], np.float32)
 
 
 def gripper(command: Array, view: View) -> Array:
@@ -134,6 +127,8 @@ def gripper(command: Array, view: View) -> Array:
     return jnp.stack([target, target])
 
 
+#: action_space -> its control law.
+LAWS = {"ee_delta": ee_delta, "joint": joint_delta}
 #: Below this an action leaves the gripper as it was commanded last.
 GRIPPER_THRESHOLD = 0.5
 

@@ -79,7 +79,7 @@ class PickPlace:
         self._model = build_model(thing, self._scene_options)
         self.arm = control.Arm.from_model(self._model, READY)
         self.observer = Observer.from_model(self._model, self.arm, config)
-        self._control = _control_law(config)
+        self._control = control.LAWS[config.action_space]
         self.object_name = thing.shape.name
         self.action_names = control.ACTION_NAMES[config.action_space]
         self.action_low = -np.ones(len(self.action_names), np.float32)
@@ -200,12 +200,6 @@ class PickPlace:
             steps_near=zero,
             steps_tight=zero,
         )
-
-
-def _control_law(config: PickPlaceConfig) -> Any:
-    if config.action_space == "ee_delta":
-        return control.ee_delta
-    return control.joint_delta if config.joint_control == "delta" else control.joint_absolute
 
 
 def _norm(x: Array) -> Array:

@@ -17,10 +17,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+_COLUMNS = (
+    "seed",
+    "success, % (95 % interval)",
+    "within 2.5 cm, %",
+    "steps",
+    "training, s",
+    "steps/s",
+)
+
 
 def run(config: str, seed: int, overrides: list[str], output: Path) -> dict[str, Any]:
-    command = [str(Path(sys.executable).with_name("r2s")), "run", config, f"seed={seed}", *overrides]
-    subprocess.run([*command, "--output", str(output)], check=True, stdout=subprocess.DEVNULL)
+    r2s = Path(sys.executable).with_name("r2s")
+    command = [r2s, "run", config, f"seed={seed}", *overrides, "--output", output]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return json.loads((output / "result.json").read_text())
 
 
@@ -44,8 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", type=Path, help="keep the runs here, seed_0, seed_1, ...")
     args = parser.parse_args()
-    print("| seed | success, % (95 % interval) | within 2.5 cm, % | steps | training, s | steps/s |")
-    print("|---|---|---|---|---|---|", flush=True)
+    print(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|", flush=True)
     results = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.output or Path(scratch)

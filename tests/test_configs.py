@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from r2s_core.build import start_bank_steps
 from r2s_core.config import load_config
 
 _CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -47,3 +48,11 @@ def test_a_misspelt_option_of_the_real_ppo_is_told_as_the_readme_says(tmp_path, 
     ) as caught:
         load_config("configs/x.yaml")
     assert str(caught.value).endswith("unknown key; did you mean learning_rate?")
+
+
+def test_the_start_state_bank_is_spent_by_its_share_of_the_training(tmp_path):
+    path = tmp_path / "short.yaml"
+    path.write_text(_MISSION)
+    assert start_bank_steps(load_config(path), num_worlds=100) is None
+    config = load_config(path, ["environment.start_state_until=0.8"])
+    assert start_bank_steps(config, num_worlds=100) == 8000  # control steps of each world

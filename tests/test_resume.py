@@ -24,6 +24,7 @@ CONFIG = {
         "num_parallel_envs": 16,
         "max_episode_steps": 20,
         "start_state_share": 0.5,
+        "start_state_until": 0.8,
     },
     "training": {"total_timesteps": 16 * 16 * 24, "checkpoint_interval_s": 0},
     "evaluation": {"episodes": 16, "num_parallel_envs": 16, "video": False},

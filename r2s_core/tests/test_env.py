@@ -276,6 +276,18 @@ def test_the_start_bank_serves_its_share_of_training_episodes():
         make(Slider(), start_bank_share=0.25)
 
 
+def test_the_start_banks_share_falls_evenly_to_zero():
+    env = make(BankedSlider(), worlds=400, steps=1, start_bank_share=0.8, start_bank_steps=10)
+    state, obs = env.reset(jax.random.key(0))
+    shares = []
+    for _ in range(12):
+        state, step = env.step(state, jnp.zeros((400, 1)))  # every step ends an episode
+        shares.append(np.isclose(np.asarray(step.obs["policy"])[:, 0], 0.7).mean())
+    expected = 0.8 * np.maximum(1 - np.arange(1, 13) / 10, 0)
+    np.testing.assert_allclose(shares, expected, atol=0.1)
+    assert shares[-2:] == [0.0, 0.0]
+
+
 def test_rollout_stacks_steps_and_continues():
     env = make()
     state, obs = env.reset(jax.random.key(0))

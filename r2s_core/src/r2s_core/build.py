@@ -55,6 +55,7 @@ def wrap_task(
         max_episode_steps=engine.max_episode_steps
         or getattr(task, "default_episode_steps", DEFAULT_EPISODE_STEPS),
         start_bank_share=share,
+        start_bank_steps=start_bank_steps(config, worlds),
         stagger=training,
     )
     randomizers = {
@@ -93,3 +94,9 @@ def _start_bank_share(task: Task[Any], engine: EngineConfig) -> float:
     if engine.start_state_share is not None:
         return engine.start_state_share
     return float(getattr(task, "default_start_bank_share", 0.0))
+
+
+def start_bank_steps(config: RunConfig, num_worlds: int) -> int | None:
+    """Control steps of each world over which the bank's share falls to zero; None: it stays."""
+    until = config.environment.engine.start_state_until
+    return None if until is None else round(until * config.training.total_timesteps / num_worlds)

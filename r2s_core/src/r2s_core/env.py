@@ -54,11 +54,13 @@ class EngineOptions:
 
     max_episode_steps: control steps until an episode is truncated.
     start_bank_share: share of episodes that start from the task's start-state bank.
+    start_bank_steps: control steps over which that share falls evenly to zero; None: it stays.
     stagger: spread the first episodes' ends over time by starting their clocks at random.
     """
 
     max_episode_steps: int
     start_bank_share: float = 0.0
+    start_bank_steps: int | None = None
     stagger: bool = False
 
 
@@ -245,9 +247,16 @@ class VectorEnv:
             task=task,
             elapsed=elapsed,
             episode_return=episode_return,
+            start_bank_share=self._next_bank_share(state.start_bank_share),
             key=keys[0],
         )
         return state, step
+
+    def _next_bank_share(self, share: Array) -> Array:
+        options = self.options
+        if options.start_bank_steps is None:
+            return share
+        return jnp.maximum(share - options.start_bank_share / max(options.start_bank_steps, 1), 0.0)
 
     def _observe_worlds(self, task: Any, view: View, key: Array) -> Named:
         return self._randomize_worlds("observation", key, jax.vmap(self.task.observe)(task, view))

@@ -52,6 +52,13 @@ class EngineConfig:
         minimum=0.0,
         maximum=1.0,
     )
+    start_state_until: float | None = option(
+        None,
+        "share of training.total_timesteps by which start_state_share has fallen evenly to 0; "
+        "null: it stays",
+        above=0.0,
+        maximum=1.0,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

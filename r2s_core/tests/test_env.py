@@ -278,7 +278,7 @@ def test_the_start_bank_serves_its_share_of_training_episodes():
 
 def test_the_start_banks_share_falls_evenly_to_zero():
     env = make(BankedSlider(), worlds=400, steps=1, start_bank_share=0.8, start_bank_steps=10)
-    state, obs = env.reset(jax.random.key(0))
+    state, _ = env.reset(jax.random.key(0))
     shares = []
     for _ in range(12):
         state, step = env.step(state, jnp.zeros((400, 1)))  # every step ends an episode

@@ -18,7 +18,7 @@ from r2s_envs_pick_place import pick_object, rotation
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.observation import OBSERVATION_NAMES
 from r2s_envs_pick_place.script import ScriptedPick
-from r2s_envs_pick_place.task import CENTRE, GOAL_RADIUS, HOLD_STEPS, PickPlace
+from r2s_envs_pick_place.task import CENTRE, GOAL_RADIUS, HOLD_STEPS, READY, PickPlace
 
 WORLDS = 16
 
@@ -185,23 +185,44 @@ def test_joint_actions_never_ask_for_more_than_the_allowed_lead():
 def test_joint_actions_of_zero_bring_the_elbow_home_and_leave_the_gripper_where_it_is():
     env = make()
     state, _ = env.reset(jax.random.key(0))
-    arm = env.task.arm
+    arm: Any = env.task.arm  # type: ignore[attr-defined]
     # Swing the elbow along the null space of the hand's motion: a posture that nobody asked for.
     jacobian = np.asarray(jax.vmap(arm.jacobian)(state.physics.view))
-    swing = np.linalg.svd(jacobian)[2][:, -1]
-    qpos = np.array(state.physics.view.qpos)
-    qpos[:, :7] += 0.3 * swing
+    swing = np.linalg.svd(jacobian).Vh[:, -1]
+    qpos = jnp.asarray(state.physics.view.qpos).at[:, :7].add(0.3 * swing)
     physics = env.backend.reset(
-        state.physics, np.ones(WORLDS, bool), {}, qpos, np.zeros((WORLDS, 15), np.float32)
+        state.physics, jnp.ones(WORLDS, bool), {}, qpos, jnp.zeros((WORLDS, 15))
     )
     state = dataclasses.replace(state, physics=physics)
     grip_before = state.physics.view.site_xpos[:, arm.grip_id]
-    action = np.zeros((WORLDS, 9), np.float32)
     for _ in range(30):
-        state, _ = env.step(state, action)
+        state, _ = env.step(state, jnp.zeros((WORLDS, 9)))
     view = state.physics.view
     assert np.abs(view.qpos[:, :7] - qpos[:, :7]).max(-1).min() > 0.1, "the elbow came home"
     assert np.linalg.norm(view.site_xpos[:, arm.grip_id] - grip_before, axis=-1).max() < 0.02
+
+
+def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
+    task = PickPlace(PickPlaceConfig(observations=("grasp",)), pick_object.box())
+    _, start, _ = task.init(jax.random.key(0))
+    # Narrow along its x: turned by 90 degrees it lies as the home gripper closes, along y.
+    yaws = np.deg2rad([0.0, 45.0, 90.0, -90.0, 270.0])
+    qpos = np.repeat(np.asarray(start)[None], len(yaws), 0)
+    qpos[:, :7] = READY[:7]
+    qpos[:, 9:12] = [0.55, -0.1, 0.03]
+    qpos[:, 12:16] = np.stack([np.cos(yaws / 2), 0 * yaws, 0 * yaws, np.sin(yaws / 2)], -1)
+    backend = MujocoBackend(task.scene(), len(yaws), MujocoConfig())
+    view = backend.init({}, jnp.asarray(qpos), jnp.zeros((len(yaws), 15))).view
+    state, _, _ = jax.vmap(task.init)(jax.random.split(jax.random.key(0), len(yaws)))
+    state = jax.vmap(task.update)(state, view)
+    np.testing.assert_allclose(state.aligned, [0, 0.5, 1, 1, 1], atol=1e-3)
+    read = np.asarray(jax.vmap(task.observe)(state, view)["policy"])
+    np.testing.assert_allclose(read[:, 3], [-1, 0, 1, 1, 1], atol=2e-3)
+    np.testing.assert_allclose(np.abs(read[:, 4]), [0, 1, 0, 0, 0], atol=2e-3)
+    grip = np.asarray(view.site_xpos[:, task.arm.grip_id])
+    distance = np.linalg.norm(qpos[:, 9:12] - grip, axis=-1)
+    np.testing.assert_allclose(np.linalg.norm(read[:, :3], axis=-1), distance, atol=1e-5)
+    np.testing.assert_allclose(read[:, 2], grip[:, 2] - 0.03, atol=2e-3)  # ahead is down
 
 
 def test_the_bank_starts_episodes_all_along_the_pick():

@@ -18,6 +18,8 @@ OBSERVATIONS = {
     "fingers 2",
     "joints": "arm joint angles 7 and velocities 7, finger velocities 2",
     "alignment": "the object's axes in the gripper's frame 9",
+    "grasp": "where to close, in the gripper's frame 3; the angle from the fingers to the "
+    "direction to close along, as cosine and sine of twice it 2",
     "object_motion": "the object's linear velocity 3 and angular velocity 3",
     "contact": "each fingertip pad touches the object 2, the grasp holds 1",
     "targets": "joint targets in force minus joint angles 7",

@@ -13,6 +13,7 @@ from r2s_core.types import Array, Named, View
 from r2s_envs_pick_place import panda, rotation
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.control import Arm
+from r2s_envs_pick_place.pick_object import PickObject
 from r2s_envs_pick_place.scene import LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT
 
 #: The gripper pointing down, closing axis along the world's y: where its quaternion is read from.
@@ -44,6 +45,7 @@ OBSERVATION_NAMES: Mapping[str, tuple[str, ...]] = {
         "right_finger_velocity",
     ),
     "alignment": tuple(f"object_axis_{a}_in_gripper_{b}" for b in "xyz" for a in "xyz"),
+    "grasp": (*_axes("grasp_point_in_gripper"), "cos_twice_grasp_yaw", "sin_twice_grasp_yaw"),
     "object_motion": _axes("object_velocity", "object_angular_velocity"),
     "contact": ("left_pad_touches", "right_pad_touches", "grasped"),
     "targets": tuple(f"joint{i}_target_minus_angle" for i in range(1, 8)),
@@ -55,18 +57,21 @@ class Observer:
     """Reads a view; holds where things stand in the model."""
 
     arm: Arm
+    thing: PickObject
     pad_addresses: tuple[int, int]  # of each pad's contact sensor in sensordata
     groups: Mapping[str, tuple[str, ...]]  # observation group -> its parts
 
     @staticmethod
-    def from_model(model: mujoco.MjModel, arm: Arm, config: PickPlaceConfig) -> Observer:
+    def from_model(
+        model: mujoco.MjModel, arm: Arm, thing: PickObject, config: PickPlaceConfig
+    ) -> Observer:
         left, right = (
             int(model.sensor(name).adr[0]) for name in (LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT)
         )
         groups = {"policy": config.observations}
         if config.critic_observations is not None:
             groups["critic"] = config.critic_observations
-        return Observer(arm, (left, right), groups)
+        return Observer(arm, thing, (left, right), groups)
 
     def observe(self, goal: Array, view: View) -> Named:
         """Each group's parts, one after another: float32[n]."""
@@ -92,6 +97,17 @@ class Observer:
         grasped = touching.all() & aligned[0] & aligned[1] & (opening > _MIN_OPENING)
         return touching, grasped
 
+    def closing_error(self, view: View) -> tuple[Array, Array]:
+        """Cosine and sine, float32[] each, of twice the angle about the gripper's approach axis
+        from its closing axis to the direction to close along.
+
+        Of twice the angle, since fingers that are turned by half a turn grasp just the same.
+        """
+        gripper = view.site_xmat[self.arm.grip_id]
+        across, along, _ = gripper.T @ self.thing.closing_direction(view.qpos[12:16])
+        size = along * along + across * across + 1e-9
+        return (along * along - across * across) / size, 2 * along * across / size
+
     # One method a part, named as in `config.OBSERVATIONS`.
 
     def _pose(self, goal: Array, view: View) -> Array:
@@ -115,6 +131,11 @@ class Observer:
     def _alignment(self, goal: Array, view: View) -> Array:
         gripper = view.site_xmat[self.arm.grip_id]
         return (gripper.T @ rotation.to_matrix(view.qpos[12:16])).ravel()
+
+    def _grasp(self, goal: Array, view: View) -> Array:
+        grip, gripper = view.site_xpos[self.arm.grip_id], view.site_xmat[self.arm.grip_id]
+        point = self.thing.grasp_point(view.qpos[9:12], view.qpos[12:16])
+        return jnp.concatenate([gripper.T @ (point - grip), jnp.stack(self.closing_error(view))])
 
     def _object_motion(self, goal: Array, view: View) -> Array:
         return view.qvel[9:15]

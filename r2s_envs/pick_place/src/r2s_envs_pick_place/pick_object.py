@@ -34,6 +34,13 @@ class PickObject:
         """float32[3], m: where the grip closes on the object at a pose [3], [4]."""
         return position + rotation.to_matrix(quat) @ jnp.array(self.grasp_offset, jnp.float32)
 
+    def closing_direction(self, quat: Array) -> Array:
+        """float32[3], world axes: along this the gripper closes on an object of orientation [4]."""
+        at_rest = jnp.array([np.cos(self.grasp_yaw), np.sin(self.grasp_yaw), 0.0], jnp.float32)
+        return rotation.to_matrix(quat) @ (
+            rotation.to_matrix(jnp.asarray(self.rest_quat)).T @ at_rest
+        )
+
     @staticmethod
     def from_asset(asset: ObjectAsset) -> PickObject:
         """What the object pipeline found out."""

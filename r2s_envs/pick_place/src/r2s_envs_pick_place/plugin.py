@@ -25,6 +25,7 @@ def _reward(name: str, summary: str, config: type = NoConfig) -> Plugin:
 
 
 REACH = _reward("reach", "the gripper is near the object", ReachConfig)
+ALIGN = _reward("align", "the fingers are turned to close along the object's narrow direction")
 GRASP = _reward("grasp", "the object is held between the fingertips")
 LIFT = _reward("lift", "the held object rises from the table")
 PLACE = _reward("place", "the held object is near the goal", PlaceConfig)

@@ -24,6 +24,12 @@ def reach(config: ReachConfig) -> Term:
     return lambda transition: 1.0 - jnp.tanh(config.sharpness * _state(transition).reach_distance)
 
 
+def align(config: NoConfig) -> Term:
+    """1 with the fingers turned so that they close along the object's narrow direction, 0 across
+    it: cos^2 of the angle."""
+    return lambda transition: _state(transition).aligned
+
+
 def grasp(config: NoConfig) -> Term:
     """1 while the object is held between the pads."""
     return lambda transition: _held(transition)

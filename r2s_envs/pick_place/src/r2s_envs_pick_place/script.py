@@ -11,7 +11,7 @@ import dataclasses
 import jax.numpy as jnp
 
 from r2s_core.types import Array, View
-from r2s_envs_pick_place import control, rotation
+from r2s_envs_pick_place import control
 from r2s_envs_pick_place.observation import Observer
 from r2s_envs_pick_place.pick_object import PickObject
 
@@ -60,12 +60,6 @@ class ScriptedPick:
     def _yaw_error(self, view: View) -> Array:
         """From the closing axis to the object's narrow direction, in (-pi/2, pi/2], rad."""
         closing = view.site_xmat[self.arm.grip_id][:, 1]
-        turn = (
-            rotation.to_matrix(view.qpos[12:16])
-            @ rotation.to_matrix(jnp.asarray(self.thing.rest_quat)).T
-        )
-        narrow = turn @ jnp.array(
-            [jnp.cos(self.thing.grasp_yaw), jnp.sin(self.thing.grasp_yaw), 0.0]
-        )
+        narrow = self.thing.closing_direction(view.qpos[12:16])
         error = jnp.arctan2(narrow[1], narrow[0]) - jnp.arctan2(closing[1], closing[0])
         return jnp.mod(error + jnp.pi / 2, jnp.pi) - jnp.pi / 2

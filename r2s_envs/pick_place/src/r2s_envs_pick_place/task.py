@@ -39,6 +39,7 @@ class PickPlaceState:
     ee_position: Array  # float32[3], m
     object_position: Array  # float32[3], m
     grasp_point: Array  # float32[3], m: where on the object the grip should close
+    aligned: Array  # float32[], 1 with the fingers along the direction to close in, 0 across it
     touching: Array  # bool[2]: the left and the right pad touch the object
     grasped: Array  # bool[]: the object is between the pads, which press on it
     ever_reached: Array  # bool[]
@@ -78,7 +79,7 @@ class PickPlace:
         self._scene_options = options or SceneOptions()
         self._model = build_model(thing, self._scene_options)
         self.arm = control.Arm.from_model(self._model, READY)
-        self.observer = Observer.from_model(self._model, self.arm, config)
+        self.observer = Observer.from_model(self._model, self.arm, thing, config)
         self._control = control.LAWS[config.action_space]
         self.object_name = thing.shape.name
         self.action_names = control.ACTION_NAMES[config.action_space]
@@ -125,6 +126,7 @@ class PickPlace:
             ee_position=view.site_xpos[self.arm.grip_id],
             object_position=view.qpos[9:12],
             grasp_point=self.thing.grasp_point(view.qpos[9:12], view.qpos[12:16]),
+            aligned=0.5 + 0.5 * self.observer.closing_error(view)[0],
             touching=touching,
             grasped=grasped,
         )
@@ -192,6 +194,7 @@ class PickPlace:
             ee_position=jnp.zeros(3),
             object_position=jnp.zeros(3),
             grasp_point=jnp.zeros(3),
+            aligned=jnp.float32(0.0),
             touching=jnp.zeros(2, bool),
             grasped=no,
             ever_reached=no,

@@ -70,7 +70,7 @@ class PickPlaceState:
 class PickPlace:
     """See `r2s_core.types.Task`. One world; W of them are the engine's business."""
 
-    default_episode_steps = 60
+    default_episode_steps = 80
 
     def __init__(
         self, config: PickPlaceConfig, thing: PickObject, options: SceneOptions | None = None

@@ -248,3 +248,8 @@ def test_placing_asks_to_let_go():
         view, sensordata=view.sensordata.at[jnp.array(task.observer.pad_addresses)].set(1.0)
     )
     assert int(task.update(state, held).steps_near) == 0, "held at the goal is not placed"
+
+
+def test_letting_go_at_the_goal_pays_more_than_holding_on():
+    weights = PickPlace(PickPlaceConfig(goal="place"), pick_object.box()).default_rewards()
+    assert weights["release"] > weights["grasp"] + weights["lift"] + weights["place"]

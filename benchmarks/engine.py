@@ -10,7 +10,6 @@ law, observations, rewards and resets), and PPO trains. Prints a table, in contr
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -21,10 +20,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from r2s_algos_ppo.config import PPOConfig
-from r2s_algos_ppo.train import make as make_ppo
 from r2s_core.build import make_environment
 from r2s_core.config import load_config
+from r2s_core.run import make_algorithm
 from r2s_envs_pick_place import control
 from r2s_envs_pick_place.script import ScriptedPick
 
@@ -53,10 +51,7 @@ def main() -> None:
         work,
     )
     training = make_environment(config, training=True)
-    ppo_options: PPOConfig = dataclasses.replace(
-        config.chosen_algorithm.options, total_timesteps=config.training.total_timesteps
-    )
-    train = Trainer(make_ppo(training, ppo_options))
+    train = Trainer(make_algorithm(config, training))
     updates = max(1, work // train.algorithm.steps_per_update)
     samples = updates * train.algorithm.steps_per_update
     rates |= turns({"training": lambda: train(updates)}, samples)
@@ -89,7 +84,8 @@ def record(env: Any) -> tuple[Any, list[np.ndarray], list[np.ndarray], float]:
         state, _ = env.step(state, action)
         actions.append(np.asarray(action))
         ctrls.append(np.array(state.physics.view.ctrl))
-        contacts.append(np.mean([env.backend._batch.get_data(i).ncon for i in range(0, 256, 32)]))
+        some = range(0, env.spec.num_worlds, 32)
+        contacts.append(np.mean([env.backend._batch.get_data(i).ncon for i in some]))
     return start, actions, ctrls, float(np.mean(contacts))
 
 

@@ -177,16 +177,14 @@ def _check(env: Environment[Any], config: PPOConfig) -> str:
             f"algorithms.ppo.num_minibatches: {config.num_minibatches} does not divide the "
             f"{config.num_steps} steps x {spec.num_worlds} worlds = {steps} samples of an update"
         )
-    scheduled = config.learning_rate_schedule in ("linear", "cosine")
-    if (scheduled or config.final_desired_kl is not None) and config.total_timesteps is None:
+    scheduled = None
+    if config.learning_rate_schedule in ("linear", "cosine"):
+        scheduled = f"learning_rate_schedule {config.learning_rate_schedule}"
+    elif config.final_desired_kl is not None:
+        scheduled = "final_desired_kl"
+    if scheduled and config.total_timesteps is None:
         raise ConfigError(
-            "algorithms.ppo: "
-            + (
-                f"learning_rate_schedule {config.learning_rate_schedule}"
-                if scheduled
-                else "final_desired_kl"
-            )
-            + " needs total_timesteps, where the schedule ends"
+            f"algorithms.ppo: {scheduled} needs total_timesteps, where the schedule ends"
         )
     groups = spec.observation_shapes
     critic = config.critic_observations

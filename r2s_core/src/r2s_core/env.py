@@ -20,6 +20,7 @@ from r2s_core.errors import BackendError, R2SError
 from r2s_core.types import (
     Array,
     Backend,
+    Checked,
     EnvSpec,
     HasStartBank,
     Named,
@@ -146,6 +147,11 @@ class VectorEnv:
         obs = self._observe(rest.task, physics.view, keys[2])
         state = dataclasses.replace(rest, physics=physics)
         return state, dataclasses.replace(step, obs=obs)
+
+    def check(self) -> None:
+        """See `r2s_core.types.Checked`."""
+        if isinstance(self.backend, Checked):
+            self.backend.check()
 
     # The pieces.
 

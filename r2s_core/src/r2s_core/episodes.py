@@ -16,7 +16,7 @@ import numpy as np
 
 from r2s_core.errors import R2SError
 from r2s_core.statistics import wilson_interval
-from r2s_core.types import Array, Environment, Named, Policy, Step
+from r2s_core.types import Array, Checked, Environment, Named, Policy, Step
 
 _TIGHT = "success_2p5cm"  # the tasks' metric of success within 2.5 cm
 #: Stages of a manipulation task, in order; a task has those that its metrics name.
@@ -80,6 +80,8 @@ def run_episodes(
             recorder.after(done, np.asarray(step.success))
             rows.append(_ended(step, done & (remaining > 0)))
             remaining = np.maximum(remaining - done, 0)
+    if isinstance(env, Checked):
+        env.check()
     if remaining.any():
         raise R2SError(
             f"{int((remaining > 0).sum())} of {worlds} worlds did not finish {per_world} episodes "

@@ -93,7 +93,15 @@ class _Session:
         total = config.training.total_timesteps
         with TrainingProgress(total, training.step, self.console) as progress:
             train(
-                training, algorithm, config, run_dir, hooks, progress, self.signals, training_began
+                training,
+                algorithm,
+                env,
+                config,
+                run_dir,
+                hooks,
+                progress,
+                self.signals,
+                training_began,
             )
         self._save_policy(algorithm, training, env)
         result = self._facts(training, env) | {"setup_s": round(training_began - self.began, 3)}

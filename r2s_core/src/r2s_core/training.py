@@ -21,7 +21,7 @@ from r2s_core.hooks import Hooks
 from r2s_core.progress import TrainingProgress
 from r2s_core.run_folder import CHECKPOINTS
 from r2s_core.signals import RunInterrupted, StopSignals
-from r2s_core.types import Algorithm
+from r2s_core.types import Algorithm, Checked, Environment
 
 
 @dataclasses.dataclass
@@ -69,6 +69,7 @@ def start(
 def train(
     training: Training,
     algorithm: Algorithm[Any],
+    env: Environment[Any],
     config: RunConfig,
     run_dir: Path,
     hooks: Hooks,
@@ -83,7 +84,7 @@ def train(
 
     Raises `RunInterrupted` after a signal, with a checkpoint saved.
     """
-    loop = _Loop(training, algorithm, config, run_dir, hooks, progress, signals, began)
+    loop = _Loop(training, algorithm, env, config, run_dir, hooks, progress, signals, began)
     with signals.deferred():
         loop.run()
     if training.stopped_by == "signal":
@@ -95,6 +96,7 @@ def train(
 class _Loop:
     training: Training
     algorithm: Algorithm[Any]
+    env: Environment[Any]
     config: RunConfig
     run_dir: Path
     hooks: Hooks
@@ -124,6 +126,8 @@ class _Loop:
         state, began = self.training, time.perf_counter()
         state.learner, metrics = self.algorithm.update(state.learner)
         row = {name: _number(name, value) for name, value in jax.device_get(metrics).items()}
+        if isinstance(self.env, Checked):
+            self.env.check()
         now = time.perf_counter()
         state.step += self.algorithm.steps_per_update
         state.seconds = before + now - self.began

@@ -79,12 +79,15 @@ class SceneSpec:
     substeps: physics steps per control step; the control period is substeps * timestep.
     view_fields: the `View` fields that the task, its rewards and its metrics read.
     render_spec: builds the decorated MjSpec for pictures; its qpos layout equals the model's.
+    worst_case: measures, on the host, the most contacts and constraint rows that one world has
+      while the task is done; for backends whose buffers have a fixed size.
     """
 
     model: mujoco.MjModel
     substeps: int
     view_fields: frozenset[str]
     render_spec: Callable[[], mujoco.MjSpec] | None = None
+    worst_case: Callable[[], tuple[int, int]] | None = None
 
     @property
     def control_dt(self) -> float:
@@ -116,6 +119,15 @@ class Backend(Protocol):
         self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
     ) -> Physics:
         """Put the worlds under `mask` (bool[W]) on new start states and model fields."""
+        ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A backend or an environment in whose compiled code something may go wrong unseen."""
+
+    def check(self) -> None:
+        """Raises R2SError if something did, in any step so far; called between updates."""
         ...
 
 

@@ -1,13 +1,17 @@
 """The `mjx` and `warp` backends: MuJoCo MJX, traced and compiled by JAX.
 
-`Physics.carry` is a batched `mjx.Data`. After the substeps one more forward pass makes positions,
-velocities and their sensors current; contact sensors keep what the last substep solved, as on
-the `mujoco` backend.
+`Physics.carry` is a batched `mjx.Data`. After the substeps, positions, velocities and their sensors
+are made current; contact sensors keep what the last substep solved, as on the `mujoco` backend.
+
+MuJoCo Warp holds contacts and constraints in buffers of a fixed size, and drops what does not fit.
+Here that is never silent: a world that lost something is not `ok`, and `check` raises.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -36,13 +40,35 @@ BATCHABLE = frozenset(
 )
 
 
+#: MuJoCo Warp's overflow bits that mean lost contacts (its `OverflowType`), and what to raise.
+_BUFFERS = {
+    1 << 0: "constraints_per_world",  # NEFC
+    1 << 1: "constraints_per_world",  # NJMAX_NNZ
+    1 << 2: "contacts_per_world",  # BROADPHASE
+    1 << 3: "contacts_per_world",  # NARROWPHASE
+    1 << 4: "contacts_per_world",  # CCD
+    1 << 6: "contacts_per_world",  # CONTACT_MATCH
+}
+_LOST = sum(_BUFFERS)
+#: Head-room over the most contacts and constraints that were seen on C MuJoCo, whose collision
+#: routines differ in detail, and the capacities of a scene that offers no probe.
+_HEADROOM, _UNPROBED = 2.0, (24, 128)
+
+
 class MjxBackend:
     """See `r2s_core.types.Backend`."""
 
     traceable = True
     batchable = BATCHABLE
 
-    def __init__(self, name: str, scene: SceneSpec, num_worlds: int, make_data: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        scene: SceneSpec,
+        num_worlds: int,
+        make_data: Callable[[], Any],
+        capacity: Mapping[str, int] | None = None,
+    ) -> None:
         self.name, self.num_worlds = name, num_worlds
         self._impl = "warp" if name == "warp" else "jax"
         self._model = _put_model(scene.model, self._impl)
@@ -50,6 +76,8 @@ class MjxBackend:
         self._fields = scene.view_fields
         needs = np.repeat(scene.model.sensor_needstage, scene.model.sensor_dim)
         self._solved = needs == int(mujoco.mjtStage.mjSTAGE_ACC)  # sensors of the last substep
+        self.capacity = dict(capacity or {})
+        self._overflowed = 0  # bits of `_BUFFERS`, of all steps so far
 
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
         def one(fields: Named, qpos: Array, qvel: Array) -> tuple[Any, View]:
@@ -65,25 +93,24 @@ class MjxBackend:
             model = self._with(fields)
             data = data.replace(ctrl=ctrl)
             data = jax.lax.fori_loop(0, substeps, lambda _, d: mjx.step(model, d), data)
-            solved = data.sensordata
-            data = mjx.forward(model, data)
-            data = data.replace(sensordata=jnp.where(self._solved, solved, data.sensordata))
+            data = self._make_current(model, data)
             ok = jnp.isfinite(data.qpos).all() & jnp.isfinite(data.qvel).all()
             return data, self._view(data), ok
 
         data, view, ok = jax.vmap(one)(physics.carry, physics.fields, jnp.asarray(ctrl))
-        return Physics(data, physics.fields, view, ok)
+        return Physics(data, physics.fields, view, ok & self._fitted(data))
 
     def reset(
         self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
     ) -> Physics:
+        def one(chosen: Array, new: Any, old: Any) -> Any:
+            # Not every leaf of Warp's `Data` has a row per world; its own `where` knows which.
+            carry = old[0].where(chosen, new[0])
+            return carry, jax.tree.map(lambda n, o: jnp.where(chosen, n, o), new[1:], old[1:])
+
         def replace(physics: Physics) -> Physics:
             fresh = self.init(fields, qpos, qvel)
-
-            def choose(chosen: Array, new: Any, old: Any) -> Any:
-                return jax.tree.map(lambda n, o: jnp.where(chosen, n, o), new, old)
-
-            carry, merged, view = jax.vmap(choose)(
+            carry, (merged, view) = jax.vmap(one)(
                 mask,
                 (fresh.carry, fresh.fields, fresh.view),
                 (physics.carry, physics.fields, physics.view),
@@ -91,6 +118,39 @@ class MjxBackend:
             return Physics(carry, merged, view, physics.ok | mask)
 
         return jax.lax.cond(jnp.any(mask), replace, lambda same: same, physics)
+
+    def check(self) -> None:
+        """See `r2s_core.types.Checked`."""
+        if self._impl != "warp":
+            return
+        jax.effects_barrier()  # the last steps' overflows may still be on their way
+        full = sorted({option for bit, option in _BUFFERS.items() if self._overflowed & bit})
+        if full:
+            more = " ".join(f"backend.{option}={2 * self.capacity[option]}" for option in full)
+            raise BackendError(
+                "MuJoCo Warp ran out of room for contacts and dropped some, so objects would pass "
+                f"through each other; give it more: {more}"
+            )
+
+    def _make_current(self, model: Any, data: Any) -> Any:
+        """Positions, velocities and their sensors after the last substep."""
+        if self._solved.all():
+            return mjx.kinematics(model, data)
+        solved = data.sensordata
+        data = mjx.forward(model, data)
+        return data.replace(sensordata=jnp.where(self._solved, solved, data.sensordata))
+
+    def _fitted(self, data: Any) -> Array:
+        """bool[W]: nothing was dropped for lack of room; what was is noted for `check`."""
+        if self._impl != "warp":
+            return jnp.ones(self.num_worlds, bool)
+        seen = data._impl.overflow & _LOST
+        bits = jax.lax.reduce(seen, jnp.int32(0), jax.lax.bitwise_or, (0,))
+        jax.lax.cond(bits != 0, lambda: jax.debug.callback(self._note_overflow, bits), lambda: None)
+        return seen == 0
+
+    def _note_overflow(self, bits: Any) -> None:
+        self._overflowed |= int(bits)
 
     def _with(self, fields: Named) -> Any:
         return self._model.tree_replace(dict(fields)) if fields else self._model
@@ -106,12 +166,16 @@ class MjxBackend:
 
 def _put_model(model: mujoco.MjModel, impl: str) -> Any:
     try:
-        return mjx.put_model(model, impl=impl)
+        device_model = mjx.put_model(model, impl=impl)
     except (NotImplementedError, ValueError, ImportError, RuntimeError, AttributeError) as error:
         raise BackendError(
             f"the scene does not run on MJX ({impl}): {str(error).splitlines()[0]}; use "
             "backend: mujoco"
         ) from error
+    if impl == "warp":  # it would print a line per world and step; `check` reports instead
+        silent = device_model.opt._impl.replace(warn_overflow=0)
+        device_model = device_model.replace(opt=device_model.opt.replace(_impl=silent))
+    return device_model
 
 
 def make(scene: SceneSpec, num_worlds: int, config: MjxConfig) -> MjxBackend:
@@ -123,7 +187,7 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
     """MJX on MuJoCo Warp.
 
     Raises:
-      BackendError: warp-lang is missing, or there is no NVIDIA GPU.
+      BackendError: warp-lang is missing, or there is no device that it runs on.
     """
     try:
         importlib.import_module("warp")
@@ -132,15 +196,29 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
             "the backend warp needs NVIDIA Warp: pip install 'mujoco-mjx[warp]', or use "
             "backend: mujoco"
         ) from error
-    if jax.default_backend() != "gpu":
-        raise BackendError("the backend warp needs an NVIDIA GPU; use backend: mujoco")
+    if jax.default_backend() not in ("gpu", "cpu"):
+        raise BackendError(
+            f"the backend warp runs on NVIDIA GPUs and, slowly, on CPUs, not on "
+            f"{jax.default_backend()}; use backend: mjx"
+        )
+    capacity = _capacity(scene, config)
 
     def make_data() -> Any:
         return mjx.make_data(
             scene.model,
             impl="warp",
-            naconmax=config.contacts_per_world * num_worlds,
-            njmax=config.constraints_per_world,
+            naconmax=capacity["contacts_per_world"] * num_worlds,
+            njmax=capacity["constraints_per_world"],
         )
 
-    return MjxBackend("warp", scene, num_worlds, make_data)
+    return MjxBackend("warp", scene, num_worlds, make_data, capacity)
+
+
+def _capacity(scene: SceneSpec, config: WarpConfig) -> dict[str, int]:
+    """The configured room for contacts and constraints, else what the scene's worst case needs."""
+    names = ("contacts_per_world", "constraints_per_world")
+    asked = [getattr(config, name) for name in names]
+    needed = _UNPROBED
+    if None in asked and scene.worst_case is not None:
+        needed = tuple(math.ceil(_HEADROOM * n) for n in scene.worst_case())
+    return {n: a if a is not None else b for n, a, b in zip(names, asked, needed, strict=True)}

@@ -23,8 +23,12 @@ class MjxConfig:
 class WarpConfig:
     """Options of the `warp` backend."""
 
-    contacts_per_world: int = option(24, "contact capacity, a world on average", above=0)
-    constraints_per_world: int = option(128, "constraint capacity of each world", above=0)
+    contacts_per_world: int | None = option(
+        None, "room for contacts, a world on average; by default twice the scene's worst", above=0
+    )
+    constraints_per_world: int | None = option(
+        None, "room for constraint rows in each world; by default twice the scene's worst", above=0
+    )
 
 
 MUJOCO = Plugin(
@@ -44,7 +48,7 @@ MJX = Plugin(
 WARP = Plugin(
     name="warp",
     kind="backend",
-    summary="MJX with MuJoCo Warp: NVIDIA GPUs; the default where one is found",
+    summary="MJX with MuJoCo Warp: NVIDIA GPUs, the default where one is found",
     target="r2s_core.backends.mjx:make_warp",
     config=WarpConfig,
 )

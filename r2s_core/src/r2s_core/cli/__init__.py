@@ -61,8 +61,11 @@ def _dispatch(arguments: list[str]) -> int:
     )
     if command.plugin.configure is not None:
         command.plugin.configure(parser)
-    # Intermixed, so that key=value may stand after --options too.
-    parsed = parser.parse_intermixed_args(arguments[1:])
+    # Intermixed, so that key=value may stand after --options too; argparse has that for commands
+    # without verbs of their own only.
+    has_verbs = getattr(parser, "_subparsers", None) is not None
+    parse = parser.parse_args if has_verbs else parser.parse_intermixed_args
+    parsed = parse(arguments[1:])
     return int(registry.load_target(command)(parsed) or 0)
 
 

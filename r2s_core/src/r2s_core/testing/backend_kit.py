@@ -81,7 +81,7 @@ class _Worlds:
 def _check_declared_view(make: MakeBackend, qpos: Any, qvel: Any) -> None:
     """Only the declared fields are there."""
     scene = dataclasses.replace(_scene(), view_fields=frozenset({"qpos", "xpos"}))
-    view = make(scene, _WORLDS).init({}, qpos, qvel).view
+    view = _Worlds(make(scene, _WORLDS)).init({}, qpos, qvel).view
     for name in View.__dataclass_fields__:
         declared = name in scene.view_fields
         require(

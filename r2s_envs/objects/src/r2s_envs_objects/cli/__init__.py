@@ -1,0 +1,46 @@
+"""`r2s object VERB ...`: the doctor of scans. Light: a verb is imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+from r2s_core.plugin import Plugin
+
+#: Verb -> one line about it. Its module here has `configure(parser)` and, imported only to run it,
+#: names in `TARGET` the "module:function" that takes the parsed arguments and returns the status.
+VERBS = {
+    "check": "say what is wrong with a scan; changes nothing",
+    "fix": "repair a scan and certify what came of it",
+    "library": "fix all scans of a folder, in parallel",
+    "reconstruct": "point clouds or depth images to a closed mesh",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The verbs and their arguments."""
+    parser.epilog = "\n`r2s object VERB --help` tells more of each."
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, summary in VERBS.items():
+        sub = verbs.add_parser(
+            verb,
+            help=summary,
+            description=summary,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        importlib.import_module(f"{__name__}.{verb}").configure(sub)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Do what the verb says; the exit status."""
+    module, _, name = importlib.import_module(f"{__name__}.{args.verb}").TARGET.partition(":")
+    return int(getattr(importlib.import_module(module), name)(args) or 0)
+
+
+OBJECT = Plugin(
+    name="object",
+    kind="command",
+    summary="check, fix and certify scanned objects; reconstruct them from point clouds",
+    target="r2s_envs_objects.cli:main",
+    configure=configure,
+)

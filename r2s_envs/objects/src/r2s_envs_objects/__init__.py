@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from r2s_envs_objects.options import ObjectOptions
 
 if TYPE_CHECKING:
-    from r2s_envs_objects.asset import Finding, ObjectAsset, RestingPose
+    from r2s_envs_objects.asset import Finding, GraspPose, ObjectAsset, RestingPose
     from r2s_envs_objects.pipeline import load_object
 
-__all__ = ["Finding", "ObjectAsset", "ObjectOptions", "RestingPose", "load_object"]
+__all__ = ["Finding", "GraspPose", "ObjectAsset", "ObjectOptions", "RestingPose", "load_object"]
 
 
 def __getattr__(name: str):
@@ -23,7 +23,7 @@ def __getattr__(name: str):
         from r2s_envs_objects.pipeline import load_object
 
         return load_object
-    if name in ("Finding", "ObjectAsset", "RestingPose"):
+    if name in ("Finding", "GraspPose", "ObjectAsset", "RestingPose"):
         from r2s_envs_objects import asset
 
         return getattr(asset, name)

@@ -29,10 +29,28 @@ class Finding:
 
 
 class RestingPose(NamedTuple):
-    """A stable pose on the plane z = 0: height of the body origin in m, quaternion (w, x, y, z)."""
+    """A stable pose on the plane z = 0: height of the body origin in m, quaternion (w, x, y, z).
+
+    probability: the share of random drops that end in it.
+    """
 
     height: float
     quat: tuple[float, float, float, float]
+    probability: float = 1.0
+
+
+class GraspPose(NamedTuple):
+    """A grasp from straight above of the object in its resting pose, for a parallel gripper.
+
+    position [3]: m, body frame, midway between the contacts. yaw: rad in [0, pi), about z from the
+    body's x axis to the direction of closing. width: m between the contacts. score: 0 to 1, how
+    squarely the pads meet the surface and how near the centre of mass.
+    """
+
+    position: tuple[float, float, float]
+    yaw: float
+    width: float
+    score: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,6 +80,11 @@ class ObjectAsset:
     grasp_offset: float  # m along grasp_yaw, from the body origin to the middle of the grasp
     scan_to_body: Floats  # [4, 4] file coordinates -> body frame, unit scale included
     findings: tuple[Finding, ...]
+    resting_poses: tuple[RestingPose, ...] = ()  # seen stable in simulation, most probable first
+    grasps: tuple[GraspPose, ...] = ()  # from above, best first
+    grasp_share: float = 0.0  # of sampled grasps, those that close in force closure from above
+    graspable: bool | None = None  # whether the gripper held it when tried; None: not tried
+    forced: bool = False  # may be trained on although it cannot be grasped
 
     def replace(self, **changes: Any) -> ObjectAsset:
         """A copy with some fields changed."""
@@ -73,6 +96,8 @@ class ObjectAsset:
         arrays |= {f"piece_{i:03d}": piece for i, piece in enumerate(self.pieces)}
         meta: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         meta["resting_qpos"] = list(self.resting_qpos)
+        meta["resting_poses"] = [list(pose) for pose in self.resting_poses]
+        meta["grasps"] = [list(grasp) for grasp in self.grasps]
         meta["findings"] = [dataclasses.asdict(f) for f in self.findings]
         arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
         return arrays
@@ -81,14 +106,20 @@ class ObjectAsset:
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> ObjectAsset:
         """The inverse of `to_arrays`; KeyError, ValueError or TypeError on anything else."""
         meta = json.loads(arrays["meta"].tobytes())
-        height, quat = meta["resting_qpos"]
         return cls(
             **{name: arrays[name] for name in _ARRAYS},
             **{name: meta[name] for name in _PLAIN},
             pieces=tuple(arrays[k] for k in sorted(arrays) if k.startswith("piece_")),
-            resting_qpos=RestingPose(height, tuple(quat)),
+            resting_qpos=_resting_pose(*meta["resting_qpos"]),
             findings=tuple(Finding(**f) for f in meta["findings"]),
+            resting_poses=tuple(_resting_pose(*pose) for pose in meta["resting_poses"]),
+            grasps=tuple(GraspPose(tuple(p), *rest) for p, *rest in meta["grasps"]),
         )
+
+
+def _resting_pose(height: float, quat: list[float], probability: float) -> RestingPose:
+    w, x, y, z = quat
+    return RestingPose(height, (w, x, y, z), probability)
 
 
 _ARRAYS = ("visual_vertices", "visual_faces", "com", "inertia", "size", "scan_to_body")
@@ -103,4 +134,7 @@ _PLAIN = (
     "grasp_yaw",
     "grasp_height",
     "grasp_offset",
+    "grasp_share",
+    "graspable",
+    "forced",
 )

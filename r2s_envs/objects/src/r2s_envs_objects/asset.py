@@ -19,13 +19,18 @@ class Finding:
     """Something that was found in a scan, and what was done about it.
 
     repaired: True if the asset no longer has it.
-    moved: how far the repair moved the surface, m; 0 where it did not.
+    moved: how far the repair moved the surface, m: the Hausdorff distance between the surfaces
+    before and after it; 0 where it did not.
+    volume_change: of the enclosed volume by the repair, relative: 0.01 is 1 % more.
+    code: what kind of finding, for programs: a slug such as "holes" or "units".
     """
 
     what: str
     severity: Severity = "info"
     repaired: bool = False
     moved: float = 0.0
+    volume_change: float = 0.0
+    code: str = "note"
 
 
 class RestingPose(NamedTuple):
@@ -70,7 +75,9 @@ class ObjectAsset:
     mass: float  # kg
     com: Floats  # [3] m, body frame; zero
     inertia: Floats  # [3, 3] kg m2 about the centre of mass, body axes
+    mass_range: tuple[float, float]  # kg, what to expect of such a thing
     friction: float
+    friction_range: tuple[float, float]
     size: Floats  # [3] m, axis-aligned extents in the resting pose
     volume: float  # m3 of the closed scan
     resting_qpos: RestingPose
@@ -79,6 +86,8 @@ class ObjectAsset:
     grasp_height: float  # m, height of the pads above the body origin for that grasp
     grasp_offset: float  # m along grasp_yaw, from the body origin to the middle of the grasp
     scan_to_body: Floats  # [4, 4] file coordinates -> body frame, unit scale included
+    iou: float  # volume of the pieces' union with the scan: intersection over union, 0 to 1
+    surface_p95: float  # m, 95th percentile of the distance between their surfaces, both ways
     findings: tuple[Finding, ...]
     resting_poses: tuple[RestingPose, ...] = ()  # seen stable in simulation, most probable first
     grasps: tuple[GraspPose, ...] = ()  # from above, best first
@@ -95,6 +104,7 @@ class ObjectAsset:
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {f"piece_{i:03d}": piece for i, piece in enumerate(self.pieces)}
         meta: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        meta |= {name: list(getattr(self, name)) for name in _RANGES}
         meta["resting_qpos"] = list(self.resting_qpos)
         meta["resting_poses"] = [list(pose) for pose in self.resting_poses]
         meta["grasps"] = [list(grasp) for grasp in self.grasps]
@@ -109,6 +119,7 @@ class ObjectAsset:
         return cls(
             **{name: arrays[name] for name in _ARRAYS},
             **{name: meta[name] for name in _PLAIN},
+            **{name: tuple(meta[name]) for name in _RANGES},
             pieces=tuple(arrays[k] for k in sorted(arrays) if k.startswith("piece_")),
             resting_qpos=_resting_pose(*meta["resting_qpos"]),
             findings=tuple(Finding(**f) for f in meta["findings"]),
@@ -134,7 +145,10 @@ _PLAIN = (
     "grasp_yaw",
     "grasp_height",
     "grasp_offset",
+    "iou",
+    "surface_p95",
     "grasp_share",
     "graspable",
     "forced",
 )
+_RANGES = ("mass_range", "friction_range")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import fast_simplification
 import numpy as np
@@ -35,42 +36,55 @@ def decimate(vertices: Floats, faces: Ints, max_faces: int) -> tuple[Floats, Int
     return points * unit + centre, triangles
 
 
+class Decomposition(NamedTuple):
+    """Hull vertices [k, 3] of each convex piece; how well their union is the scan; what to say."""
+
+    pieces: tuple[Floats, ...]
+    iou: float  # intersection over union with the closed scan
+    surface_p95: float  # m, 95th percentile of the distance between the surfaces, both ways
+    findings: list[Finding]
+
+
 def convex_pieces(
     vertices: Floats, faces: Ints, volume: float, options: ObjectOptions
-) -> tuple[tuple[Floats, ...], list[Finding]]:
-    """Hull vertices [k, 3] of each convex piece of a closed mesh in metres.
+) -> Decomposition:
+    """The convex pieces of a closed mesh in metres.
 
     One hull where it is hardly larger than the object, else CoACD in a process of its own; where
     that fails, one hull and a finding that says so.
     """
     excess = hull_volume(vertices) / volume - 1.0
-    whole = reduce_hull(vertices, options.max_hull_vertices)
+    whole = (reduce_hull(vertices, options.max_hull_vertices),)
     if options.max_pieces == 1 or excess <= options.hull_excess:
-        return (whole,), [fidelity((whole,), vertices, faces, volume)]
+        return fidelity(whole, vertices, faces, volume)
     try:
         parts = _coacd(*decimate(vertices, faces, COLLISION_FACES), options.max_pieces)
     except (subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
         cause = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "failed"
         what = f"the convex decomposition {cause}: one convex hull instead"
-        fallback = Finding(what, "warning", repaired=True)
-        return (whole,), [fallback, fidelity((whole,), vertices, faces, volume)]
+        made = fidelity(whole, vertices, faces, volume)
+        made.findings.insert(0, Finding(what, "warning", repaired=True, code="pieces-failed"))
+        return made
     pieces = tuple(reduce_hull(part, options.max_hull_vertices) for part in parts)
-    return pieces, [fidelity(pieces, vertices, faces, volume)]
+    return fidelity(pieces, vertices, faces, volume)
 
 
-def fidelity(pieces: tuple[Floats, ...], vertices: Floats, faces: Ints, volume: float) -> Finding:
+def fidelity(
+    pieces: tuple[Floats, ...], vertices: Floats, faces: Ints, volume: float
+) -> Decomposition:
     """How well the union of convex pieces matches the closed mesh; a warning where poorly."""
     union = Manifold.batch_boolean([_manifold(*hull_mesh(p)) for p in pieces], OpType.Add)
     solid = _manifold(vertices, faces)
-    what = f"{len(pieces)} convex piece{'s' * (len(pieces) > 1)}"
-    what += f", {union.volume() / volume - 1.0:+.1%} of the volume"
-    poor = union.volume() > (1.0 + POOR) * volume
+    overlap = np.nan
     if solid.status() == Error.NoError:  # else the scan touches itself: no exact overlap
         common = (union ^ solid).volume()
         overlap = common / (union.volume() + volume - common)
-        what += f", intersection over union {overlap:.2f}"
-        poor = overlap < 1.0 - POOR
-    return Finding(what, "warning" if poor else "info")
+    what = f"{len(pieces)} convex piece{'s' * (len(pieces) > 1)}"
+    what += f", {union.volume() / volume - 1.0:+.1%} of the volume"
+    what += f", intersection over union {overlap:.2f}"
+    poor = overlap < 1.0 - POOR
+    note = Finding(what, "warning" if poor else "info", code="pieces")
+    return Decomposition(pieces, float(overlap), 0.0, [note])
 
 
 def _manifold(vertices: Floats, faces: Ints) -> Manifold:

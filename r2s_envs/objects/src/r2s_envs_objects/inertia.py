@@ -6,6 +6,10 @@ import numpy as np
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats, Ints
+from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, WEIGHED, density_of
+from r2s_envs_objects.options import ObjectOptions
+
+PAYLOAD = 3.0  # kg
 
 
 def volume_integrals(vertices: Floats, faces: Ints) -> tuple[float, Floats, Floats]:
@@ -31,19 +35,33 @@ def volume_integrals(vertices: Floats, faces: Ints) -> tuple[float, Floats, Floa
 
 
 def mass_of(
-    volume: float, mass: float | None, density: float, label: str
-) -> tuple[float, list[Finding]]:
-    """The mass in kg: the user's if given (its density must be plausible), else by density."""
-    if mass is None:
-        what = f"mass {volume * density:.3g} kg from a density of {density:g} kg/m3 (taken solid)"
-        return volume * density, [Finding(what)]
-    implied = mass / volume
-    if not 20.0 <= implied <= 20000.0:
-        raise AssetError(
-            f"{label}: a mass of {mass:g} kg in {volume * 1e6:.3g} cm3 is {implied:.3g} kg/m3, "
-            "outside 20 to 20000; check `mass` and `units`"
-        )
-    return mass, []
+    volume: float, options: ObjectOptions, label: str
+) -> tuple[float, tuple[float, float], list[Finding]]:
+    """The mass in kg and the range to expect, of a closed scan of so many m3.
+
+    The user's mass if given (its density must be plausible), else by density or material.
+    """
+    density, (low, high) = density_of(options.material, options.density)
+    if options.mass is None:
+        mass, expected = volume * density, (volume * low, volume * high)
+        known = options.material or options.density is not None
+        of = f" ({options.material})" if options.material else "" if known else " (a guess)"
+        what = f"mass {mass:.3g} kg from a density of {density:g} kg/m3{of}, taken solid"
+        findings = [Finding(what, code="mass-from-density")]
+    else:
+        mass = options.mass
+        expected = (mass * (1.0 - WEIGHED), mass * (1.0 + WEIGHED))
+        findings = []
+        implied = mass / volume
+        if not LIGHTEST <= implied <= HEAVIEST:
+            raise AssetError(
+                f"{label}: a mass of {mass:g} kg in {volume * 1e6:.3g} cm3 is {implied:.3g} kg/m3, "
+                f"outside {LIGHTEST:g} to {HEAVIEST:g}; check `mass` and `units`"
+            )
+    if mass > PAYLOAD:
+        what = f"{mass:.3g} kg is more than the Panda lifts ({PAYLOAD:g} kg); check mass and units"
+        findings.append(Finding(what, "warning", code="heavy"))
+    return mass, expected, findings
 
 
 def check_inertia(inertia: Floats, label: str) -> None:

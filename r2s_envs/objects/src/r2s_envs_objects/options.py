@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from r2s_core.plugin import option
+from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +22,17 @@ class ObjectOptions:
     )
     scale: float = option(1.0, "factor on the size, after the units", above=0.0)
     mass: float | None = option(None, "kg; None: density times volume", above=0.0)
-    density: float = option(
-        400.0,
-        "kg/m3 of the solid scan when no mass is given; 400 suits hollow household things",
-        minimum=20.0,
-        maximum=20000.0,
+    material: str | None = option(
+        None,
+        "what it is made of: sets density and friction where these are not given",
+        choices=tuple(MATERIALS),
+    )
+    density: float | None = option(
+        None,
+        "kg/m3 of the solid scan when no mass is given; None: the material's, else 400, which "
+        "suits hollow household things",
+        minimum=LIGHTEST,
+        maximum=HEAVIEST,
     )
     max_pieces: int = option(16, "most convex pieces", minimum=1, maximum=64)
     max_hull_vertices: int = option(
@@ -38,6 +45,8 @@ class ObjectOptions:
         maximum=10.0,
     )
     visual_faces: int = option(20000, "most faces of the mesh for pictures", minimum=100)
-    friction: float = option(1.0, "sliding friction coefficient", above=0.0)
+    friction: float | None = option(
+        None, "sliding friction coefficient; None: the material's, else 1", above=0.0
+    )
     force: bool = option(False, "accept objects too wide for the gripper")
     cache_dir: str | None = option(None, "cache folder; None: $R2S_CACHE_DIR, else the user's own")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from r2s_envs_objects.asset import Finding, Floats, ObjectAsset, RestingPose
 from r2s_envs_objects.decompose import convex_pieces, decimate
 from r2s_envs_objects.grasp import OPENING, WIDEST, narrowest_grasp
 from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
+from r2s_envs_objects.materials import friction_of
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.repair import close_surface
 from r2s_envs_objects.rest import flatten_base, settle
@@ -57,17 +59,18 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
     findings += notes
     turn, factor = _up_to_z(options.up), unit * options.scale
     vertices = (vertices * factor) @ turn.T
-    findings = [Finding(f.what, f.severity, f.repaired, f.moved * factor) for f in findings]
+    findings = [dataclasses.replace(f, moved=f.moved * factor) for f in findings]
 
     volume, com, unit_inertia = volume_integrals(vertices, faces)
-    mass, notes = mass_of(volume, options.mass, options.density, label)
+    mass, mass_range, notes = mass_of(volume, options, label)
+    friction, friction_range = friction_of(options.material, options.friction)
     findings += notes
     vertices = vertices - com
     inertia = unit_inertia * (mass / volume)
     check_inertia(inertia, label)
     # Mass properties came from every face; the rest needs no more than the eye does.
     vertices, faces = decimate(vertices, faces, options.visual_faces)
-    pieces, notes = convex_pieces(vertices, faces, volume, options)
+    pieces, iou, surface_p95, notes = convex_pieces(vertices, faces, volume, options)
     findings += notes
 
     rotation, still = settle(pieces, mass, inertia)
@@ -89,7 +92,9 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
         mass=mass,
         com=np.zeros(3),
         inertia=rotation @ inertia @ rotation.T,
-        friction=options.friction,
+        mass_range=mass_range,
+        friction=friction,
+        friction_range=friction_range,
         size=np.ptp(vertices, axis=0),
         volume=volume,
         resting_qpos=RestingPose(-float(min(p[:, 2].min() for p in pieces)), (1.0, 0.0, 0.0, 0.0)),
@@ -98,6 +103,8 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
         grasp_height=grasp.height,
         grasp_offset=grasp.offset,
         scan_to_body=transform,
+        iou=iou,
+        surface_p95=surface_p95,
         findings=tuple(findings),
     )
 

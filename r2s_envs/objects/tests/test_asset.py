@@ -13,6 +13,7 @@ from scipy.spatial import ConvexHull
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, decompose, load_object
 from r2s_envs_objects.hull import hull_volume, reduce_hull
+from r2s_envs_objects.pipeline import prepare
 from r2s_envs_objects.rest import drop_model
 
 
@@ -112,12 +113,12 @@ def test_reduced_hulls_keep_within_the_budget_and_near_the_surface(count):
 
 
 @pytest.mark.parametrize("failure", ["timeout", "crash"])
-def test_a_failed_decomposition_falls_back_to_one_hull(ell, save, monkeypatch, failure):
+def test_a_failed_decomposition_falls_back_to_one_hull(ell, monkeypatch, failure):
     if failure == "timeout":
         monkeypatch.setattr(decompose, "TIMEOUT", 0.001)
     else:
         monkeypatch.setattr(sys, "executable", "/bin/false")
-    asset = load_object(save(ell))
+    asset = prepare(ell.export(file_type="ply"), ".ply", "ell", ObjectOptions(), "")
     assert len(asset.pieces) == 1
     expected = "timed out" if failure == "timeout" else "failed"
     assert f"decomposition {expected}: one convex hull instead" in whats(asset)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from r2s_envs_objects import ObjectOptions, cache, load_object, pipeline
+from r2s_envs_objects import ObjectOptions, cache, load_object, sandbox
 
 
 def same(a, b):
@@ -37,7 +37,7 @@ def entry(tmp_path):
 def test_the_second_load_is_the_same_and_quick(ell, save, monkeypatch):
     path = save(ell)
     first = load_object(path)
-    monkeypatch.setattr(pipeline, "prepare", None)  # must not be called again
+    monkeypatch.setattr(sandbox, "call", None)  # must not be called again
     start = time.perf_counter()
     second = load_object(path)
     assert time.perf_counter() - start < 0.2

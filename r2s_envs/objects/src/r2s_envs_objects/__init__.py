@@ -12,7 +12,7 @@ from r2s_envs_objects.options import ObjectOptions
 
 if TYPE_CHECKING:
     from r2s_envs_objects.asset import Finding, GraspPose, ObjectAsset, RestingPose
-    from r2s_envs_objects.pipeline import load_object
+    from r2s_envs_objects.loader import load_object
 
 __all__ = ["Finding", "GraspPose", "ObjectAsset", "ObjectOptions", "RestingPose", "load_object"]
 
@@ -20,7 +20,7 @@ __all__ = ["Finding", "GraspPose", "ObjectAsset", "ObjectOptions", "RestingPose"
 def __getattr__(name: str):
     # NumPy, trimesh and MuJoCo are imported when an object is loaded, not when options are listed.
     if name == "load_object":
-        from r2s_envs_objects.pipeline import load_object
+        from r2s_envs_objects.loader import load_object
 
         return load_object
     if name in ("Finding", "GraspPose", "ObjectAsset", "RestingPose"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import re
-from pathlib import Path
 
 import numpy as np
 import trimesh
@@ -13,39 +12,12 @@ import trimesh
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats, Ints
 
-SUFFIXES = (".stl", ".obj", ".ply")
-MAX_BYTES = 100 * 2**20
 MAX_FACES = 2_000_000
 MAX_VERTICES = 3 * MAX_FACES
 MAX_NONFINITE_SHARE = 0.001
 
 # Our errors say what is wrong; without a handler, trimesh's tracebacks would go to the screen too.
 logging.getLogger("trimesh").addHandler(logging.NullHandler())
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's content; AssetError if it is missing, of another kind, empty or oversize."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise AssetError(
-            f"{path}: unsupported file type {path.suffix or '(none)'!r}; supported are "
-            f"{', '.join(SUFFIXES)}, and sample:NAME for a shipped sample"
-        )
-    if not path.exists():
-        raise AssetError(f"{path}: no such file; check the path")
-    try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise AssetError(
-                f"{path}: {size / 2**20:.0f} MB, over the limit of {MAX_BYTES / 2**20:.0f} MB; "
-                "decimate the scan first"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise AssetError(
-            f"{path}: cannot be read ({error.strerror}); check the permissions"
-        ) from None
-    if not data.strip():
-        raise AssetError(f"{path}: the file is empty; export the scan again")
-    return data
 
 
 def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Finding]]:

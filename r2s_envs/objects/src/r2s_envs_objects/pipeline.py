@@ -1,17 +1,19 @@
-"""From a file to a simulation-ready object: the stages in order."""
+"""From a file's content to a simulation-ready object: the stages in order, without the cache.
+
+Whoever is given a file calls `loader.load_object`, which has this done in another process.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from r2s_core.errors import AssetError
-from r2s_envs_objects import cache, load, samples
+from r2s_envs_objects import load
 from r2s_envs_objects.asset import Finding, Floats, ObjectAsset, RestingPose
 from r2s_envs_objects.decompose import convex_pieces, decimate
-from r2s_envs_objects.grasp import OPENING, WIDEST, narrowest_grasp
+from r2s_envs_objects.grasp import narrowest_grasp
 from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
 from r2s_envs_objects.materials import friction_of
 from r2s_envs_objects.options import ObjectOptions
@@ -20,33 +22,9 @@ from r2s_envs_objects.rest import flatten_base, settle
 from r2s_envs_objects.units import metres_per_unit
 
 
-def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) -> ObjectAsset:  # noqa: B008
-    """A scan as a simulation-ready object, from the cache where it was made before.
-
-    source: a .stl, .obj or .ply file, or "sample:NAME". AssetError, with one sentence that says
-    what and what to do, for every file that is refused.
-    """
-    text = str(source)
-    path = samples.path(text[7:]) if text.startswith("sample:") else Path(source).expanduser()
-    label = text if text.startswith("sample:") else str(path)
-    data = load.read_bytes(path)
-    suffix = path.suffix.lower()
-    key = cache.content_hash(data, options, suffix)
-    folder = cache.cache_folder(options)
-    asset = cache.read(folder, key)
-    findings: list[Finding] = []
-    if asset is None:
-        asset = prepare(data, suffix, label, options, key)
-        if problem := cache.write(folder, asset):
-            findings.append(Finding(problem, "warning"))
-    asset = asset.replace(name=path.stem, source=text, findings=(*asset.findings, *findings))
-    if asset.grasp_width > WIDEST and not options.force:
-        raise AssetError(
-            f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: held from above at its "
-            f"centre of mass it spans {asset.grasp_width * 1000:.0f} mm at its narrowest (limit "
-            f"{WIDEST * 1000:.0f}); set `scale`, or `force` to go on without a grasp"
-        )
-    return asset
+def prepared(data: bytes, options: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+    """`prepare` as `sandbox` calls it: its options as a dict, the asset as arrays."""
+    return prepare(data, options=ObjectOptions(**options), **arguments).to_arrays()
 
 
 def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: str) -> ObjectAsset:

@@ -1,0 +1,43 @@
+"""From what the user names to a simulation-ready object: read, cached, and made under guard."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from r2s_core.errors import AssetError
+from r2s_envs_objects import cache, sandbox
+from r2s_envs_objects.asset import Finding, ObjectAsset
+from r2s_envs_objects.grasp import OPENING, WIDEST
+from r2s_envs_objects.options import ObjectOptions
+from r2s_envs_objects.source import locate, read_bytes
+
+
+def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) -> ObjectAsset:  # noqa: B008
+    """A scan as a simulation-ready object, from the cache where it was made before.
+
+    source: a .stl, .obj or .ply file, or "sample:NAME". AssetError, with one sentence that says
+    what and what to do, for every file that is refused.
+    """
+    path, label = locate(source)
+    data = read_bytes(path)
+    suffix = path.suffix.lower()
+    key = cache.content_hash(data, options, suffix)
+    folder = cache.cache_folder(options)
+    asset = cache.read(folder, key)
+    findings: list[Finding] = []
+    if asset is None:
+        arguments = {"suffix": suffix, "label": label, "key": key}
+        arguments["options"] = dataclasses.asdict(options)
+        made = sandbox.call("r2s_envs_objects.pipeline:prepared", data, arguments, label)
+        asset = ObjectAsset.from_arrays(made)
+        if problem := cache.write(folder, asset):
+            findings.append(Finding(problem, "warning"))
+    asset = asset.replace(name=path.stem, source=str(source), findings=(*asset.findings, *findings))
+    if asset.grasp_width > WIDEST and not options.force:
+        raise AssetError(
+            f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: held from above at its "
+            f"centre of mass it spans {asset.grasp_width * 1000:.0f} mm at its narrowest (limit "
+            f"{WIDEST * 1000:.0f}); set `scale`, or `force` to go on without a grasp"
+        )
+    return asset

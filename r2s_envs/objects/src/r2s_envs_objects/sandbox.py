@@ -1,0 +1,158 @@
+"""Work on files that nobody vouches for, in another process with limits on time and memory."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r2s_core.errors import AssetError
+
+SECONDS = 55.0  # wall clock, for one file
+STARTUP = 60.0  # s; the worker's imports take about one
+
+_idle: list[_Worker] = []
+_lock = threading.Lock()
+
+
+def call(target: str, data: bytes, arguments: dict[str, Any], label: str) -> dict[str, Any]:
+    """What `target` ("module:function") makes of a file's content, done in a process with limits.
+
+    The function is called as function(data, **arguments) and returns named arrays; the arguments
+    must survive JSON. label: what errors call the file. AssetError, of one sentence, where the
+    function raises anything, crashes, or needs too much time or memory.
+    """
+    with tempfile.TemporaryDirectory(prefix="r2s-object-") as folder:
+        job = {"target": target, "arguments": arguments, "label": label, "size": len(data)}
+        ended = _perform(json.dumps(job | {"folder": folder}).encode() + b"\n", data)
+        result, error = Path(folder) / "result.npz", Path(folder) / "error.txt"
+        if result.exists():
+            with np.load(result, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        if error.exists():
+            raise AssetError(error.read_text(encoding="utf-8"))
+    if ended in ("timeout", "SIGXCPU"):
+        raise AssetError(f"{label}: took more than {SECONDS:.0f} s; decimate or clean it first")
+    how = "ran out of memory" if ended == "done" else f"was ended by {ended}"
+    raise AssetError(
+        f"{label}: the process that read it {how}: damaged or too complex; export it again, or "
+        "decimate it first"
+    )
+
+
+def _perform(head: bytes, data: bytes) -> str:
+    """Have a worker do it: "done", "timeout", or what ended the process."""
+    worker, fresh = _take()
+    ended = worker.perform(head, data)
+    if ended == "gone" and not fresh:  # it had been idle too long, just now
+        worker = _Worker()
+        ended = worker.perform(head, data)
+    with _lock:
+        if worker.alive():
+            _idle.append(worker)
+    return ended
+
+
+def _take() -> tuple[_Worker, bool]:
+    """An idle worker of this process, or a new one, and whether it is new."""
+    with _lock:
+        while _idle:
+            worker = _idle.pop()
+            if worker.owner == os.getpid() and worker.alive():
+                return worker, False
+    return _Worker(), True
+
+
+class _Worker:
+    """A `worker` process; it serves one file at a time."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()  # a process forked from this one must not share the pipes
+        self.late = False
+        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "r2s_envs_objects.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | one_thread | {"MALLOC_ARENA_MAX": "1"},
+            start_new_session=True,  # one group with its children, to be ended together
+        )
+        if self._answer(STARTUP) != "ready":
+            told = self.process.communicate()[1].decode(errors="replace").strip().splitlines()
+            raise AssetError(
+                f"the process that reads scans did not start ({told[-1] if told else 'no reason'})"
+                "; check the installation with `r2s plugins --check`"
+            )
+
+    def alive(self) -> bool:
+        """Whether it can take another file."""
+        return self.process.poll() is None
+
+    def perform(self, head: bytes, data: bytes) -> str:
+        """Have it work on a file: "done", "timeout", "gone", or the signal that ended the work."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(head)
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+            answer = self._answer(SECONDS)
+        except OSError:
+            answer = ""
+        except BaseException:  # Ctrl-C: it must not go on alone
+            self.end()
+            raise
+        if answer:
+            return answer
+        self.end()
+        return "timeout" if self.late else "gone"
+
+    def _answer(self, seconds: float) -> str:
+        timer = threading.Timer(seconds, self._give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            assert self.process.stdout is not None
+            return self.process.stdout.readline().decode().strip()
+        finally:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        self.late = True
+        self._kill()  # upon which the thread that waits for the answer reads an end of file
+
+    def _kill(self) -> None:
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            else:
+                self.process.kill()
+
+    def end(self) -> None:
+        """End it and all that it started."""
+        self._kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5.0)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+
+
+@atexit.register
+def _end_all() -> None:
+    with _lock:
+        for worker in _idle:
+            if worker.owner == os.getpid():
+                worker.end()
+        _idle.clear()

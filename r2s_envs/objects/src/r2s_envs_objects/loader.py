@@ -10,15 +10,21 @@ from r2s_envs_objects import cache, sandbox
 from r2s_envs_objects.asset import Finding, ObjectAsset
 from r2s_envs_objects.grasp import OPENING, WIDEST
 from r2s_envs_objects.options import ObjectOptions
+from r2s_envs_objects.prepared import load_prepared, prepared_file
 from r2s_envs_objects.source import locate, read_bytes
 
 
 def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) -> ObjectAsset:  # noqa: B008
     """A scan as a simulation-ready object, from the cache where it was made before.
 
-    source: a .stl, .obj or .ply file, or "sample:NAME". AssetError, with one sentence that says
-    what and what to do, for every file that is refused.
+    source: a .stl, .obj or .ply file, or "sample:NAME", or an object that `r2s object fix` made:
+    its folder, or its .npz. AssetError, with one sentence that says what and what to do, for
+    every file that is refused.
     """
+    if made := prepared_file(source):
+        asset = load_prepared(made, options).replace(source=str(source))
+        _require_grasp(asset, str(source), options)
+        return asset
     path, label = locate(source)
     data = read_bytes(path)
     suffix = path.suffix.lower()
@@ -34,10 +40,23 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
         if problem := cache.write(folder, asset):
             findings.append(Finding(problem, "warning"))
     asset = asset.replace(name=path.stem, source=str(source), findings=(*asset.findings, *findings))
-    if asset.grasp_width > WIDEST and not options.force:
+    _require_grasp(asset, label, options)
+    return asset
+
+
+def _require_grasp(asset: ObjectAsset, label: str, options: ObjectOptions) -> None:
+    """AssetError for what nothing can be learned on, unless the user insists."""
+    if options.force or asset.forced:
+        return
+    if asset.graspable is False:
+        raise AssetError(
+            f"{label}: the gripper could not hold it when it was certified (its certificate.html "
+            "tells); set `force` to train on it all the same"
+        )
+    # Where it was held, it was not by this grasp alone.
+    if asset.grasp_width > WIDEST and not asset.graspable:
         raise AssetError(
             f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: held from above at its "
             f"centre of mass it spans {asset.grasp_width * 1000:.0f} mm at its narrowest (limit "
             f"{WIDEST * 1000:.0f}); set `scale`, or `force` to go on without a grasp"
         )
-    return asset

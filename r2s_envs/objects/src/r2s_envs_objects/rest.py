@@ -57,7 +57,7 @@ def settle(pieces: Sequence[Floats], mass: float, inertia: Floats) -> tuple[Floa
             break
     rotation = np.empty(9)
     mujoco.mju_quat2Mat(rotation, data.qpos[3:7])
-    return _without_yaw(rotation.reshape(3, 3)), still == 2
+    return without_yaw(rotation.reshape(3, 3)), still == 2
 
 
 def flatten_base(pieces: Sequence[Floats]) -> tuple[tuple[Floats, ...], float]:
@@ -77,7 +77,7 @@ def flatten_base(pieces: Sequence[Floats]) -> tuple[tuple[Floats, ...], float]:
     return tuple(flat), moved
 
 
-def _without_yaw(rotation: Floats) -> Floats:
+def without_yaw(rotation: Floats) -> Floats:
     """The rotation with its turn about the vertical taken out, so that headings stay the scan's."""
     # The axis least tilted keeps its heading: of x and y, the one that is more horizontal.
     axis = int(abs(rotation[2, 1]) < abs(rotation[2, 0]))

@@ -1,4 +1,4 @@
-"""The hold instrument: grasp an object, lift it, hold it still, and measure what gives.
+"""The hold instrument: grasp an object, lift it, shake and hold it, and measure what gives.
 
 It vouches for the scene's contact settings (a grip may neither creep nor sink into what it holds)
 and for an object: whether this gripper can hold it at all, and by which grasp.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import mujoco
 import numpy as np
@@ -16,8 +16,9 @@ from scipy.spatial import ConvexHull
 
 from r2s_envs_pick_place import panda, scene
 
-_CLOSE_S, _LIFT_S, _SETTLE_S = 0.6, 1.0, 0.3
+_APPROACH_S, _CLOSE_S, _LIFT_S, _SETTLE_S = 1.0, 0.6, 1.0, 0.3
 _LIFT_HEIGHT = 0.15
+_LOST = 0.05  # m in the hand: left behind
 _WIDEST = 0.074  # of the 80 mm stroke, m
 _CLEARANCE = 0.004  # between the fingertips and the table, m
 
@@ -34,12 +35,30 @@ class Grasp:
 
 
 @dataclasses.dataclass(frozen=True)
+class Shake:
+    """The hand swings sideways (world y), then up and down, along a sine in each.
+
+    amplitude m, of what the arm is told; frequency Hz; seconds of each. The default asks for
+    4.7 m/s2, half of gravity, at the turning points; the arm's servos follow some of that.
+    """
+
+    amplitude: float = 0.03
+    frequency: float = 2.0
+    seconds: float = 1.5
+
+
+#: Takes what happens (a caption) and the world's qpos at that moment.
+Film = Callable[[str, np.ndarray], None]
+
+
+@dataclasses.dataclass(frozen=True)
 class HoldReport:
     """What was measured; lengths in m, angles in rad, forces in N.
 
     held: both pads still touch the object at the end, and it has not been left behind.
-    slip, tilt: most that the object moved and turned in the hand after the lift.
-    lift_slip: how far it moved in the hand during the lift.
+    slip, tilt: most that the object moved and turned in the hand while it was held still.
+    lift_slip: how far it moved in the hand during the lift. shake_slip: the most that it moved
+    while it was shaken. shake_amplitude: m, how far the hand really swung to either side.
     penetration: deepest that a pad was inside the object while holding; closing_penetration:
     the same while the gripper closed and lifted. force: greatest normal force on one pad while
     holding. finger_overlap: most that the pads' faces were inside each other, ever.
@@ -54,24 +73,45 @@ class HoldReport:
     closing_penetration: float
     force: float
     finger_overlap: float
+    shake_slip: float = 0.0
+    shake_amplitude: float = 0.0
 
 
-def hold(model: mujoco.MjModel, grasp: Grasp, seconds: float = 5.0) -> HoldReport:
+def hold(
+    model: mujoco.MjModel,
+    grasp: Grasp,
+    seconds: float = 5.0,
+    shake: Shake | None = None,
+    approach: float = 0.0,
+    film: Film | None = None,
+) -> HoldReport:
     """Grasp the object where the keyframe `home` puts it, lift it, and hold it for `seconds`.
 
-    model: a compiled `build_scene`; it is stepped as the task would step it.
+    model: a compiled `build_scene`; it is stepped as the task would step it. shake: between lift
+    and hold. approach: m from above which the open hand comes down first, which may push the
+    object; 0 starts around it.
     """
+    film = film or (lambda caption, qpos: None)
     rig = _Rig(model)
     position = np.array(grasp.position)
     grasping = rig.solve(position, grasp.yaw)
     lifted = rig.solve(position + np.array([0.0, 0.0, _LIFT_HEIGHT]), grasp.yaw)
 
-    rig.start(grasping)
+    above = rig.solve(position + np.array([0.0, 0.0, approach]), grasp.yaw)
+    rig.start(above)
+    if approach:
+        film("about to grasp", rig.qpos)
+        rig.move(above, grasping, closed=False, seconds=_APPROACH_S)
     rig.move(grasping, grasping, closed=True, seconds=_CLOSE_S)
+    film("grasped", rig.qpos)
     grasped = rig.object_in_hand()
     rig.move(grasping, lifted, closed=True, seconds=_LIFT_S)
     rig.move(lifted, lifted, closed=True, seconds=_SETTLE_S)
+    film("lifted", rig.qpos)
     closing_penetration = rig.penetration
+    in_hand = rig.object_in_hand()
+    lift_slip = _motion(grasped, in_hand)[0]
+    shaken = _shake(rig, lifted, grasp, shake, film) if shake else (0.0, 0.0)
 
     rig.penetration = rig.force = 0.0
     start = rig.object_in_hand()
@@ -80,17 +120,44 @@ def hold(model: mujoco.MjModel, grasp: Grasp, seconds: float = 5.0) -> HoldRepor
         rig.move(lifted, lifted, closed=True, seconds=0.1)
         offset, angle = _motion(start, rig.object_in_hand())
         slip, tilt = max(slip, offset), max(tilt, angle)
+    film(f"after {seconds:g} s of holding", rig.qpos)
     return HoldReport(
         grasp=grasp,
-        held=rig.holds() and slip < 0.05,
+        held=rig.holds() and max(slip, shaken[0]) < _LOST,
         slip=slip,
         tilt=tilt,
-        lift_slip=_motion(grasped, start)[0],
+        lift_slip=lift_slip,
         penetration=rig.penetration,
         closing_penetration=closing_penetration,
         force=rig.force,
         finger_overlap=rig.overlap,
+        shake_slip=shaken[0],
+        shake_amplitude=shaken[1],
     )
+
+
+def _shake(
+    rig: _Rig, lifted: np.ndarray, grasp: Grasp, shake: Shake, film: Film
+) -> tuple[float, float]:
+    """Swing the hand; how far the object moved in it, and how far the hand swung, m."""
+    centre = np.array(grasp.position) + np.array([0.0, 0.0, _LIFT_HEIGHT])
+    start, slip, swing = rig.object_in_hand(), 0.0, 0.0
+    steps = round(shake.seconds / rig.model.opt.timestep)
+    phases = 2 * np.pi * shake.frequency * rig.model.opt.timestep * np.arange(1, steps + 1)
+    for axis, name in ((1, "shaken sideways"), (2, "shaken up and down")):
+        end = centre.copy()
+        end[axis] += shake.amplitude
+        reach = rig.solve(end, grasp.yaw, from_now=True) - lifted
+        places = []
+        for index, phase in enumerate(phases):
+            rig.step(lifted + np.sin(phase) * reach, closed=True)
+            places.append(float(rig.grip[axis]))
+            slip = max(slip, _motion(start, rig.object_in_hand())[0])
+            if index == steps // 2:
+                film(name, rig.qpos)
+        swing = max(swing, np.ptp(places[steps // 2 :]) / 2)
+        rig.move(lifted, lifted, closed=True, seconds=_SETTLE_S)
+    return slip, float(swing)
 
 
 def candidate_grasps(
@@ -162,10 +229,24 @@ class _Rig:
         self._pads = {model.geom("left_pad").id, model.geom("right_pad").id}
         self.penetration = self.force = self.overlap = 0.0
 
-    def solve(self, position: np.ndarray, yaw: float) -> np.ndarray:
-        """Arm joints [7] that put `grip` at `position`, pointing down, fingers turned by `yaw`."""
-        model, data = self.model, self.data
+    @property
+    def qpos(self) -> np.ndarray:
+        return self.data.qpos.copy()
+
+    @property
+    def grip(self) -> np.ndarray:
+        """Where `grip` is, [3] m."""
+        return self.data.site_xpos[self._grip]
+
+    def solve(self, position: np.ndarray, yaw: float, from_now: bool = False) -> np.ndarray:
+        """Arm joints [7] that put `grip` at `position`, pointing down, fingers turned by `yaw`.
+
+        from_now: the solution nearest to where the arm is, rather than to the keyframe.
+        """
+        model, data = self.model, mujoco.MjData(self.model)
         mujoco.mj_resetDataKeyframe(model, data, 0)
+        if from_now:
+            data.qpos[:7] = self.data.qpos[:7]
         sin, cos = np.sin(yaw), np.cos(yaw)
         target = np.array([[sin, cos, 0.0], [cos, -sin, 0.0], [0.0, 0.0, -1.0]])
         jacobian = np.zeros((6, model.nv))
@@ -194,11 +275,14 @@ class _Rig:
 
     def move(self, start: np.ndarray, end: np.ndarray, closed: bool, seconds: float) -> None:
         steps = round(seconds / self.model.opt.timestep)
-        self.data.ctrl[7:] = panda.FINGER_TARGETS[0 if closed else 1]
         for step in range(1, steps + 1):
-            self.data.ctrl[:7] = start + (end - start) * step / steps
-            mujoco.mj_step(self.model, self.data)
-            self._watch()
+            self.step(start + (end - start) * step / steps, closed)
+
+    def step(self, arm: np.ndarray, closed: bool) -> None:
+        self.data.ctrl[:7] = arm
+        self.data.ctrl[7:] = panda.FINGER_TARGETS[0 if closed else 1]
+        mujoco.mj_step(self.model, self.data)
+        self._watch()
 
     def _watch(self) -> None:
         data, wrench = self.data, np.zeros(6)

@@ -1,0 +1,54 @@
+"""Trials of an object by other packages, such as the hold by a robot's gripper.
+
+A package offers one through the entry-point group `r2s.object_checks`, "name = module:function":
+
+    def function(asset: ObjectAsset, pictures: bool) -> CheckResult
+
+This package knows none of them, so that it needs no robot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from typing import Any
+
+from r2s_core.errors import R2SError
+from r2s_envs_objects.asset import ObjectAsset
+
+GROUP = "r2s.object_checks"
+#: The check that answers whether a gripper can hold the object.
+HOLD = "hold"
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckResult:
+    """What a trial came to.
+
+    passed: None if it could not be made. summary: one sentence. details: plain values, for
+    certificate.json. pictures: (caption, PNG bytes), where they were asked for and can be drawn.
+    """
+
+    passed: bool | None
+    summary: str
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    pictures: tuple[tuple[str, bytes], ...] = ()
+
+
+def run_checks(asset: ObjectAsset, pictures: bool = True) -> dict[str, CheckResult]:
+    """The result of every installed check, by name; one that breaks says so, and harms no other."""
+    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    return {point.name: _run(point, asset, pictures) for point in points}
+
+
+def _run(point: importlib.metadata.EntryPoint, asset: ObjectAsset, pictures: bool) -> CheckResult:
+    try:
+        return point.load()(asset, pictures)
+    except R2SError as error:
+        return CheckResult(None, str(error))
+    except Exception as error:  # somebody else's code: it may raise anything
+        owner = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        return CheckResult(
+            None, f"the check {point.name!r} of {owner} broke: {cause}; reinstall or report it"
+        )

@@ -67,13 +67,13 @@ def main() -> None:
 
 def record(env: Any) -> tuple[Any, list[np.ndarray], list[np.ndarray], float]:
     """The scripted pick: where it starts, its actions and actuator targets, mean contacts."""
-    script = ScriptedPick(env.task.arm, env.task.observer, env.task.thing)
+    script = ScriptedPick.of(env.task)
     steps = np.array([control.EE_STEP] * 3 + [control.EE_YAW_STEP], np.float32)
 
     @jax.jit
     @jax.vmap
     def act(task: Any, view: Any) -> Any:
-        move, yaw, opens = script.twist(task.goal, view)
+        move, yaw, opens = script.twist(task, view)
         action = jnp.append(jnp.append(move, yaw) / steps, jnp.where(opens, 1.0, -1.0))
         return jnp.clip(action, -1.0, 1.0)
 

@@ -35,7 +35,7 @@ class Task:
 def environment() -> Any:
     spec = mujoco.MjSpec.from_string(XML)
     scene = SceneSpec(
-        spec.compile(), 1, frozenset({"qpos"}), lambda: mujoco.MjSpec.from_string(XML)
+        spec.compile(), 1, frozenset({"qpos"}), lambda variant: mujoco.MjSpec.from_string(XML)
     )
     return types.SimpleNamespace(scene=scene, spec=types.SimpleNamespace(control_dt=0.05))
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import numpy as np
 
 from r2s_core import registry
-from r2s_core.config import EngineConfig, RunConfig
+from r2s_core.backends.grouped import GroupedBackend
+from r2s_core.config import EngineConfig, RunConfig, Use
 from r2s_core.device import resolve_backend
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.errors import R2SError
-from r2s_core.types import Environment, HasStartBank, RewardFn, Task
+from r2s_core.types import Backend, Environment, HasStartBank, RewardFn, SceneSpec, Task
+from r2s_core.variants import variant_of_world
 
 #: Episodes of a task that names no length of its own.
 DEFAULT_EPISODE_STEPS = 200
@@ -47,7 +50,8 @@ def wrap_task(
     scene = task.scene()
     worlds = num_worlds or engine.num_parallel_envs
     backend_use = resolve_backend(config).backend
-    backend = registry.build("backend", backend_use.use, scene, worlds, backend_use.options)
+    variants = _played_variants(scene, training)
+    backend = _backend(scene, worlds, backend_use, variants)
     share = _start_bank_share(task, engine) if training else 0.0
     if share > 0 and isinstance(task, HasStartBank):
         task.build_start_bank(backend, jax.random.key(config.seed + _BANK_SEED))
@@ -57,6 +61,7 @@ def wrap_task(
         start_bank_share=share,
         start_bank_steps=start_bank_steps(config, worlds),
         stagger=training,
+        variants=None if training else variants,
     )
     randomizers = {
         name: registry.build("randomizer", use.use, use.options, scene.model)
@@ -65,6 +70,41 @@ def wrap_task(
     env = VectorEnv(task, scene, backend, _rewards(task, engine), options, randomizers)
     env.config = config
     return env
+
+
+def _played_variants(scene: SceneSpec, training: bool) -> tuple[int, ...] | None:
+    """Those that are trained on; evaluation plays the ones held out too."""
+    if scene.variants is None:
+        return None
+    return tuple(
+        k for k, held_out in enumerate(scene.variants.held_out) if not training or not held_out
+    )
+
+
+def _backend(scene: SceneSpec, worlds: int, use: Use, variants: tuple[int, ...] | None) -> Backend:
+    """The backend; a group of them where it cannot vary per world what the scene's variants do.
+
+    Raises `R2SError` if there are more variants than worlds.
+    """
+    if variants is not None and len(variants) > worlds:
+        raise R2SError(
+            f"{len(variants)} variants of the scene (objects x scales) need as many worlds, but "
+            f"there are {worlds}; raise environment.num_parallel_envs (or the evaluation's)"
+        )
+    backend = registry.build("backend", use.use, scene, worlds, use.options)
+    if (
+        scene.variants is None
+        or variants is None
+        or set(scene.variants.fields) <= backend.batchable
+    ):
+        return backend
+    counts = np.unique(variant_of_world(variants, worlds), return_counts=True)[1]
+    return GroupedBackend(
+        [
+            registry.build("backend", use.use, scene.of_variant(k), int(count), use.options)
+            for k, count in zip(variants, counts, strict=True)
+        ]
+    )
 
 
 def _rewards(task: Task[Any], engine: EngineConfig) -> dict[str, tuple[RewardFn, float]]:

@@ -34,6 +34,7 @@ from r2s_core.types import (
     View,
     pytree,
 )
+from r2s_core.variants import Variation
 
 
 @pytree
@@ -46,6 +47,7 @@ class EnvState:
     episode_return: Array  # float32[W]
     reward_weights: Named  # float32[] each; traced, so that a curriculum may change them
     start_bank_share: Array  # float32[], the share of episodes that start from the bank
+    variant: Array  # int32[W], of the scene
     key: Array
 
 
@@ -57,12 +59,15 @@ class EngineOptions:
     start_bank_share: share of episodes that start from the task's start-state bank.
     start_bank_steps: control steps over which that share falls evenly to zero; None: it stays.
     stagger: spread the first episodes' ends over time by starting their clocks at random.
+    variants: which of the scene's variants are played, each in its own share of the worlds;
+      None: those that are not held out, drawn anew for every episode.
     """
 
     max_episode_steps: int
     start_bank_share: float = 0.0
     start_bank_steps: int | None = None
     stagger: bool = False
+    variants: tuple[int, ...] | None = None
 
 
 class VectorEnv:
@@ -104,7 +109,8 @@ class VectorEnv:
                 f"environment.start_state_share is {options.start_bank_share}, but the task "
                 f"{type(task).__name__} has no start-state bank; set it to 0"
             )
-        self._start = jax.jit(jax.vmap(self._start_one, in_axes=(0, None)))
+        self._variants = Variation(scene, backend, options.variants)
+        self._start = jax.jit(jax.vmap(self._start_one, in_axes=(0, None, 0)))
         self._control = jax.jit(self._control_worlds)
         self._advance = jax.jit(self._advance_worlds)
         self._restart = jax.jit(self._restart_worlds)
@@ -118,7 +124,8 @@ class VectorEnv:
         key, start_key, stagger_key, observe_key = jax.random.split(key, 4)
         share = jnp.float32(self.options.start_bank_share)
         worlds = self.spec.num_worlds
-        task, qpos, qvel, fields = self._start(jax.random.split(start_key, worlds), share)
+        variant = self._variants.draw(start_key)
+        task, qpos, qvel, fields = self._start(jax.random.split(start_key, worlds), share, variant)
         physics = self.backend.init(fields, qpos, qvel)
         elapsed = jnp.zeros(worlds, jnp.int32)
         if self.options.stagger:
@@ -132,6 +139,7 @@ class VectorEnv:
             episode_return=jnp.zeros(worlds, jnp.float32),
             reward_weights=self._weights,
             start_bank_share=share,
+            variant=variant,
             key=key,
         )
         return state, self._observe(task, physics.view, observe_key)
@@ -168,27 +176,33 @@ class VectorEnv:
     ) -> tuple[EnvState, tuple[Any, ...]]:
         """New episodes for the worlds that are done; the others keep what they have."""
         keys = jax.random.split(key, self.spec.num_worlds)
-        task, qpos, qvel, fields = self._start(keys, state.start_bank_share)
+        variant = self._variants.draw(key)
+        task, qpos, qvel, fields = self._start(keys, state.start_bank_share, variant)
         state = dataclasses.replace(
             state,
             task=_where(done, task, state.task),
+            variant=jnp.where(done, variant, state.variant),
             elapsed=jnp.where(done, 0, state.elapsed),
             episode_return=jnp.where(done, 0.0, state.episode_return),
         )
         return state, (qpos, qvel, fields)
 
-    def _start_one(self, key: Array, share: Array) -> tuple[Any, Array, Array, Named]:
+    def _start_one(
+        self, key: Array, share: Array, variant: Array
+    ) -> tuple[Any, Array, Array, Named]:
         """A start of one world: task state, qpos, qvel and model fields."""
         fresh_key, bank_key, choice_key, random_key = jax.random.split(key, 4)
-        task, qpos, qvel = self.task.init(fresh_key)
+        of_variant = () if self.scene.variants is None else (variant,)
+        task, qpos, qvel = self.task.init(fresh_key, *of_variant)
         if self._has_bank:
-            banked = self.task.init_from_bank(bank_key)  # type: ignore[attr-defined]
+            banked = self.task.init_from_bank(bank_key, *of_variant)  # type: ignore[attr-defined]
             use = jax.random.uniform(choice_key) < share
             task, qpos, qvel = jax.tree.map(
                 lambda b, f: jnp.where(use, b, f), banked, (task, qpos, qvel)
             )
         start = self._randomize("reset", random_key, {"qpos": qpos, "qvel": qvel})
-        fields = self._randomize("model", random_key, self._nominal)
+        nominal = dict(self._nominal) | self._variants.fields(variant)
+        fields = self._randomize("model", random_key, nominal)
         return task, start["qpos"], start["qvel"], fields
 
     def _control_worlds(
@@ -247,6 +261,7 @@ class VectorEnv:
             episode_return=episode_return,
             episode_length=elapsed,
             metrics=metrics,
+            variant=None if self.scene.variants is None else state.variant,
         )
         state = dataclasses.replace(
             state,
@@ -290,7 +305,8 @@ class VectorEnv:
 
     def _make_spec(self) -> EnvSpec:
         def first_observation(key: Array) -> Named:
-            task, _, _ = self.task.init(key)
+            of_variant = () if self.scene.variants is None else (jnp.int32(0),)
+            task, _, _ = self.task.init(key, *of_variant)
             return self.task.observe(task, _empty_view(self.scene))
 
         shapes = jax.eval_shape(first_observation, jax.random.key(0))

@@ -16,9 +16,12 @@ import numpy as np
 
 from r2s_core.errors import R2SError
 from r2s_core.statistics import wilson_interval
-from r2s_core.types import Array, Checked, Environment, Named, Policy, Step
+from r2s_core.types import Array, Checked, Environment, Named, Policy, Step, Variants
 
 _TIGHT = "success_2p5cm"  # the tasks' metric of success within 2.5 cm
+_OUTCOMES = ("success", "terminated", "diverged", "episode_return", "episode_length")
+#: What is told of each variant of the scene.
+_OF_VARIANT = ("episodes", "success_rate", "success_ci95", "success_rate_2p5cm")
 #: Stages of a manipulation task, in order; a task has those that its metrics name.
 STAGES = ("reached", "grasped", "lifted")
 
@@ -28,12 +31,13 @@ class Recording:
     """The motion of one episode, for pictures.
 
     qpos: float32[T, nq], of every control step. task: the task's state at each of the T steps,
-    leaves [T, ...]. success: how the episode ended.
+    leaves [T, ...]. success: how the episode ended. variant: which of the scene's it was.
     """
 
     qpos: np.ndarray
     task: Any
     success: bool
+    variant: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +51,17 @@ class Episodes:
     episode_length: np.ndarray
     metrics: Mapping[str, np.ndarray]
     recordings: tuple[Recording, ...] = ()
+    variant: np.ndarray | None = None  # of the scene; None where it has none
 
     def __len__(self) -> int:
         return len(self.success)
+
+    def where(self, which: np.ndarray) -> Episodes:
+        """Those under the mask bool[E], without recordings."""
+        columns = {name: getattr(self, name)[which] for name in _OUTCOMES}
+        metrics = {name: column[which] for name, column in self.metrics.items()}
+        variant = None if self.variant is None else self.variant[which]
+        return Episodes(**columns, metrics=metrics, variant=variant)
 
 
 def run_episodes(
@@ -90,12 +102,32 @@ def run_episodes(
         )
     columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     metrics = {k.removeprefix("metrics/"): v for k, v in columns.items() if "/" in k}
-    rest = {name: column for name, column in columns.items() if "/" not in name}
+    rest: dict[str, Any] = {name: column for name, column in columns.items() if "/" not in name}
     return Episodes(**rest, metrics=metrics, recordings=recorder.recordings())
 
 
-def summarise(episodes: Episodes) -> dict[str, Any]:
-    """The numbers of `result.json` that an evaluation yields, as plain Python values."""
+def summarise(episodes: Episodes, variants: Variants | None = None) -> dict[str, Any]:
+    """The numbers of `result.json` that an evaluation yields, as plain Python values.
+
+    variants: of the scene that was played. With them there is a row for each, the worst first, and
+    the numbers over all are of those that were trained on; `held_out_*` are of the others.
+    """
+    if variants is None or episodes.variant is None:
+        return _summary(episodes)
+    held_out = np.asarray(variants.held_out)[episodes.variant]
+    rows = []
+    for index in np.unique(episodes.variant):
+        own = _summary(episodes.where(episodes.variant == index))
+        row = {"name": variants.names[index], "held_out": bool(variants.held_out[index])}
+        rows.append(row | {key: own[key] for key in _OF_VARIANT})
+    result: dict[str, Any] = {"objects": sorted(rows, key=lambda row: row["success_rate"])}
+    if held_out.any():
+        unseen = _summary(episodes.where(held_out))
+        result |= {f"held_out_{key}": unseen[key] for key in _OF_VARIANT}
+    return _summary(episodes if held_out.all() else episodes.where(~held_out)) | result
+
+
+def _summary(episodes: Episodes) -> dict[str, Any]:
     successes, total = int(episodes.success.sum()), len(episodes)
     means = {name: float(np.mean(column)) for name, column in episodes.metrics.items()}
     return {
@@ -145,18 +177,22 @@ def _advance(
 
 
 def _ended(step: Step, which: np.ndarray) -> dict[str, np.ndarray]:
-    names = ("success", "terminated", "diverged", "episode_return", "episode_length")
-    columns = {name: getattr(step, name) for name in names}
+    columns = {name: getattr(step, name) for name in _OUTCOMES}
+    if step.variant is not None:
+        columns["variant"] = step.variant
     columns |= {f"metrics/{name}": column for name, column in step.metrics.items()}
     return {name: np.asarray(column)[which] for name, column in columns.items()}
 
 
 class _Recorder:
-    """Collects the first episode of the first `count` worlds."""
+    """Collects the first episode of `count` worlds, spread over all so that variants are too."""
 
     def __init__(self, state: Any, count: int) -> None:
         view = getattr(getattr(state, "physics", None), "view", None)
-        self._count = 0 if getattr(view, "qpos", None) is None else count
+        qpos = getattr(view, "qpos", None)
+        self._count = 0 if qpos is None else count
+        self._worlds = np.arange(self._count) * (1 if qpos is None else len(qpos) // max(count, 1))
+        self._variant = getattr(state, "variant", None)
         self._rows: list[Any] = []
         self._ends: dict[int, tuple[int, bool]] = {}
 
@@ -164,21 +200,24 @@ class _Recorder:
         if len(self._ends) == self._count:
             return
         row = (state.physics.view.qpos, state.task)
-        self._rows.append(jax.tree.map(lambda x: np.array(np.asarray(x)[: self._count]), row))
+        self._rows.append(jax.tree.map(lambda x: np.array(np.asarray(x)[self._worlds]), row))
 
     def after(self, done: np.ndarray, success: np.ndarray) -> None:
-        for world in np.flatnonzero(done[: self._count]):
-            self._ends.setdefault(int(world), (len(self._rows), bool(success[world])))
+        for i in np.flatnonzero(done[self._worlds]):
+            self._ends.setdefault(int(i), (len(self._rows), bool(success[self._worlds[i]])))
 
     def recordings(self) -> tuple[Recording, ...]:
         if not self._rows:
             return ()
         qpos, task = jax.tree.map(lambda *rows: np.stack(rows), *self._rows)
 
-        def cut(world: int, length: int) -> Any:
-            return jax.tree.map(lambda x: x[:length, world], task)
+        def cut(i: int, length: int) -> Any:
+            return jax.tree.map(lambda x: x[:length, i], task)
 
+        variant = np.zeros(self._count, int)
+        if self._variant is not None:
+            variant = np.asarray(self._variant)[self._worlds]
         return tuple(
-            Recording(qpos[:length, world], cut(world, length), success)
-            for world, (length, success) in sorted(self._ends.items())
+            Recording(qpos[:length, i], cut(i, length), success, int(variant[i]))
+            for i, (length, success) in sorted(self._ends.items())
         )

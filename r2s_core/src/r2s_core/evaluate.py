@@ -21,7 +21,7 @@ from r2s_core.networks import ACTIVATIONS, scale_action, squash
 from r2s_core.policy import PolicyError, SavedPolicy, load_policy
 from r2s_core.progress import print_result
 from r2s_core.run_folder import CONFIG, shown
-from r2s_core.types import Array, Environment, Named, Policy
+from r2s_core.types import Array, Environment, Named, Policy, Variants
 
 _RECORDED_EPISODES = 8
 
@@ -37,6 +37,11 @@ def play(
     per_world = -(-config.evaluation.episodes // env.spec.num_worlds)
     recorded = _RECORDED_EPISODES if record else 0
     return run_episodes(env, as_jax(policy, env), key, per_world, recorded)
+
+
+def variants_of(env: Environment[Any]) -> Variants | None:
+    """Of the scene of an environment that the engine made, if it has any."""
+    return getattr(getattr(env, "scene", None), "variants", None)
 
 
 def num_worlds(config: RunConfig) -> int:
@@ -93,7 +98,7 @@ def evaluate_policy(
     env = build.make_environment(config, num_worlds(config), training=False)
     return {
         "name": f"evaluation of {config.name}",
-        **summarise(play(config, policy, env)),
+        **summarise(play(config, policy, env), variants_of(env)),
         "backend": config.backend.use,
         "seed": config.seed,
         "total_s": round(time.perf_counter() - began, 3),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ _VIDEO_EPISODES = 4  # side by side, two by two
 _VIDEO_FRAMES = 320  # rendered at most; longer episodes are shown at a lower frame rate
 _PAUSE_S = 1.0
 
+#: What to draw each variant of the scene with.
+Models = Mapping[int, mujoco.MjModel]
+
 
 def take_pictures(
     run_dir: Path, env: Environment[Any], recordings: Sequence[Recording]
@@ -37,9 +40,12 @@ def take_pictures(
     if not recordings or scene is None or scene.render_spec is None:
         return [], []
     try:
-        model = scene.render_spec().compile()
-        frames = _frames(model, recordings, env.spec.control_dt)
-        _video(run_dir / VIDEO, model, recordings[:_VIDEO_EPISODES], env.spec.control_dt)
+        models = {
+            variant: scene.render_spec(variant).compile()
+            for variant in {recording.variant for recording in recordings}
+        }
+        frames = _frames(models, recordings, env.spec.control_dt)
+        _video(run_dir / VIDEO, models, recordings[:_VIDEO_EPISODES], env.spec.control_dt)
     except R2SError as error:
         return [], [str(error)]
     except Exception as error:  # drivers and encoders fail in their own ways
@@ -48,7 +54,7 @@ def take_pictures(
 
 
 def _frames(
-    model: mujoco.MjModel, recordings: Sequence[Recording], control_dt: float
+    models: Models, recordings: Sequence[Recording], control_dt: float
 ) -> list[tuple[str, bytes]]:
     """Moments of the first success, and fewer of the first failure if there is one."""
     shots: list[tuple[Recording, np.ndarray]] = []
@@ -62,20 +68,18 @@ def _frames(
             f"{'a success' if recording.success else 'a failure'}, {moment * control_dt:.1f} s",
             render.encode_png(frame),
         )
-        for (recording, moments), clip in zip(shots, _draw(model, shots, True), strict=True)
+        for (recording, moments), clip in zip(shots, _draw(models, shots, True), strict=True)
         for moment, frame in zip(moments, clip, strict=True)
     ]
 
 
-def _video(
-    path: Path, model: mujoco.MjModel, recordings: Sequence[Recording], control_dt: float
-) -> None:
+def _video(path: Path, models: Models, recordings: Sequence[Recording], control_dt: float) -> None:
     """The episodes side by side in real time; one that ends early holds its last frame."""
     longest = max(len(r.qpos) for r in recordings)
     stride = -(-longest * len(recordings) // _VIDEO_FRAMES)
     length = -(-longest // stride) + round(_PAUSE_S / (control_dt * stride))
     shots = [(r, np.arange(0, len(r.qpos), stride)) for r in recordings]
-    clips = _draw(model, shots, shadows=False)
+    clips = _draw(models, shots, shadows=False)
     clips = [clip[np.minimum(np.arange(length), len(clip) - 1)] for clip in clips]
     if len(clips) % 2:
         clips.append(np.full_like(clips[0], 255))
@@ -84,9 +88,22 @@ def _video(
 
 
 def _draw(
+    models: Models, shots: Sequence[tuple[Recording, np.ndarray]], shadows: bool
+) -> list[np.ndarray]:
+    """A clip uint8[N, height, width, 3] of each (recording, moments [N])."""
+    clips: dict[int, np.ndarray] = {}
+    for variant, model in models.items():
+        mine = [i for i, (recording, _) in enumerate(shots) if recording.variant == variant]
+        if mine:
+            drawn = _draw_alike(model, [shots[i] for i in mine], shadows)
+            clips |= dict(zip(mine, drawn, strict=True))
+    return [clips[i] for i in range(len(shots))]
+
+
+def _draw_alike(
     model: mujoco.MjModel, shots: Sequence[tuple[Recording, np.ndarray]], shadows: bool
 ) -> list[np.ndarray]:
-    """A clip uint8[N, height, width, 3] of each (recording, moments [N]), drawn in one go.
+    """Clips of one model, drawn in one go.
 
     The goal is marked where the task's state has a `goal`, a position.
     """

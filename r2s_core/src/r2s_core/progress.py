@@ -132,12 +132,29 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name, rate in result.get("stage_rates", {}).items():
             rows.append((name, percent(rate)))
         rows.append(("episodes", f"{result['episodes']:,}"))
+        rows += _object_rows(result)
     if result.get("env_steps"):
         rows.append(("environment steps", f"{result['env_steps']:,}"))
         rows.append(("training time", f"{result['wall_clock_s']:.1f} s, compilation included"))
         rows.append(("training steps/s", f"{result['train_steps_per_second']:,.0f}"))
     rows.append(("backend", str(result.get("backend"))))
     rows += [(name, str(path)) for name, path in result.get("files", {}).items()]
+    return rows
+
+
+def _object_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Success by object, the worst first, where there were several."""
+    rows = []
+    if result.get("held_out_episodes"):
+        low, high = result["held_out_success_ci95"]
+        text = (
+            f"{percent(result['held_out_success_rate'])}  ({100 * low:.1f} to {100 * high:.1f} %)"
+        )
+        rows.append(("success, objects not trained on", text))
+    for row in result.get("objects", ()):
+        low, high = row["success_ci95"]
+        text = f"{percent(row['success_rate'])}  ({100 * low:.1f} to {100 * high:.1f} %)"
+        rows.append((f"  {row['name']}", text + (", not trained on" if row["held_out"] else "")))
     return rows
 
 

@@ -160,7 +160,7 @@ class _Session:
         if config.evaluation.episodes:
             began = time.perf_counter()
             episodes, env = self._evaluate()
-            result = summarise(episodes)
+            result = summarise(episodes, evaluate.variants_of(env))
             result["evaluation_s"] = round(time.perf_counter() - began, 3)
             evaluate.write_json(run_dir / "result.json", facts | result)
             if config.evaluation.video:

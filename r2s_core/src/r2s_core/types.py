@@ -7,6 +7,7 @@ Units are SI and radians; quaternions are (w, x, y, z) as in MuJoCo.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, TypeVar, dataclass_transform, runtime_checkable
@@ -71,6 +72,22 @@ class Physics:
     ok: Array  # bool[W]; False: diverged or overflowed in the last step
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Variants:
+    """K variants of one scene: which object is in it, say, and how large it is.
+
+    names [K]. held_out [K]: played in evaluation only. fields: MjModel field -> its values
+    [K, ...]; all else is the same in every variant.
+    """
+
+    names: tuple[str, ...]
+    held_out: tuple[bool, ...]
+    fields: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 @dataclasses.dataclass(frozen=True)
 class SceneSpec:
     """A task's physics, as built on the host.
@@ -78,21 +95,34 @@ class SceneSpec:
     model: the compiled model that the backend steps; lean, without decoration.
     substeps: physics steps per control step; the control period is substeps * timestep.
     view_fields: the `View` fields that the task, its rewards and its metrics read.
-    render_spec: builds the decorated MjSpec for pictures; its qpos layout equals the model's.
+    render_spec: builds the decorated MjSpec of a variant (0 where there are none) for pictures;
+      its qpos layout equals the model's.
     worst_case: measures, on the host, the most contacts and constraint rows that one world has
       while the task is done; for backends whose buffers have a fixed size.
+    variants: what may differ from world to world by the task's own design; `model` is the first.
     """
 
     model: mujoco.MjModel
     substeps: int
     view_fields: frozenset[str]
-    render_spec: Callable[[], mujoco.MjSpec] | None = None
+    render_spec: Callable[[int], mujoco.MjSpec] | None = None
     worst_case: Callable[[], tuple[int, int]] | None = None
+    variants: Variants | None = None
 
     @property
     def control_dt(self) -> float:
         """Seconds per control step."""
         return float(self.model.opt.timestep) * self.substeps
+
+    def of_variant(self, index: int) -> SceneSpec:
+        """The scene of one variant, without others."""
+        if self.variants is None:
+            return self
+        model = copy.copy(self.model)
+        for name, values in self.variants.fields.items():
+            getattr(model, name)[...] = values[index]
+        mujoco.mj_setConst(model, mujoco.MjData(model))  # what follows from them
+        return dataclasses.replace(self, model=model, variants=None)
 
 
 @runtime_checkable
@@ -132,7 +162,11 @@ class Checked(Protocol):
 
 
 class Task(Protocol[T]):
-    """One world of a task; pure functions of arrays, which the engine maps over W worlds."""
+    """One world of a task; pure functions of arrays, which the engine maps over W worlds.
+
+    Where the scene has variants, `init` (and `init_from_bank`) take the world's, int32[], as a
+    second argument.
+    """
 
     action_low: Any  # float32[A]
     action_high: Any  # float32[A]
@@ -235,6 +269,7 @@ class Step:
     episode_return: Array  # float32[W]
     episode_length: Array  # int32[W]
     metrics: Named  # float32[W] each
+    variant: Array | None = None  # int32[W]: of the scene, in the episode; None without variants
 
     @property
     def done(self) -> Array:

@@ -14,6 +14,7 @@ from r2s_core import registry
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.types import Transition
 from r2s_envs_pick_place import pick_object, rotation
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.observation import OBSERVATION_NAMES
@@ -21,6 +22,7 @@ from r2s_envs_pick_place.script import ScriptedPick
 from r2s_envs_pick_place.task import CENTRE, GOAL_RADIUS, HOLD_STEPS, READY, PickPlace
 
 WORLDS = 16
+_NO = jnp.bool_(False)
 
 
 def make(share: float = 0.0, steps: int = 60, **options) -> VectorEnv:
@@ -96,8 +98,8 @@ def test_starts_and_goals_cover_their_ranges():
 
 def drive(env: Any, steps: int, seed: int = 0, action=None):
     """The scripted pick, or a constant action, without resets: states and views by step."""
-    script = ScriptedPick(env.task.arm, env.task.observer, env.task.thing)
-    control = jax.jit(jax.vmap(lambda task, view: script.ctrl(task.goal, view)))
+    script = ScriptedPick.of(env.task)
+    control = jax.jit(jax.vmap(lambda task, view: script.ctrl(task, view)))
     update = jax.jit(jax.vmap(env.task.update))
     state, _ = env.reset(jax.random.key(seed))
     task, physics = state.task, state.physics
@@ -237,19 +239,42 @@ def test_the_bank_starts_episodes_all_along_the_pick():
 def test_placing_asks_to_let_go():
     task = PickPlace(PickPlaceConfig(goal="place"), pick_object.box())
     state, qpos, qvel = task.init(jax.random.key(0))
-    assert float(state.goal[2]) == pytest.approx(task.thing.rest_height)
+    assert float(state.goal[2]) == pytest.approx(task.objects.things[0].rest_height)
     backend = MujocoBackend(task.scene(), 1, MujocoConfig())
     at_goal = qpos.at[9:11].set(state.goal[:2])
     view = jax.tree.map(
         lambda x: jnp.asarray(x[0]), backend.init({}, at_goal[None], qvel[None]).view
     )
-    assert int(task.update(state, view).steps_near) == 1
+    lifted = dataclasses.replace(state, ever_lifted=jnp.bool_(True))
+    assert int(task.update(lifted, view).steps_near) == 1
+    assert int(task.update(state, view).steps_near) == 0, "pushed there is not placed"
     held = dataclasses.replace(
         view, sensordata=view.sensordata.at[jnp.array(task.observer.pad_addresses)].set(1.0)
     )
-    assert int(task.update(state, held).steps_near) == 0, "held at the goal is not placed"
+    assert int(task.update(lifted, held).steps_near) == 0, "held at the goal is not placed"
+
+
+def test_a_goal_on_the_table_is_away_from_the_object():
+    task = PickPlace(PickPlaceConfig(goal="place"), pick_object.box())
+    state, qpos, _ = jax.vmap(task.init)(jax.random.split(jax.random.key(0), 2000))
+    assert np.linalg.norm(np.asarray(state.goal)[:, :2] - qpos[:, 9:11], axis=1).min() > 0.08
+
+
+def test_a_script_puts_the_object_down_at_its_goal_and_lets_go():
+    env = make(goal="place", action_space="ee_delta")
+    last = [task for task, _ in drive(env, 110)][-1]
+    assert np.asarray(jax.vmap(env.task.success)(last, None)).mean() >= 0.7
 
 
 def test_letting_go_at_the_goal_pays_more_than_holding_on():
-    weights = PickPlace(PickPlaceConfig(goal="place"), pick_object.box()).default_rewards()
-    assert weights["release"] > weights["grasp"] + weights["lift"] + weights["place"]
+    env = make(goal="place")
+    state, _ = env.reset(jax.random.key(0))
+    one = jax.tree.map(lambda x: jnp.asarray(x)[0], (state.task, state.physics.view))
+
+    def pay(**facts) -> float:
+        task = dataclasses.replace(one[0], object_position=one[0].goal, **facts)
+        transition = Transition(one[1], task, jnp.zeros(9), one[1], task, _NO, _NO)
+        return sum(float(env.rewards[n](transition)) * float(w) for n, w in env._weights.items())
+
+    held = pay(grasped=~_NO, placed=_NO)
+    assert pay(grasped=_NO, placed=~_NO) > held > pay(grasped=_NO, placed=_NO)

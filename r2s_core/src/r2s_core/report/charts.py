@@ -46,7 +46,8 @@ def interval_chart(rows: Sequence[tuple[str, float, float, float]], label: str =
     The axis ends at 100 % and starts at the round number below the lowest interval, so that
     the intervals can be seen; it says so by its ticks.
     """
-    left, row_height, right = 130, 30, 76
+    row_height, right = 30, 76
+    left = max(130, 7 * max((len(name) for name, *_ in rows), default=0) + 24)
     height = row_height * len(rows) + 30
     lowest = min((low for _, _, low, _ in rows), default=0.0)
     start = next(s for s in (0.9, 0.8, 0.5, 0.0) if lowest >= s)

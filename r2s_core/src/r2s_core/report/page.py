@@ -115,6 +115,8 @@ def _evaluation(result: Mapping[str, Any]) -> str:
         for name, rate in rates.items()
     ]
     figures = [_figure("Rates with 95 % intervals", interval_chart(rows, "rates"))]
+    if result.get("objects"):
+        figures.append(_figure("Success by object, the worst first", _object_chart(result)))
     failures = result.get("failures", {})
     failed = sum(failures.values())
     if failed:
@@ -123,6 +125,18 @@ def _evaluation(result: Mapping[str, Any]) -> str:
     else:
         figures.append("<figure><figcaption>No episode failed</figcaption></figure>")
     return f'<div class="grid2">{"".join(figures)}</div>'
+
+
+def _object_chart(result: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            row["name"] + (" (not trained on)" if row["held_out"] else ""),
+            row["success_rate"],
+            *row["success_ci95"],
+        )
+        for row in result["objects"]
+    ]
+    return interval_chart(rows, "objects")
 
 
 def _training(history: History) -> str:

@@ -7,7 +7,7 @@ curriculum: Florensa et al. 2017; reference state initialisation: Peng et al. 20
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,45 +15,71 @@ import numpy as np
 
 from r2s_core.errors import R2SError
 from r2s_core.types import Array, Backend
+from r2s_core.variants import Variation
 from r2s_envs_pick_place.script import ScriptedPick
 
 if TYPE_CHECKING:
     from r2s_envs_pick_place.task import PickPlace
 
-#: Control steps of a scripted pick, and how many of its snapshots are kept per world.
-_STEPS, _KEPT = 60, 12
+#: Control steps of a scripted pick, of one that also sets down, and how many snapshots of each
+#: world are kept.
+_PICK_STEPS, _PLACE_STEPS, _KEPT = 60, 100, 12
 
 
-def record(task: PickPlace, backend: Backend, key: Array) -> Any:
-    """(task states, qpos [N, nq], qvel [N, nv]) along the scripted picks that succeeded.
+class Bank(NamedTuple):
+    """N snapshots, those of one object after those of another."""
+
+    state: Any  # the task's, leaves [N, ...]
+    qpos: Array  # [N, nq]
+    qvel: Array  # [N, nv]
+    first: np.ndarray  # int[K]: of each object's
+    number: np.ndarray  # int[K]; zero where the script never succeeds on an object
+
+
+def record(task: PickPlace, backend: Backend, key: Array) -> Bank:
+    """Snapshots along the scripted picks that succeeded, of the objects that are trained on.
 
     Each snapshot gets a goal of its own, so that a bank of a few thousand covers the task.
 
     Raises:
-      R2SError: the script never succeeds on this object.
+      R2SError: the script never succeeds on any object.
     """
-    script = ScriptedPick(task.arm, task.observer, task.thing)
-    control = jax.jit(jax.vmap(lambda state, view: script.ctrl(state.goal, view)))
+    script, scene = ScriptedPick.of(task), task.scene()
+    control = jax.jit(jax.vmap(script.ctrl))
     update = jax.jit(jax.vmap(task.update))
     start_key, goal_key, pick_key = jax.random.split(key, 3)
     starts = jax.random.split(start_key, backend.num_worlds)
-    state, qpos, qvel = jax.jit(jax.vmap(task.init))(starts)
-    physics = backend.init({}, qpos, qvel)
-    snapshots = []
-    for _ in range(_STEPS):
-        physics = backend.step(physics, control(state, physics.view), task.scene().substeps)
+    seen = tuple(k for k, thing in enumerate(task.objects.things) if not thing.held_out)
+    variation = Variation(scene, backend, seen)
+    variant = variation.draw(start_key)
+    state, qpos, qvel = jax.jit(jax.vmap(task.init))(starts, variant)
+    physics = backend.init(jax.vmap(variation.fields)(variant), qpos, qvel)
+    steps = _PLACE_STEPS if task.config.goal == "place" else _PICK_STEPS
+    snapshots, placed = [], []
+    for _ in range(steps):
+        physics = backend.step(physics, control(state, physics.view), scene.substeps)
         state = update(state, physics.view)
         snapshots.append((np.asarray(physics.view.qpos), np.asarray(physics.view.qvel)))
+        placed.append(np.asarray(state.placed))
     succeeded = np.flatnonzero(np.asarray(jax.vmap(task.success)(state, physics.view)))
     if not len(succeeded):
         raise R2SError(
-            f"the scripted pick never lifts {task.thing.shape.name} to its goal, so there are no "
-            "start states to train from; set environment.start_state_share: 0"
+            f"the scripted pick never brings {' or '.join(task.objects.names)} to its goal, so "
+            "there are no start states to train from; set environment.start_state_share: 0"
         )
     rng = np.random.default_rng(np.asarray(jax.random.key_data(pick_key)).tolist())
-    times = rng.integers(0, _STEPS, (len(succeeded), _KEPT))
+    times = rng.integers(0, _ends(np.stack(placed)[:, succeeded])[:, None], (len(succeeded), _KEPT))
     worlds = np.repeat(succeeded[:, None], _KEPT, 1)
     qpos = np.stack([q for q, _ in snapshots])[times, worlds].reshape(-1, qpos.shape[-1])
     qvel = np.stack([v for _, v in snapshots])[times, worlds].reshape(-1, qvel.shape[-1])
-    fresh, _, _ = jax.vmap(task.init)(jax.random.split(goal_key, len(qpos)))
-    return fresh, jnp.asarray(qpos), jnp.asarray(qvel)
+    variant = np.asarray(variant)[worlds].ravel()  # in order, as the worlds are
+    keys = jax.random.split(goal_key, len(qpos))
+    states = jax.vmap(task.aim)(keys, jnp.asarray(qpos), jnp.asarray(variant))
+    count = np.bincount(variant, minlength=len(task.objects))
+    return Bank(states, jnp.asarray(qpos), jnp.asarray(qvel), np.cumsum(count) - count, count)
+
+
+def _ends(placed: np.ndarray) -> np.ndarray:
+    """int[W]: until which step of the picks [T, W] snapshots are taken: where an object is placed,
+    nothing is left to learn and much to earn."""
+    return np.where(placed.any(axis=0), placed.argmax(axis=0), len(placed))

@@ -23,6 +23,7 @@ OBSERVATIONS = {
     "object_motion": "the object's linear velocity 3 and angular velocity 3",
     "contact": "each fingertip pad touches the object 2, the grasp holds 1",
     "targets": "joint targets in force minus joint angles 7",
+    "progress": "whether the object has been lifted in this episode 1",
 }
 
 
@@ -31,14 +32,27 @@ class PickPlaceConfig:
     """The task `real2sim_pick_place`."""
 
     objects: tuple[Path | str, ...] = option(
-        ("sample:bottle",), "scanned objects: files (STL, OBJ, PLY) or sample:NAME"
+        ("sample:bottle",),
+        "scanned objects: files (STL, OBJ, PLY) or sample:NAME; each world has one of them",
     )
     reconstructed_objects_dir: Path | None = option(
         None, "a folder of scanned objects; used instead of `objects`"
     )
-    object_scale: float = option(1.0, "scales the object", above=0.0)
+    held_out_objects: tuple[Path | str, ...] = option(
+        (), "objects that evaluation plays too, and training never sees"
+    )
+    object_scale: float = option(1.0, "scales the objects", above=0.0)
+    object_scales: tuple[float, ...] = option(
+        (1.0,), "sizes of which each object comes, as factors on `object_scale`"
+    )
+    object_features: Literal["none", "size", "embedding"] = option(
+        "none",
+        "what a policy is told of the object itself: size: its extents 3; embedding: how far it "
+        "reaches in 26 directions",
+    )
     object_units: Literal["auto", "m", "cm", "mm", "inch"] = option("auto", "units of the scan")
     object_mass: float | None = option(None, "kg; by default from volume and density", above=0.0)
+    force: bool = option(False, "train on objects that this gripper cannot hold, too")
     max_pieces: int = option(8, "convex pieces that the object may be cut into", minimum=1)
     max_hull_vertices: int = option(
         32, "vertices of each piece; fewer are faster", minimum=8, maximum=256

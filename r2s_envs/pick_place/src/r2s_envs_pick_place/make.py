@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from r2s_core.errors import AssetError
@@ -14,23 +16,47 @@ _SUFFIXES = (".stl", ".obj", ".ply")
 
 
 def make(config: PickPlaceConfig) -> PickPlace:
-    """The task on the configured object.
+    """The task on the configured objects, each in each of its sizes.
 
-    Raises AssetError where the object is refused, or more than one is named.
+    Raises AssetError where an object is refused, or is both trained on and held out.
     """
-    return PickPlace(config, PickObject.from_asset(load_object(_source(config), _options(config))))
-
-
-def _source(config: PickPlaceConfig) -> str | Path:
-    sources = list(config.objects)
+    sources: Sequence[str | Path] = config.objects
     if config.reconstructed_objects_dir is not None:
         sources = scans_in(config.reconstructed_objects_dir)
-    if len(sources) != 1:
+    held_out = [s for s in config.held_out_objects if str(s) not in set(map(str, sources))]
+    if both := [s for s in config.held_out_objects if s not in held_out]:
         raise AssetError(
-            f"{len(sources)} objects are named ({', '.join(str(s) for s in sources[:5])}), but a "
-            "policy is trained on one object at a time; name one under environment.objects"
+            f"{both[0]} is held out and trained on; drop it from environment.objects or from "
+            "environment.held_out_objects"
         )
-    return sources[0]
+    if not sources:
+        raise AssetError("there is nothing to pick up; name a scan under environment.objects")
+    things = [_load(s, config, held_out=False) for s in sources]
+    things += [_load(s, config, held_out=True) for s in held_out]
+    return PickPlace(config, *_in_all_sizes(_apart(things, [*sources, *held_out]), config))
+
+
+def _load(source: str | Path, config: PickPlaceConfig, held_out: bool) -> PickObject:
+    return PickObject.from_asset(load_object(source, _options(config)), held_out)
+
+
+def _apart(things: list[PickObject], sources: list[str | Path]) -> list[PickObject]:
+    """Things of one name get that of their file, so that results can be told apart."""
+    count = Counter(thing.shape.name for thing in things)
+    return [
+        thing if count[thing.shape.name] == 1 else thing.named(str(source))
+        for thing, source in zip(things, sources, strict=True)
+    ]
+
+
+def _in_all_sizes(things: list[PickObject], config: PickPlaceConfig) -> list[PickObject]:
+    if config.object_scales == (1.0,):
+        return things
+    if not config.object_scales or min(config.object_scales) <= 0:
+        raise AssetError(
+            f"environment.object_scales is {list(config.object_scales)}; give factors above zero"
+        )
+    return [thing.scaled(factor) for thing in things for factor in config.object_scales]
 
 
 def scans_in(folder: Path) -> list[Path]:
@@ -50,4 +76,5 @@ def _options(config: PickPlaceConfig) -> ObjectOptions:
         mass=config.object_mass,
         max_hull_vertices=config.max_hull_vertices,
         max_pieces=config.max_pieces,
+        force=config.force,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Protocol
 
 import jax.numpy as jnp
 import mujoco
@@ -13,7 +14,7 @@ from r2s_core.types import Array, Named, View
 from r2s_envs_pick_place import panda, rotation
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.control import Arm
-from r2s_envs_pick_place.pick_object import PickObject
+from r2s_envs_pick_place.pick_object import EMBEDDING_SIZE, Facts
 from r2s_envs_pick_place.scene import LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT
 
 #: The gripper pointing down, closing axis along the world's y: where its quaternion is read from.
@@ -49,7 +50,24 @@ OBSERVATION_NAMES: Mapping[str, tuple[str, ...]] = {
     "object_motion": _axes("object_velocity", "object_angular_velocity"),
     "contact": ("left_pad_touches", "right_pad_touches", "grasped"),
     "targets": tuple(f"joint{i}_target_minus_angle" for i in range(1, 8)),
+    "progress": ("lifted_before",),
+    "object_size": _axes("object_size"),
+    "object_embedding": tuple(f"object_reach_{i}" for i in range(EMBEDDING_SIZE)),
 }
+
+
+#: Parts that `object_features` adds to every group.
+_FEATURES = {"none": (), "size": ("object_size",), "embedding": ("object_embedding",)}
+
+
+class Episode(Protocol):
+    """What of the task's state is observed."""
+
+    @property
+    def goal(self) -> Array: ...  # float32[3], m
+
+    @property
+    def ever_lifted(self) -> Array: ...  # bool[]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,26 +75,26 @@ class Observer:
     """Reads a view; holds where things stand in the model."""
 
     arm: Arm
-    thing: PickObject
     pad_addresses: tuple[int, int]  # of each pad's contact sensor in sensordata
     groups: Mapping[str, tuple[str, ...]]  # observation group -> its parts
 
     @staticmethod
-    def from_model(
-        model: mujoco.MjModel, arm: Arm, thing: PickObject, config: PickPlaceConfig
-    ) -> Observer:
+    def from_model(model: mujoco.MjModel, arm: Arm, config: PickPlaceConfig) -> Observer:
         left, right = (
             int(model.sensor(name).adr[0]) for name in (LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT)
         )
-        groups = {"policy": config.observations}
+        features = _FEATURES[config.object_features]
+        groups = {"policy": config.observations + features}
         if config.critic_observations is not None:
-            groups["critic"] = config.critic_observations
-        return Observer(arm, thing, (left, right), groups)
+            groups["critic"] = config.critic_observations + features
+        return Observer(arm, (left, right), groups)
 
-    def observe(self, goal: Array, view: View) -> Named:
+    def observe(self, episode: Episode, thing: Facts, view: View) -> Named:
         """Each group's parts, one after another: float32[n]."""
         return {
-            group: jnp.concatenate([getattr(self, f"_{part}")(goal, view) for part in parts])
+            group: jnp.concatenate(
+                [getattr(self, f"_{part}")(episode, thing, view) for part in parts]
+            )
             for group, parts in self.groups.items()
         }
 
@@ -97,52 +115,62 @@ class Observer:
         grasped = touching.all() & aligned[0] & aligned[1] & (opening > _MIN_OPENING)
         return touching, grasped
 
-    def closing_error(self, view: View) -> tuple[Array, Array]:
+    def closing_error(self, thing: Facts, view: View) -> tuple[Array, Array]:
         """Cosine and sine, float32[] each, of twice the angle about the gripper's approach axis
         from its closing axis to the direction to close along.
 
         Of twice the angle, since fingers that are turned by half a turn grasp just the same.
         """
         gripper = view.site_xmat[self.arm.grip_id]
-        across, along, _ = gripper.T @ self.thing.closing_direction(view.qpos[12:16])
+        across, along, _ = gripper.T @ thing.closing_direction(view.qpos[12:16])
         size = along * along + across * across + 1e-9
         return (along * along - across * across) / size, 2 * along * across / size
 
-    # One method a part, named as in `config.OBSERVATIONS`.
+    # One method a part, named as in `OBSERVATION_NAMES`.
 
-    def _pose(self, goal: Array, view: View) -> Array:
-        grip, thing = view.site_xpos[self.arm.grip_id], view.qpos[9:12]
+    def _pose(self, episode: Episode, thing: Facts, view: View) -> Array:
+        grip, place, goal = view.site_xpos[self.arm.grip_id], view.qpos[9:12], episode.goal
         return jnp.concatenate(
             [
                 grip,
                 rotation.nearest_sign(view.xquat[self.arm.hand_id], _DOWN),
-                thing,
+                place,
                 rotation.nearest_sign(view.qpos[12:16], _UPRIGHT),
-                thing - grip,
-                goal - thing,
+                place - grip,
+                goal - place,
                 goal,
                 view.qpos[7:9],
             ]
         )
 
-    def _joints(self, goal: Array, view: View) -> Array:
+    def _joints(self, episode: Episode, thing: Facts, view: View) -> Array:
         return jnp.concatenate([view.qpos[:7], view.qvel[:9]])
 
-    def _alignment(self, goal: Array, view: View) -> Array:
+    def _alignment(self, episode: Episode, thing: Facts, view: View) -> Array:
         gripper = view.site_xmat[self.arm.grip_id]
         return (gripper.T @ rotation.to_matrix(view.qpos[12:16])).ravel()
 
-    def _grasp(self, goal: Array, view: View) -> Array:
+    def _grasp(self, episode: Episode, thing: Facts, view: View) -> Array:
         grip, gripper = view.site_xpos[self.arm.grip_id], view.site_xmat[self.arm.grip_id]
-        point = self.thing.grasp_point(view.qpos[9:12], view.qpos[12:16])
-        return jnp.concatenate([gripper.T @ (point - grip), jnp.stack(self.closing_error(view))])
+        point = thing.grasp_point(view.qpos[9:12], view.qpos[12:16])
+        turn = jnp.stack(self.closing_error(thing, view))
+        return jnp.concatenate([gripper.T @ (point - grip), turn])
 
-    def _object_motion(self, goal: Array, view: View) -> Array:
+    def _object_motion(self, episode: Episode, thing: Facts, view: View) -> Array:
         return view.qvel[9:15]
 
-    def _contact(self, goal: Array, view: View) -> Array:
+    def _contact(self, episode: Episode, thing: Facts, view: View) -> Array:
         touching, grasped = self.contact(view)
         return jnp.concatenate([touching, grasped[None]]).astype(jnp.float32)
 
-    def _targets(self, goal: Array, view: View) -> Array:
+    def _targets(self, episode: Episode, thing: Facts, view: View) -> Array:
         return view.ctrl[: len(panda.ARM_JOINTS)] - view.qpos[:7]
+
+    def _progress(self, episode: Episode, thing: Facts, view: View) -> Array:
+        return episode.ever_lifted[None].astype(jnp.float32)
+
+    def _object_size(self, episode: Episode, thing: Facts, view: View) -> Array:
+        return thing.size
+
+    def _object_embedding(self, episode: Episode, thing: Facts, view: View) -> Array:
+        return thing.embedding

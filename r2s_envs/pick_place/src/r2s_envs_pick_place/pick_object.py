@@ -1,17 +1,50 @@
-"""The object as the task needs it: what the scene takes, and how it rests and is grasped."""
+"""The objects as the task needs them: what the scene takes, and how each rests and is grasped."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from r2s_core.types import Array
+from r2s_core.types import Array, pytree
 from r2s_envs_objects import ObjectAsset
 from r2s_envs_pick_place import rotation, scene
 from r2s_envs_pick_place.scene import SceneObject, SceneOptions
+
+#: Directions of the shape embedding, body axes: of a cube, its faces, edges and corners.
+_DIRECTIONS = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), -1).reshape(-1, 3)
+_DIRECTIONS = _DIRECTIONS[np.abs(_DIRECTIONS).sum(axis=1) > 0]
+_DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1, keepdims=True)
+EMBEDDING_SIZE = len(_DIRECTIONS)
+
+
+@pytree
+class Facts:
+    """What pure functions read of one object.
+
+    grasp_offset: from the body's origin to where the grip closes; closing: unit vector along which
+    it closes; both in body axes. size: extents in body axes, m. embedding: how far the shape
+    reaches from its origin in 26 directions of the body, m.
+    """
+
+    rest_height: Array  # float32[], of the body's origin above the table, m
+    rest_quat: Array  # float32[4], orientation at rest
+    grasp_offset: Array  # float32[3]
+    closing: Array  # float32[3]
+    size: Array  # float32[3]
+    embedding: Array  # float32[26]
+
+    def grasp_point(self, position: Array, quat: Array) -> Array:
+        """float32[3], m: where the grip closes on the object at a pose [3], [4]."""
+        return position + rotation.to_matrix(quat) @ self.grasp_offset
+
+    def closing_direction(self, quat: Array) -> Array:
+        """float32[3], world axes: along this the gripper closes on an object of orientation [4]."""
+        return rotation.to_matrix(quat) @ self.closing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,20 +62,23 @@ class PickObject:
     rest_quat: np.ndarray
     grasp_yaw: float = 0.0
     grasp_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    held_out: bool = False
 
-    def grasp_point(self, position: Array, quat: Array) -> Array:
-        """float32[3], m: where the grip closes on the object at a pose [3], [4]."""
-        return position + rotation.to_matrix(quat) @ jnp.array(self.grasp_offset, jnp.float32)
-
-    def closing_direction(self, quat: Array) -> Array:
-        """float32[3], world axes: along this the gripper closes on an object of orientation [4]."""
+    def facts(self) -> Facts:
+        """Computed on the host: not to be called in traced code."""
         at_rest = jnp.array([np.cos(self.grasp_yaw), np.sin(self.grasp_yaw), 0.0], jnp.float32)
-        return rotation.to_matrix(quat) @ (
-            rotation.to_matrix(jnp.asarray(self.rest_quat)).T @ at_rest
+        points = self.shape.points
+        return Facts(
+            rest_height=jnp.float32(self.rest_height),
+            rest_quat=jnp.asarray(self.rest_quat, jnp.float32),
+            grasp_offset=jnp.array(self.grasp_offset, jnp.float32),
+            closing=rotation.to_matrix(jnp.asarray(self.rest_quat)).T @ at_rest,
+            size=jnp.asarray(np.ptp(points, axis=0), jnp.float32),
+            embedding=jnp.asarray((points @ _DIRECTIONS.T).max(axis=0), jnp.float32),
         )
 
     @staticmethod
-    def from_asset(asset: ObjectAsset) -> PickObject:
+    def from_asset(asset: ObjectAsset, held_out: bool = False) -> PickObject:
         """What the object pipeline found out."""
         shape = SceneObject(
             name=asset.name,
@@ -55,7 +91,50 @@ class PickObject:
         )
         rest, yaw, along = asset.resting_qpos, asset.grasp_yaw, asset.grasp_offset
         offset = (along * float(np.cos(yaw)), along * float(np.sin(yaw)), asset.grasp_height)
-        return PickObject(shape, rest.height, np.array(rest.quat), yaw, offset)
+        return PickObject(shape, rest.height, np.array(rest.quat), yaw, offset, held_out)
+
+    def named(self, name: str) -> PickObject:
+        return dataclasses.replace(self, shape=dataclasses.replace(self.shape, name=name))
+
+    def scaled(self, factor: float) -> PickObject:
+        """The same material and shape, `factor` times as large: mass grows by its cube."""
+        shape = self.shape
+        visual = None if shape.visual is None else (shape.visual[0] * factor, shape.visual[1])
+        larger = dataclasses.replace(
+            shape,
+            name=f"{shape.name}@{factor:g}",
+            mass=shape.mass * factor**3,
+            inertia=shape.inertia * factor**5,
+            com=tuple(factor * x for x in shape.com),
+            pieces=tuple(piece * factor for piece in shape.pieces),
+            box=None if shape.box is None else tuple(factor * x for x in shape.box),
+            visual=visual,
+        )
+        return dataclasses.replace(
+            self,
+            shape=larger,
+            rest_height=self.rest_height * factor,
+            grasp_offset=tuple(factor * x for x in self.grasp_offset),
+        )
+
+
+class ObjectSet:
+    """The objects of a task, by the scene's variant."""
+
+    def __init__(self, things: Sequence[PickObject]) -> None:
+        self.things = tuple(things)
+        self.names = tuple(thing.shape.name for thing in things)
+        facts = [thing.facts() for thing in things]
+        self._table = jax.device_get(jax.tree.map(lambda *x: jnp.stack(x), *facts))
+
+    def __len__(self) -> int:
+        return len(self.things)
+
+    def facts(self, variant: Array) -> Facts:
+        """Of one world's object; variant int32[]."""
+        if len(self.things) == 1:
+            return jax.tree.map(lambda leaf: leaf[0], self._table)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[variant], self._table)
 
 
 def box(
@@ -67,11 +146,6 @@ def box(
     return PickObject(scene.box_object(half_sizes, mass), half_sizes[2], upright, yaw)
 
 
-def build_model(thing: PickObject, options: SceneOptions) -> mujoco.MjModel:
-    """The lean model that physics steps."""
-    return scene.build_scene([thing.shape], options).compile()
-
-
 def decorated_spec(thing: PickObject, options: SceneOptions) -> mujoco.MjSpec:
-    """The same world for pictures; equal qpos layout."""
+    """One object's world for pictures; its qpos layout is that of all."""
     return scene.render_spec([thing.shape], options)

@@ -1,7 +1,8 @@
 """The reward terms of pick and place: pure, unweighted, of one world.
 
 The dense set follows the staged shaping that manipulation benchmarks share (reach, grasp, lift,
-move to the goal), with every later stage gated by a true grasp.
+move to the goal), with every later stage gated by a true grasp. An object that was placed and let
+go counts as held on: opening the gripper at the goal costs nothing, and `release` is pure gain.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ def align(config: NoConfig) -> Term:
 
 
 def grasp(config: NoConfig) -> Term:
-    """1 while the object is held between the pads."""
+    """1 while the object is held between the pads, or placed."""
     return lambda transition: _held(transition)
 
 
 def lift(config: NoConfig) -> Term:
-    """0 to 1 over the first 5 cm that the grasped object rises."""
-    return lambda transition: (
-        _held(transition) * jnp.clip(_state(transition).lift / _FULL_LIFT, 0.0, 1.0)
-    )
+    """0 to 1 over the first 5 cm that the grasped object rises; 1 once it is placed."""
+
+    def term(transition: Transition) -> Array:
+        rise = jnp.clip(_state(transition).lift / _FULL_LIFT, 0.0, 1.0)
+        return _held(transition) * jnp.where(_state(transition).placed, 1.0, rise)
+
+    return term
 
 
 def place(config: PlaceConfig) -> Term:
@@ -61,8 +65,8 @@ def at_goal(config: NoConfig) -> Term:
 
 
 def release(config: NoConfig) -> Term:
-    """1 while the object stands at the goal and no pad touches it (`goal: place`)."""
-    return lambda transition: (_state(transition).steps_tight > 0).astype(jnp.float32)
+    """1 while the object is at the goal and no pad touches it (`goal: place`)."""
+    return lambda transition: _state(transition).placed.astype(jnp.float32)
 
 
 def sparse(config: NoConfig) -> Term:
@@ -75,4 +79,4 @@ def _state(transition: Transition) -> PickPlaceState:
 
 
 def _held(transition: Transition) -> Array:
-    return _state(transition).grasped.astype(jnp.float32)
+    return (_state(transition).grasped | _state(transition).placed).astype(jnp.float32)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import mujoco
@@ -18,6 +19,7 @@ from r2s_envs_pick_place import menagerie, panda, panda_visuals, stage
 OBJECT_BODY, OBJECT_JOINT = "object", "object_joint"
 #: Where the keyframe `home` puts the object, m.
 HOME_X = 0.5
+_TOUCHES_NOTHING = 1 << 20  # a contact bit that no geom answers to
 #: Contact sensors. Each pad's reads [found, force 3 (normal first), normal 3]; mask by `found`:
 #: MJX leaves the other values undefined where nothing touches. Table: [found].
 LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT, TABLE_CONTACT = (
@@ -51,12 +53,17 @@ class SceneObject:
             raise AssetError(f"object {self.name!r} needs either convex pieces or a box, not both")
 
     @property
+    def points(self) -> np.ndarray:
+        """Vertices [n, 3] of the collision shape, m."""
+        if self.box is not None:
+            return np.array(list(itertools.product((-1.0, 1.0), repeat=3))) * self.box
+        return np.concatenate(self.pieces)
+
+    @property
     def bounds(self) -> np.ndarray:
         """Lowest and highest corner [2, 3] of the collision shape, m."""
-        if self.box is not None:
-            return np.array([np.negative(self.box), self.box])
-        vertices = np.concatenate(self.pieces)
-        return np.array([vertices.min(axis=0), vertices.max(axis=0)])
+        points = self.points
+        return np.array([points.min(axis=0), points.max(axis=0)])
 
 
 def box_object(
@@ -90,11 +97,15 @@ class SceneOptions:
 
 
 def build_scene(
-    objects: Sequence[SceneObject], options: SceneOptions | None = None
+    objects: Sequence[SceneObject],
+    options: SceneOptions | None = None,
+    library: Sequence[SceneObject] = (),
 ) -> mujoco.MjSpec:
     """The world that physics steps: qpos is 7 arm joints, 2 fingers, then the object's pose 7.
 
     Keyframe `home` has the arm ready and the object on the table at x = HOME_X.
+    library: objects, this one among them, whose meshes the model holds too. With the same library,
+    models of different objects have the same sizes and differ in values only: see `variants.py`.
     Raises AssetError unless there is exactly one object.
     """
     options = options or SceneOptions()
@@ -105,7 +116,7 @@ def build_scene(
     _set_physics(spec, options, objects[0].mass)
     _add_table(spec)
     panda.add_panda(spec, options.gripper)
-    _add_object(spec, objects[0], options)
+    _add_object(spec, objects[0], options, library or objects)
     _add_sensors(spec)
     _add_home(spec, objects[0])
     return spec
@@ -149,7 +160,9 @@ def _add_table(spec: mujoco.MjSpec) -> None:
         )
 
 
-def _add_object(spec: mujoco.MjSpec, thing: SceneObject, options: SceneOptions) -> None:
+def _add_object(
+    spec: mujoco.MjSpec, thing: SceneObject, options: SceneOptions, library: Sequence[SceneObject]
+) -> None:
     body = spec.worldbody.add_body(name=OBJECT_BODY)
     body.add_freejoint(name=OBJECT_JOINT)
     body.explicitinertial = True
@@ -166,15 +179,30 @@ def _add_object(spec: mujoco.MjSpec, thing: SceneObject, options: SceneOptions) 
     }
     if thing.box is not None:
         body.add_geom(name="object_0", type=mujoco.mjtGeom.mjGEOM_BOX, size=thing.box, **contact)
-    for index, vertices in enumerate(thing.pieces):
-        name = f"object_{index}"
-        spec.add_mesh(
-            name=name,
-            uservert=np.asarray(vertices, np.float32).ravel(),
-            maxhullvert=options.max_hull_vertices,
-            inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
+    for number, shape in enumerate(library):
+        for index, vertices in enumerate(shape.pieces):
+            spec.add_mesh(
+                name=_mesh_name(number, index),
+                uservert=np.asarray(vertices, np.float32).ravel(),
+                maxhullvert=options.max_hull_vertices,
+                inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
+            )
+    own = next(number for number, shape in enumerate(library) if shape is thing)
+    for index in range(max(len(shape.pieces) for shape in library)):
+        used = index < len(thing.pieces)
+        mesh = _mesh_name(own, index if used else 0)
+        # What an object has no piece for touches nothing. It keeps a bit of its own, since MuJoCo's
+        # tree of bounding volumes leaves out geoms without, and apart by a hair, since it joins
+        # coincident ones: trees of different objects would differ in size.
+        silent = {"contype": _TOUCHES_NOTHING, "conaffinity": 0, "pos": (1e-4 * index, 0.0, 0.0)}
+        kind = mujoco.mjtGeom.mjGEOM_MESH
+        body.add_geom(
+            name=f"object_{index}", type=kind, meshname=mesh, **(contact | ({} if used else silent))
         )
-        body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, **contact)
+
+
+def _mesh_name(number: int, index: int) -> str:
+    return f"object{number}_{index}" if number else f"object_{index}"
 
 
 def _add_sensors(spec: mujoco.MjSpec) -> None:

@@ -1,5 +1,6 @@
-"""A scripted pick: hover, descend, grasp, carry. Serves the start-state bank, the benchmarks'
-replayed actions and the demonstrations.
+"""A scripted pick: hover, descend, grasp, carry; with `goal: place` set down and let go.
+
+Serves the start-state bank, the benchmarks' replayed actions and the demonstrations.
 
 Stateless: each step's phase follows from what the view shows, so it recovers from a slip.
 """
@@ -7,59 +8,83 @@ Stateless: each step's phase follows from what the view shows, so it recovers fr
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
+import numpy as np
 
 from r2s_core.types import Array, View
 from r2s_envs_pick_place import control
 from r2s_envs_pick_place.observation import Observer
-from r2s_envs_pick_place.pick_object import PickObject
+from r2s_envs_pick_place.pick_object import Facts, ObjectSet
 
+if TYPE_CHECKING:
+    from r2s_envs_pick_place.task import PickPlace, PickPlaceState
+
+_UP = np.array([0.0, 0.0, 1.0], np.float32)
 _GAIN = 0.45  # of the distance per step: at 1 the servos' lag makes a limit cycle
 _HOVER = 0.08  # m above the grasp point
 _ALIGNED_AT, _YAWED_AT = 0.012, 0.15  # m and rad: good enough to descend
 _CLOSE_AT = 0.012  # m: near enough to close
+_CARRY, _OVER_AT = 0.08, 0.02  # m: carried this high above the goal until this near to over it
+_PLACED_AT = 0.012  # m: near enough to the goal to let go
 _MAX_STEP, _MAX_YAW = 0.04, 0.25  # per control step, m and rad
 
 
 @dataclasses.dataclass(frozen=True)
 class ScriptedPick:
-    """One world's controller; `ctrl` and `action` are pure functions of a view and the goal."""
+    """One world's controller: pure functions of the task's state and a view."""
 
     arm: control.Arm
     observer: Observer
-    thing: PickObject
+    objects: ObjectSet
+    places: bool  # set down at the goal and let go, rather than hold there
 
-    def twist(self, goal: Array, view: View) -> tuple[Array, Array, Array]:
+    @staticmethod
+    def of(task: PickPlace) -> ScriptedPick:
+        return ScriptedPick(task.arm, task.observer, task.objects, task.config.goal == "place")
+
+    def twist(self, state: PickPlaceState, view: View) -> tuple[Array, Array, Array]:
         """Motion [3] (m), yaw [] (rad) and whether to open the gripper, bool[]."""
-        grip = view.site_xpos[self.arm.grip_id]
-        place = view.qpos[9:12]
+        grip, place = view.site_xpos[self.arm.grip_id], view.qpos[9:12]
         _, grasped = self.observer.contact(view)
-        target = self.thing.grasp_point(place, view.qpos[12:16])
-        yaw = self._yaw_error(view)
+        thing = self.objects.facts(state.variant)
+        target = thing.grasp_point(place, view.qpos[12:16])
+        yaw = self._yaw_error(thing, view)
         aside = jnp.linalg.norm(target[:2] - grip[:2])
         ready = (aside < _ALIGNED_AT) & (jnp.abs(yaw) < _YAWED_AT)
         there = ready & (jnp.abs(target[2] - grip[2]) < _CLOSE_AT)
-        hover = jnp.where(ready, 0.0, _HOVER)
-        move = jnp.where(grasped, goal - place, target + jnp.array([0.0, 0.0, 1.0]) * hover - grip)
-        move = _GAIN * jnp.where(there & ~grasped, jnp.zeros(3), move)
-        yaw = _GAIN * jnp.where(grasped, 0.0, yaw)
+        carry, placed = self._carry(state.goal, place)
+        hover = jnp.where(ready & ~placed, 0.0, _HOVER)
+        pick = jnp.where(there & ~placed, 0.0, target + _UP * hover - grip)
+        move = jnp.where(grasped, jnp.where(placed, 0.0, carry), pick)
         return (
-            jnp.clip(move, -_MAX_STEP, _MAX_STEP),
-            jnp.clip(yaw, -_MAX_YAW, _MAX_YAW),
-            ~(grasped | there),
+            jnp.clip(_GAIN * move, -_MAX_STEP, _MAX_STEP),
+            jnp.clip(_GAIN * jnp.where(grasped | placed, 0.0, yaw), -_MAX_YAW, _MAX_YAW),
+            ~(grasped | there) | placed,
         )
 
-    def ctrl(self, goal: Array, view: View) -> Array:
+    def _carry(self, goal: Array, place: Array) -> tuple[Array, Array]:
+        """Motion [3] (m) of the held object, and bool[]: it is placed, so let go."""
+        away = goal - place
+        if not self.places:
+            return away, jnp.bool_(False)
+        over = jnp.linalg.norm(away[:2]) < _OVER_AT
+        lifted = -away[2] > 0.75 * _CARRY
+        aside = jnp.where(over | lifted, 1.0, 0.0) * away * (1.0 - _UP)
+        upward = _UP * (away[2] + jnp.where(over, 0.0, _CARRY))
+        return aside + upward, jnp.linalg.norm(away) < _PLACED_AT
+
+    def ctrl(self, state: PickPlaceState, view: View) -> Array:
         """Actuator targets [9]."""
-        move, yaw, opens = self.twist(goal, view)
+        move, yaw, opens = self.twist(state, view)
         twist = jnp.concatenate([move, self.arm.downward(view, yaw)])
         targets = self.arm.clip(view.qpos[:7] + self.arm.joint_step(view, twist), view)
         return jnp.concatenate([targets, control.gripper(jnp.where(opens, 1.0, -1.0)[None], view)])
 
-    def _yaw_error(self, view: View) -> Array:
+    def _yaw_error(self, thing: Facts, view: View) -> Array:
         """From the closing axis to the object's narrow direction, in (-pi/2, pi/2], rad."""
         closing = view.site_xmat[self.arm.grip_id][:, 1]
-        narrow = self.thing.closing_direction(view.qpos[12:16])
+        narrow = thing.closing_direction(view.qpos[12:16])
         error = jnp.arctan2(narrow[1], narrow[0]) - jnp.arctan2(closing[1], closing[0])
         return jnp.mod(error + jnp.pi / 2, jnp.pi) - jnp.pi / 2

@@ -14,8 +14,9 @@ from r2s_core.types import Array, Backend, Named, SceneSpec, View, pytree
 from r2s_envs_pick_place import control, rotation
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.observation import OBSERVATION_NAMES, Observer
-from r2s_envs_pick_place.pick_object import PickObject, build_model, decorated_spec
+from r2s_envs_pick_place.pick_object import ObjectSet, PickObject, decorated_spec
 from r2s_envs_pick_place.scene import SceneOptions
+from r2s_envs_pick_place.variants import build_models
 
 #: Centre of the workspace on the table, m.
 CENTRE = np.array([0.5, 0.0], np.float32)
@@ -27,6 +28,8 @@ GOAL_RADIUS, TIGHT_RADIUS, HOLD_STEPS = 0.05, 0.025, 10
 BOUNDS = 0.40
 _REACHED = 0.05  # the grip is at the grasp point within this, m
 _LIFTED = 0.05  # the object is off its resting height by this, m
+_MIN_CARRY, _GOAL_DRAWS = 0.10, 8  # m between the object and a goal on the table; draws for it
+_FIRST: Any = np.int32(0)  # the object where there is only one
 _START_NOISE = 0.03  # the arm's start angles lie within +- this of READY, rad
 
 
@@ -35,6 +38,7 @@ class PickPlaceState:
     """What an episode remembers, and the facts of the current step that rewards read."""
 
     goal: Array  # float32[3], m
+    variant: Array  # int32[]: which object
     rest_height: Array  # float32[], of the object's origin on the table, m
     ee_position: Array  # float32[3], m
     object_position: Array  # float32[3], m
@@ -45,6 +49,7 @@ class PickPlaceState:
     ever_reached: Array  # bool[]
     ever_grasped: Array  # bool[]
     ever_lifted: Array  # bool[]
+    placed: Array  # bool[]: `goal: place`: lifted once, within GOAL_RADIUS of the goal, let go
     steps_near: Array  # int32[], control steps in a row within GOAL_RADIUS
     steps_tight: Array  # int32[], the same within TIGHT_RADIUS
 
@@ -73,15 +78,19 @@ class PickPlace:
     default_episode_steps = 80
 
     def __init__(
-        self, config: PickPlaceConfig, thing: PickObject, options: SceneOptions | None = None
+        self,
+        config: PickPlaceConfig,
+        *things: PickObject,
+        options: SceneOptions | None = None,
     ) -> None:
-        self.config, self.thing = config, thing
+        """things: the objects; each world has one of them."""
+        self.config, self.objects = config, ObjectSet(things)
         self._scene_options = options or SceneOptions()
-        self._model = build_model(thing, self._scene_options)
+        self._model, self._variants = build_models(self.objects, self._scene_options)
         self.arm = control.Arm.from_model(self._model, READY)
-        self.observer = Observer.from_model(self._model, self.arm, thing, config)
+        self.observer = Observer.from_model(self._model, self.arm, config)
         self._control = control.LAWS[config.action_space]
-        self.object_name = thing.shape.name
+        self.object_name = ", ".join(thing.shape.name for thing in things if not thing.held_out)
         self.action_names = control.ACTION_NAMES[config.action_space]
         self.action_low = -np.ones(len(self.action_names), np.float32)
         self.action_high = np.ones(len(self.action_names), np.float32)
@@ -98,53 +107,76 @@ class PickPlace:
             view_fields=frozenset(
                 {"qpos", "qvel", "ctrl", "xpos", "xquat", "site_xpos", "site_xmat", "sensordata"}
             ),
-            render_spec=lambda: decorated_spec(self.thing, self._scene_options),
+            render_spec=lambda variant: decorated_spec(
+                self.objects.things[variant], self._scene_options
+            ),
+            worst_case=self._worst_case,
+            variants=self._variants,
         )
 
-    def init(self, key: Array) -> tuple[PickPlaceState, Array, Array]:
-        c, thing = self.config, self.thing
+    def init(self, key: Array, variant: Array = _FIRST) -> tuple[PickPlaceState, Array, Array]:
+        c, thing = self.config, self.objects.facts(variant)
         # One draw for everything: an episode's start is on the path of every control step.
         u = jax.random.uniform(key, (13,), minval=-1.0)
         arm = jnp.asarray(READY).at[:7].add(_START_NOISE * u[:7])
         place = CENTRE + c.object_range * u[7:9]
         yaw = rotation.about_vertical(jnp.deg2rad(c.object_yaw) * u[9])
-        height = jnp.float32(thing.rest_height)
-        quat = rotation.multiply(yaw, jnp.asarray(thing.rest_quat))
-        qpos = jnp.concatenate([arm, place, height[None], quat]).astype(jnp.float32)
+        quat = rotation.multiply(yaw, thing.rest_quat)
+        qpos = jnp.concatenate([arm, place, thing.rest_height[None], quat]).astype(jnp.float32)
+        return self.aim(key, qpos, variant), qpos, jnp.zeros(self._model.nv, jnp.float32)
+
+    def aim(self, key: Array, qpos: Array, variant: Array) -> PickPlaceState:
+        """The state of a new episode that starts at `qpos`, with a goal of its own."""
+        c, height = self.config, self.objects.facts(variant).rest_height
         low, high = c.goal_height
-        goal_height = height if c.goal == "place" else low + (high - low) * (u[10] + 1) / 2
-        goal = jnp.append(CENTRE + c.goal_range * u[11:13], goal_height)
-        return self._fresh_state(goal, height), qpos, jnp.zeros(self._model.nv, jnp.float32)
+        u = jax.random.uniform(key, (13,), minval=-1.0)[10:]
+        goal = jnp.append(CENTRE + c.goal_range * u[1:], low + (high - low) * (u[0] + 1) / 2)
+        if c.goal == "place":
+            goal = jnp.append(self._goal_aside(jax.random.fold_in(key, 1), qpos[9:11]), height)
+        return self._fresh_state(goal, height, variant)
+
+    def _goal_aside(self, key: Array, place: Array) -> Array:
+        """float32[2]: a goal on the table, `_MIN_CARRY` from the object or, where a small
+        `goal_range` leaves no room for that, the farthest of some."""
+        u = jax.random.uniform(key, (_GOAL_DRAWS, 2), minval=-1.0)
+        goals = CENTRE + self.config.goal_range * u
+        distance = jnp.linalg.norm(goals - place, axis=-1)
+        return goals[jnp.argmax(jnp.minimum(distance, _MIN_CARRY))]
 
     def control(self, task: PickPlaceState, view: View, action: Array) -> Array:
         return self._control(self.arm, view, action)
 
     def update(self, task: PickPlaceState, view: View) -> PickPlaceState:
         touching, grasped = self.observer.contact(view)
+        thing = self.objects.facts(task.variant)
         task = dataclasses.replace(
             task,
             ee_position=view.site_xpos[self.arm.grip_id],
             object_position=view.qpos[9:12],
-            grasp_point=self.thing.grasp_point(view.qpos[9:12], view.qpos[12:16]),
-            aligned=0.5 + 0.5 * self.observer.closing_error(view)[0],
+            grasp_point=thing.grasp_point(view.qpos[9:12], view.qpos[12:16]),
+            aligned=0.5 + 0.5 * self.observer.closing_error(thing, view)[0],
             touching=touching,
             grasped=grasped,
         )
-        # Placing means letting go: the object counts as placed once no pad touches it.
-        free = ~touching.any() if self.config.goal == "place" else jnp.bool_(True)
-        near = (task.goal_distance < GOAL_RADIUS) & free
-        tight = (task.goal_distance < TIGHT_RADIUS) & free
+        ever_lifted = task.ever_lifted | ((task.lift > _LIFTED) & grasped)
+        places = self.config.goal == "place"
+        free = ~touching.any()
+        # Placing means letting go, of an object that was picked up rather than pushed.
+        counts = (free & ever_lifted) if places else jnp.bool_(True)
+        near = (task.goal_distance < GOAL_RADIUS) & counts
+        tight = (task.goal_distance < TIGHT_RADIUS) & counts
         return dataclasses.replace(
             task,
             ever_reached=task.ever_reached | (task.reach_distance < _REACHED),
             ever_grasped=task.ever_grasped | grasped,
-            ever_lifted=task.ever_lifted | ((task.lift > _LIFTED) & grasped),
+            ever_lifted=ever_lifted,
+            placed=near & places,
             steps_near=jnp.where(near, task.steps_near + 1, 0),
             steps_tight=jnp.where(tight, task.steps_tight + 1, 0),
         )
 
     def observe(self, task: PickPlaceState, view: View) -> Named:
-        return self.observer.observe(task.goal, view)
+        return self.observer.observe(task, self.objects.facts(task.variant), view)
 
     def terminated(self, task: PickPlaceState, view: View) -> Array:
         """The object has left the workspace or fallen off the table."""
@@ -172,9 +204,13 @@ class PickPlace:
             return {"sparse": 1.0}
         terms = {"reach": 1 / 9, "grasp": 1 / 9, "lift": 1 / 9, "place": 8 / 9, "at_goal": 2 / 9}
         if self.config.goal == "place":
-            # Letting go at the goal costs `grasp` and `place`: it has to pay more than holding on.
-            terms["release"] = 16 / 9
+            terms |= {"lift": 3 / 9, "release": 2 / 9}
         return terms
+
+    def _worst_case(self) -> tuple[int, int]:
+        from r2s_envs_pick_place.capacity import worst_case
+
+        return worst_case(self)
 
     # Start-state bank (`r2s_core.types.HasStartBank`).
 
@@ -183,14 +219,26 @@ class PickPlace:
 
         self._bank = record(self, backend, key)
 
-    def init_from_bank(self, key: Array) -> tuple[PickPlaceState, Array, Array]:
-        index = jax.random.randint(key, (), 0, self._bank[1].shape[0])
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[index], self._bank)
+    def init_from_bank(
+        self, key: Array, variant: Array = _FIRST
+    ) -> tuple[PickPlaceState, Array, Array]:
+        """Where the script never solved this object: a fresh start."""
+        bank = self._bank
+        number = jnp.asarray(bank.number)[variant]
+        index = jnp.asarray(bank.first)[variant] + jax.random.randint(
+            key, (), 0, jnp.maximum(number, 1)
+        )
+        banked = jax.tree.map(lambda leaf: jnp.asarray(leaf)[index], tuple(bank[:3]))
+        if bank.number.all():
+            return banked
+        fresh = self.init(key, variant)
+        return jax.tree.map(lambda b, f: jnp.where(number > 0, b, f), banked, fresh)
 
-    def _fresh_state(self, goal: Array, height: Array) -> PickPlaceState:
+    def _fresh_state(self, goal: Array, height: Array, variant: Array) -> PickPlaceState:
         no, zero = jnp.bool_(False), jnp.int32(0)
         return PickPlaceState(
             goal=goal.astype(jnp.float32),
+            variant=jnp.asarray(variant, jnp.int32),
             rest_height=height,
             ee_position=jnp.zeros(3),
             object_position=jnp.zeros(3),
@@ -201,6 +249,7 @@ class PickPlace:
             ever_reached=no,
             ever_grasped=no,
             ever_lifted=no,
+            placed=no,
             steps_near=zero,
             steps_tight=zero,
         )

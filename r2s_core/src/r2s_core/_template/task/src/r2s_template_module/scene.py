@@ -36,5 +36,5 @@ def make_scene() -> SceneSpec:
         model=mujoco.MjModel.from_xml_string(_XML),
         substeps=4,
         view_fields=frozenset({"qpos", "qvel", "site_xpos"}),
-        render_spec=lambda: mujoco.MjSpec.from_string(_XML),
+        render_spec=lambda variant: mujoco.MjSpec.from_string(_XML),
     )

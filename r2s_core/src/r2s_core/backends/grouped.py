@@ -1,0 +1,90 @@
+"""Several backends as one: groups of worlds, each with a model of its own.
+
+For backends that cannot give worlds of one model different objects: MJX takes a mesh for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.types import Array, Backend, Checked, Named, Physics
+
+
+class GroupedBackend:
+    """See `r2s_core.types.Backend`. Worlds are in the order of the groups."""
+
+    def __init__(self, groups: Sequence[Backend]) -> None:
+        """groups: of one kind; their models have the same view and the same sizes of state."""
+        self._groups = tuple(groups)
+        self.name, self.traceable = groups[0].name, groups[0].traceable
+        self.batchable = groups[0].batchable
+        ends = np.cumsum([group.num_worlds for group in groups])
+        self.num_worlds = int(ends[-1])
+        self._slices = [slice(end - g.num_worlds, end) for end, g in zip(ends, groups, strict=True)]
+
+    def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
+        return self._join(
+            fields,
+            [
+                group.init(_rows(fields, part), qpos[part], qvel[part])
+                for group, part in zip(self._groups, self._slices, strict=True)
+            ],
+        )
+
+    def step(self, physics: Physics, ctrl: Array, substeps: int) -> Physics:
+        return self._join(
+            physics.fields,
+            [
+                group.step(one, ctrl[part], substeps)
+                for group, part, one in zip(
+                    self._groups, self._slices, self._split(physics), strict=True
+                )
+            ],
+        )
+
+    def reset(
+        self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
+    ) -> Physics:
+        parts = [
+            group.reset(one, mask[part], _rows(fields, part), qpos[part], qvel[part])
+            for group, part, one in zip(
+                self._groups, self._slices, self._split(physics), strict=True
+            )
+        ]
+        merged = jax.tree.map(
+            lambda new, old: jnp.where(mask.reshape(-1, *[1] * (jnp.ndim(new) - 1)), new, old),
+            dict(fields),
+            dict(physics.fields),
+        )
+        return self._join(merged, parts)
+
+    def check(self) -> None:
+        """See `r2s_core.types.Checked`."""
+        for group in self._groups:
+            if isinstance(group, Checked):
+                group.check()
+
+    def _split(self, physics: Physics) -> list[Physics]:
+        return [
+            Physics(
+                carry,
+                _rows(physics.fields, part),
+                _rows(physics.view, part),
+                physics.ok[part],
+            )
+            for carry, part in zip(physics.carry, self._slices, strict=True)
+        ]
+
+    def _join(self, fields: Named, parts: Sequence[Physics]) -> Physics:
+        concatenate = jnp.concatenate if self.traceable else np.concatenate
+        view, ok = jax.tree.map(lambda *x: concatenate(x), *[(p.view, p.ok) for p in parts])
+        return Physics(tuple(p.carry for p in parts), fields, view, ok)
+
+
+def _rows(tree: Any, part: slice) -> Any:
+    return jax.tree.map(lambda x: x[part], tree)

@@ -1,0 +1,58 @@
+"""Which variant of the scene each world is: which object is in it, say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.backends.grouped import GroupedBackend
+from r2s_core.types import Array, Backend, Named, SceneSpec
+
+
+class Variation:
+    """Which variant of the scene each world is, and the model fields that make it so."""
+
+    def __init__(self, scene: SceneSpec, backend: Backend, played: tuple[int, ...] | None) -> None:
+        """played: these, each in its own share of the worlds; None: those that are not held out,
+        drawn anew for every episode where the backend can."""
+        variants, self._worlds = scene.variants, backend.num_worlds
+        self._tables: Named = {}
+        self._pool = self._fixed = None
+        if variants is None:
+            return
+        apart = isinstance(backend, GroupedBackend)
+        if not apart:
+            self._tables = {name: _as_field(table) for name, table in variants.fields.items()}
+        pool = np.flatnonzero(~np.asarray(variants.held_out))
+        if played is not None or apart:
+            self._fixed = variant_of_world(played or tuple(pool.tolist()), self._worlds)
+        self._pool = jnp.asarray(pool, jnp.int32)
+
+    def draw(self, key: Array) -> Array:
+        """int32[W]: for the episodes that start now."""
+        if self._pool is None:
+            return jnp.zeros(self._worlds, jnp.int32)
+        if self._fixed is not None:
+            return jnp.asarray(self._fixed)
+        # Apart from the keys that `key` is split into for the worlds' own draws.
+        key = jax.random.fold_in(key, self._worlds)
+        return self._pool[jax.random.randint(key, (self._worlds,), 0, len(self._pool))]
+
+    def fields(self, variant: Array) -> dict[str, Array]:
+        """One world's model fields."""
+        return {name: table[variant] for name, table in self._tables.items()}
+
+
+def variant_of_world(variants: tuple[int, ...], num_worlds: int) -> np.ndarray:
+    """int32[W]: equal, contiguous shares of the worlds."""
+    share = np.arange(num_worlds) * len(variants) // num_worlds
+    return np.asarray(variants, np.int32)[share]
+
+
+def _as_field(table: Any) -> Array:
+    """A table of a model field's values, integers as int32 and the rest as float32."""
+    table = np.asarray(table)
+    return jnp.asarray(table, jnp.int32 if table.dtype.kind in "iub" else jnp.float32)

@@ -1,0 +1,42 @@
+"""Many objects in one model: compiled for each of them, and where the compiled models differ."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from mujoco.batch import MODEL_FIELDS
+
+from r2s_core.errors import AssetError
+from r2s_core.types import Variants
+from r2s_envs_pick_place import scene
+from r2s_envs_pick_place.pick_object import ObjectSet
+from r2s_envs_pick_place.scene import SceneOptions
+
+#: Keyframes, the engine's options, and the bounding volumes of the bodies, which MuJoCo works out
+#: for each world from the tree that all share.
+_SHARED = ("opt.", "key_", "bvh_aabb")
+
+
+def build_models(
+    objects: ObjectSet, options: SceneOptions
+) -> tuple[mujoco.MjModel, Variants | None]:
+    """The lean model that physics steps, with the first object, and what the others change in it.
+
+    Raises AssetError if the objects' models do not have the same sizes.
+    """
+    shapes = [thing.shape for thing in objects.things]
+    models = [scene.build_scene([shape], options, shapes).compile() for shape in shapes]
+    if len(models) == 1:
+        return models[0], None
+    fields = {}
+    for name in sorted(n for n in MODEL_FIELDS if not n.startswith(_SHARED)):
+        values = [np.array(getattr(model, name)) for model in models]
+        if any(value.shape != values[0].shape for value in values):
+            raise AssetError(
+                f"the objects {', '.join(objects.names)} do not fit into one model ({name} differs "
+                "in size); train on them one by one"
+            )
+        if any((value != values[0]).any() for value in values):
+            fields[name] = np.stack(values)
+    held_out = tuple(thing.held_out for thing in objects.things)
+    return models[0], Variants(objects.names, held_out, fields)

@@ -51,7 +51,7 @@ def test_scans_wider_than_the_gripper_are_refused(name):
 
 REFUSED = {
     "brick_truncated.stl": "claims 16384 faces but the file has room for 8191",
-    "can_double_registration.ply": "one scanned twice",
+    "can_double_registration.ply": "one object scanned twice",
     "empty.obj": "no vertices",
     "flat_sheet.obj": "enclose nothing",
     "index_out_of_range.obj": "line 4: face index '9' is out of range",

@@ -92,6 +92,7 @@ class ObjectAsset:
     resting_poses: tuple[RestingPose, ...] = ()  # seen stable in simulation, most probable first
     grasps: tuple[GraspPose, ...] = ()  # from above, best first
     grasp_share: float = 0.0  # of sampled grasps, those that close in force closure from above
+    grasp_across: float = 0.0  # m from the body origin to that middle, at +90 degrees to grasp_yaw
     graspable: bool | None = None  # whether the gripper held it when tried; None: not tried
     forced: bool = False  # may be trained on although it cannot be grasped
 
@@ -119,7 +120,8 @@ class ObjectAsset:
         return cls(
             **{name: arrays[name] for name in _ARRAYS},
             **{name: meta[name] for name in _PLAIN},
-            **{name: tuple(meta[name]) for name in _RANGES},
+            mass_range=_range(*meta["mass_range"]),
+            friction_range=_range(*meta["friction_range"]),
             pieces=tuple(arrays[k] for k in sorted(arrays) if k.startswith("piece_")),
             resting_qpos=_resting_pose(*meta["resting_qpos"]),
             findings=tuple(Finding(**f) for f in meta["findings"]),
@@ -131,6 +133,10 @@ class ObjectAsset:
 def _resting_pose(height: float, quat: list[float], probability: float) -> RestingPose:
     w, x, y, z = quat
     return RestingPose(height, (w, x, y, z), probability)
+
+
+def _range(low: float, high: float) -> tuple[float, float]:
+    return low, high
 
 
 _ARRAYS = ("visual_vertices", "visual_faces", "com", "inertia", "size", "scan_to_body")
@@ -147,6 +153,7 @@ _PLAIN = (
     "grasp_offset",
     "iou",
     "surface_p95",
+    "grasp_across",
     "grasp_share",
     "graspable",
     "forced",

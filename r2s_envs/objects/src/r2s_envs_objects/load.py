@@ -79,7 +79,7 @@ def _drop_nonfinite(vertices: Floats, faces: Ints, label: str):
         )
     kept = faces[~bad[faces].any(axis=1)]
     what = f"{count} vertices were NaN or infinite: dropped with {len(faces) - len(kept)} faces"
-    return vertices, kept, [Finding(what, "warning", repaired=True)]
+    return vertices, kept, [Finding(what, "warning", repaired=True, code="not-finite")]
 
 
 def _check_stl(data: bytes, label: str) -> str:
@@ -136,7 +136,9 @@ def _check_ply(data: bytes, label: str) -> str:
     claims = re.findall(rb"^element\s+(\S+)\s+(\d+)", header, re.MULTILINE)
     counts = {name.decode(errors="replace"): int(count) for name, count in claims}
     if not counts.get("face"):
-        raise AssetError(f"{label}: a point cloud, not a mesh; reconstruct a triangle mesh first")
+        raise AssetError(
+            f"{label}: a point cloud, not a mesh; make one with `r2s object reconstruct`"
+        )
     # The least that an element takes: 3 one-byte numbers in binary, 3 digits and spaces as text.
     least = {"vertex": 3, "face": 4}
     for name, count in counts.items():

@@ -33,8 +33,8 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
     asset = cache.read(folder, key)
     findings: list[Finding] = []
     if asset is None:
-        arguments = {"suffix": suffix, "label": label, "key": key}
-        arguments["options"] = dataclasses.asdict(options)
+        shaping = dataclasses.asdict(options)
+        arguments = {"suffix": suffix, "label": label, "key": key, "options": shaping}
         made = sandbox.call("r2s_envs_objects.pipeline:prepared", data, arguments, label)
         asset = ObjectAsset.from_arrays(made)
         if problem := cache.write(folder, asset):

@@ -5,21 +5,19 @@ Whoever is given a file calls `loader.load_object`, which has this done in anoth
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 
-from r2s_envs_objects import load
+from r2s_envs_objects.antipodal import graspability
 from r2s_envs_objects.asset import Finding, Floats, ObjectAsset, RestingPose
-from r2s_envs_objects.decompose import convex_pieces, decimate
+from r2s_envs_objects.decompose import convex_pieces, simplify
 from r2s_envs_objects.grasp import narrowest_grasp
-from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
 from r2s_envs_objects.materials import friction_of
 from r2s_envs_objects.options import ObjectOptions
-from r2s_envs_objects.repair import close_surface
+from r2s_envs_objects.poses import resting_poses
 from r2s_envs_objects.rest import flatten_base, settle
-from r2s_envs_objects.units import metres_per_unit
+from r2s_envs_objects.solid import solidify
 
 
 def prepared(data: bytes, options: dict[str, Any], **arguments: Any) -> dict[str, Any]:
@@ -29,25 +27,12 @@ def prepared(data: bytes, options: dict[str, Any], **arguments: Any) -> dict[str
 
 def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: str) -> ObjectAsset:
     """All stages on a file's content, without the cache."""
-    vertices, faces, findings = load.parse(data, suffix, label)
-    vertices, faces, repairs = close_surface(vertices, faces, label)
-    findings += repairs
-    extent = float(np.ptp(vertices, axis=0).max()) * options.scale
-    unit, notes = metres_per_unit(extent, options.units, label)
-    findings += notes
-    turn, factor = _up_to_z(options.up), unit * options.scale
-    vertices = (vertices * factor) @ turn.T
-    findings = [dataclasses.replace(f, moved=f.moved * factor) for f in findings]
-
-    volume, com, unit_inertia = volume_integrals(vertices, faces)
-    mass, mass_range, notes = mass_of(volume, options, label)
+    solid = solidify(data, suffix, label, options)
+    findings, volume, mass, inertia = solid.findings, solid.volume, solid.mass, solid.inertia
     friction, friction_range = friction_of(options.material, options.friction)
-    findings += notes
-    vertices = vertices - com
-    inertia = unit_inertia * (mass / volume)
-    check_inertia(inertia, label)
     # Mass properties came from every face; the rest needs no more than the eye does.
-    vertices, faces = decimate(vertices, faces, options.visual_faces)
+    vertices, faces, notes = simplify(solid.vertices, solid.faces, options.visual_faces)
+    findings += notes
     pieces, iou, surface_p95, notes = convex_pieces(vertices, faces, volume, options)
     findings += notes
 
@@ -56,10 +41,11 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
     vertices = vertices @ rotation.T
     pieces, moved = flatten_base([piece @ rotation.T for piece in pieces])
     if moved > 0.0:
-        findings.append(Finding("uneven base flattened", repaired=True, moved=moved))
-    transform = np.eye(4)
-    transform[:3, :3], transform[:3, 3] = rotation @ turn * factor, -rotation @ com
-    grasp = narrowest_grasp(vertices, faces)
+        findings.append(Finding("uneven base flattened", repaired=True, moved=moved, code="base"))
+    turned = np.eye(4)
+    turned[:3, :3] = rotation
+    inertia = rotation @ inertia @ rotation.T
+    grasp, sampled = narrowest_grasp(vertices, faces), graspability(vertices, faces)
     return ObjectAsset(
         name="",
         source="",
@@ -69,8 +55,8 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
         pieces=pieces,
         mass=mass,
         com=np.zeros(3),
-        inertia=rotation @ inertia @ rotation.T,
-        mass_range=mass_range,
+        inertia=inertia,
+        mass_range=solid.mass_range,
         friction=friction,
         friction_range=friction_range,
         size=np.ptp(vertices, axis=0),
@@ -80,19 +66,14 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
         grasp_yaw=grasp.yaw,
         grasp_height=grasp.height,
         grasp_offset=grasp.offset,
-        scan_to_body=transform,
+        scan_to_body=turned @ solid.from_file,
         iou=iou,
         surface_p95=surface_p95,
         findings=tuple(findings),
+        resting_poses=resting_poses(pieces, mass, inertia),
+        grasps=sampled.grasps,
+        grasp_share=sampled.share,
     )
-
-
-def _up_to_z(up: str) -> Floats:
-    """The rotation [3, 3] that takes the file's up axis to +z."""
-    third = np.zeros(3)
-    third["xyz".index(up[-1])] = -1.0 if up.startswith("-") else 1.0
-    first = np.array([0.0, 1.0, 0.0] if up.endswith("x") else [1.0, 0.0, 0.0])
-    return np.stack([first, np.cross(third, first), third])
 
 
 def _resting_findings(rotation: Floats, still: bool) -> list[Finding]:
@@ -100,7 +81,7 @@ def _resting_findings(rotation: Floats, still: bool) -> list[Finding]:
     tilt = float(np.degrees(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))))
     if tilt > 5.0:
         what = f"does not stand as it was scanned: comes to rest turned by {tilt:.0f} degrees"
-        findings.append(Finding(what, "warning"))
+        findings.append(Finding(what, "warning", code="tips-over"))
     if not still:
-        findings.append(Finding("still rolls after 6 s on a flat table", "warning"))
+        findings.append(Finding("still rolls after 6 s on a flat table", "warning", code="rolls"))
     return findings

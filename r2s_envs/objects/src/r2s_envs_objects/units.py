@@ -1,39 +1,108 @@
-"""Which unit a file's numbers are in, decided from the size that they would mean."""
+"""Which unit a file's numbers are in: from what it says, and from the size that they would mean."""
 
 from __future__ import annotations
+
+import re
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 SMALLEST, LARGEST = 0.005, 1.0  # m, largest extent of an object that an arm can handle
+NARROWEST = 0.15  # m; what is wider than this in every direction is not for a gripper
+
+_WORDS = {
+    "mm": r"mm|millimet(?:er|re)s?",
+    "cm": r"cm|centimet(?:er|re)s?",
+    "inch": r"inch(?:es)?|in",
+    "m": r"m|met(?:er|re)s?",
+}
+_ANY = "|".join(_WORDS.values()).encode()
+#: "units: mm", "Unit = inches", "UNITS=mm", "unit_of_length m", "in millimeters", "(mm)".
+_HINT = re.compile(
+    rb"\bunits?(?:[_ ]of[_ ]length|[_ ]?name|[_ ]?scale)?(?:\s+(?:are|is|in))?\s*[:=]?\s*[\"'(]?("
+    + _ANY
+    + rb")\b|\bin\s+(millimet(?:er|re)s?|centimet(?:er|re)s?|inches|met(?:er|re)s?)\b",
+    re.IGNORECASE,
+)
 
 
-def metres_per_unit(extent: float, units: str, label: str) -> tuple[float, list[Finding]]:
-    """The factor from the file's numbers to metres, given its largest extent in them.
+def stated_unit(data: bytes, suffix: str) -> str | None:
+    """The unit that a file's header or comments name, if they name one and only one."""
+    if suffix == ".stl":
+        head = data[:80]  # of a text file, the solid's name
+    elif suffix == ".ply":
+        head = b"\n".join(re.findall(rb"^(?:comment|obj_info)[^\n]*", _until(data), re.MULTILINE))
+    else:
+        head = b"\n".join(re.findall(rb"^[ \t]*#[^\n]*", data[:20_000], re.MULTILINE))
+    words = {(a or b).decode().lower() for a, b in _HINT.findall(head)}
+    units = {u for u, pattern in _WORDS.items() for w in words if re.fullmatch(pattern, w)}
+    return units.pop() if len(units) == 1 else None
 
-    AssetError where `auto` cannot tell, or where the size is implausible.
+
+def _until(data: bytes) -> bytes:
+    return data[:100_000].partition(b"end_header")[0]
+
+
+def metres_per_unit(
+    extents: tuple[float, float, float], units: str, stated: str | None, label: str
+) -> tuple[str, list[Finding]]:
+    """The unit, a key of METRES, of a file's numbers; extents in them.
+
+    stated: what the file itself says, if anything. AssetError where `auto` cannot tell, naming
+    the candidates and the sizes that they would mean, or where the size is implausible.
     """
+    largest = max(extents)
     if units != "auto":
-        factor = METRES[units]
-        if not SMALLEST <= extent * factor <= LARGEST:
+        if not _plausible(largest, units):
             raise AssetError(
-                f"{label}: read as {units} it is {extent * factor:.3g} m long, outside "
+                f"{label}: read as {units} it is {largest * METRES[units]:.3g} m long, outside "
                 f"{SMALLEST} to {LARGEST:g} m; set `units` (or `scale`) to what the file is in"
             )
-        return factor, []
-    if SMALLEST <= extent <= LARGEST:
-        return 1.0, []
+        return units, []
+    findings = []
+    if stated is not None:
+        if _plausible(largest, stated):
+            what = f"units: the file says {stated}, so it is {_size(extents, stated)}"
+            return stated, [Finding(what, code="units")]
+        what = f"the file says {stated}, which would make it {largest * METRES[stated]:.3g} m long"
+        findings.append(Finding(what, "warning", code="units-contradicted"))
+    unit = _from_size(largest, label)
+    if unit == "mm":
+        what = f"largest extent {largest:.4g}: taken as millimetres, so {_size(extents, unit)}"
+        return unit, [*findings, Finding(what, repaired=True, code="units")]
+    what = f"units: metres, from its size of {_size(extents, unit)}"
+    findings.append(Finding(what, code="units"))
+    if min(extents) > NARROWEST:
+        what = f"nowhere narrower than {min(extents):.2f} m if its unit is metres; if the scan has"
+        what += " no true size, set `scale`"
+        findings.append(Finding(what, "warning", code="units-doubtful"))
+    return unit, findings
+
+
+def _from_size(largest: float, label: str) -> str:
+    if SMALLEST <= largest <= LARGEST:
+        return "m"
     # Above 50, centimetres and inches would be over half a metre: only millimetres make sense.
-    if 50.0 < extent <= LARGEST / METRES["mm"]:
-        what = f"largest extent {extent:.4g}: taken as millimetres, so {extent / 1000:.3g} m"
-        return METRES["mm"], [Finding(what, "warning", repaired=True)]
-    if LARGEST < extent <= 50.0:
+    if 50.0 < largest <= LARGEST / METRES["mm"]:
+        return "mm"
+    if LARGEST < largest <= 50.0:
+        candidates = [u for u in ("mm", "cm", "inch") if _plausible(largest, u)]
+        sizes = [f"{u} ({largest * METRES[u] * 1000:.3g} mm long)" for u in candidates]
         raise AssetError(
-            f"{label}: its largest extent is {extent:.4g}, which may be mm, cm or inches; "
+            f"{label}: its largest extent is {largest:.4g}, which may be "
+            f"{' or '.join([', '.join(sizes[:-1]), sizes[-1]] if len(sizes) > 1 else sizes)}; "
             "set `units` to say which"
         )
     raise AssetError(
-        f"{label}: its largest extent is {extent:.3g}, outside {SMALLEST} to {LARGEST:g} m and no "
+        f"{label}: its largest extent is {largest:.3g}, outside {SMALLEST} to {LARGEST:g} m and no "
         "plausible number of millimetres either; set `units` and `scale`"
     )
+
+
+def _plausible(largest: float, unit: str) -> bool:
+    return SMALLEST <= largest * METRES[unit] <= LARGEST
+
+
+def _size(extents: tuple[float, float, float], unit: str) -> str:
+    return " x ".join(f"{e * METRES[unit] * 1000:.3g}" for e in extents) + " mm"

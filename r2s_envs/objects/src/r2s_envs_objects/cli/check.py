@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from r2s_envs_objects.materials import MATERIALS
 
 TARGET = "r2s_envs_objects.doctor:main"
 
@@ -11,5 +12,24 @@ TARGET = "r2s_envs_objects.doctor:main"
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.epilog = """examples:
-  r2s object check scan.stl"""
-    parser.add_argument("scan", type=Path, metavar="SCAN", help="a .stl, .obj or .ply file")
+  r2s object check scan.stl
+  r2s object check scan.obj --units mm --up y
+  r2s object check sample:duck --json
+
+Exit status: 0 where nothing is worse than a note, 1 for warnings or a scan that is refused."""
+    parser.add_argument("scan", metavar="SCAN", help="a .stl, .obj or .ply file, or sample:NAME")
+    parser.add_argument(
+        "--units",
+        default="auto",
+        choices=("auto", "m", "mm", "cm", "inch"),
+        help="of the file's numbers (auto: from its size, or what it says)",
+    )
+    parser.add_argument(
+        "--up",
+        default="z",
+        choices=("z", "y", "x", "-z", "-y", "-x"),
+        help="the file's axis that points up (z)",
+    )
+    parser.add_argument("--mass", type=float, metavar="KG", help="what it weighs")
+    parser.add_argument("--material", choices=tuple(MATERIALS), help="what it is made of")
+    parser.add_argument("--json", action="store_true", help="for programs to read")

@@ -1,0 +1,102 @@
+"""`r2s object check`: what is wrong with a scan, and what repairing it does; changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import Any
+
+from r2s_core.errors import AssetError, ConfigError
+from r2s_envs_objects import sandbox
+from r2s_envs_objects.options import ObjectOptions
+from r2s_envs_objects.source import locate, read_bytes
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the report; 0 where nothing is worse than a note, else 1."""
+    if args.mass is not None and not args.mass > 0.0:
+        raise ConfigError(f"--mass {args.mass:g}: must be above 0; give the mass in kg")
+    options = ObjectOptions(units=args.units, up=args.up, mass=args.mass, material=args.material)
+    try:
+        report = check(args.scan, options)
+    except AssetError as error:
+        if not args.json:
+            raise
+        report = {"file": str(args.scan), "verdict": "refused", "refused": str(error)}
+    print(json.dumps(report, indent=2) if args.json else "\n".join(_lines(report)))
+    return 0 if report["verdict"] == "sound" else 1
+
+
+def check(source: str, options: ObjectOptions) -> dict[str, Any]:
+    """The report on a scan as plain data; AssetError where it is refused. Nothing is written."""
+    path, label = locate(source)
+    arguments = {
+        "suffix": path.suffix.lower(),
+        "label": label,
+        "options": dataclasses.asdict(options),
+    }
+    target = "r2s_envs_objects.doctor:examine"
+    answer = sandbox.call(target, read_bytes(path), arguments, label)
+    report = json.loads(answer["report"].tobytes())
+    worst = any(finding["severity"] == "warning" for finding in report["findings"])
+    return {"file": label, "verdict": "warnings" if worst else "sound", **report}
+
+
+def examine(data: bytes, suffix: str, label: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The report, as `sandbox` calls for it: its JSON as bytes."""
+    import numpy as np  # heavy: only where the work is done
+
+    from r2s_envs_objects.decompose import simplify
+    from r2s_envs_objects.solid import solidify
+    from r2s_envs_objects.topology import is_watertight
+
+    chosen = ObjectOptions(**options)
+    solid = solidify(data, suffix, label, chosen)
+    notes = simplify(solid.vertices, solid.faces, chosen.visual_faces)[2]
+    report = {
+        "units": solid.unit,
+        "size_m": np.ptp(solid.vertices, axis=0).tolist(),
+        "volume_m3": solid.volume,
+        "mass_kg": solid.mass,
+        "mass_range_kg": solid.mass_range,
+        "inertia_kgm2": solid.inertia.tolist(),
+        "faces": {"before": solid.was_faces, "after": len(solid.faces)},
+        "watertight": {"before": solid.was_watertight, "after": is_watertight(solid.faces)},
+        "findings": [dataclasses.asdict(f) for f in (*solid.findings, *notes)],
+    }
+    return {"report": np.frombuffer(json.dumps(report).encode(), np.uint8)}
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    count = sum(finding["severity"] == "warning" for finding in report["findings"])
+    head = "nothing worse than a note" if not count else f"{count} warning{'s' * (count > 1)}"
+    rows = [("SEVERITY", "REPAIRED", "MOVED", "VOLUME", "FOUND")]
+    rows += [_row(finding) for finding in report["findings"]]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    table = [
+        "  " + "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]])
+        for row in rows
+    ]
+    size = " x ".join(f"{1000 * side:.3g}" for side in report["size_m"])
+    low, high = report["mass_range_kg"]
+    closed = {True: "yes", False: "no"}
+    before, after = (closed[report["watertight"][k]] for k in ("before", "after"))
+    faces = report["faces"]
+    return [
+        f"{report['file']}: {head}",
+        *table,
+        f"  size        {size} mm (the file is in {report['units']})",
+        f"  volume      {report['volume_m3'] * 1e6:.4g} cm3",
+        f"  mass        {report['mass_kg']:.3g} kg, expected {low:.3g} to {high:.3g}",
+        f"  watertight  {before}, repaired: {after}",
+        f"  faces       {faces['before']}, repaired: {faces['after']}",
+    ]
+
+
+def _row(finding: dict[str, Any]) -> tuple[str, ...]:
+    moved = f"{1000 * finding['moved']:.2g} mm" if finding["moved"] else "-"
+    change = finding["volume_change"]
+    volume = f"{change:+.2%}" if abs(change) >= 5e-5 else "-"
+    repaired = "yes" if finding["repaired"] else "-"
+    return finding["severity"], repaired, moved, volume, finding["what"]

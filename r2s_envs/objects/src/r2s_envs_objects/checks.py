@@ -14,7 +14,7 @@ import importlib.metadata
 from typing import Any
 
 from r2s_core.errors import R2SError
-from r2s_envs_objects.asset import ObjectAsset
+from r2s_envs_objects.asset import GraspPose, ObjectAsset
 
 GROUP = "r2s.object_checks"
 #: The check that answers whether a gripper can hold the object.
@@ -27,12 +27,14 @@ class CheckResult:
 
     passed: None if it could not be made. summary: one sentence. details: plain values, for
     certificate.json. pictures: (caption, PNG bytes), where they were asked for and can be drawn.
+    grasp: one that held, if the trial was of that kind; its width may be unknown (0).
     """
 
     passed: bool | None
     summary: str
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
     pictures: tuple[tuple[str, bytes], ...] = ()
+    grasp: GraspPose | None = None
 
 
 def run_checks(asset: ObjectAsset, pictures: bool = True) -> dict[str, CheckResult]:

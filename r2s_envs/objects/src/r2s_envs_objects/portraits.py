@@ -47,7 +47,7 @@ def draw(asset: ObjectAsset, scan: tuple[Floats, Ints] | None) -> list[Picture]:
 
     R2SError if nothing can draw on this machine.
     """
-    stage = _Stage(float(np.linalg.norm(asset.size)), asset.resting_qpos.height)
+    stage = _Stage(float(np.linalg.norm(asset.visual_vertices, axis=1).max()))
     at_rest = asset.resting_qpos
     if scan is not None:
         vertices = scan[0] @ asset.scan_to_body[:3, :3].T + asset.scan_to_body[:3, 3]
@@ -74,27 +74,38 @@ def draw(asset: ObjectAsset, scan: tuple[Floats, Ints] | None) -> list[Picture]:
 class _Stage:
     """A floor, a camera and several things, of which each picture shows one."""
 
-    def __init__(self, extent: float, height: float) -> None:
-        self.spec, self.captions = mujoco.MjSpec(), list[str]()
-        self._body = None
+    def __init__(self, radius: float) -> None:
+        self.spec, self.poses, self.captions = mujoco.MjSpec(), list[RestingPose](), list[str]()
+        self._body, self._radius = None, radius
         visual = self.spec.visual
         visual.headlight.ambient, visual.headlight.diffuse = (0.35,) * 3, (0.3,) * 3
         visual.headlight.specular = (0.05,) * 3
         visual.quality.shadowsize = 2048
-        self.spec.stat.extent, self.spec.stat.center = 2.0 * extent, (0.0, 0.0, height)
-        # In units of the extent: what is not shown waits beyond the far plane.
-        visual.map.znear, visual.map.zfar, visual.map.shadowclip = 0.02, 20.0, 1.0
+        # Near and far, in these units, also bound what the shadows are computed for.
+        self.spec.stat.extent, self.spec.stat.center = 2.0 * radius, (0.0, 0.0, 0.0)
+        visual.map.znear, visual.map.zfar, visual.map.shadowclip = 0.02, 12.0, 1.5
         self._add_floor()
-        distance = 0.62 * extent / np.tan(np.radians(_FIELD_OF_VIEW / 2.0))
+        self._add_camera()
+
+    def _add_camera(self) -> None:
+        """The first joint moves the camera up and down, to what is shown."""
         backward = _VIEW / np.linalg.norm(_VIEW)
         right = np.cross((0.0, 0.0, 1.0), backward)
         right /= np.linalg.norm(right)
-        self.spec.worldbody.add_camera(
+        distance = 1.05 * self._radius / np.sin(np.radians(_FIELD_OF_VIEW / 2.0))
+        self._sliding(0.0).add_camera(
             name="portrait",
-            pos=backward * distance + [0.0, 0.0, 0.8 * height],
+            pos=backward * distance,
             xyaxes=[*right, *np.cross(backward, right)],
             fovy=_FIELD_OF_VIEW,
         )
+
+    def _sliding(self, height: float):
+        """A new body at a height, m, that moves vertically."""
+        body = self.spec.worldbody.add_body(pos=(0.0, 0.0, height))
+        body.add_joint(type=mujoco.mjtJoint.mjJNT_SLIDE, axis=(0.0, 0.0, 1.0))
+        body.mass, body.inertia, body.explicitinertial = 1.0, (1.0,) * 3, True
+        return body
 
     def _add_floor(self) -> None:
         spec = self.spec
@@ -119,11 +130,11 @@ class _Stage:
             height=64,
         )
         spec.worldbody.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_PLANE, size=(3.0, 3.0, 0.1), material="floor"
+            type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0.0, 0.0, 0.1), material="floor"
         )
         spec.worldbody.add_light(
             type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-            pos=(0.4, -0.3, 1.5),
+            pos=np.array([0.3, -0.25, 1.0]) * 6.0 * self._radius,
             dir=(-0.3, 0.25, -1.0),
             diffuse=(0.55,) * 3,
             specular=(0.1,) * 3,
@@ -133,10 +144,8 @@ class _Stage:
     def show(self, caption: str, pose: RestingPose) -> None:
         """Begin another picture: of a body in a pose; what is added next belongs to it."""
         self.captions.append(caption)
-        slide = self.spec.worldbody.add_body(pos=(0.0, 0.0, pose.height))
-        slide.add_joint(type=mujoco.mjtJoint.mjJNT_SLIDE, axis=(0.0, 0.0, 1.0))
-        slide.mass, slide.inertia, slide.explicitinertial = 1.0, (1.0,) * 3, True
-        self._body = slide.add_body(quat=pose.quat)
+        self.poses.append(pose)
+        self._body = self._sliding(pose.height).add_body(quat=pose.quat)
 
     def add_mesh(self, vertices: Floats, faces: Ints, rgba: tuple[float, ...]) -> None:
         """Add a mesh, vertices [n, 3] in m, body frame; it need not be closed."""
@@ -170,9 +179,13 @@ class _Stage:
 
     def draw(self) -> list[Picture]:
         """All pictures, in the order in which they were begun."""
-        count = len(self.captions)
-        qpos = np.where(np.eye(count, dtype=bool), 0.0, _AWAY)
+        camera = np.array([[pose.height] for pose in self.poses])
+        things = np.where(np.eye(len(self.poses), dtype=bool), 0.0, _AWAY)
         frames = render.render_frames(
-            self.spec.compile(), qpos, width=_WIDTH, height=_HEIGHT, shadows=True
+            self.spec.compile(),
+            np.hstack([camera, things]),
+            width=_WIDTH,
+            height=_HEIGHT,
+            shadows=True,
         )
         return list(zip(self.captions, map(render.encode_png, frames), strict=True))

@@ -102,6 +102,7 @@ def scaled(asset: ObjectAsset, factor: float) -> ObjectAsset:
         grasp_width=asset.grasp_width * factor,
         grasp_height=asset.grasp_height * factor,
         grasp_offset=asset.grasp_offset * factor,
+        grasp_across=asset.grasp_across * factor,
         scan_to_body=transform,
         surface_p95=asset.surface_p95 * factor,
         grasps=(),

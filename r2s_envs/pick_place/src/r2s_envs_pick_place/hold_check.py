@@ -1,0 +1,146 @@
+"""The check `hold` of an object's certificate: can the Panda hold it? Found by `r2s_envs_objects`
+through the entry-point group `r2s.object_checks`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mujoco
+import numpy as np
+
+from r2s_core import render
+from r2s_core.errors import R2SError
+from r2s_envs_objects import GraspPose, ObjectAsset
+from r2s_envs_objects.checks import CheckResult
+from r2s_envs_objects.grasp import OPENING, WIDEST
+from r2s_envs_pick_place import hold, scene
+from r2s_envs_pick_place.pick_object import PickObject
+
+SECONDS = 5.0  # of holding still, after the shake
+APPROACH = 0.10  # m from above
+SHAKE = hold.Shake()
+MOST_SLIP = 0.003  # m in the hand while it is held still
+MOST_TRIED = 8
+_WIDTH, _HEIGHT, _CAMERA = 480, 360, "hold"
+
+
+def check(asset: ObjectAsset, pictures: bool = True) -> CheckResult:
+    """Try the object's best grasps; passed if one of them holds it through shake and hold."""
+    thing = PickObject.from_asset(asset).shape
+    model = scene.build_scene([thing]).compile()
+    poses = _poses(asset, thing)
+    if not poses:
+        width = f"{OPENING * 1000:.0f} mm"
+        return CheckResult(False, f"not graspable: no grasp from above fits the {width} gripper")
+    reports = []
+    for pose in poses:
+        # After the best few, the others are a last resort.
+        if len(reports) < MOST_TRIED or not any(map(_good, reports)):
+            grasp = _in_world(pose, asset.resting_qpos.height)
+            reports.append(hold.hold(model, grasp, SECONDS, SHAKE, APPROACH))
+    best = min(reports, key=lambda report: (not _good(report), not report.held, report.slip))
+    held = sum(map(_good, reports))
+    return CheckResult(
+        passed=held > 0,
+        summary=_summary(best, held, len(reports)),
+        details=_details(best, reports),
+        pictures=_filmed(model, thing, best.grasp) if pictures else (),
+        grasp=poses[reports.index(best)] if held else None,
+    )
+
+
+def _poses(asset: ObjectAsset, thing: scene.SceneObject) -> list[GraspPose]:
+    """What to try: the asset's grasps, the best first, then those across its narrow sections."""
+    poses = list(asset.grasps)
+    if asset.grasp_width <= WIDEST:  # the one that the training is about
+        cos, sin = np.cos(asset.grasp_yaw), np.sin(asset.grasp_yaw)
+        along, across = asset.grasp_offset, asset.grasp_across
+        x, y = along * cos - across * sin, along * sin + across * cos
+        position = (float(x), float(y), asset.grasp_height)
+        poses.insert(0, GraspPose(position, asset.grasp_yaw, asset.grasp_width, 1.0))
+    height = asset.resting_qpos.height
+    return poses + [_in_body(grasp, height) for grasp in hold.candidate_grasps(thing)]
+
+
+def _in_world(pose: GraspPose, height: float) -> hold.Grasp:
+    x, y, z = pose.position
+    # The hold counts yaw the other way round; a parallel gripper is the same after half a turn.
+    yaw = (np.pi / 2 - pose.yaw) % np.pi - np.pi / 2
+    return hold.Grasp((scene.HOME_X + x, y, z + height), float(yaw))
+
+
+def _in_body(grasp: hold.Grasp, height: float) -> GraspPose:
+    x, y, z = grasp.position
+    return GraspPose((x - scene.HOME_X, y, z - height), float(-grasp.yaw % np.pi), 0.0, 0.0)
+
+
+def _good(report: hold.HoldReport) -> bool:
+    return report.held and report.slip <= MOST_SLIP
+
+
+def _summary(best: hold.HoldReport, held: int, tried: int) -> str:
+    swing = f"shaken by {best.shake_amplitude * 1000:.0f} mm at {SHAKE.frequency:g} Hz"
+    if held:
+        return (
+            f"held for {SECONDS:g} s after being lifted and {swing}, by {held} of {tried} grasps; "
+            f"with the best it slipped {best.slip * 1000:.1f} mm"
+        )
+    if best.held:
+        return (
+            f"not held still: with the best of {tried} grasps it slipped {best.slip * 1000:.1f} "
+            f"mm in {SECONDS:g} s (limit {MOST_SLIP * 1000:g})"
+        )
+    return f"dropped with each of {tried} grasps: not held through lift, shake and {SECONDS:g} s"
+
+
+def _details(best: hold.HoldReport, reports: list[hold.HoldReport]) -> dict:
+    """Plain values, SI units; positions in the world of the scene."""
+    return {
+        "grasps_tried": len(reports),
+        "grasps_held": sum(map(_good, reports)),
+        "seconds": SECONDS,
+        "slip_limit_m": MOST_SLIP,
+        "shake": dataclasses.asdict(SHAKE),
+        "best": dataclasses.asdict(best),
+    }
+
+
+def _filmed(
+    model: mujoco.MjModel, thing: scene.SceneObject, grasp: hold.Grasp
+) -> tuple[tuple[str, bytes], ...]:
+    """Pictures of the trial with a grasp, or none where nothing can draw."""
+    moments: list[tuple[str, np.ndarray]] = []
+    hold.hold(
+        model,
+        grasp,
+        SECONDS,
+        SHAKE,
+        APPROACH,
+        lambda caption, qpos: moments.append((caption, qpos)),
+    )
+    try:
+        frames = render.render_frames(
+            _spec(thing).compile(),
+            np.stack([qpos for _, qpos in moments]),
+            width=_WIDTH,
+            height=_HEIGHT,
+            camera=_CAMERA,
+            shadows=True,
+        )
+    except R2SError:  # whoever asked for pictures says why there are none
+        return ()
+    captions = [caption for caption, _ in moments]
+    return tuple(zip(captions, map(render.encode_png, frames), strict=True))
+
+
+def _spec(thing: scene.SceneObject) -> mujoco.MjSpec:
+    """The scene for pictures, with a camera near enough to see the fingertips."""
+    spec = scene.render_spec([thing])
+    place, target = np.array([1.15, -0.62, 0.42]), np.array([scene.HOME_X, 0.0, 0.13])
+    backward = (place - target) / np.linalg.norm(place - target)
+    right = np.cross([0.0, 0.0, 1.0], backward)
+    right /= np.linalg.norm(right)
+    axes = [*right, *np.cross(backward, right)]
+    spec.worldbody.add_camera(name=_CAMERA, pos=place, xyaxes=axes, fovy=27.0)
+    return spec

@@ -25,9 +25,10 @@ def areas_of(vertices: Floats, faces: Ints) -> Floats:
 def sample_surface(vertices: Floats, faces: Ints, count: int) -> tuple[Floats, Ints]:
     """At least `count` points spread evenly by area, and along slivers, and their faces."""
     area = areas_of(vertices, faces)
-    spacing = max(float(np.sqrt(area.sum() / count)), 1e-300)
     corners = vertices[faces]
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    # By area alone slivers would go without; by length alone, they could be all there is.
+    spacing = max(float(np.sqrt(area.sum() / count)), float(longest.sum()) / (4 * count), 1e-100)
     each = np.ceil(np.maximum(area / spacing**2, longest / spacing))
     each = np.clip(each, 1, PER_FACE).astype(np.int64)
     owner = np.repeat(np.arange(len(faces)), each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,14 +45,16 @@ THINGS = (
 )
 
 
-def make(things=THINGS, worlds=6, played=None, backend=MujocoBackend, steps=60, **options):
+def make(
+    things: Any = THINGS, worlds=6, played=None, backend: Any = MujocoBackend, steps=60, **options
+) -> Any:
     task = PickPlace(PickPlaceConfig(action_space="ee_delta", **options), *things)
     scene = task.scene()
     physics = backend(scene, worlds, MujocoConfig())
     return VectorEnv(task, scene, physics, {}, EngineOptions(steps, variants=played))
 
 
-def picks(env: VectorEnv, steps: int, state=None):
+def picks(env: Any, steps: int, state=None):
     """A scripted pick in every world: the states along it."""
     control = jax.jit(jax.vmap(ScriptedPick.of(env.task).ctrl))
     update = jax.jit(jax.vmap(env.task.update))
@@ -127,13 +130,13 @@ def test_a_backend_that_cannot_vary_the_object_gets_groups_of_worlds():
         )
 
     apart = make(played=(0, 1, 2), backend=grouped, steps=8)
+    found = []
     for env in (whole, apart):
         state, _ = env.reset(jax.random.key(1))
         for _ in range(13):  # past a time-out: every world was reset
             state, _ = env.step(state, jnp.full((6, 5), 0.2))
-        if env is whole:
-            expected = np.asarray(state.physics.view.qpos)
-    np.testing.assert_allclose(np.asarray(state.physics.view.qpos), expected, atol=1e-4)
+        found.append(np.asarray(state.physics.view.qpos))
+    np.testing.assert_allclose(*found, atol=1e-4)
 
 
 def test_results_are_told_by_object_and_held_out_ones_apart():

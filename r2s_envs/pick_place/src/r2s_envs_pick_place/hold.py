@@ -59,6 +59,7 @@ class HoldReport:
     slip, tilt: most that the object moved and turned in the hand while it was held still.
     lift_slip: how far it moved in the hand during the lift. shake_slip: the most that it moved
     while it was shaken. shake_amplitude: m, how far the hand really swung to either side.
+    opening: between the pads at the end.
     penetration: deepest that a pad was inside the object while holding; closing_penetration:
     the same while the gripper closed and lifted. force: greatest normal force on one pad while
     holding. finger_overlap: most that the pads' faces were inside each other, ever.
@@ -75,6 +76,7 @@ class HoldReport:
     finger_overlap: float
     shake_slip: float = 0.0
     shake_amplitude: float = 0.0
+    opening: float = 0.0
 
 
 def hold(
@@ -133,6 +135,7 @@ def hold(
         finger_overlap=rig.overlap,
         shake_slip=shaken[0],
         shake_amplitude=shaken[1],
+        opening=float(rig.qpos[7:9].sum()),
     )
 
 

@@ -46,7 +46,7 @@ def check(asset: ObjectAsset, pictures: bool = True) -> CheckResult:
         summary=_summary(best, held, len(reports)),
         details=_details(best, reports),
         pictures=_filmed(model, thing, best.grasp) if pictures else (),
-        grasp=poses[reports.index(best)] if held else None,
+        grasp=poses[reports.index(best)]._replace(width=best.opening) if held else None,
     )
 
 
@@ -137,10 +137,10 @@ def _filmed(
 def _spec(thing: scene.SceneObject) -> mujoco.MjSpec:
     """The scene for pictures, with a camera near enough to see the fingertips."""
     spec = scene.render_spec([thing])
-    place, target = np.array([1.15, -0.62, 0.42]), np.array([scene.HOME_X, 0.0, 0.13])
+    place, target = np.array([1.15, -0.62, 0.42]), np.array([scene.HOME_X, 0.0, 0.17])
     backward = (place - target) / np.linalg.norm(place - target)
     right = np.cross([0.0, 0.0, 1.0], backward)
     right /= np.linalg.norm(right)
     axes = [*right, *np.cross(backward, right)]
-    spec.worldbody.add_camera(name=_CAMERA, pos=place, xyaxes=axes, fovy=27.0)
+    spec.worldbody.add_camera(name=_CAMERA, pos=place, xyaxes=axes, fovy=30.0)
     return spec

@@ -5,11 +5,29 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from r2s_envs_objects.cli.shaping import add_shaping, number
+
 TARGET = "r2s_envs_objects.fix:main"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.epilog = """examples:
-  r2s object fix scan.stl"""
-    parser.add_argument("scan", type=Path, metavar="SCAN", help="a .stl, .obj or .ply file")
+  r2s object fix scan.stl
+  r2s object fix mug.obj --mass 0.118 --material ceramic -o objects/mug
+  r2s object fix sample:duck --no-pictures
+
+The folder gets the certificate (certificate.html, certificate.json), the repaired mesh
+(visual.obj), its convex pieces (pieces/), a MuJoCo model that opens alone (object.xml), what to
+randomize (ranges.json), and the object as r2s takes it (asset.npz): name the folder under
+`objects:` in a YAML. An earlier object there is replaced.
+
+Exit status: 0 if the object is ready for simulation, even if the gripper cannot hold it;
+1 if it is not, or the scan is refused."""
+    parser.add_argument("scan", metavar="SCAN", help="a .stl, .obj or .ply file, or sample:NAME")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR",
+        help="where to (outputs/reconstructed_objects/NAME)",
+    )  # fmt: skip
+    parser.add_argument("--mass", type=number(above=0.0), metavar="KG", help="what it weighs")
+    add_shaping(parser)

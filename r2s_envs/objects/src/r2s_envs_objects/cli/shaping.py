@@ -1,0 +1,84 @@
+"""Arguments that say what a scan is, shared by the verbs that prepare objects; light."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
+
+
+def add_shaping(parser: argparse.ArgumentParser) -> None:
+    """--units, --up, --scale, --material, --density, --max-pieces, --max-hull-vertices, --force."""
+    parser.add_argument(
+        "--units",
+        default="auto",
+        choices=("auto", "m", "mm", "cm", "inch"),
+        help="of the file's numbers (auto: from its size, or what it says)",
+    )
+    parser.add_argument(
+        "--up",
+        default="z",
+        choices=("z", "y", "x", "-z", "-y", "-x"),
+        help="the file's axis that points up (z)",
+    )
+    parser.add_argument(
+        "--scale", type=number(above=0.0), default=1.0, help="factor on the size (1)"
+    )
+    parser.add_argument("--material", choices=tuple(MATERIALS), help="what it is made of")
+    parser.add_argument(
+        "--density",
+        type=number(minimum=LIGHTEST, maximum=HEAVIEST),
+        metavar="KG/M3",
+        help="of the closed scan, hollow or not (the material's, else 400)",
+    )
+    parser.add_argument(
+        "--max-pieces", type=integer(1, 64), default=16, metavar="N", help="convex pieces (16)"
+    )
+    parser.add_argument(
+        "--max-hull-vertices",
+        type=integer(8, 256),
+        default=64,
+        metavar="N",
+        help="of each piece (64; 32 makes faster physics)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="allow training on it though nothing can grip it"
+    )
+    parser.add_argument(
+        "--no-pictures", dest="pictures", action="store_false", help="seconds quicker"
+    )
+
+
+def number(
+    minimum: float = -math.inf, maximum: float = math.inf, above: float = -math.inf
+) -> Callable[[str], float]:
+    """A type for argparse: a finite number within bounds."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        if not (math.isfinite(value) and value > above and minimum <= value <= maximum):
+            bounds = f"above {above:g}" if above > -math.inf else f"from {minimum:g} to {maximum:g}"
+            raise argparse.ArgumentTypeError(f"{text} is not {bounds}")
+        return value
+
+    return parse
+
+
+def integer(minimum: int, maximum: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(f"{text} is not from {minimum} to {maximum}")
+        return value
+
+    return parse

@@ -12,18 +12,16 @@ import argparse
 import json
 import os
 import platform
-import resource
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import mujoco
 import numpy as np
 from scipy.spatial import KDTree
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object, samples
+from r2s_envs_objects.cost import cost_ratio, cpu_seconds
 from r2s_envs_objects.grasp import WIDEST, surface_points
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,12 +49,6 @@ def main() -> None:
             lines += [f"\n## `scans/{folder}`\n", scan_table(arguments.scans / folder)]
     arguments.output.write_text("\n".join(lines) + "\n")
     print(arguments.output.read_text())
-
-
-def cpu_seconds() -> float:
-    """Processor time of this process and of its finished children: a busy host adds little."""
-    own = time.process_time()
-    return own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
 
 
 def timed(source: str | Path, options: ObjectOptions) -> tuple[ObjectAsset, float, float]:
@@ -157,61 +149,6 @@ def chamfer(asset: ObjectAsset, name: str) -> str:
     there, back = (KDTree(a).query(b)[0] for a, b in (clouds, clouds[::-1]))
     far = max(np.percentile(there, 95), np.percentile(back, 95))
     return f"{(there.mean() + back.mean()) / 2 * 1000:.2f} | {far * 1000:.2f}"
-
-
-def cost_ratio(asset: ObjectAsset) -> float:
-    """Physics steps/s of the squeezed object over those of a box of its size.
-
-    The two take turns, so that a busy host slows both, and the best turn of each counts.
-    """
-    scenes = [squeezed(asset, asset.pieces), squeezed(asset, None)]
-    best = [np.inf, np.inf]
-    for _ in range(6):
-        for i, (model, data) in enumerate(scenes):
-            start = cpu_seconds()
-            mujoco.mj_step(model, data, nstep=1000)
-            best[i] = min(best[i], cpu_seconds() - start)
-    return best[1] / best[0]
-
-
-def squeezed(
-    asset: ObjectAsset, pieces: tuple[np.ndarray, ...] | None
-) -> tuple[mujoco.MjModel, mujoco.MjData]:
-    """A scene in which two pads have closed on the object; None: on a box of its size."""
-    spec = mujoco.MjSpec()
-    spec.option.timestep = 0.008
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10.0
-    contact = {"condim": 4, "friction": [1.0, 0.02, 0.001]}
-    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 1], **contact)
-    body = spec.worldbody.add_body(pos=[0.0, 0.0, asset.resting_qpos.height])
-    body.add_freejoint()
-    body.mass, body.ipos, body.explicitinertial = asset.mass, np.zeros(3), True
-    body.fullinertia = asset.inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
-    if pieces is None:
-        body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=asset.size / 2, **contact)
-    for i, piece in enumerate(pieces or ()):
-        spec.add_mesh(name=f"{i}", uservert=piece.astype(np.float32).ravel())
-        body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{i}", **contact)
-    across = np.array([np.cos(asset.grasp_yaw), np.sin(asset.grasp_yaw), 0.0])
-    height = asset.resting_qpos.height + asset.grasp_height
-    for side in (-1.0, 1.0):
-        start = side * across * (asset.size[:2].max() / 2 + 0.03) + [0.0, 0.0, height]
-        pad = spec.worldbody.add_body(
-            pos=start, quat=[np.cos(asset.grasp_yaw / 2), 0, 0, np.sin(asset.grasp_yaw / 2)]
-        )
-        joint = pad.add_joint(type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[1, 0, 0], damping=20.0)
-        joint.name = f"pad{side}"
-        pad.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.005, 0.0085, 0.0085], mass=0.1, **contact
-        )
-        motor = spec.add_actuator(target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-        motor.gainprm[0] = -10.0 * side
-    model = spec.compile()
-    data = mujoco.MjData(model)
-    data.ctrl[:] = 1.0
-    mujoco.mj_step(model, data, nstep=300)
-    return model, data
 
 
 if __name__ == "__main__":

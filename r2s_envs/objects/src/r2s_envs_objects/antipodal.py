@@ -65,7 +65,7 @@ def graspability(vertices: Floats, faces: Ints) -> Graspability:
     found = pinches(passages(surface, origins, directions), FINGER_THICKNESS)
     found = _squeezed(surface, directions, found)
     # A line may be pinched in several places; the one that counts begins at the sampled point.
-    found = _select(found, found.entry == start[found.line])
+    found = found.select(found.entry == start[found.line])
     closing = directions[found.line]
     middle = origins[found.line] + closing * ((found.start + found.end) / 2.0)[:, None]
     width = found.end - found.start
@@ -87,13 +87,9 @@ def _within_cone(axes: Floats) -> Floats:
 def _perpendicular(axes: Floats) -> tuple[Floats, Floats]:
     """Two unit vectors [k, 3] each, perpendicular to unit axes [k, 3] and to each other."""
     least = np.eye(3)[np.abs(axes).argmin(axis=1)]
-    first = np.cross(axes, least)
+    first = np.asarray(np.cross(axes, least), np.float64)
     first /= np.linalg.norm(first, axis=1, keepdims=True)
-    return first, np.cross(axes, first)
-
-
-def _select(found: Pinches, keep: np.ndarray) -> Pinches:
-    return Pinches(*(field[keep] for field in found))
+    return first, np.asarray(np.cross(axes, first), np.float64)
 
 
 def _squeezed(surface: Surface, directions: Floats, found: Pinches) -> Pinches:
@@ -102,7 +98,7 @@ def _squeezed(surface: Surface, directions: Floats, found: Pinches) -> Pinches:
     fits = (width >= NARROWEST) & (width <= WIDEST)
     entering = -np.einsum("ij,ij->i", closing, surface.normals[found.entry])
     leaving = np.einsum("ij,ij->i", closing, surface.normals[found.exit])
-    return _select(found, fits & (np.minimum(entering, leaving) >= _COSINE - 1e-9))
+    return found.select(fits & (np.minimum(entering, leaving) >= _COSINE - 1e-9))
 
 
 def _reachable(

@@ -37,7 +37,7 @@ _KEPT = (
 def main(args: argparse.Namespace) -> int:
     """Make the library and print its table; the exit status as `--help` documents it."""
     scans, others = scans_in(args.folder)
-    jobs = args.jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    jobs = args.jobs or _cores()
     print(f"{len(scans)} scans, {min(jobs, len(scans))} at a time, into {args.output}")
     if others:
         print(f"  no scans: {', '.join(others[:8])}{' ...' if len(others) > 8 else ''}")
@@ -46,6 +46,13 @@ def main(args: argparse.Namespace) -> int:
     print(f"\n{_count(entries)}; {args.output / INDEX}")
     done = [entry for entry in entries if entry["verdict"] != "refused"]
     return 0 if done and all(entry["passed"] for entry in done) else 1
+
+
+def _cores() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def scans_in(folder: Path) -> tuple[list[Path], list[str]]:

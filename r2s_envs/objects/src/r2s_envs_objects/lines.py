@@ -42,6 +42,12 @@ class Pinches(NamedTuple):
     entry: Ints  # faces
     exit: Ints
 
+    def select(self, keep: np.ndarray) -> Pinches:
+        """Those for which `keep`, bool [k], is True."""
+        return Pinches(
+            self.line[keep], self.start[keep], self.end[keep], self.entry[keep], self.exit[keep]
+        )
+
 
 def surface_of(vertices: Floats, faces: Ints) -> Surface:
     """The mesh without faces that have no area, with its normals."""

@@ -76,8 +76,9 @@ def stable_directions(points: Floats) -> list[tuple[Floats, float]]:
     """
     hull = ConvexHull(points)
     normals, offsets = hull.equations[:, :3], -hull.equations[:, 3]
-    chance = _solid_angles(points[hull.simplices]) / (4.0 * np.pi)
-    next_face = _rolls_to(points, hull.simplices, hull.neighbors, normals, offsets)
+    faces, neighbours = hull.simplices.astype(np.int64), hull.neighbors.astype(np.int64)
+    chance = _solid_angles(points[faces]) / (4.0 * np.pi)
+    next_face = _rolls_to(points, faces, neighbours, normals, offsets)
     # Every roll lowers the centre of mass, so that the falling ends.
     for face in np.argsort(-offsets, kind="stable"):
         if next_face[face] != face:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from r2s_envs_pick_place import panda, scene
+from r2s_envs_pick_place.hold_rig import Rig, motion
 
 _APPROACH_S, _CLOSE_S, _LIFT_S, _SETTLE_S = 1.0, 0.6, 1.0, 0.3
 _LIFT_HEIGHT = 0.15
@@ -94,7 +95,7 @@ def hold(
     object; 0 starts around it.
     """
     film = film or (lambda caption, qpos: None)
-    rig = _Rig(model)
+    rig = Rig(model)
     position = np.array(grasp.position)
     grasping = rig.solve(position, grasp.yaw)
     lifted = rig.solve(position + np.array([0.0, 0.0, _LIFT_HEIGHT]), grasp.yaw)
@@ -112,7 +113,7 @@ def hold(
     film("lifted", rig.qpos)
     closing_penetration = rig.penetration
     in_hand = rig.object_in_hand()
-    lift_slip = _motion(grasped, in_hand)[0]
+    lift_slip = motion(grasped, in_hand)[0]
     shaken = _shake(rig, lifted, grasp, shake, film) if shake else (0.0, 0.0)
 
     rig.penetration = rig.force = 0.0
@@ -120,7 +121,7 @@ def hold(
     slip = tilt = 0.0
     for _ in range(round(seconds / 0.1)):
         rig.move(lifted, lifted, closed=True, seconds=0.1)
-        offset, angle = _motion(start, rig.object_in_hand())
+        offset, angle = motion(start, rig.object_in_hand())
         slip, tilt = max(slip, offset), max(tilt, angle)
     film(f"after {seconds:g} s of holding", rig.qpos)
     return HoldReport(
@@ -140,7 +141,7 @@ def hold(
 
 
 def _shake(
-    rig: _Rig, lifted: np.ndarray, grasp: Grasp, shake: Shake, film: Film
+    rig: Rig, lifted: np.ndarray, grasp: Grasp, shake: Shake, film: Film
 ) -> tuple[float, float]:
     """Swing the hand; how far the object moved in it, and how far the hand swung, m."""
     centre = np.array(grasp.position) + np.array([0.0, 0.0, _LIFT_HEIGHT])
@@ -155,7 +156,7 @@ def _shake(
         for index, phase in enumerate(phases):
             rig.step(lifted + np.sin(phase) * reach, closed=True)
             places.append(float(rig.grip[axis]))
-            slip = max(slip, _motion(start, rig.object_in_hand())[0])
+            slip = max(slip, motion(start, rig.object_in_hand())[0])
             if index == steps // 2:
                 film(name, rig.qpos)
         swing = max(swing, np.ptp(places[steps // 2 :]) / 2)
@@ -221,101 +222,3 @@ def best_hold(
     model = scene.build_scene([thing], options).compile()
     reports = [hold(model, grasp, seconds) for grasp in grasps or candidate_grasps(thing)]
     return min(reports, key=lambda report: (not report.held, report.slip))
-
-
-class _Rig:
-    """One world, driven by arm poses, with running maxima of what the contacts do."""
-
-    def __init__(self, model: mujoco.MjModel) -> None:
-        self.model, self.data = model, mujoco.MjData(model)
-        self._grip = model.site("grip").id
-        self._pads = {model.geom("left_pad").id, model.geom("right_pad").id}
-        self.penetration = self.force = self.overlap = 0.0
-
-    @property
-    def qpos(self) -> np.ndarray:
-        return self.data.qpos.copy()
-
-    @property
-    def grip(self) -> np.ndarray:
-        """Where `grip` is, [3] m."""
-        return self.data.site_xpos[self._grip]
-
-    def solve(self, position: np.ndarray, yaw: float, from_now: bool = False) -> np.ndarray:
-        """Arm joints [7] that put `grip` at `position`, pointing down, fingers turned by `yaw`.
-
-        from_now: the solution nearest to where the arm is, rather than to the keyframe.
-        """
-        model, data = self.model, mujoco.MjData(self.model)
-        mujoco.mj_resetDataKeyframe(model, data, 0)
-        if from_now:
-            data.qpos[:7] = self.data.qpos[:7]
-        sin, cos = np.sin(yaw), np.cos(yaw)
-        target = np.array([[sin, cos, 0.0], [cos, -sin, 0.0], [0.0, 0.0, -1.0]])
-        jacobian = np.zeros((6, model.nv))
-        for _ in range(200):
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)
-            rotation = data.site_xmat[self._grip].reshape(3, 3)
-            error = np.concatenate(
-                [
-                    np.clip(position - data.site_xpos[self._grip], -0.05, 0.05),
-                    np.cross(rotation, target, axis=0).sum(axis=1) / 2,
-                ]
-            )
-            if np.abs(error).max() < 1e-6:
-                break
-            mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self._grip)
-            arm = jacobian[:, :7]
-            data.qpos[:7] += arm.T @ np.linalg.solve(arm @ arm.T + 1e-4 * np.eye(6), error)
-            data.qpos[:7] = np.clip(data.qpos[:7], *panda.JOINT_RANGES.T)
-        return data.qpos[:7].copy()
-
-    def start(self, arm: np.ndarray) -> None:
-        mujoco.mj_resetDataKeyframe(self.model, self.data, 0)
-        self.data.qpos[:7] = arm
-        self.data.ctrl[:7] = arm
-
-    def move(self, start: np.ndarray, end: np.ndarray, closed: bool, seconds: float) -> None:
-        steps = round(seconds / self.model.opt.timestep)
-        for step in range(1, steps + 1):
-            self.step(start + (end - start) * step / steps, closed)
-
-    def step(self, arm: np.ndarray, closed: bool) -> None:
-        self.data.ctrl[:7] = arm
-        self.data.ctrl[7:] = panda.FINGER_TARGETS[0 if closed else 1]
-        mujoco.mj_step(self.model, self.data)
-        self._watch()
-
-    def _watch(self) -> None:
-        data, wrench = self.data, np.zeros(6)
-        force = dict.fromkeys(self._pads, 0.0)
-        for index, contact in enumerate(data.contact[: data.ncon]):
-            for pad in self._pads.intersection(contact.geom):
-                self.penetration = max(self.penetration, -contact.dist)
-                mujoco.mj_contactForce(self.model, data, index, wrench)
-                force[pad] += float(wrench[0])
-        self.force = max(self.force, *force.values())
-        self.overlap = max(self.overlap, -float(data.qpos[7:9].sum()))
-
-    def holds(self) -> bool:
-        found = [
-            self.data.sensor(name).data[0]
-            for name in (scene.LEFT_PAD_CONTACT, scene.RIGHT_PAD_CONTACT, scene.TABLE_CONTACT)
-        ]
-        return bool(found[0] and found[1] and not found[2])
-
-    def object_in_hand(self) -> tuple[np.ndarray, np.ndarray]:
-        """The object's position [3] and rotation [3, 3] in the frame of `grip`."""
-        data = self.data
-        mujoco.mj_kinematics(self.model, data)
-        rotation = data.site_xmat[self._grip].reshape(3, 3)
-        body = data.body(scene.OBJECT_BODY)
-        position = rotation.T @ (body.xipos - data.site_xpos[self._grip])
-        return position, rotation.T @ body.xmat.reshape(3, 3)
-
-
-def _motion(start: tuple[np.ndarray, np.ndarray], end: tuple[np.ndarray, np.ndarray]):
-    """Distance and angle between two poses."""
-    cosine = (np.trace(start[1].T @ end[1]) - 1) / 2
-    return float(np.linalg.norm(end[0] - start[0])), float(np.arccos(np.clip(cosine, -1, 1)))

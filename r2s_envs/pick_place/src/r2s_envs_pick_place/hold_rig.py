@@ -1,0 +1,111 @@
+"""The arm that `hold` moves: one world, driven by arm poses, its contacts watched."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from r2s_envs_pick_place import panda, scene
+
+
+class Rig:
+    """One world, driven by arm poses, with running maxima of what the contacts do."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self.model, self.data = model, mujoco.MjData(model)
+        self._grip = model.site("grip").id
+        self._pads = {model.geom("left_pad").id, model.geom("right_pad").id}
+        self.penetration = self.force = self.overlap = 0.0
+
+    @property
+    def qpos(self) -> np.ndarray:
+        """A copy of the world's qpos."""
+        return self.data.qpos.copy()
+
+    @property
+    def grip(self) -> np.ndarray:
+        """Where `grip` is, [3] m."""
+        return self.data.site_xpos[self._grip]
+
+    def solve(self, position: np.ndarray, yaw: float, from_now: bool = False) -> np.ndarray:
+        """Arm joints [7] that put `grip` at `position`, pointing down, fingers turned by `yaw`.
+
+        from_now: the solution nearest to where the arm is, rather than to the keyframe.
+        """
+        model, data = self.model, mujoco.MjData(self.model)
+        mujoco.mj_resetDataKeyframe(model, data, 0)
+        if from_now:
+            data.qpos[:7] = self.data.qpos[:7]
+        sin, cos = np.sin(yaw), np.cos(yaw)
+        target = np.array([[sin, cos, 0.0], [cos, -sin, 0.0], [0.0, 0.0, -1.0]])
+        jacobian = np.zeros((6, model.nv))
+        for _ in range(200):
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            rotation = data.site_xmat[self._grip].reshape(3, 3)
+            error = np.concatenate(
+                [
+                    np.clip(position - data.site_xpos[self._grip], -0.05, 0.05),
+                    np.cross(rotation, target, axis=0).sum(axis=1) / 2,
+                ]
+            )
+            if np.abs(error).max() < 1e-6:
+                break
+            mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self._grip)
+            arm = jacobian[:, :7]
+            data.qpos[:7] += arm.T @ np.linalg.solve(arm @ arm.T + 1e-4 * np.eye(6), error)
+            data.qpos[:7] = np.clip(data.qpos[:7], *panda.JOINT_RANGES.T)
+        return data.qpos[:7].copy()
+
+    def start(self, arm: np.ndarray) -> None:
+        """Begin at the keyframe `home`, the arm's joints [7] elsewhere."""
+        mujoco.mj_resetDataKeyframe(self.model, self.data, 0)
+        self.data.qpos[:7] = arm
+        self.data.ctrl[:7] = arm
+
+    def move(self, start: np.ndarray, end: np.ndarray, closed: bool, seconds: float) -> None:
+        """Lead the arm from joints [7] to others along a line, in steady time."""
+        steps = round(seconds / self.model.opt.timestep)
+        for step in range(1, steps + 1):
+            self.step(start + (end - start) * step / steps, closed)
+
+    def step(self, arm: np.ndarray, closed: bool) -> None:
+        """One step of physics towards arm joints [7], the gripper told to close or to open."""
+        self.data.ctrl[:7] = arm
+        self.data.ctrl[7:] = panda.FINGER_TARGETS[0 if closed else 1]
+        mujoco.mj_step(self.model, self.data)
+        self._watch()
+
+    def _watch(self) -> None:
+        data, wrench = self.data, np.zeros(6)
+        force = dict.fromkeys(self._pads, 0.0)
+        for index, contact in enumerate(data.contact[: data.ncon]):
+            for pad in self._pads.intersection(contact.geom):
+                self.penetration = max(self.penetration, -contact.dist)
+                mujoco.mj_contactForce(self.model, data, index, wrench)
+                force[pad] += float(wrench[0])
+        self.force = max(self.force, *force.values())
+        self.overlap = max(self.overlap, -float(data.qpos[7:9].sum()))
+
+    def holds(self) -> bool:
+        """Whether both pads touch the object, and the object no table."""
+        found = [
+            self.data.sensor(name).data[0]
+            for name in (scene.LEFT_PAD_CONTACT, scene.RIGHT_PAD_CONTACT, scene.TABLE_CONTACT)
+        ]
+        return bool(found[0] and found[1] and not found[2])
+
+    def object_in_hand(self) -> tuple[np.ndarray, np.ndarray]:
+        """The object's position [3] and rotation [3, 3] in the frame of `grip`."""
+        data = self.data
+        mujoco.mj_kinematics(self.model, data)
+        rotation = data.site_xmat[self._grip].reshape(3, 3)
+        body = data.body(scene.OBJECT_BODY)
+        position = rotation.T @ (body.xipos - data.site_xpos[self._grip])
+        return position, rotation.T @ body.xmat.reshape(3, 3)
+
+
+def motion(start: tuple[np.ndarray, np.ndarray], end: tuple[np.ndarray, np.ndarray]):
+    """Distance and angle between two poses."""
+    cosine = (np.trace(start[1].T @ end[1]) - 1) / 2
+    return float(np.linalg.norm(end[0] - start[0])), float(np.arccos(np.clip(cosine, -1, 1)))

@@ -11,6 +11,7 @@ import trimesh
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats, Ints
+from r2s_envs_objects.topology import used_vertices
 
 MAX_FACES = 2_000_000
 MAX_VERTICES = 3 * MAX_FACES
@@ -28,27 +29,10 @@ def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Find
     """
     check = {".stl": _check_stl, ".obj": _check_obj, ".ply": _check_ply}[suffix]
     file_type = check(data, label)
-    if file_type != "stl":
-        # Names and comments may be in any encoding; what counts is ASCII in all of them.
-        text, mark, body = data.partition(b"end_header") if file_type == "ply" else (data, b"", b"")
-        data = text.decode("ascii", "replace").encode("utf-8") + mark + body
-    try:
-        with np.errstate(invalid="ignore"):
-            mesh = trimesh.load(
-                io.BytesIO(data),
-                file_type=file_type,
-                force="mesh",
-                process=False,  # `process` would drop NaN vertices without a word
-                skip_materials=True,
-            )
-        assert isinstance(mesh, trimesh.Trimesh)
-        vertices = np.array(mesh.vertices, np.float64).reshape(-1, 3)
-        faces = np.array(mesh.faces, np.int64).reshape(-1, 3)
-    except Exception as error:  # the parser is fed hostile bytes and raises anything
-        raise AssetError(
-            f"{label}: cannot be read as {suffix[1:].upper()} ({type(error).__name__}: {error}); "
-            "export the scan again"
-        ) from None
+    if file_type == "stl":
+        vertices, faces = _binary_stl(data)
+    else:
+        vertices, faces = _with_trimesh(data, file_type, label)
     if len(faces) == 0:
         raise AssetError(f"{label}: holds no faces; export a triangle mesh")
     if len(faces) > MAX_FACES:
@@ -64,8 +48,43 @@ def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Find
     return _drop_nonfinite(vertices, faces, label)
 
 
+def _binary_stl(data: bytes) -> tuple[Floats, Ints]:
+    """trimesh needs four times the memory."""
+    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attributes", "<u2")])
+    corners = np.frombuffer(data, record, offset=84)["corners"]
+    with np.errstate(invalid="ignore"):
+        vertices = corners.reshape(-1, 3).astype(np.float64)
+    return vertices, np.arange(len(vertices)).reshape(-1, 3)
+
+
+def _with_trimesh(data: bytes, file_type: str, label: str) -> tuple[Floats, Ints]:
+    # Names and comments may be in any encoding; what counts is ASCII in all of them.
+    text, mark, body = data.partition(b"end_header") if file_type == "ply" else (data, b"", b"")
+    data = text.decode("ascii", "replace").encode("utf-8") + mark + body
+    try:
+        with np.errstate(invalid="ignore"):
+            mesh = trimesh.load(
+                io.BytesIO(data),
+                file_type=file_type,
+                force="mesh",
+                process=False,  # `process` would drop NaN vertices without a word
+                skip_materials=True,
+            )
+        assert isinstance(mesh, trimesh.Trimesh)
+        vertices = np.array(mesh.vertices, np.float64).reshape(-1, 3)
+        faces = np.array(mesh.faces, np.int64).reshape(-1, 3)
+    except MemoryError:
+        raise
+    except Exception as error:  # the parser is fed hostile bytes and raises anything
+        raise AssetError(
+            f"{label}: cannot be read as {file_type[:3].upper()} ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}); export the scan again"
+        ) from None
+    return vertices, faces
+
+
 def _drop_nonfinite(vertices: Floats, faces: Ints, label: str):
-    used = np.unique(faces)
+    used = used_vertices(faces)
     # False for NaN; a coordinate beyond 1e12 is as meaningless as infinity, and overflows later.
     bad = np.logical_not(np.all(np.abs(vertices) < 1e12, axis=1))
     share = bad[used].mean()

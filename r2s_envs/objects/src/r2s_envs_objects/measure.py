@@ -8,9 +8,11 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from r2s_envs_objects.asset import Floats, Ints
+from r2s_envs_objects.topology import used_vertices
 
 SAMPLES = 20_000  # points on a reference surface; distances to it are exact near each of them
-PROBES = 5_000  # points whose distance to a surface is taken
+PROBES = 5_000  # points whose distance to a surface is taken, and as many corners and more
+MAX_PROBES = 20_000
 NEIGHBOURS, MANY = 6, 100
 MORE = 200  # points, at least, that are measured against many
 PER_FACE = 10_000  # most points on one face
@@ -38,6 +40,17 @@ def sample_surface(vertices: Floats, faces: Ints, count: int) -> tuple[Floats, I
     u, v = np.where(u + v > 1.0, 1.0 - u, u), np.where(u + v > 1.0, 1.0 - v, v)
     a, b, c = (vertices[faces[owner, i]] for i in range(3))
     return a + u[:, None] * (b - a) + v[:, None] * (c - a), owner
+
+
+def probes(vertices: Floats, faces: Ints) -> Floats:
+    """Points on a surface from which to measure: spread over it, and corners; not too many."""
+    corners = used_vertices(faces)
+    corners = vertices[corners[:: len(corners) // MAX_PROBES + 1]]
+    if len(faces) > MAX_PROBES:  # one by one along the summed area
+        area = np.cumsum(areas_of(vertices, faces))
+        at = (np.arange(PROBES) + 0.5) / PROBES * area[-1]
+        faces = faces[np.minimum(np.searchsorted(area, at), len(faces) - 1)]
+    return np.concatenate([sample_surface(vertices, faces, PROBES)[0], corners])
 
 
 class Surface:
@@ -90,13 +103,8 @@ def to_triangles(points: Floats, triangles: Floats) -> Floats:
 
 
 def farthest(vertices: Floats, faces: Ints, reference: Surface) -> float:
-    """The largest distance from a surface's points, corners included, to the reference."""
-    if not len(faces):
-        return 0.0
-    points = sample_surface(vertices, faces, PROBES)[0]
-    return float(
-        reference.distance(np.concatenate([points, vertices[np.unique(faces)]])).max(initial=0.0)
-    )
+    """The largest distance from a surface's points to the reference; 0 without faces."""
+    return float(reference.distance(probes(vertices, faces)).max()) if len(faces) else 0.0
 
 
 class Deviation(NamedTuple):
@@ -110,13 +118,9 @@ def deviation(
     vertices: Floats, faces: Ints, other_vertices: Floats, other_faces: Ints
 ) -> Deviation:
     """How far two surfaces lie apart, in the unit of the vertices."""
-    there = Surface(other_vertices, other_faces)
-    back = Surface(vertices, faces)
-    ways = [
-        there.distance(sample_surface(vertices, faces, PROBES)[0]),
-        back.distance(sample_surface(other_vertices, other_faces, PROBES)[0]),
-    ]
-    corners = [there.distance(vertices[np.unique(faces)])]
-    corners.append(back.distance(other_vertices[np.unique(other_faces)]))
-    hausdorff = max(float(d.max(initial=0.0)) for d in (*ways, *corners))
-    return Deviation(hausdorff, max(float(np.percentile(d, 95)) for d in ways))
+    there = Surface(other_vertices, other_faces).distance(probes(vertices, faces))
+    back = Surface(vertices, faces).distance(probes(other_vertices, other_faces))
+    return Deviation(
+        max(float(there.max()), float(back.max())),
+        max(float(np.percentile(there, 95)), float(np.percentile(back, 95))),
+    )

@@ -12,7 +12,7 @@ from r2s_envs_objects.columns import interior
 from r2s_envs_objects.inertia import volume_integrals
 from r2s_envs_objects.measure import Surface, areas_of, farthest
 from r2s_envs_objects.parts import largest_part
-from r2s_envs_objects.topology import boundary_loops, flipped, flips
+from r2s_envs_objects.topology import boundary_loops, flipped, flips, used_vertices
 
 MERGE_TOLERANCE = 1e-6  # of the bounding box's diagonal
 WARN_FILLED, MAX_FILLED = 0.02, 0.25  # share of the area that closing the holes invents
@@ -55,7 +55,7 @@ def _principal_axes(vertices: Floats) -> Floats:
 
 def merge_vertices(vertices: Floats, faces: Ints) -> tuple[Floats, Ints]:
     """Join vertices that lie within a tolerance, as every STL needs."""
-    used = np.unique(faces)
+    used = used_vertices(faces)
     low = vertices[used].min(axis=0)
     step = max(float(np.linalg.norm(np.ptp(vertices[used], axis=0))) * MERGE_TOLERANCE, 1e-300)
     keys = np.round((vertices[used] - low) / step).astype(np.int64)
@@ -69,8 +69,10 @@ def merge_vertices(vertices: Floats, faces: Ints) -> tuple[Floats, Ints]:
 
 def compact(vertices: Floats, faces: Ints) -> tuple[Floats, Ints]:
     """Drop the vertices that no face uses."""
-    used, inverse = np.unique(faces, return_inverse=True)
-    return vertices[used], inverse.reshape(-1, 3)
+    used = used_vertices(faces)
+    renumber = np.full(len(vertices), -1)
+    renumber[used] = np.arange(len(used))
+    return vertices[used], renumber[faces]
 
 
 def _drop_degenerate(vertices: Floats, faces: Ints, findings: list[Finding]) -> Ints:

@@ -11,6 +11,13 @@ from scipy.sparse.csgraph import connected_components
 from r2s_envs_objects.asset import Ints
 
 
+def used_vertices(faces: Ints) -> Ints:
+    """The numbers of the vertices that faces use, in order."""
+    used = np.zeros(int(faces.max(initial=-1)) + 1, bool)
+    used[faces] = True
+    return np.flatnonzero(used)
+
+
 def half_edges(faces: Ints) -> Ints:
     """Directed edges [3 m, 2]; row k belongs to face k % m."""
     return np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])

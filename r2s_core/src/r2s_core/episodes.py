@@ -21,7 +21,14 @@ from r2s_core.types import Array, Checked, Environment, Named, Policy, Step, Var
 _TIGHT = "success_2p5cm"  # the tasks' metric of success within 2.5 cm
 _OUTCOMES = ("success", "terminated", "diverged", "episode_return", "episode_length")
 #: What is told of each variant of the scene.
-_OF_VARIANT = ("episodes", "success_rate", "success_ci95", "success_rate_2p5cm")
+_OF_VARIANT = (
+    "episodes",
+    "success_rate",
+    "success_ci95",
+    "success_rate_2p5cm",
+    "stage_rates",
+    "failures",
+)
 #: Stages of a manipulation task, in order; a task has those that its metrics name.
 STAGES = ("reached", "grasped", "lifted")
 

@@ -74,6 +74,9 @@ class PickPlaceConfig:
     )
     goal_range: float = option(0.12, "the goal lies within +- this of the centre, m", minimum=0.0)
     goal_height: tuple[float, float] = option((0.10, 0.40), "lowest and highest goal in the air, m")
+    official_meshes: bool = option(
+        False, "draw the robot with its official meshes (r2s-envs-pick-place[menagerie])"
+    )
     object_yaw: float = option(180.0, "the object's yaw lies within +- this, degrees", minimum=0.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -108,7 +109,7 @@ class PickPlace:
                 {"qpos", "qvel", "ctrl", "xpos", "xquat", "site_xpos", "site_xmat", "sensordata"}
             ),
             render_spec=lambda variant: decorated_spec(
-                self.objects.things[variant], self._scene_options
+                self.objects.things[variant], self._scene_options, self.config.official_meshes
             ),
             worst_case=self._worst_case,
             variants=self._variants,
@@ -207,6 +208,7 @@ class PickPlace:
             terms |= {"lift": 3 / 9, "release": 2 / 9}
         return terms
 
+    @functools.cache  # noqa: B019  # a task lives as long as its environment
     def _worst_case(self) -> tuple[int, int]:
         from r2s_envs_pick_place.capacity import worst_case
 

@@ -39,8 +39,13 @@ class CheckResult:
 
 def run_checks(asset: ObjectAsset, pictures: bool = True) -> dict[str, CheckResult]:
     """The result of every installed check, by name; one that breaks says so, and harms no other."""
-    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
-    return {point.name: _run(point, asset, pictures) for point in points}
+    return {point.name: _run(point, asset, pictures) for point in installed()}
+
+
+def installed() -> list[importlib.metadata.EntryPoint]:
+    """The checks that are installed, by name; none is imported."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    return sorted(points, key=lambda point: point.name)
 
 
 def _run(point: importlib.metadata.EntryPoint, asset: ObjectAsset, pictures: bool) -> CheckResult:

@@ -1,0 +1,229 @@
+"""`r2s object fix` and `library`: what the user finds in the folder, and the exit status."""
+
+from __future__ import annotations
+
+import json
+
+import mujoco
+import numpy as np
+import pytest
+import trimesh
+
+from r2s_core import render
+from r2s_core.cli import main
+from r2s_core.errors import AssetError
+from r2s_envs_objects import ObjectOptions, checks, library, load_object
+from r2s_envs_objects.checks import CheckResult
+from r2s_envs_objects.fix import fix
+
+
+def certificate(folder):
+    return json.loads((folder / "certificate.json").read_text())
+
+
+class Offered:
+    """An entry point for a check."""
+
+    name, value, dist = "hold", "somewhere:check", None
+
+    def __init__(self, result):
+        self._result = result
+
+    def load(self):
+        def check(asset, pictures):
+            if isinstance(self._result, Exception):
+                raise self._result
+            return self._result
+
+        return check
+
+
+@pytest.fixture
+def hold(monkeypatch):
+    """hold(result) -> the only check installed has that result; by default there is none."""
+
+    def offer(*results):
+        points = [Offered(result) for result in results]
+        monkeypatch.setattr(checks, "installed", lambda: points)
+
+    offer()
+    return offer
+
+
+def test_a_box_is_certified_and_its_model_stands_alone(box, save, tmp_path, hold, capsys):
+    folder = tmp_path / "out" / "box"
+    scan = save(box, "a <box> & co.ply")
+    status = main(["object", "fix", str(scan), "-o", str(folder), "--mass", "0.3", "--no-pictures"])
+    assert status == 0
+    facts = certificate(folder)
+    assert facts["passed"] is True
+    assert facts["graspable"] is None
+    assert facts["units"] == "m"
+    assert facts["volume_m3"] == pytest.approx(1.2e-4, rel=1e-4)
+    assert facts["mass_kg"] == 0.3
+    assert np.shape(facts["inertia"]) == (3, 3)
+    assert facts["pieces"] == 1
+    assert facts["iou"] == pytest.approx(1.0, abs=0.01)
+    assert facts["cost_ratio"] > 0.1
+    assert len(facts["resting_poses"]) == 6
+    assert facts["settles"]["jitter_m"] < 1e-4
+    assert json.loads((folder / "ranges.json").read_text())["mass_range_kg"][0] < 0.3
+    model = mujoco.MjModel.from_xml_path(str(folder / "object.xml"))
+    assert model.body("object").mass[0] == pytest.approx(0.3)
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, 0)
+    before = data.qpos.copy()
+    mujoco.mj_step(model, data, nstep=500)
+    assert np.abs(data.qpos - before).max() < 5e-4
+    page = (folder / "certificate.html").read_text()
+    assert "a &lt;box&gt; &amp; co" in page
+    assert "<img" not in page
+    said = capsys.readouterr().out
+    assert "simulation-ready (no gripper has tried it)" in said
+    assert "no gripper is installed" in said
+    assert load_object(folder).mass == 0.3
+
+
+def test_the_certificate_is_the_same_every_time(ell, save, tmp_path, hold):
+    scan = str(save(ell))
+    runs = [fix(scan, ObjectOptions(), tmp_path / name, pictures=False) for name in ("a", "b")]
+    for facts in runs:
+        facts.pop("timings_s")
+        facts.pop("cost_ratio")  # measured speed
+    assert runs[0] == runs[1]
+
+
+def test_too_wide_a_block_is_ready_but_not_graspable(save, tmp_path, hold, capsys):
+    hold(CheckResult(False, "not graspable: no grasp fits"))
+    block, folder = save(trimesh.creation.box((0.09, 0.09, 0.09))), tmp_path / "block"
+    arguments = ["object", "fix", str(block), "-o", str(folder), "--no-pictures"]
+    assert main(arguments) == 0
+    assert certificate(folder)["passed"] is True
+    assert certificate(folder)["graspable"] is False
+    assert "simulation-ready but not graspable" in capsys.readouterr().out
+    with pytest.raises(AssetError, match="could not hold it"):
+        load_object(folder)
+    assert main([*arguments, "--force"]) == 0
+    assert load_object(folder).forced
+
+
+def test_a_grasp_that_held_becomes_the_one_to_train_on(save, tmp_path, hold):
+    from r2s_envs_objects import GraspPose
+
+    rim = GraspPose((0.0, 0.04, 0.02), np.pi / 2, 0.005, 1.0)
+    hold(CheckResult(True, "held", grasp=rim))
+    block = save(trimesh.creation.box((0.09, 0.09, 0.09)))
+    fix(str(block), ObjectOptions(), tmp_path / "block", pictures=False)
+    asset = load_object(tmp_path / "block")
+    assert asset.graspable is True
+    assert (asset.grasp_width, asset.grasp_height) == (0.005, 0.02)
+    assert asset.grasp_offset == pytest.approx(0.04)
+    assert asset.grasp_across == pytest.approx(0.0)
+
+
+def test_a_check_that_breaks_is_said_and_harms_nothing(box, save, tmp_path, hold):
+    hold(RuntimeError("no arm"))
+    facts = fix(str(save(box)), ObjectOptions(), tmp_path / "box", pictures=False)
+    assert facts["passed"]
+    assert facts["graspable"] is None
+    assert "RuntimeError: no arm" in facts["checks"]["hold"]["summary"]
+
+
+def test_a_refused_scan_has_a_certificate_that_says_so(box, save, tmp_path, hold, capsys):
+    folder = tmp_path / "thing"
+    fix(str(save(box)), ObjectOptions(), folder, pictures=False)
+    broken = tmp_path / "broken.stl"
+    broken.write_bytes(b"\0" * 80 + (10).to_bytes(4, "little") + b"\0" * 300)
+    assert main(["object", "fix", str(broken), "-o", str(folder)]) == 1
+    assert "refused: " in capsys.readouterr().out
+    facts = certificate(folder)
+    assert facts["passed"] is False
+    assert "truncated" in facts["problem"]
+    assert "truncated" in (folder / "certificate.html").read_text()
+    assert not (folder / "asset.npz").exists()  # the earlier object would pass for this one
+
+
+def test_other_peoples_folders_are_left_alone(box, save, tmp_path, hold):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("dear")
+    with pytest.raises(AssetError, match="holds something else"):
+        fix(str(save(box)), ObjectOptions(), folder, pictures=False)
+    assert [p.name for p in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_nothing_is_left_where_writing_fails(box, save, tmp_path, hold, monkeypatch):
+    from r2s_envs_objects import prepared
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(prepared.np, "savez_compressed", full)
+    (tmp_path / "library").mkdir()
+    with pytest.raises(OSError, match="No space"):
+        fix(str(save(box)), ObjectOptions(), tmp_path / "library" / "box", pictures=False)
+    assert list((tmp_path / "library").iterdir()) == []
+
+
+def test_pictures_are_in_the_page_or_one_line_says_why_not(box, save, tmp_path, hold, monkeypatch):
+    scan = str(save(box))
+    if render.probe_gl():
+        fix(scan, ObjectOptions(), tmp_path / "seen")
+        page = (tmp_path / "seen" / "certificate.html").read_text()
+        assert page.count("data:image/png;base64,") >= 5
+        assert "convex piece for collisions" in page
+        assert 'src="http' not in page
+    monkeypatch.setattr(render, "probe_gl", lambda: None)
+    fix(scan, ObjectOptions(), tmp_path / "blind")
+    page = (tmp_path / "blind" / "certificate.html").read_text()
+    assert "apt-get install" in page or "MUJOCO_GL" in page
+
+
+@pytest.mark.parametrize("arguments", [["--mass", "-1"], ["--mass", "heavy"], ["--density", "5"]])
+def test_absurd_arguments_are_refused_before_anything_is_read(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["object", "fix", "nothing.stl", *arguments])
+    assert stopped.value.code == 2
+    assert "error: argument" in capsys.readouterr().err
+
+
+def test_one_broken_scan_stops_no_other(box, tmp_path, capsys):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    box.export(scans / "thing.ply")
+    (scans / "thing.stl").write_bytes(b"rubbish" * 100)
+    (scans / "notes.txt").write_text("no scan")
+    out = tmp_path / "library"
+    arguments = ["object", "library", str(scans), "-o", str(out), "--jobs", "2"]
+    assert main([*arguments, "--no-pictures"]) == 0
+    said = capsys.readouterr().out
+    assert "no scans: notes.txt" in said
+    assert "1 of 2 simulation-ready" in said
+    index = {e["folder"]: e for e in json.loads((out / "library.json").read_text())["objects"]}
+    assert list(index) == ["thing_ply", "thing_stl"]
+    assert index["thing_stl"]["verdict"] == "refused"
+    assert "thing.stl" in index["thing_stl"]["problem"]
+    assert index["thing_ply"]["passed"]
+    assert load_object(out / "thing_ply").size == pytest.approx([0.04, 0.06, 0.05])
+
+
+def test_a_process_that_dies_is_an_entry_and_leaves_no_stale_object(tmp_path, monkeypatch):
+    stale = tmp_path / "library" / "thing"
+    stale.mkdir(parents=True)
+    (stale / "certificate.json").write_text("{}")
+    monkeypatch.setattr(library, "_RUN", "import os; os.abort()")
+    (entry,) = library.make_library([tmp_path / "thing.stl"], stale.parent, 1)
+    assert entry["verdict"] == "failed"
+    assert "SIGABRT" in entry["problem"]
+    assert not stale.exists()
+    monkeypatch.setattr(library, "_RUN", "import time; time.sleep(60)")
+    monkeypatch.setattr(library, "SECONDS", 0.5)
+    (entry,) = library.make_library([tmp_path / "thing.stl"], stale.parent, 1)
+    assert "took more than" in entry["problem"]
+
+
+def test_a_folder_without_scans_is_refused(tmp_path):
+    with pytest.raises(AssetError, match="no scans in it"):
+        library.scans_in(tmp_path)
+    with pytest.raises(AssetError, match="no such folder"):
+        library.scans_in(tmp_path / "nowhere")

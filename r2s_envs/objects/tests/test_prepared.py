@@ -1,0 +1,100 @@
+"""Prepared objects: what was written comes back, and what was meddled with does not."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from r2s_core.errors import AssetError
+from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_objects.prepared import objects_in, read_asset, write_asset
+
+
+@pytest.fixture
+def written(box, save, tmp_path):
+    """A prepared box in a folder of its own, and the asset."""
+    asset = load_object(save(box), ObjectOptions(mass=0.1))
+    folder = tmp_path / "library" / "box"
+    folder.mkdir(parents=True)
+    write_asset(folder / "asset.npz", asset)
+    return folder, asset
+
+
+def test_it_loads_by_its_folder_or_its_file(written):
+    folder, asset = written
+    for source in (folder, str(folder), folder / "asset.npz"):
+        loaded = load_object(source)
+        assert loaded.name == asset.name
+        assert loaded.content_hash == asset.content_hash
+        np.testing.assert_array_equal(loaded.pieces[0], asset.pieces[0])
+        assert loaded.mass == 0.1
+    assert objects_in(folder.parent) == [folder]
+
+
+def test_the_file_is_the_same_every_time(written, tmp_path):
+    folder, asset = written
+    write_asset(tmp_path / "again.npz", asset)
+    assert (tmp_path / "again.npz").read_bytes() == (folder / "asset.npz").read_bytes()
+
+
+def test_mass_scale_friction_and_hulls_can_still_be_changed(written, sphere, save, tmp_path):
+    folder, asset = written
+    heavy = load_object(folder, ObjectOptions(mass=0.3))
+    np.testing.assert_allclose(heavy.inertia, 3.0 * asset.inertia)
+    small = load_object(folder, ObjectOptions(scale=0.5))
+    np.testing.assert_allclose(small.size, asset.size / 2.0)
+    assert small.mass == pytest.approx(asset.mass / 8.0)
+    np.testing.assert_allclose(small.inertia, asset.inertia / 32.0)
+    assert small.grasp_width == pytest.approx(asset.grasp_width / 2.0)
+    assert load_object(folder, ObjectOptions(friction=0.4)).friction == 0.4
+    write_asset(tmp_path / "ball.npz", load_object(save(sphere)))
+    ball = load_object(tmp_path / "ball.npz", ObjectOptions(max_hull_vertices=16))
+    assert len(ball.pieces[0]) <= 16
+    assert ball.pieces[0][:, 2].min() == pytest.approx(-ball.resting_qpos.height)
+
+
+def test_an_object_scaled_beyond_the_gripper_is_refused(written):
+    with pytest.raises(AssetError, match="too wide for the 80 mm gripper"):
+        load_object(written[0], ObjectOptions(scale=2.0))
+
+
+@pytest.mark.parametrize("verdict", [False, None])
+def test_what_could_not_be_held_is_refused_unless_forced(written, tmp_path, verdict):
+    path = tmp_path / "thing.npz"
+    write_asset(path, written[1].replace(graspable=verdict))
+    if verdict is None:
+        assert load_object(path).graspable is None
+        return
+    with pytest.raises(AssetError, match="gripper could not hold it"):
+        load_object(path)
+    assert load_object(path, ObjectOptions(force=True)).graspable is False
+    write_asset(path, written[1].replace(graspable=False, forced=True))
+    assert load_object(path).forced
+
+
+def test_an_edited_file_is_refused(written, tmp_path):
+    with np.load(written[0] / "asset.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["inertia"] = arrays["inertia"] * 2.0
+    np.savez(tmp_path / "edited.npz", **arrays)
+    with pytest.raises(AssetError, match="does not match its hash"):
+        load_object(tmp_path / "edited.npz")
+
+
+def test_pickles_bombs_and_rubbish_are_refused_in_one_sentence(tmp_path):
+    evil = np.empty(1, object)
+    evil[0] = print
+    np.savez(tmp_path / "pickle.npz", meta=evil, digest=evil, allow_pickle=True)
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(6):
+            archive.writestr(f"{i}.npy", bytes(100 * 2**20))
+    (tmp_path / "rubbish.npz").write_bytes(b"rubbish" * 100)
+    (tmp_path / "empty.npz").write_bytes(b"")
+    for name in ("pickle", "bomb", "rubbish", "empty"):
+        with pytest.raises(AssetError, match="prepare it again with `r2s object fix`") as error:
+            read_asset(tmp_path / f"{name}.npz")
+        assert "\n" not in str(error.value)
+    with pytest.raises(AssetError, match="no such file"):
+        load_object(tmp_path / "nothing.npz")

@@ -47,13 +47,9 @@ def examine(data: bytes, suffix: str, label: str, options: dict[str, Any]) -> di
     """The report, as `sandbox` calls for it: its JSON as bytes."""
     import numpy as np  # heavy: only where the work is done
 
-    from r2s_envs_objects.decompose import simplify
     from r2s_envs_objects.solid import solidify
-    from r2s_envs_objects.topology import is_watertight
 
-    chosen = ObjectOptions(**options)
-    solid = solidify(data, suffix, label, chosen)
-    notes = simplify(solid.vertices, solid.faces, chosen.visual_faces)[2]
+    solid = solidify(data, suffix, label, ObjectOptions(**options))
     report = {
         "units": solid.unit,
         "size_m": np.ptp(solid.vertices, axis=0).tolist(),
@@ -61,9 +57,9 @@ def examine(data: bytes, suffix: str, label: str, options: dict[str, Any]) -> di
         "mass_kg": solid.mass,
         "mass_range_kg": solid.mass_range,
         "inertia_kgm2": solid.inertia.tolist(),
-        "faces": {"before": solid.was_faces, "after": len(solid.faces)},
-        "watertight": {"before": solid.was_watertight, "after": is_watertight(solid.faces)},
-        "findings": [dataclasses.asdict(f) for f in (*solid.findings, *notes)],
+        "faces": {"before": solid.was_faces, "after": solid.full_faces},
+        "watertight": {"before": solid.was_watertight, "after": solid.watertight},
+        "findings": [dataclasses.asdict(f) for f in solid.findings],
     }
     return {"report": np.frombuffer(json.dumps(report).encode(), np.uint8)}
 

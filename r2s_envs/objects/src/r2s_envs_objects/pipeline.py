@@ -11,7 +11,7 @@ import numpy as np
 
 from r2s_envs_objects.antipodal import graspability
 from r2s_envs_objects.asset import Finding, Floats, ObjectAsset, RestingPose
-from r2s_envs_objects.decompose import convex_pieces, simplify
+from r2s_envs_objects.decompose import convex_pieces
 from r2s_envs_objects.grasp import narrowest_grasp
 from r2s_envs_objects.materials import friction_of
 from r2s_envs_objects.options import ObjectOptions
@@ -30,9 +30,7 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
     solid = solidify(data, suffix, label, options)
     findings, volume, mass, inertia = solid.findings, solid.volume, solid.mass, solid.inertia
     friction, friction_range = friction_of(options.material, options.friction)
-    # Mass properties came from every face; the rest needs no more than the eye does.
-    vertices, faces, notes = simplify(solid.vertices, solid.faces, options.visual_faces)
-    findings += notes
+    vertices, faces = solid.vertices, solid.faces
     pieces, iou, surface_p95, notes = convex_pieces(vertices, faces, volume, options)
     findings += notes
 

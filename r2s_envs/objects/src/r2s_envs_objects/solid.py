@@ -10,6 +10,7 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects import load
 from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.columns import thickness
+from r2s_envs_objects.decompose import simplify
 from r2s_envs_objects.hull import hull_mesh
 from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
 from r2s_envs_objects.options import ObjectOptions
@@ -27,7 +28,9 @@ class Solid(NamedTuple):
     """A closed surface in metres, z up, its origin at the centre of mass."""
 
     vertices: Floats  # [n, 3]
-    faces: Ints  # [m, 3], wound outward
+    faces: Ints  # [m, 3], wound outward, at most `visual_faces`; maybe no longer watertight
+    watertight: bool  # before they were thinned out
+    full_faces: int
     volume: float  # m3
     mass: float  # kg
     mass_range: tuple[float, float]
@@ -57,13 +60,18 @@ def solidify(data: bytes, suffix: str, label: str, options: ObjectOptions) -> So
     vertices = vertices - com
     inertia = unit_inertia * (mass / volume)
     check_inertia(inertia, label)
-    findings += notes + _thin_findings(vertices, faces, label)
-    findings += up_axis_findings(hull_mesh(vertices)[0], options.up)
+    findings += notes
+    # Mass properties come from every face; the rest needs no more than the eye does.
+    few_vertices, few_faces, notes = simplify(vertices, faces, options.visual_faces)
+    findings += notes + _thin_findings(few_vertices, few_faces, label)
+    findings += up_axis_findings(hull_mesh(few_vertices)[0], options.up)
     from_file = np.eye(4)
     from_file[:3, :3], from_file[:3, 3] = turn * factor, -com
     return Solid(
-        vertices,
-        faces,
+        few_vertices,
+        few_faces,
+        is_watertight(faces),
+        len(faces),
         volume,
         mass,
         mass_range,

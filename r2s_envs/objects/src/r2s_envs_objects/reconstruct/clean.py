@@ -1,0 +1,85 @@
+"""Points that belong to no surface go; the others are thinned to an even density."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+from r2s_envs_objects.asset import Finding, Floats, Ints
+from r2s_envs_objects.reconstruct.cloud import PointCloud
+
+NEIGHBOURS = 16
+#: A point is an outlier if its neighbours are this many times farther off than usual: at the rim of
+#: what was seen half of them are missing, so it must be well above the square root of 2.
+FARTHER = 2.2
+STRAY_SHARE = 0.03  # clusters smaller than this share of the points are strays
+
+
+def spacing_of(points: Floats) -> float:
+    """Typical distance to the next point, from a sample of at most 20,000."""
+    tree = KDTree(points)
+    chosen = np.random.default_rng(0).permutation(len(points))[:20_000]
+    distance = tree.query(points[chosen], k=2)[0][:, 1]
+    return float(np.median(distance))
+
+
+def thinned(cloud: PointCloud, cell: float) -> PointCloud:
+    """The mean of the points in each cubic cell of this size, m.
+
+    Points whose normals disagree, as on the two sides of a thin wall, are not averaged.
+    """
+    keys = np.floor((cloud.points - cloud.points.min(axis=0)) / cell).astype(np.int64)
+    if cloud.normals is not None:
+        axis = np.abs(cloud.normals).argmax(axis=1)
+        sign = np.take_along_axis(cloud.normals, axis[:, None], axis=1)[:, 0] > 0.0
+        keys = np.column_stack([keys, 2 * axis + sign])
+    _, group, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    group = group.ravel()
+
+    def mean(values: Floats) -> Floats:
+        sums = [np.bincount(group, values[:, i], minlength=len(count)) for i in range(3)]
+        return np.stack(sums, axis=1) / count[:, None]
+
+    normals = None
+    if cloud.normals is not None:
+        normals = mean(cloud.normals)
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    views = None if cloud.viewpoints is None else mean(cloud.viewpoints)
+    return dataclasses.replace(cloud, points=mean(cloud.points), normals=normals, viewpoints=views)
+
+
+def without_outliers(cloud: PointCloud) -> PointCloud:
+    """Less the points that are much farther from their neighbours than points are here."""
+    distance = KDTree(cloud.points).query(cloud.points, k=min(NEIGHBOURS, len(cloud)))[0]
+    mean = distance.mean(axis=1)
+    kept = mean <= FARTHER * np.median(mean)
+    if kept.all():
+        return cloud
+    what = f"{int((~kept).sum())} of {len(cloud)} points were outliers: dropped"
+    return cloud[kept].noting(Finding(what, repaired=True))
+
+
+def clusters(points: Floats, radius: float) -> Ints:
+    """The cluster [n] of each point, 0 the largest; points within radius of another share one."""
+    pairs = KDTree(points).query_pairs(radius, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs), bool), pairs.T), shape=(len(points),) * 2)
+    _, component = connected_components(graph, directed=False)
+    order = np.argsort(-np.bincount(component), kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return rank[component].astype(np.int64)
+
+
+def without_strays(cloud: PointCloud, radius: float) -> PointCloud:
+    """Less the small groups of points that are farther than radius, m, from all others."""
+    cluster = clusters(cloud.points, radius)
+    sizes = np.bincount(cluster)
+    kept = sizes[cluster] >= STRAY_SHARE * len(cloud)
+    if kept.all():
+        return cloud
+    what = f"{int((~kept).sum())} points in {int((sizes < STRAY_SHARE * len(cloud)).sum())} "
+    return cloud[kept].noting(Finding(what + "stray groups: dropped", repaired=True))

@@ -1,0 +1,108 @@
+"""A point cloud, and what may be known of where each point was seen from."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from r2s_core.errors import AssetError
+from r2s_envs_objects.asset import Finding, Floats
+
+MAX_BYTES = 100 * 2**20
+MAX_POINTS = 5_000_000
+#: Fewer points than this make no surface.
+MIN_POINTS = 100
+LARGEST_COORDINATE = 1e9
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PointCloud:
+    """points [n, 3]; normals [n, 3] outward and of unit length, or None.
+
+    viewpoints [n, 3]: where each point was seen from, or None. The unit is the file's until
+    `scaled` to metres. findings: what was noticed on the way.
+    """
+
+    points: Floats
+    normals: Floats | None = None
+    viewpoints: Floats | None = None
+    findings: tuple[Finding, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.intp] | slice) -> PointCloud:
+        """Some of the points, by mask or index."""
+        return dataclasses.replace(
+            self,
+            points=self.points[chosen],
+            normals=None if self.normals is None else self.normals[chosen],
+            viewpoints=None if self.viewpoints is None else self.viewpoints[chosen],
+        )
+
+    def noting(self, *findings: Finding) -> PointCloud:
+        """The same points, with more findings."""
+        return dataclasses.replace(self, findings=(*self.findings, *findings))
+
+    def transformed(self, transform: Floats) -> PointCloud:
+        """Moved by [4, 4], whose linear part is a rotation times one scale."""
+        linear, shift = transform[:3, :3], transform[:3, 3]
+        turn = linear / np.cbrt(np.linalg.det(linear))
+        return dataclasses.replace(
+            self,
+            points=self.points @ linear.T + shift,
+            normals=None if self.normals is None else self.normals @ turn.T,
+            viewpoints=None if self.viewpoints is None else self.viewpoints @ linear.T + shift,
+        )
+
+
+def check_count(points: int, label: str) -> None:
+    """AssetError if a header claims more points than we take, or too few to make a surface."""
+    if points > MAX_POINTS:
+        raise AssetError(
+            f"{label}: claims {points} points, over the limit of {MAX_POINTS}; thin the cloud out"
+        )
+    if points < MIN_POINTS:
+        raise AssetError(
+            f"{label}: claims {points} points, too few for a surface (at least {MIN_POINTS}); "
+            "scan the object again"
+        )
+
+
+def check_room(claimed: int, available: int, label: str, what: str) -> None:
+    """AssetError if `claimed` bytes cannot come out of the `available` ones."""
+    if claimed > available:
+        raise AssetError(
+            f"{label}: its header claims {what}, but only {available} bytes follow: truncated or "
+            "damaged; copy or export it again"
+        )
+
+
+def finite_cloud(
+    points: Floats, normals: Floats | None, viewpoints: Floats | None, label: str
+) -> PointCloud:
+    """A cloud of the finite points; organised clouds carry NaN where the sensor saw nothing.
+
+    Normals that are not finite and not near unit length are dropped as a whole.
+    """
+    kept = (np.abs(points) < LARGEST_COORDINATE).all(axis=1)
+    findings: list[Finding] = []
+    if lost := int((~kept).sum()):
+        findings.append(Finding(f"{lost} of {len(points)} points without a position: dropped"))
+    if kept.sum() < MIN_POINTS:
+        raise AssetError(
+            f"{label}: only {int(kept.sum())} of {len(points)} points have a finite position; at "
+            f"least {MIN_POINTS} are needed, so scan the object again"
+        )
+    if normals is not None:
+        normals = normals[kept]
+        length = np.linalg.norm(normals, axis=1, keepdims=True)
+        if np.isfinite(length).all() and (length > 1e-6).all():
+            normals = normals / length
+        else:
+            normals = None
+            findings.append(Finding("the file's normals are incomplete: estimated instead"))
+    viewpoints = None if viewpoints is None else viewpoints[kept]
+    return PointCloud(points[kept], normals, viewpoints, tuple(findings))

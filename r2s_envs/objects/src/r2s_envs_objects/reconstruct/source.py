@@ -1,0 +1,85 @@
+"""What the user points at, as a point cloud in metres."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from r2s_core.errors import AssetError
+from r2s_envs_objects.asset import Finding
+from r2s_envs_objects.reconstruct import apc_folder, depth, depth_folder, pcd, ply
+from r2s_envs_objects.reconstruct.cloud import MAX_BYTES, PointCloud
+from r2s_envs_objects.units import METRES, SMALLEST
+
+PARSERS = {".ply": ply.parse, ".pcd": pcd.parse}
+#: A scene is larger than an object: up to this many metres across is believed.
+LARGEST_SCENE = 10.0
+
+
+def read(path: Path, units: str, mask: str | None) -> tuple[PointCloud, float]:
+    """The points in metres, and how many metres the file's unit is."""
+    if path.is_dir():
+        return _read_folder(path, mask), 1.0
+    cloud = _read_file(path)
+    # Strays must not decide the unit.
+    low, high = np.quantile(cloud.points, [0.01, 0.99], axis=0)
+    factor, finding = metres_per_unit(float((high - low).max()), units, str(path))
+    transform = np.diag([factor, factor, factor, 1.0])
+    return cloud.transformed(transform).noting(*finding), factor
+
+
+def _read_file(path: Path) -> PointCloud:
+    parse = PARSERS.get(path.suffix.lower())
+    if parse is None:
+        raise AssetError(
+            f"{path}: unsupported kind {path.suffix or '(none)'!r}; a point cloud is .ply or .pcd, "
+            f"depth images are a folder with {depth_folder.NAME}"
+        )
+    if not path.exists():
+        raise AssetError(f"{path}: no such file; check the path")
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise AssetError(
+                f"{path}: {size / 2**20:.0f} MB, over the limit of {MAX_BYTES / 2**20:.0f} MB; "
+                "thin the cloud out first"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror
+        raise AssetError(f"{path}: cannot be read ({reason}); check the permissions") from None
+    return parse(data, str(path))
+
+
+def _read_folder(folder: Path, mask: str | None) -> PointCloud:
+    if (folder / depth_folder.NAME).exists():
+        views = depth_folder.read(folder)
+    elif any(folder.glob(apc_folder.INFO)):
+        views = apc_folder.read(folder, mask)
+    else:
+        raise AssetError(
+            f"{folder}: no {depth_folder.NAME} in it; `r2s object reconstruct --help` has the "
+            "format of a depth folder"
+        )
+    return depth.fuse(views, str(folder))
+
+
+def metres_per_unit(extent: float, units: str, label: str) -> tuple[float, list[Finding]]:
+    """The factor from the file's numbers to metres, given how far the points spread in them."""
+    if units != "auto":
+        factor = METRES[units]
+        if SMALLEST <= extent * factor <= LARGEST_SCENE:
+            return factor, []
+        raise AssetError(
+            f"{label}: read as {units} it is {extent * factor:.3g} m across, outside {SMALLEST} to "
+            f"{LARGEST_SCENE:g} m; set --units to what the file is in"
+        )
+    if SMALLEST <= extent <= LARGEST_SCENE / 2.0:
+        return 1.0, []
+    if 50.0 < extent <= LARGEST_SCENE * 1000.0:
+        what = f"spreads over {extent:.4g}: taken as millimetres, so {extent / 1000.0:.3g} m"
+        return METRES["mm"], [Finding(what, "warning", repaired=True)]
+    raise AssetError(
+        f"{label}: its points spread over {extent:.4g}, which may be in several units; say which "
+        "with --units"
+    )

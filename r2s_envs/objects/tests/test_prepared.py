@@ -83,6 +83,14 @@ def test_an_edited_file_is_refused(written, tmp_path):
         load_object(tmp_path / "edited.npz")
 
 
+def test_an_object_of_impossible_values_is_refused(written, tmp_path):
+    nowhere = np.full((8, 3), np.nan)
+    for i, change in enumerate(({"pieces": (nowhere,)}, {"mass": 0.0}, {"size": np.ones(2)})):
+        write_asset(tmp_path / f"{i}.npz", written[1].replace(**change))
+        with pytest.raises(AssetError, match=r"no sound prepared object \((values|arrays)"):
+            read_asset(tmp_path / f"{i}.npz")
+
+
 def test_pickles_bombs_and_rubbish_are_refused_in_one_sentence(tmp_path):
     evil = np.empty(1, object)
     evil[0] = print

@@ -13,6 +13,7 @@ from r2s_envs_objects.asset import Finding, ObjectAsset
 from r2s_envs_objects.hull import reduce_hull
 from r2s_envs_objects.inertia import check_inertia
 from r2s_envs_objects.options import ObjectOptions
+from r2s_envs_objects.rest import flatten_base
 
 ASSET, SUFFIX = "asset.npz", ".npz"
 _MAX_BYTES, _MAX_ARRAYS = 512 * 2**20, 1000  # once unpacked
@@ -54,10 +55,24 @@ def read_asset(path: Path) -> ObjectAsset:
             arrays = {name: file[name] for name in file.files}
         if arrays.pop("digest").tobytes().decode() != _digest(arrays):
             raise ValueError("its content does not match its hash")
-        return ObjectAsset.from_arrays(arrays)
+        return _sound(ObjectAsset.from_arrays(arrays))
     except Exception as error:  # it may hold anything at all
         cause = " ".join(str(error).split()) or type(error).__name__
         raise AssetError(f"{path}: no sound prepared object ({cause}); {_AGAIN}") from None
+
+
+def _sound(asset: ObjectAsset) -> ObjectAsset:
+    """The asset; ValueError where its arrays cannot be those of an object."""
+    shapes = {"com": (3,), "size": (3,), "inertia": (3, 3), "scan_to_body": (4, 4)}
+    arrays = [asset.visual_vertices, *asset.pieces, *(getattr(asset, name) for name in shapes)]
+    points = all(a.ndim == 2 and a.shape[1] == 3 for a in (asset.visual_vertices, *asset.pieces))
+    if not points or any(getattr(asset, name).shape != shape for name, shape in shapes.items()):
+        raise ValueError("arrays of other shapes than an object's")
+    if not (asset.pieces and asset.mass > 0.0 and all(np.isfinite(a).all() for a in arrays)):
+        raise ValueError("values that no object has")
+    if asset.visual_faces.min() < 0 or asset.visual_faces.max() >= len(asset.visual_vertices):
+        raise ValueError("a face without its vertices")
+    return asset
 
 
 def load_prepared(path: Path, options: ObjectOptions) -> ObjectAsset:
@@ -77,7 +92,8 @@ def load_prepared(path: Path, options: ObjectOptions) -> ObjectAsset:
         asset = asset.replace(friction=options.friction, friction_range=span)
     if any(len(piece) > options.max_hull_vertices for piece in asset.pieces):
         pieces = tuple(reduce_hull(piece, options.max_hull_vertices) for piece in asset.pieces)
-        asset = asset.replace(pieces=_grounded(pieces, asset.resting_qpos.height))
+        flat, _ = flatten_base(pieces)
+        asset = asset.replace(pieces=_grounded(flat, asset.resting_qpos.height))
     if len(asset.pieces) > options.max_pieces:
         what = f"{len(asset.pieces)} pieces as it was prepared, over max_pieces"
         more = Finding(f"{what} ({options.max_pieces}): {_AGAIN}", "warning", code="pieces")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +76,20 @@ def test_an_object_is_tried_where_the_training_grasps_it(bottle):
     assert result.details["grasps_held"] < result.details["grasps_tried"]
     assert result.grasp is not None
     assert np.linalg.norm(result.grasp.position[:2]) < 0.05
+
+
+_SCANS = Path(__file__).parents[4] / "shared" / "scans" / "clean"
+
+
+@pytest.mark.skipif(not _SCANS.is_dir(), reason="no real scans in ../shared/scans/clean")
+@pytest.mark.parametrize(
+    ("file", "graspable"),
+    [
+        ("ycb_wood_block.ply", False),  # 85 to 90 mm square
+        ("ycb_cracker_box.stl", True),  # on its thin side only
+        ("ycb_foam_brick.stl", True),
+    ],
+)
+def test_real_scans_are_graspable_as_they_are_in_life(file, graspable):
+    asset = load_object(_SCANS / file, ObjectOptions(force=True))
+    assert check(asset, pictures=False).passed is graspable

@@ -58,6 +58,6 @@ def _require_grasp(asset: ObjectAsset, label: str, options: ObjectOptions) -> No
         raise AssetError(
             f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: held from above at its "
             f"centre of mass it spans {asset.grasp_width * 1000:.0f} mm at its narrowest (limit "
-            f"{WIDEST * 1000:.0f}); `r2s object fix` looks for a grasp elsewhere, a rim or a handle; or "
-            "set `scale`, or `force` to go on without a grasp"
+            f"{WIDEST * 1000:.0f}); try `r2s object fix`, which looks for a rim or a handle, set "
+            "`scale`, or `force` to go on without a grasp"
         )

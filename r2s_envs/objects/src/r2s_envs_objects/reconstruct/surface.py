@@ -20,7 +20,7 @@ MARGIN = 4  # cells
 #: not to be drawn in above the plane, near enough not to run on as it would towards a mirror
 #: (benchmarks/reconstruct.md has both).
 BELOW = 32
-SIMPLIFY = 0.05  # cells by which the surface may move to lose triangles
+SIMPLIFY = 0.1  # cells by which the surface may move to lose triangles
 AREA_NEIGHBOURS = 8
 MAX_NODES = 20_000_000
 

@@ -1,0 +1,51 @@
+"""`r2s scene`: write the scene, then open it as anyone would and see that it stands still."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from r2s_core.errors import AssetError
+from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_pick_place.scene_file import KEY, Placed, write_scene
+
+REST_SECONDS = 2.0
+REST_DISTANCE = 0.002  # m that an object at rest may have moved by then
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write the scene and tell what is in it; 1 if something in it does not rest."""
+    path = args.output.expanduser()
+    if path.suffix.lower() != ".xml":
+        raise AssetError(f"{path}: a MuJoCo scene is an .xml file; name it so with -o")
+    # A scene is for looking and trying: what the gripper cannot span may stand in it too.
+    options = ObjectOptions(units=args.units, up=args.up, force=True)
+    placed = write_scene(path, [load_object(source, options) for source in args.objects])
+    moved = drift(path, placed)
+    print(f"{path}: the Panda and {len(placed)} object{'s' * (len(placed) > 1)}")
+    for thing, distance in zip(placed, moved, strict=True):
+        size = " x ".join(f"{1000 * length:.0f}" for length in thing.asset.size)
+        x, y, _ = thing.position
+        state = "at rest" if distance <= REST_DISTANCE else "MOVES"
+        print(
+            f"  {thing.name:<20} {size:<16} mm  {thing.asset.mass:.3f} kg  at x {x:.2f} y {y:+.2f}"
+            f"  {state}: {distance * 1000:.1f} mm in {REST_SECONDS:g} s"
+        )
+    print(f"open it: python -m mujoco.viewer --mjcf={path}   then load the key `{KEY}`")
+    return 0 if max(moved) <= REST_DISTANCE else 1
+
+
+def drift(path: Path, placed: list[Placed]) -> list[float]:
+    """How far each object has moved from its key, m, after REST_SECONDS; loaded from the file."""
+    model = mujoco.MjModel.from_xml_path(str(path.resolve()))
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, model.key(KEY).id)
+    while data.time < REST_SECONDS:
+        mujoco.mj_step(model, data)
+    ends = [data.body(thing.name).xpos for thing in placed]
+    return [
+        float(np.linalg.norm(end - thing.position)) for end, thing in zip(ends, placed, strict=True)
+    ]

@@ -1,0 +1,52 @@
+"""Manifest and arguments of `r2s scene`; light."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from r2s_core.plugin import Plugin
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.epilog = """examples:
+  r2s scene sample:bottle sample:duck -o scene.xml
+  r2s scene mug.ply drill.stl --units m -o scenes/two.xml
+then open it in MuJoCo's own viewer, and load the key `home`:
+  python -m mujoco.viewer --mjcf=scene.xml"""
+    parser.add_argument(
+        "objects",
+        nargs="+",
+        metavar="OBJECT",
+        help="a scan (.stl, .obj, .ply) or sample:NAME; the same one twice makes two of it",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("scene.xml"),
+        metavar="FILE.xml",
+        help="the model (scene.xml); its meshes go into a folder beside it",
+    )
+    parser.add_argument(
+        "--units",
+        choices=("auto", "m", "cm", "mm", "inch"),
+        default="auto",
+        help="unit of the scans (auto: from the size)",
+    )
+    parser.add_argument(
+        "--up",
+        choices=("z", "y", "x", "-z", "-y", "-x"),
+        default="z",
+        help="the scans' axis that points up (z); write --up=-y for a negative one",
+    )
+
+
+SCENE = Plugin(
+    name="scene",
+    kind="command",
+    summary="Write a MuJoCo scene: the Panda at its table with the given objects.",
+    target="r2s_envs_pick_place.scene_command:main",
+    configure=configure,
+)

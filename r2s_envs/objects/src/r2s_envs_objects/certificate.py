@@ -27,7 +27,7 @@ def write_page(path: Path, certificate: Certificate) -> None:
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in certificate.notes),
         cards="".join(_card(*card) for card in _cards(facts)),
         pictures=_pictures(certificate.pictures),
-        findings=_findings(facts["findings"]),
+        findings=_findings(facts),
         details="".join(_table(title, rows) for title, rows in _details(facts)),
     )
     path.write_text(page, encoding="utf-8")
@@ -59,7 +59,7 @@ def _cards(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
     """(number, name, remark) of the headline numbers."""
     if facts["verdict"] == "refused":
         return
-    size = " \N{MULTIPLICATION SIGN} ".join(f"{1000 * side:.0f}" for side in facts["size_m"])
+    size = "\N{MULTIPLICATION SIGN}".join(f"{1000 * side:.0f}" for side in facts["size_m"])
     yield size, "mm", f"the file is in {facts['units']}"
     low, high = facts["mass_range_kg"]
     yield f"{facts['mass_kg']:.3g} kg", "mass", f"expected {low:.2g} to {high:.2g} kg"
@@ -100,17 +100,17 @@ def _pictures(pictures: Sequence[tuple[str, str, bytes]]) -> str:
     )
 
 
-def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
-    if not findings:
-        return '<p class="note">Nothing was found.</p>'
+def _findings(facts: Mapping[str, Any]) -> str:
+    if facts["verdict"] == "refused":
+        return ""
     head = "<tr><th>found</th><th>severity</th><th>repaired</th><th>moved</th><th>volume</th></tr>"
     rows = "".join(
         f'<tr class="{finding["severity"]}"><td>{escape(finding["what"])}</td>'
         f"<td>{finding['severity']}</td><td>{'yes' if finding['repaired'] else ''}</td>"
         f"<td>{_moved(finding['moved'])}</td><td>{_change(finding['volume_change'])}</td></tr>"
-        for finding in findings
+        for finding in facts["findings"]
     )
-    return f"<table>{head}{rows}</table>"
+    return f"<h2>Findings</h2><table>{head}{rows}</table>"
 
 
 def _moved(metres: float | None) -> str:

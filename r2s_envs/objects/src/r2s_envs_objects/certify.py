@@ -55,11 +55,11 @@ def certify(
     refused has a certificate too, which says so.
     """
     seconds: dict[str, float] = {}
-    with _timed(seconds, "prepare"):
-        try:
+    try:
+        with _timed(seconds, "prepare"):
             asset = load_object(source, dataclasses.replace(options, force=True))
-        except AssetError as error:
-            return _refusal(source, str(error), seconds)
+    except AssetError as error:
+        return _refusal(source, str(error), seconds)
     with _timed(seconds, "behaviour"):
         model, problem = _compiled(mjcf.write_model(folder, asset))
         landing = None

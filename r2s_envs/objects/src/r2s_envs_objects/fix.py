@@ -55,6 +55,7 @@ def fix(source: str, options: ObjectOptions, folder: Path, pictures: bool = True
     AssetError where the folder holds anything else. A reader sees the earlier object or the new
     one, whole.
     """
+    folder = folder.expanduser().resolve()
     with _replacing(folder) as partial:
         certificate = certify(source, options, partial, pictures)
         facts = certificate.facts
@@ -103,6 +104,7 @@ def _lines(facts: dict[str, Any], folder: Path) -> list[str]:
         return [f"refused: {facts['problem']}", f"  certificate  {folder / PAGE}"]
     size = " x ".join(f"{1000 * side:.3g}" for side in facts["size_m"])
     low, high = facts["mass_range_kg"]
+    lying = sum(pose["probability"] for pose in facts["resting_poses"])
     warned = [f["what"] for f in facts["findings"] if f["severity"] == "warning"]
     overlap = "unknown" if facts["iou"] is None else f"{facts['iou']:.2f}"
     lines = [
@@ -113,7 +115,7 @@ def _lines(facts: dict[str, Any], folder: Path) -> list[str]:
         f"  mass         {facts['mass_kg']:.3g} kg, expected {low:.3g} to {high:.3g}",
         f"  pieces       {facts['pieces']}, overlap with the scan {overlap}, "
         f"speed {facts['cost_ratio']} of a box's",
-        f"  lies         in {len(facts['resting_poses'])} ways",
+        f"  lies         in {len(facts['resting_poses'])} ways, {lying:.0%} of drops",
         f"  grasps       {facts['grasp_share']:.1%} of those sampled close from above "
         f"({facts['grasp_class']})",
     ]

@@ -31,8 +31,12 @@ def check(asset: ObjectAsset, pictures: bool = True) -> CheckResult:
     model = scene.build_scene([thing]).compile()
     poses = _poses(asset, thing)
     if not poses:
-        width = f"{OPENING * 1000:.0f} mm"
-        return CheckResult(False, f"not graspable: no grasp from above fits the {width} gripper")
+        span = f"it spans {asset.grasp_width * 1000:.0f} mm over its centre of mass, and "
+        return CheckResult(
+            False,
+            f"not graspable: {span if asset.grasp_width > WIDEST else ''}no grasp from above fits "
+            f"the {OPENING * 1000:.0f} mm gripper",
+        )
     reports = []
     for pose in poses:
         # After the best few, the others are a last resort.
@@ -91,7 +95,8 @@ def _summary(best: hold.HoldReport, held: int, tried: int) -> str:
             f"not held still: with the best of {tried} grasps it slipped {best.slip * 1000:.1f} "
             f"mm in {SECONDS:g} s (limit {MOST_SLIP * 1000:g})"
         )
-    return f"dropped with each of {tried} grasps: not held through lift, shake and {SECONDS:g} s"
+    grasps = "the only grasp that fits" if tried == 1 else f"each of {tried} grasps"
+    return f"dropped with {grasps}: not held through lift, shake and {SECONDS:g} s"
 
 
 def _details(best: hold.HoldReport, reports: list[hold.HoldReport]) -> dict:

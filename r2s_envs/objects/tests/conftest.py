@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,19 @@ def save(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def mutations():
+    """The module mutations.py beside this file."""
+    spec = importlib.util.spec_from_file_location(
+        "mutations", Path(__file__).with_name("mutations.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from r2s_envs_objects import cache, sandbox
 from r2s_envs_objects.asset import Finding, ObjectAsset
 from r2s_envs_objects.grasp import OPENING, WIDEST
 from r2s_envs_objects.options import ObjectOptions
-from r2s_envs_objects.prepared import load_prepared, prepared_file
 from r2s_envs_objects.source import locate, read_bytes
 
 
@@ -21,8 +20,7 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
     its folder, or its .npz. AssetError, with one sentence that says what and what to do, for
     every file that is refused.
     """
-    if made := prepared_file(source):
-        asset = load_prepared(made, options).replace(source=str(source))
+    if (asset := _prepared(source, options)) is not None:
         _require_grasp(asset, str(source), options)
         return asset
     path, label = locate(source)
@@ -42,6 +40,17 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
     asset = asset.replace(name=path.stem, source=str(source), findings=(*asset.findings, *findings))
     _require_grasp(asset, label, options)
     return asset
+
+
+def _prepared(source: str | Path, options: ObjectOptions) -> ObjectAsset | None:
+    """What `r2s object fix` made, if that is what the source means."""
+    path = Path(source).expanduser()
+    if path.suffix.lower() != ".npz" and not path.is_dir():
+        return None
+    from r2s_envs_objects.prepared import load_prepared, prepared_file  # heavy: it has MuJoCo
+
+    made = prepared_file(source)
+    return load_prepared(made, options).replace(source=str(source)) if made else None
 
 
 def _require_grasp(asset: ObjectAsset, label: str, options: ObjectOptions) -> None:

@@ -11,6 +11,7 @@ from r2s_envs_objects.measure import Surface, areas_of, farthest
 from r2s_envs_objects.topology import adjacency, boundary_loops, components, flipped, flips
 
 WARN_STRAY, MAX_STRAY = 0.02, 0.30  # share of the area outside the largest component
+MOST_CAVITIES = 4
 TWICE = 0.5  # overlap of two parts' bounding boxes that makes them one object scanned twice
 
 
@@ -24,7 +25,9 @@ def largest_part(vertices: Floats, faces: Ints, label: str, findings: list[Findi
     area = np.bincount(part, areas_of(vertices, faces), minlength=count)
     largest = int(area.argmax())
     body = faces[part == largest]
-    big = [k for k in range(count) if k != largest and area[k] > MAX_STRAY * area[largest]]
+    big = [
+        k for k in np.argsort(area)[-MOST_CAVITIES - 1 : -1] if area[k] > MAX_STRAY * area[largest]
+    ]
     hollow = [k for k in big if _is_inner_shell(vertices, faces[part == k], body)]
     surface = Surface(vertices, body)
     if hollow:

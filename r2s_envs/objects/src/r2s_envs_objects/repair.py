@@ -26,8 +26,12 @@ def close_surface(vertices: Floats, faces: Ints, label: str) -> tuple[Floats, In
     vertices [n, 3] in any unit (moved distances in findings are in that unit), faces [m, 3].
     AssetError where too little is left, too much would be invented, or no volume is enclosed.
     """
+    return close_merged(*merge_vertices(vertices, faces), label)
+
+
+def close_merged(vertices: Floats, faces: Ints, label: str) -> tuple[Floats, Ints, list[Finding]]:
+    """`close_surface` of what `merge_vertices` gave."""
     findings: list[Finding] = []
-    vertices, faces = merge_vertices(vertices, faces)
     faces = _drop_degenerate(vertices, faces, findings)
     if len(faces) < 4:
         raise AssetError(f"{label}: {len(faces)} usable faces enclose nothing; scan it again")

@@ -14,7 +14,7 @@ from r2s_envs_objects.decompose import simplify
 from r2s_envs_objects.hull import hull_mesh
 from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
 from r2s_envs_objects.options import ObjectOptions
-from r2s_envs_objects.repair import close_surface, in_metres, merge_vertices
+from r2s_envs_objects.repair import close_merged, in_metres, merge_vertices
 from r2s_envs_objects.topology import is_watertight
 from r2s_envs_objects.units import METRES, metres_per_unit, stated_unit
 from r2s_envs_objects.upright import up_axis_findings
@@ -45,8 +45,9 @@ class Solid(NamedTuple):
 def solidify(data: bytes, suffix: str, label: str, options: ObjectOptions) -> Solid:
     """Parse and repair a file's content; AssetError where it is no solid that could be handled."""
     vertices, faces, findings = load.parse(data, suffix, label)
-    was_faces, was_watertight = len(faces), is_watertight(merge_vertices(vertices, faces)[1])
-    vertices, faces, repairs = close_surface(vertices, faces, label)
+    vertices, faces = merge_vertices(vertices, faces)
+    was_faces, was_watertight = len(faces), is_watertight(faces)
+    vertices, faces, repairs = close_merged(vertices, faces, label)
     extents = np.ptp(vertices, axis=0) * options.scale
     x, y, z = extents.tolist()
     stated = stated_unit(data, suffix)

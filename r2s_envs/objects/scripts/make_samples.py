@@ -23,7 +23,7 @@ from shapes import SHAPES
 from skimage.measure import marching_cubes
 
 OUTPUT = Path(__file__).parents[1] / "src/r2s_envs_objects/samples"
-FORMATS = {"bottle": "stl", "carton": "ply", "duck": "stl"}
+PLY = ("carton", "can", "soap", "dumbbell", "mallet")  # the others are STL, so that both are met
 VIEWS, PIXELS, FIELD_OF_VIEW, DISTANCE = 12, 160, np.radians(24.0), 0.40
 NOISE, OUTLIERS, DROPOUT, GRAZING = 0.0008, 0.01, 0.02, 0.2
 SPOTS, SPOT_RADIUS = 3, 0.005
@@ -40,7 +40,7 @@ def main() -> None:
         solid = make()
         depths, cameras = depth_images(solid, np.random.default_rng(seed))
         scan = fuse(depths, cameras, solid.bounds)
-        path = OUTPUT / f"{name}.{FORMATS[name]}"
+        path = OUTPUT / f"{name}.{'ply' if name in PLY else 'stl'}"
         scan.export(path)
         truth[name] = {
             "shape": " ".join((make.__doc__ or "").split()),

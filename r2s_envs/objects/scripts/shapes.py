@@ -53,18 +53,91 @@ def duck() -> trimesh.Trimesh:
         ((-0.026, 0.0, 0.023), (0.010, 0.010, 0.008)),
     ]
 
+    return _blobs(parts, 0.0015, np.array([0.05, 0.03, 0.08]))
+
+
+def can() -> trimesh.Trimesh:
+    """A drink can, 56 mm across and 88 mm tall, narrowed at both ends."""
+    radius = [0.0215, 0.0240, 0.0272, 0.0280, 0.0280, 0.0280, 0.0262, 0.0240, 0.0232]
+    height = [0.0000, 0.0015, 0.0060, 0.0110, 0.0420, 0.0740, 0.0820, 0.0865, 0.0880]
+    return _loft(np.array([[h, r, r, 2.0] for h, r in zip(height, radius, strict=True)]))
+
+
+def soap() -> trimesh.Trimesh:
+    """A bar of soap, 88 x 54 x 30 mm, rounded all around."""
+    height = 0.030 * (1.0 - np.cos(np.linspace(0.0, np.pi, 14))) / 2.0
+    bulge = np.maximum(1.0 - np.abs(height / 0.015 - 1.0) ** 3.0, 0.0) ** (1.0 / 3.0)
+    share = 0.72 + 0.28 * bulge
+    return _loft(
+        np.array([[h, 0.044 * k, 0.027 * k, 3.0] for h, k in zip(height, share, strict=True)])
+    )
+
+
+def pear() -> trimesh.Trimesh:
+    """A pear, about 60 x 60 x 84 mm, standing on a flat of its round bottom."""
+    parts = [((0.0, 0.0, 0.026), (0.030, 0.030, 0.030)), ((0.004, 0.0, 0.064), (0.016,) * 3)]
+    return _blobs(parts, 0.006, np.array([0.04, 0.04, 0.095]))
+
+
+def dumbbell() -> trimesh.Trimesh:
+    """A toy dumbbell that lies on the table, 104 mm long: two balls of 42 mm and a bar."""
+    parts = [
+        ((-0.031, 0.0, 0.0195), (0.021,) * 3),
+        ((0.031, 0.0, 0.0195), (0.021,) * 3),
+        ((0.0, 0.0, 0.0195), (0.034, 0.010, 0.010)),
+    ]
+    return _blobs(parts, 0.0015, np.array([0.06, 0.03, 0.05]))
+
+
+def cheese() -> trimesh.Trimesh:
+    """A wedge of cheese, 84 x 50 x 42 mm, its edges rounded by 3 mm."""
+
     def distance(p: np.ndarray) -> np.ndarray:
-        # Ellipsoids joined smoothly, standing on a flat cut at z = 0.
+        x, y, z = p[..., 0] + 0.036, np.abs(p[..., 1]), p[..., 2]
+        slope = np.hypot(0.025, 0.084)
+        side = (0.084 * y - 0.025 * x) / slope
+        return np.maximum.reduce([side, x - 0.084, z - 0.042, -z])
+
+    return _from_distance(distance, np.array([0.055, 0.03, 0.045]), rounding=0.003)
+
+
+def mallet() -> trimesh.Trimesh:
+    """A wooden mallet that lies on the table: head 34 x 62 x 32 mm, handle 22 mm across."""
+
+    def distance(p: np.ndarray) -> np.ndarray:
+        x, y, z = p[..., 0], p[..., 1], p[..., 2]
+        head = np.maximum.reduce([np.abs(x + 0.035) - 0.017, np.abs(y) - 0.031, z - 0.032, -z])
+        handle = np.maximum(np.hypot(y, z - 0.014) - 0.011, np.abs(x - 0.025) - 0.045)
+        return np.minimum(head, handle)
+
+    return _from_distance(distance, np.array([0.075, 0.036, 0.036]), rounding=0.002)
+
+
+#: The order is that of the random seeds of their scans.
+SHAPES = {
+    "bottle": bottle,
+    "carton": carton,
+    "duck": duck,
+    "can": can,
+    "soap": soap,
+    "pear": pear,
+    "dumbbell": dumbbell,
+    "cheese": cheese,
+    "mallet": mallet,
+}
+
+
+def _blobs(parts, softness: float, half: np.ndarray) -> trimesh.Trimesh:
+    """Ellipsoids (centre, semi-axes; m) joined smoothly, standing on a flat cut at z = 0."""
+
+    def distance(p: np.ndarray) -> np.ndarray:
         total = np.zeros(p.shape[:-1])
         for centre, axes in parts:
             r = np.linalg.norm((p - centre) / axes, axis=-1)
-            total += np.exp(-(r - 1.0) * min(axes) / 0.0015)
-        return np.maximum(-0.0015 * np.log(np.maximum(total, 1e-30)), -p[..., 2])
+            total += np.exp(-(r - 1.0) * min(axes) / softness)
+        return np.maximum(-softness * np.log(np.maximum(total, 1e-30)), -p[..., 2])
 
-    return _from_distance(distance, np.array([0.05, 0.03, 0.08]))
-
-
-SHAPES = {"bottle": bottle, "carton": carton, "duck": duck}
+    return _from_distance(distance, half)
 
 
 def _loft(rings: np.ndarray, around: int = 96) -> trimesh.Trimesh:

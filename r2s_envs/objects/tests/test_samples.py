@@ -26,7 +26,8 @@ def test_a_sample_is_a_raw_scan_and_loads_as_what_was_scanned(name):
     inertia = np.linalg.eigvalsh(asset.inertia) / (asset.mass / asset.volume)
     expected = np.linalg.eigvalsh(truth["inertia_of_density_1_kgm2"])
     np.testing.assert_allclose(inertia, expected, rtol=0.08)
-    np.testing.assert_allclose(asset.size, truth["extents_m"], atol=0.0035)
+    # A voxel of 2.6 mm at either end.
+    np.testing.assert_allclose(asset.size, truth["extents_m"], atol=0.0045)
     centre = asset.scan_to_body @ [*truth["com_m"], 1.0]
     np.testing.assert_allclose(centre[:3], 0.0, atol=0.0015)
     assert asset.scan_to_body[2, 2] > np.cos(np.radians(3.0))  # stands as it was scanned

@@ -156,4 +156,5 @@ def _compressed(body: bytes, header: Header, label: str) -> list[np.ndarray]:
 def _triple(columns: list[np.ndarray], header: Header, names: tuple[str, ...]) -> Floats | None:
     if not set(names) <= set(header.fields):
         return None
-    return np.stack([columns[header.fields.index(n)].astype(np.float64) for n in names], axis=1)
+    with np.errstate(invalid="ignore"):  # signalling NaNs of damaged files
+        return np.stack([columns[header.fields.index(n)].astype(np.float64) for n in names], axis=1)

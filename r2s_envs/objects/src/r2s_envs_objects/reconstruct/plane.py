@@ -59,14 +59,15 @@ def find_table(cloud: PointCloud, up: Floats) -> Table | None:
     height = cloud.points @ normal - offset
     clearance = float(np.clip(DEVIATIONS * scatter, *CLEARANCE))
     on_table = np.abs(height) < clearance
-    if on_table.mean() < LEAST_SHARE:
+    share = float((np.abs(height) < min(clearance, TOLERANCE)).mean())
+    if share < LEAST_SHARE:
         return None
     transform = np.eye(4)
     transform[:3, :3] = turn_to_z(normal)
     centre = cloud.points[on_table].mean(axis=0)
     transform[:3, 3] = -transform[:3, :3] @ (centre + normal * (offset - centre @ normal))
     outline = (cloud.points[on_table] @ transform[:3, :3].T + transform[:3, 3])[:, :2]
-    return Table(transform, float(on_table.mean()), clearance, outline)
+    return Table(transform, share, clearance, outline)
 
 
 def _refined(points: Floats, normal: Floats, offset: float) -> tuple[Floats, float, float]:

@@ -126,4 +126,5 @@ def _ascii(
 def _triple(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> Floats | None:
     if not set(names) <= set(columns):
         return None
-    return np.stack([columns[name].astype(np.float64) for name in names], axis=1)
+    with np.errstate(invalid="ignore"):  # signalling NaNs of damaged files
+        return np.stack([columns[name].astype(np.float64) for name in names], axis=1)

@@ -1,0 +1,221 @@
+"""Point cloud files: encodings agree on the points, and lies are refused in one sentence."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+import numpy as np
+import pytest
+
+from r2s_core.errors import AssetError
+from r2s_envs_objects.reconstruct import lzf, pcd, ply
+from r2s_envs_objects.reconstruct.source import read
+
+POINTS = np.random.default_rng(0).normal(0.0, 0.05, (300, 3)).astype(np.float32)
+NORMALS = (POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True)).astype(np.float32)
+
+
+def pcd_header(encoding: str, points: int = 300, **changes: str) -> bytes:
+    lines = {
+        "VERSION": "0.7",
+        "FIELDS": "x y z normal_x normal_y normal_z rgb",
+        "SIZE": "4 4 4 4 4 4 4",
+        "TYPE": "F F F F F F U",
+        "COUNT": "1 1 1 1 1 1 1",
+        "WIDTH": str(points),
+        "HEIGHT": "1",
+        "VIEWPOINT": "0 0 1 1 0 0 0",
+        "POINTS": str(points),
+        "DATA": encoding,
+    } | changes
+    text = "".join(f"{key} {value}\n" for key, value in lines.items() if value)
+    return b"# .PCD v0.7\n" + text.encode()
+
+
+def rows() -> np.ndarray:
+    table = np.zeros(300, [("v", "<f4", 6), ("rgb", "<u4")])
+    table["v"], table["rgb"] = np.concatenate([POINTS, NORMALS], axis=1), 0xFF00FF
+    return table
+
+
+def compressed(raw: bytes) -> bytes:
+    """LZF of literal runs, with one back reference where bytes repeat at the end."""
+    body = bytearray()
+    for start in range(0, len(raw), 32):
+        run = raw[start : start + 32]
+        body += bytes([len(run) - 1]) + run
+    return struct.pack("<II", len(body), len(raw)) + bytes(body)
+
+
+def pcd_bytes(encoding: str) -> bytes:
+    if encoding == "ascii":
+        lines = (" ".join(map(str, [*row["v"].tolist(), row["rgb"]])) for row in rows())
+        return pcd_header("ascii") + "\n".join(lines).encode() + b"\n"
+    if encoding == "binary":
+        return pcd_header("binary") + rows().tobytes()
+    columns = [np.ascontiguousarray(rows()["v"][:, i]).tobytes() for i in range(6)]
+    columns.append(np.ascontiguousarray(rows()["rgb"]).tobytes())
+    return pcd_header("binary_compressed") + compressed(b"".join(columns))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "binary", "binary_compressed"])
+def test_every_pcd_encoding_gives_the_same_points(encoding):
+    cloud = pcd.parse(pcd_bytes(encoding), "cloud")
+    assert cloud.normals is not None
+    assert cloud.viewpoints is not None
+    np.testing.assert_allclose(cloud.points, POINTS, atol=1e-7)
+    np.testing.assert_allclose(cloud.normals, NORMALS, atol=1e-6)
+    np.testing.assert_allclose(cloud.viewpoints[7], [0.0, 0.0, 1.0])
+
+
+def ply_header(form: str, points: int = 300, extra: str = "") -> bytes:
+    names = ("x", "y", "z", "nx", "ny", "nz")
+    properties = "".join(f"property float {name}\n" for name in names)
+    return (
+        f"ply\nformat {form} 1.0\ncomment Köln\n{extra}element vertex {points}\n{properties}"
+        "property uchar red\nelement face 0\nproperty list uchar int vertex_indices\nend_header\n"
+    ).encode("latin-1")
+
+
+def ply_bytes(form: str) -> bytes:
+    both = np.concatenate([POINTS, NORMALS], axis=1)
+    if form == "ascii":
+        lines = "".join(" ".join(map(str, row.tolist())) + " 255\n" for row in both)
+        return ply_header(form) + lines.encode()
+    order = "<" if form == "binary_little_endian" else ">"
+    table = np.zeros(300, [("v", f"{order}f4", 6), ("red", "u1")])
+    table["v"] = both
+    return ply_header(form) + table.tobytes()
+
+
+@pytest.mark.parametrize("form", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_every_ply_encoding_gives_the_same_points(form):
+    cloud = ply.parse(ply_bytes(form), "cloud")
+    assert cloud.normals is not None
+    np.testing.assert_allclose(cloud.points, POINTS, atol=1e-7)
+    np.testing.assert_allclose(cloud.normals, NORMALS, atol=1e-6)
+
+
+def test_an_organised_cloud_loses_its_empty_pixels_and_says_so():
+    table = rows().copy()
+    table["v"][:200:3] = np.nan
+    header = pcd_header("binary", WIDTH="30", HEIGHT="10")
+    cloud = pcd.parse(header + table.tobytes(), "cloud")
+    assert len(cloud) == 300 - 67
+    assert "67 of 300 points without a position" in cloud.findings[0].what
+
+
+def test_lzf_repeats_overlapping_patterns():
+    packed = bytes([2]) + b"abc" + bytes([(7 << 5), 20, 2]) + bytes([0]) + b"!"
+    assert lzf.decompress(packed, 3 + 29 + 1) == (b"abc" * 11)[:32] + b"!"
+    with pytest.raises(ValueError, match="outside"):
+        lzf.decompress(bytes([0]) + b"a" + bytes([1 << 5, 9]), 4)
+    with pytest.raises(ValueError, match="cannot hold"):
+        lzf.decompress(b"\0a", 10**9)
+
+
+BINARY, TEXT = pcd_bytes("binary"), pcd_bytes("ascii")
+REFUSED = {
+    "two billion.pcd": (pcd_header("binary", 2_000_000_000), "over the limit of 5000000"),
+    "four million.pcd": (pcd_header("binary", 4_000_000) + b"\0" * 999, "only 999 bytes follow"),
+    "million text.pcd": (pcd_header("ascii", 1_000_000) + b"0 0 0\n", "only 6 bytes follow"),
+    "bomb.pcd": (
+        pcd_header("binary_compressed", 4_000_000) + struct.pack("<II", 9, 112_000_000) + b"\0" * 9,
+        "4000000 points in 9 compressed bytes",
+    ),
+    "cut.pcd": (BINARY[:-40], "truncated"),
+    "cut text.pcd": (TEXT[: len(TEXT) // 2], "PCD"),
+    "words.pcd": (pcd_header("ascii") + b"one two\n" * 900, "damaged"),
+    "shape.pcd": (pcd_header("binary", WIDTH="7") + rows().tobytes(), "300 points, but 7 x 1"),
+    "huge count.pcd": (pcd_header("binary", COUNT="1 1 1 1 1 1 99999999"), "COUNT"),
+    "odd size.pcd": (pcd_header("binary", SIZE="3 4 4 4 4 4 4"), "SIZE 3"),
+    "no xyz.pcd": (pcd_header("binary", FIELDS="a b c d e f g") + rows().tobytes(), "without x y"),
+    "unknown.pcd": (pcd_header("zstd"), "'zstd'"),
+    "no header.pcd": (b"hello " * 100, "no PCD header"),
+    "few.pcd": (pcd_header("binary", 50) + b"\0" * 1400, "too few"),
+    "negative.pcd": (pcd_header("binary", -300), "damaged"),
+    "million.ply": (ply_header("binary_little_endian", 3_000_000) + b"\0" * 99, "only 99 bytes"),
+    "billion.ply": (ply_header("ascii", 10**12), "over the limit"),
+    "cut.ply": (ply_bytes("binary_little_endian")[:-9], "truncated"),
+    "words.ply": (ply_header("ascii") + b"a b c d e f g\n" * 300, "damaged"),
+    "list.ply": (
+        ply_header("binary_little_endian", extra="element a 5\nproperty list int int b\n")
+        + b"\0" * 9000,
+        "lists stand before",
+    ),
+    "format.ply": (ply_header("binary_middle_endian"), "binary_middle_endian"),
+    "no header.ply": (b"hello " * 100, "no PLY header"),
+    "cloud.xyz": (b"0 0 0\n", "unsupported kind '.xyz'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_in_one_clear_sentence_and_at_once(tmp_path, name):
+    content, why = REFUSED[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    start = time.perf_counter()
+    with pytest.raises(AssetError) as error:
+        read(path, "auto", None)
+    assert time.perf_counter() - start < 1.0
+    assert why in str(error.value)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_all_nan_and_missing_and_oversize(tmp_path):
+    table = rows().copy()
+    table["v"] = np.nan
+    with pytest.raises(AssetError, match="only 0 of 300 points"):
+        pcd.parse(pcd_header("binary") + table.tobytes(), "c")
+    with pytest.raises(AssetError, match="no such file"):
+        read(tmp_path / "no.pcd", "auto", None)
+    big = tmp_path / "big.pcd"
+    with big.open("wb") as file:
+        file.truncate(101 * 2**20)
+    with pytest.raises(AssetError, match="limit of 100 MB"):
+        read(big, "auto", None)
+
+
+@pytest.mark.parametrize("kind", ["ascii.pcd", "binary.pcd", "binary_compressed.pcd", "b.ply"])
+def test_mutated_files_are_read_or_refused_but_never_crash(kind):
+    suffix = kind.rsplit(".")[-1]
+    good = pcd_bytes(kind[:-4]) if suffix == "pcd" else ply_bytes("binary_little_endian")
+    parse = pcd.parse if suffix == "pcd" else ply.parse
+    rng = np.random.default_rng(3)
+    refused = 0
+    for i in range(150):
+        data = bytearray(good)
+        if i % 3 == 0:
+            del data[int(rng.integers(len(data))) :]
+        for _ in range(int(rng.integers(1, 12))):
+            end = min(400, len(data)) if rng.random() < 0.6 else len(data)
+            if end:
+                data[int(rng.integers(end))] = int(rng.integers(256))
+        try:
+            cloud = parse(bytes(data), "m")
+        except AssetError:
+            refused += 1
+            continue
+        assert np.isfinite(cloud.points).all()
+    assert refused > 20
+
+
+def test_units_are_told_apart_by_size_or_asked_for(tmp_path):
+    def write(scale: float):
+        path = tmp_path / "cloud.ply"
+        table = np.zeros(300, [("v", "<f4", 6), ("red", "u1")])
+        table["v"][:, :3] = POINTS * scale
+        path.write_bytes(ply_header("binary_little_endian") + table.tobytes())
+        return path
+
+    assert read(write(1.0), "auto", None)[1] == 1.0
+    cloud, unit = read(write(1000.0), "auto", None)
+    assert unit == 0.001
+    assert any("taken as millimetres" in finding.what for finding in cloud.findings)
+    with pytest.raises(AssetError, match="say which with --units"):
+        read(write(60.0), "auto", None)
+    assert read(write(100.0), "cm", None)[1] == 0.01
+    with pytest.raises(AssetError, match="set --units"):
+        read(write(1000.0), "m", None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import trimesh
@@ -10,7 +12,7 @@ from r2s_envs_objects.antipodal import graspability
 from r2s_envs_objects.lines import passages, pinches, surface_of
 
 
-def mesh_of(mesh: trimesh.Trimesh):
+def mesh_of(mesh: Any):
     return np.array(mesh.vertices, float), np.array(mesh.faces, np.int64)
 
 

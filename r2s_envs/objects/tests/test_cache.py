@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from r2s_envs_objects import ObjectOptions, cache, load_object, sandbox
+from r2s_envs_objects import Finding, ObjectOptions, cache, load_object, pipeline, sandbox
 
 
 def same(a, b):
@@ -43,6 +43,23 @@ def test_the_second_load_is_the_same_and_quick(ell, save, monkeypatch):
     assert time.perf_counter() - start < 0.2
     assert same(first, second)
     assert first.findings == second.findings
+
+
+def test_what_a_busy_machine_had_no_time_for_is_tried_again(ell, save, monkeypatch, tmp_path):
+    path, made = save(ell), []
+    found = Finding("the convex decomposition timed out", "warning", code="pieces-failed")
+
+    def short_of_time(target, data, arguments, label):
+        made.append(label)
+        arguments = {**arguments, "options": ObjectOptions(max_pieces=1)}
+        asset = pipeline.prepare(data, **arguments)
+        return asset.replace(findings=(*asset.findings, found)).to_arrays()
+
+    monkeypatch.setattr(sandbox, "call", short_of_time)
+    for _ in range(2):
+        assert found in load_object(path).findings
+    assert len(made) == 2
+    assert not (tmp_path / "cache").exists()
 
 
 def test_the_pipeline_is_deterministic(ell, save, tmp_path):

@@ -153,12 +153,10 @@ def test_other_peoples_folders_are_left_alone(box, save, tmp_path, hold):
 
 
 def test_nothing_is_left_where_writing_fails(box, save, tmp_path, hold, monkeypatch):
-    from r2s_envs_objects import prepared
-
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepared.np, "savez_compressed", full)
+    monkeypatch.setattr(np, "savez_compressed", full)
     (tmp_path / "library").mkdir()
     with pytest.raises(OSError, match="No space"):
         fix(str(save(box)), ObjectOptions(), tmp_path / "library" / "box", pictures=False)

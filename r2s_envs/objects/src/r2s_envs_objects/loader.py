@@ -35,7 +35,9 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
         arguments = {"suffix": suffix, "label": label, "key": key, "options": shaping}
         made = sandbox.call("r2s_envs_objects.pipeline:prepared", data, arguments, label)
         asset = ObjectAsset.from_arrays(made)
-        if problem := cache.write(folder, asset):
+        # What a busy machine had no time for is tried again the next time.
+        makeshift = any(finding.code == "pieces-failed" for finding in asset.findings)
+        if not makeshift and (problem := cache.write(folder, asset)):
             findings.append(Finding(problem, "warning"))
     asset = asset.replace(name=path.stem, source=str(source), findings=(*asset.findings, *findings))
     _require_grasp(asset, label, options)

@@ -52,23 +52,25 @@ def main() -> None:
     sources = [samples.path(name) for name in samples.names()]
     if arguments.scans.is_dir():
         sources += sorted(arguments.scans.iterdir())
+    scans = [(path.suffix, path.name, path.read_bytes()) for path in sources]
     mutations = _mutations()
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["R2S_CACHE_DIR"] = folder + "/cache"
         for i in range(arguments.count):
             rng = np.random.default_rng([arguments.seed, i])
-            source = sources[i % len(sources)]
-            data, damage = mutations.mutated(source.read_bytes(), rng)
-            path = Path(folder) / f"{i}{source.suffix}"
+            suffix, name, content = scans[i % len(scans)]
+            data, damage = mutations.mutated(content, rng)
+            path = Path(folder) / f"{i}{suffix}"
             path.write_bytes(data)
             outcomes.append(_load(path, damage, 16 if i % 20 == 0 else 1))
             path.unlink()
             if outcomes[-1].verdict not in ("accepted", "refused"):
-                print(f"{i} {source.name} {outcomes[-1]}", flush=True)
+                print(f"{i} {name} {outcomes[-1]}", flush=True)
             if i % 50 == 49:
                 print(f"{i + 1}: {collections.Counter(o.verdict for o in outcomes)}", flush=True)
-    arguments.output.write_text(_page(outcomes, len(sources), arguments.seed))
+                arguments.output.write_text(_page(outcomes, len(scans), arguments.seed))
+    arguments.output.write_text(_page(outcomes, len(scans), arguments.seed))
     print(arguments.output.read_text())
 
 

@@ -30,15 +30,14 @@ def test_it_is_found_by_its_entry_point():
     assert [point.load() for point in points] == [check]
 
 
-def test_a_bottle_is_held_and_the_grasp_is_told(bottle):
+def test_a_bottle_is_held_as_the_training_will_hold_it(bottle):
     result = check(bottle, pictures=False)
     assert result.passed
     assert "held for 5 s after being lifted and shaken" in result.summary
     assert result.details["best"]["slip"] < 1e-3
     # The arm followed the shake: it was no trial in name only.
     assert result.details["best"]["shake_amplitude"] > 0.02
-    assert result.grasp is not None
-    assert 0.02 < result.grasp.width < 0.06
+    assert result.grasp is None  # none better than the asset's own is needed
     assert result.pictures == ()
 
 
@@ -77,6 +76,7 @@ def test_an_object_is_tried_where_the_training_grasps_it(bottle):
     assert result.details["grasps_held"] < result.details["grasps_tried"]
     assert result.grasp is not None
     assert np.linalg.norm(result.grasp.position[:2]) < 0.05
+    assert 0.02 < result.grasp.width < 0.06
 
 
 _SCANS = Path(__file__).parents[4] / "shared" / "scans" / "clean"

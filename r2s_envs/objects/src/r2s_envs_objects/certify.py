@@ -20,7 +20,6 @@ from r2s_envs_objects.antipodal import grade
 from r2s_envs_objects.asset import Floats, Ints, ObjectAsset
 from r2s_envs_objects.checks import CheckResult
 from r2s_envs_objects.cost import cost_ratio
-from r2s_envs_objects.grasp import WIDEST
 from r2s_envs_objects.loader import load_object
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.poses import Landing, drop
@@ -151,12 +150,12 @@ def _settling(landing: Landing) -> dict[str, Any]:
 
 
 def _as_tried(asset: ObjectAsset, hold: CheckResult | None, forced: bool) -> ObjectAsset:
-    """The asset with what the hold taught: whether it can be grasped, and where, if that was open.
+    """The asset with what the hold taught: whether it can be grasped, and where if not as thought.
 
-    A grasp at the centre of mass is kept where the gripper spans it; a mug is held by its rim.
+    A mug is too wide at its centre of mass, but can be held by its rim or handle.
     """
     asset = asset.replace(graspable=hold.passed if hold else None, forced=forced)
-    if hold is None or hold.grasp is None or asset.grasp_width <= WIDEST:
+    if hold is None or hold.grasp is None:
         return asset
     (x, y, z), yaw, width, _ = hold.grasp
     return asset.replace(

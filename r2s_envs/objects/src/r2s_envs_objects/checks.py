@@ -27,7 +27,7 @@ class CheckResult:
 
     passed: None if it could not be made. summary: one sentence. details: plain values, for
     certificate.json. pictures: (caption, PNG bytes), where they were asked for and can be drawn.
-    grasp: one that held, if the trial was of that kind.
+    grasp: one that held, where the asset's own (`grasp_*`) did not.
     """
 
     passed: bool | None

@@ -84,7 +84,12 @@ def _replacing(folder: Path) -> Iterator[Path]:
         yield work / "new"
         if folder.exists():
             folder.rename(work / "old")
-        (work / "new").rename(folder)
+        try:
+            (work / "new").rename(folder)
+        except OSError:
+            if (work / "old").exists():
+                (work / "old").rename(folder)
+            raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

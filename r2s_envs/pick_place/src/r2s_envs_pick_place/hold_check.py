@@ -45,12 +45,14 @@ def check(asset: ObjectAsset, pictures: bool = True) -> CheckResult:
             reports.append(hold.hold(model, grasp, SECONDS, SHAKE, APPROACH))
     best = min(reports, key=lambda report: (not _good(report), not report.held, report.slip))
     held = sum(map(_good, reports))
+    own_held = asset.grasp_width <= WIDEST and _good(reports[0])
+    better = poses[reports.index(best)]._replace(width=best.opening)
     return CheckResult(
         passed=held > 0,
         summary=_summary(best, held, len(reports)),
         details=_details(best, reports),
         pictures=_filmed(model, thing, best.grasp) if pictures else (),
-        grasp=poses[reports.index(best)]._replace(width=best.opening) if held else None,
+        grasp=better if held and not own_held else None,
     )
 
 

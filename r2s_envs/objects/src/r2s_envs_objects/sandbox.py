@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from r2s_core.errors import AssetError
+from r2s_envs_objects.limits import patience
 
-SECONDS = 55.0  # wall clock, for one file
+SECONDS = 55.0  # for one file, on a machine that is not busy
 STARTUP = 60.0  # s; the worker's imports take about one
 
 _idle: list[_Worker] = []
@@ -106,7 +107,7 @@ class _Worker:
             self.process.stdin.write(head)
             self.process.stdin.write(data)
             self.process.stdin.flush()
-            answer = self._answer(SECONDS)
+            answer = self._answer(patience(SECONDS))
         except OSError:
             answer = ""
         except BaseException:  # Ctrl-C: it must not go on alone

@@ -8,6 +8,7 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects import samples
 
 SUFFIXES = (".stl", ".obj", ".ply")
+CLOUDS = (".pcd", ".xyz", ".pts", ".las", ".laz", ".e57")
 MAX_BYTES = 100 * 2**20
 
 
@@ -23,9 +24,11 @@ def locate(source: str | Path) -> tuple[Path, str]:
 def read_bytes(path: Path) -> bytes:
     """The file's content; AssetError if it is missing, of another kind, empty or oversize."""
     if path.suffix.lower() not in SUFFIXES:
+        cloud = "; make a mesh of a point cloud with `r2s object reconstruct`"
         raise AssetError(
             f"{path}: unsupported file type {path.suffix or '(none)'!r}; supported are "
             f"{', '.join(SUFFIXES)}, and sample:NAME for a shipped sample"
+            f"{cloud if path.suffix.lower() in CLOUDS else ''}"
         )
     if not path.exists():
         raise AssetError(f"{path}: no such file; check the path")

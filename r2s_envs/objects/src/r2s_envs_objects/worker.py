@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from r2s_core.errors import AssetError
+from r2s_envs_objects.limits import limit
 
 IDLE = 60  # s without work after which the worker ends
 MEMORY = 1_300 * 2**20  # bytes of address space of one file's process; with CoACD's own, < 2 GB
@@ -60,27 +61,12 @@ def _forked(requests: BinaryIO, job: dict[str, Any], data: bytes) -> str:
     child = os.fork()
     if child == 0:
         try:
-            _limit()
+            limit(MEMORY, PROCESSOR)
             _do(job, data)
         finally:
             os._exit(0)
     status = os.waitpid(child, 0)[1]
     return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "done"
-
-
-def _limit() -> None:
-    import resource  # not on Windows, where this is not called
-
-    limits = {"RLIMIT_AS": MEMORY, "RLIMIT_CPU": PROCESSOR, "RLIMIT_CORE": 0}
-    for name, value in limits.items():
-        kind = getattr(resource, name)
-        hard = resource.getrlimit(kind)[1]
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
-        try:
-            resource.setrlimit(kind, (value, hard))
-        except (ValueError, OSError):  # macOS knows RLIMIT_AS and refuses it
-            continue
 
 
 def _do(job: dict[str, Any], data: bytes) -> None:

@@ -1,0 +1,33 @@
+"""What a process may take: so far as the system can tell it, and nothing where it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+
+def limit(memory: int, processor: int) -> None:
+    """Bound this process and its children, each, to bytes of address space and processor seconds.
+
+    Where the system has no such limits (Windows; macOS for memory), it goes on without.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    for name, value in {"RLIMIT_AS": memory, "RLIMIT_CPU": processor, "RLIMIT_CORE": 0}.items():
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (value, hard))
+
+
+def patience(seconds: float) -> float:
+    """How long to wait for work of `seconds` alone on a core: longer on a busy machine."""
+    try:
+        waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    except (AttributeError, OSError):
+        return seconds
+    return seconds * min(max(waiting, 1.0), 3.0)

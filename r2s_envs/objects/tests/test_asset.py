@@ -45,6 +45,37 @@ def test_an_implausible_density_is_refused(box, save):
         load_object(save(box), ObjectOptions(mass=50.0))
 
 
+def test_a_material_sets_density_and_friction_and_what_is_given_wins(box, save):
+    volume = 0.04 * 0.06 * 0.05
+    foam = load_object(save(box), ObjectOptions(material="foam"))
+    assert foam.mass == pytest.approx(100 * volume, rel=1e-5)
+    assert foam.mass_range == pytest.approx((25 * volume, 250 * volume), rel=1e-5)
+    assert (foam.friction, foam.friction_range) == (0.8, (0.5, 1.1))
+    dense = load_object(save(box), ObjectOptions(material="foam", density=300.0, friction=0.4))
+    assert dense.mass == pytest.approx(300 * volume, rel=1e-5)
+    assert dense.mass_range[1] == pytest.approx(dense.mass)
+    assert dense.friction == 0.4
+    weighed = load_object(save(box), ObjectOptions(material="foam", mass=0.02))
+    assert weighed.mass == 0.02
+    assert weighed.mass_range == pytest.approx((0.018, 0.022))
+    unknown = load_object(save(box))
+    assert unknown.friction == 1.0
+    assert unknown.mass_range[0] < unknown.mass < unknown.mass_range[1]
+
+
+def test_the_fidelity_of_the_pieces_is_a_number(ell, save):
+    two = load_object(save(ell))
+    assert two.iou > 0.97
+    assert two.surface_p95 < 0.0005
+    one = load_object(save(ell), ObjectOptions(max_pieces=1))
+    # The hull of the L adds a triangle of 60 x 60 mm to its 28 cm2: 28 / 46.
+    assert one.iou == pytest.approx(28 / 46, rel=0.01)
+    assert one.surface_p95 > 0.01
+    (note,) = [f for f in one.findings if f.code == "pieces"]
+    assert note.severity == "warning"
+    assert note.volume_change == pytest.approx(46 / 28 - 1, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("factor", "options", "said"),
     [

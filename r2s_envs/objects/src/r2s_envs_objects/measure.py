@@ -70,8 +70,11 @@ class Surface:
         not hold the nearest triangle, so where the distance is largest, more are tried.
         """
         distance = self._to_nearest(points, NEIGHBOURS)
-        large = np.argsort(distance)[-max(MORE, len(points) // 20) :]
-        distance[large] = self._to_nearest(points[large], MANY)
+        rough = np.ones(len(points), bool)
+        while len(points) and rough[np.argmax(distance)]:  # until the largest is a good one
+            large = np.argsort(np.where(rough, distance, -1.0))[-max(MORE, len(points) // 20) :]
+            distance[large] = self._to_nearest(points[large], MANY)
+            rough[large] = False
         return distance
 
     def _to_nearest(self, points: Floats, count: int) -> Floats:

@@ -22,7 +22,6 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects.source import SUFFIXES
 
 INDEX = "library.json"
-LIBRARY = Path("outputs/reconstructed_objects")
 SECONDS = 600.0  # for one scan, upon which it is given up
 _RUN = "import sys; from r2s_core.cli import main; sys.exit(main(sys.argv[1:]))"
 _CERTIFICATE = "certificate.json"

@@ -35,7 +35,7 @@ def box(count: int = 12_000) -> tuple[np.ndarray, np.ndarray]:
     """Points and outward normals on a 60 x 40 x 80 mm box standing on z = 0, underside unseen."""
     mesh = trimesh.creation.box((0.06, 0.04, 0.08))
     mesh.apply_translation((0.0, 0.0, 0.04))
-    points, faces = trimesh.sample.sample_surface(mesh, count, seed=0)
+    points, faces = trimesh.sample.sample_surface(mesh, count, seed=0)[:2]
     normals = np.asarray(mesh.face_normals)[faces]
     seen = normals[:, 2] > -0.5
     return np.asarray(points)[seen], normals[seen]
@@ -47,7 +47,7 @@ def cup(count: int = 40_000) -> tuple[np.ndarray, np.ndarray]:
     profile = [(0, 0), (CUP_RADIUS, 0), (CUP_RADIUS, CUP_HEIGHT), (inner, CUP_HEIGHT),
                (inner, CUP_WALL), (0, CUP_WALL)]  # fmt: skip
     mesh = trimesh.creation.revolve(np.array(profile), sections=64)
-    points, faces = trimesh.sample.sample_surface(mesh, count, seed=0)
+    points, faces = trimesh.sample.sample_surface(mesh, count, seed=0)[:2]
     normals = np.asarray(mesh.face_normals)[faces]
     seen = normals[:, 2] > -0.5
     return np.asarray(points)[seen], normals[seen]

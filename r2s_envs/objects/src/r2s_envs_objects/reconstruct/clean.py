@@ -16,6 +16,7 @@ NEIGHBOURS = 16
 #: A point is an outlier if its neighbours are this many times farther off than usual: at the rim of
 #: what was seen half of them are missing, so it must be well above the square root of 2.
 FARTHER = 2.2
+CELLS_PER_RADIUS = 2.0  # of the clustering, along the distance that separates clusters
 STRAY_SHARE = 0.03  # clusters smaller than this share of the points are strays
 
 
@@ -32,13 +33,12 @@ def thinned(cloud: PointCloud, cell: float) -> PointCloud:
 
     Points whose normals disagree, as on the two sides of a thin wall, are not averaged.
     """
-    keys = np.floor((cloud.points - cloud.points.min(axis=0)) / cell).astype(np.int64)
+    part = None
     if cloud.normals is not None:
         axis = np.abs(cloud.normals).argmax(axis=1)
         sign = np.take_along_axis(cloud.normals, axis[:, None], axis=1)[:, 0] > 0.0
-        keys = np.column_stack([keys, 2 * axis + sign])
-    _, group, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    group = group.ravel()
+        part = 2 * axis + sign
+    group, count = _cells(cloud.points, cell, part)
 
     def mean(values: Floats) -> Floats:
         sums = [np.bincount(group, values[:, i], minlength=len(count)) for i in range(3)]
@@ -50,6 +50,20 @@ def thinned(cloud: PointCloud, cell: float) -> PointCloud:
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     views = None if cloud.viewpoints is None else mean(cloud.viewpoints)
     return dataclasses.replace(cloud, points=mean(cloud.points), normals=normals, viewpoints=views)
+
+
+def _cells(points: Floats, cell: float, part: Ints | None = None) -> tuple[Ints, Ints]:
+    """The index [n] of each point's cubic cell, and how many points each cell has.
+
+    part [n]: 0 to 5, where a cell is shared by several.
+    """
+    index = np.floor((points - points.min(axis=0)) / cell).astype(np.int64)
+    # One number per cell sorts much faster than three; 2^20 cells along a side are plenty.
+    key = np.minimum(index, 2**20 - 1) @ np.array([1, 2**20, 2**40], np.int64)
+    if part is not None:
+        key = key * 6 + part  # 6 * 2^60 still fits
+    _, group, count = np.unique(key, return_inverse=True, return_counts=True)
+    return group.ravel().astype(np.int64), count
 
 
 def without_outliers(cloud: PointCloud) -> PointCloud:
@@ -65,9 +79,13 @@ def without_outliers(cloud: PointCloud) -> PointCloud:
 
 def clusters(points: Floats, radius: float) -> Ints:
     """The cluster [n] of each point, 0 the largest; points within radius of another share one."""
-    pairs = KDTree(points).query_pairs(radius, output_type="ndarray")
-    graph = coo_matrix((np.ones(len(pairs), bool), pairs.T), shape=(len(points),) * 2)
-    _, component = connected_components(graph, directed=False)
+    # Cells stand for their points: dense clouds have millions of pairs, their cells few.
+    cell, count = _cells(points, radius / CELLS_PER_RADIUS)
+    sums = [np.bincount(cell, points[:, i], minlength=len(count)) for i in range(3)]
+    middle = np.stack(sums, axis=1) / count[:, None]
+    pairs = KDTree(middle).query_pairs(radius, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs), bool), pairs.T), shape=(len(count),) * 2)
+    component = connected_components(graph, directed=False)[1][cell]
     order = np.argsort(-np.bincount(component), kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))

@@ -30,6 +30,7 @@ NEAR = 3.0  # grid steps from the next point beyond which the surface is a guess
 MUCH_UNSEEN = 0.25
 AMBIGUOUS = 0.25  # share of the points; 0.13 for a mug without its underside, 0.4 for a lone sheet
 POINTS_PER_STEP = 2.0
+MAX_POINTS = 200_000  # of which a surface is made: more only take time
 COARSENESS = 1.3  # grid steps are at least so many times the points' distance
 
 
@@ -65,7 +66,11 @@ def reconstruct(
     """
     extent = float(np.ptp(cloud.points, axis=0).max())
     fine = extent / resolution
-    cloud = thinned(cloud, fine / POINTS_PER_STEP)
+    cell = fine / POINTS_PER_STEP
+    cloud = thinned(cloud, cell)
+    while len(cloud) > MAX_POINTS:  # noise fills space rather than a surface
+        cell *= 1.2
+        cloud = thinned(cloud, cell)
     cloud = without_outliers(cloud)
     step = max(extent / resolution, COARSENESS * spacing_of(cloud.points))
     if step > fine:

@@ -87,6 +87,8 @@ def make_library(
         except BaseException:  # Ctrl-C: what runs is ended, what waits is not begun
             pool.shutdown(wait=False, cancel_futures=True)
             crew.dismiss()
+            for name in names:
+                _tidy(output / name)
             raise
     entries = {name: future.result() for future, name in pending.items()}
     index = [{**entries[name], "folder": name} for name in names]
@@ -128,6 +130,7 @@ class _Crew:
         if problem:
             # An earlier object of that name would pass for this one.
             shutil.rmtree(folder, ignore_errors=True)
+            _tidy(folder)
             return _failure(scan, problem) | {"seconds": seconds}
         facts = json.loads((folder / _CERTIFICATE).read_text(encoding="utf-8"))
         return {key: facts.get(key) for key in _KEPT} | {"seconds": seconds}
@@ -160,6 +163,12 @@ def _kill(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a process that was ended has left of the folder that it was filling."""
+    for left in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _failure(scan: Path, problem: str) -> dict[str, Any]:

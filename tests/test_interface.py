@@ -40,7 +40,7 @@ def test_the_missions_python_example_trains_and_evaluates(tmp_path, monkeypatch,
 
 
 def test_what_is_wrong_is_told_in_one_sentence(tmp_path):
-    with pytest.raises(AssetError, match="no scans in it"):
+    with pytest.raises(AssetError, match="no scans and no objects in it"):
         Real2SimPickAndPlace(reconstructed_objects_dir=tmp_path)
     with pytest.raises(ConfigError, match="did you mean action_space"):
         Real2SimPickAndPlace(action_spcae="ee_delta")

@@ -58,7 +58,7 @@ def test_objects_do_not_pass_through_each_other(scene_file):
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, model.key("home").id)
     bottle, carton = (model.joint(f"{name}_joint").qposadr[0] for name in ("bottle", "carton"))
-    data.qpos[bottle : bottle + 2] = data.qpos[carton : carton + 2] + [0.0, 0.03]
+    data.qpos[bottle : bottle + 2] = data.qpos[carton : carton + 2] + np.array([0.0, 0.03])
     while data.time < 0.5:
         mujoco.mj_step(model, data)
     apart = np.linalg.norm(data.qpos[bottle : bottle + 2] - data.qpos[carton : carton + 2])

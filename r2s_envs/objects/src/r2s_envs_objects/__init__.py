@@ -12,17 +12,31 @@ from r2s_envs_objects.options import ObjectOptions
 
 if TYPE_CHECKING:
     from r2s_envs_objects.asset import Finding, GraspPose, ObjectAsset, RestingPose
-    from r2s_envs_objects.loader import load_object
+    from r2s_envs_objects.loader import NotGraspableError, load_object
+    from r2s_envs_objects.prepared import objects_in
 
-__all__ = ["Finding", "GraspPose", "ObjectAsset", "ObjectOptions", "RestingPose", "load_object"]
+__all__ = [
+    "Finding",
+    "GraspPose",
+    "NotGraspableError",
+    "ObjectAsset",
+    "ObjectOptions",
+    "RestingPose",
+    "load_object",
+    "objects_in",
+]
 
 
 def __getattr__(name: str):
     # NumPy, trimesh and MuJoCo are imported when an object is loaded, not when options are listed.
-    if name == "load_object":
-        from r2s_envs_objects.loader import load_object
+    if name in ("load_object", "NotGraspableError"):
+        from r2s_envs_objects import loader
 
-        return load_object
+        return getattr(loader, name)
+    if name == "objects_in":
+        from r2s_envs_objects.prepared import objects_in
+
+        return objects_in
     if name in ("Finding", "GraspPose", "ObjectAsset", "RestingPose"):
         from r2s_envs_objects import asset
 

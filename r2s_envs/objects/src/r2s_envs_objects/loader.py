@@ -13,6 +13,10 @@ from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.source import locate, read_bytes
 
 
+class NotGraspableError(AssetError):
+    """The object is sound, but nothing that this gripper could hold."""
+
+
 def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) -> ObjectAsset:  # noqa: B008
     """A scan as a simulation-ready object, from the cache where it was made before.
 
@@ -60,13 +64,13 @@ def _require_grasp(asset: ObjectAsset, label: str, options: ObjectOptions) -> No
     if options.force or asset.forced:
         return
     if asset.graspable is False:
-        raise AssetError(
+        raise NotGraspableError(
             f"{label}: the gripper could not hold it when it was certified (its certificate.html "
             "tells); set `force` to train on it all the same"
         )
     # Where it was held, it was not by this grasp alone.
     if asset.grasp_width > WIDEST and not asset.graspable:
-        raise AssetError(
+        raise NotGraspableError(
             f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: held from above at its "
             f"centre of mass it spans {asset.grasp_width * 1000:.0f} mm at its narrowest (limit "
             f"{WIDEST * 1000:.0f}); try `r2s object fix`, which looks for a rim or a handle, set "

@@ -89,8 +89,13 @@ class PickObject:
             friction=asset.friction,
             visual=(asset.visual_vertices, asset.visual_faces),
         )
-        rest, yaw, along = asset.resting_qpos, asset.grasp_yaw, asset.grasp_offset
-        offset = (along * float(np.cos(yaw)), along * float(np.sin(yaw)), asset.grasp_height)
+        rest, yaw = asset.resting_qpos, asset.grasp_yaw
+        cos, sin, along, across = np.cos(yaw), np.sin(yaw), asset.grasp_offset, asset.grasp_across
+        offset = (
+            float(along * cos - across * sin),
+            float(along * sin + across * cos),
+            asset.grasp_height,
+        )
         return PickObject(shape, rest.height, np.array(rest.quat), yaw, offset, held_out)
 
     def named(self, name: str) -> PickObject:

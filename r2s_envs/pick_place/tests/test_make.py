@@ -1,0 +1,80 @@
+"""From names in a YAML to the objects of a task."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from r2s_core.errors import AssetError
+from r2s_envs_objects import load_object, samples
+from r2s_envs_objects.prepared import ASSET, write_asset
+from r2s_envs_pick_place.config import PickPlaceConfig
+from r2s_envs_pick_place.make import make
+
+
+def names(**options) -> dict[str, bool]:
+    """Object -> whether it is held out."""
+    things = make(PickPlaceConfig(**options)).objects.things
+    return {thing.shape.name: thing.held_out for thing in things}
+
+
+def test_objects_come_in_every_size_and_held_out_ones_too():
+    found = names(
+        objects=("sample:bottle", "sample:soap"),
+        held_out_objects=("sample:carton",),
+        object_scales=(0.9, 1.1),
+    )
+    assert found == {
+        "bottle@0.9": False,
+        "bottle@1.1": False,
+        "soap@0.9": False,
+        "soap@1.1": False,
+        "carton@0.9": True,
+        "carton@1.1": True,
+    }
+
+
+def test_an_object_cannot_be_trained_on_and_held_out():
+    with pytest.raises(AssetError, match="sample:soap is held out and trained on"):
+        make(PickPlaceConfig(objects=("sample:soap",), held_out_objects=("sample:soap",)))
+
+
+def test_sizes_must_be_above_zero():
+    with pytest.raises(AssetError, match="object_scales"):
+        make(PickPlaceConfig(object_scales=(1.0, 0.0)))
+
+
+def test_scans_of_one_name_are_told_apart_by_their_files(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(samples.path("soap"), tmp_path / folder / "thing.ply")
+    sources = tuple(str(tmp_path / folder / "thing.ply") for folder in ("a", "b"))
+    assert set(names(objects=sources)) == set(sources)
+
+
+@pytest.fixture
+def library(tmp_path) -> Path:
+    """A prepared object that was held, one that was not, and a raw scan."""
+    for name, held in (("bottle", True), ("can", False)):
+        (tmp_path / name).mkdir()
+        asset = load_object(f"sample:{name}").replace(name=name, graspable=held)
+        write_asset(tmp_path / name / ASSET, asset)
+    shutil.copy(samples.path("soap"), tmp_path / "soap.ply")
+    return tmp_path
+
+
+def test_a_library_leaves_out_aloud_what_the_gripper_cannot_hold(library, capfd):
+    assert set(names(reconstructed_objects_dir=library)) == {"bottle", "soap"}
+    said = capfd.readouterr().err
+    assert said.count("left out") == 1
+    assert "can" in said
+    assert set(names(reconstructed_objects_dir=library, force=True)) == {"bottle", "can", "soap"}
+
+
+def test_a_library_that_holds_nothing_to_hold_is_refused(library):
+    shutil.rmtree(library / "bottle")
+    (library / "soap.ply").unlink()
+    with pytest.raises(AssetError, match="nothing in it can be held"):
+        make(PickPlaceConfig(reconstructed_objects_dir=library))

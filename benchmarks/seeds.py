@@ -27,6 +27,9 @@ _COLUMNS = (
 )
 
 
+_OF_OBJECTS = ("objects not trained on, %", "worst trained on, %")
+
+
 def run(config: str, seed: int, overrides: list[str], output: Path) -> dict[str, Any]:
     r2s = Path(sys.executable).with_name("r2s")
     command = [r2s, "run", config, f"seed={seed}", *overrides, "--output", output]
@@ -43,8 +46,35 @@ def row(result: dict[str, Any]) -> str:
         f"{result['env_steps'] / 1e6:.2f}M",
         f"{result['wall_clock_s']:.0f}",
         f"{result['train_steps_per_second']:,.0f}",
+        *object_cells(result),
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def object_cells(result: dict[str, Any]) -> tuple[str, ...]:
+    """Where there were several objects: success on those held out, and on the worst trained on."""
+    if "objects" not in result:
+        return ()
+    unseen = result.get("held_out_success_rate")
+    worst = next(row for row in result["objects"] if not row["held_out"])
+    return (
+        "" if unseen is None else f"{100 * unseen:.1f}",
+        f"{worst['name']} {100 * worst['success_rate']:.1f}",
+    )
+
+
+def by_object(results: list[dict[str, Any]]) -> str:
+    """Success of each object over all seeds, the worst first."""
+    rates: dict[str, list[float]] = {}
+    for result in results:
+        for entry in result["objects"]:
+            name = entry["name"] + (" (not trained on)" if entry["held_out"] else "")
+            rates.setdefault(name, []).append(100 * entry["success_rate"])
+    lines = [
+        f"| {name} | {statistics.mean(seeds):.1f} | {min(seeds):.1f} to {max(seeds):.1f} |"
+        for name, seeds in sorted(rates.items(), key=lambda item: statistics.mean(item[1]))
+    ]
+    return "\n".join(["| object | success, mean % | over the seeds |", "|---|---|---|", *lines])
 
 
 def main() -> None:
@@ -54,12 +84,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", type=Path, help="keep the runs here, seed_0, seed_1, ...")
     args = parser.parse_args()
-    print(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|", flush=True)
     results = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.output or Path(scratch)
         for seed in range(args.seeds):
             results.append(run(args.config, seed, args.overrides, folder / f"seed_{seed}"))
+            if seed == 0:
+                columns = _COLUMNS + (_OF_OBJECTS if "objects" in results[0] else ())
+                print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
             print(row(results[-1]), flush=True)
     success = [100 * result["success_rate"] for result in results]
     seconds = [result["wall_clock_s"] for result in results]
@@ -67,6 +99,8 @@ def main() -> None:
         f"\nMedian {statistics.median(success):.1f} %, worst {min(success):.1f} %; training took "
         f"{statistics.median(seconds):.0f} s in the median, {max(seconds):.0f} s at most."
     )
+    if "objects" in results[0]:
+        print(f"\n{by_object(results)}")
 
 
 if __name__ == "__main__":

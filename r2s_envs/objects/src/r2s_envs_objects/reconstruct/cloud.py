@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +47,24 @@ class PointCloud:
     def noting(self, *findings: Finding) -> PointCloud:
         """The same points, with more findings."""
         return dataclasses.replace(self, findings=(*self.findings, *findings))
+
+    def to_arrays(self) -> dict[str, Any]:
+        """For another process."""
+        named = {name: getattr(self, name) for name in ("points", "normals", "viewpoints")}
+        findings = json.dumps([dataclasses.asdict(finding) for finding in self.findings])
+        arrays: dict[str, Any] = {name: x for name, x in named.items() if x is not None}
+        return arrays | {"findings": np.frombuffer(findings.encode(), np.uint8)}
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, Any]) -> PointCloud:
+        """The inverse of `to_arrays`."""
+        findings = json.loads(arrays["findings"].tobytes())
+        return PointCloud(
+            arrays["points"],
+            arrays.get("normals"),
+            arrays.get("viewpoints"),
+            tuple(Finding(**finding) for finding in findings),
+        )
 
     def transformed(self, transform: Floats) -> PointCloud:
         """Moved by [4, 4], whose linear part is a rotation times one scale."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from r2s_core.errors import AssetError
+from r2s_envs_objects import sandbox
 from r2s_envs_objects.asset import Finding
 from r2s_envs_objects.reconstruct import apc_folder, depth, depth_folder, pcd, ply
 from r2s_envs_objects.reconstruct.cloud import MAX_BYTES, PointCloud
@@ -30,8 +32,8 @@ def read(path: Path, units: str, mask: str | None) -> tuple[PointCloud, float]:
 
 
 def _read_file(path: Path) -> PointCloud:
-    parse = PARSERS.get(path.suffix.lower())
-    if parse is None:
+    suffix = path.suffix.lower()
+    if suffix not in PARSERS:
         raise AssetError(
             f"{path}: unsupported kind {path.suffix or '(none)'!r}; a point cloud is .ply or .pcd, "
             f"depth images are a folder with {depth_folder.NAME}"
@@ -48,7 +50,14 @@ def _read_file(path: Path) -> PointCloud:
     except OSError as error:
         reason = error.strerror
         raise AssetError(f"{path}: cannot be read ({reason}); check the permissions") from None
-    return parse(data, str(path))
+    arguments = {"suffix": suffix, "label": str(path)}
+    target = "r2s_envs_objects.reconstruct.source:parsed"
+    return PointCloud.from_arrays(sandbox.call(target, data, arguments, str(path)))
+
+
+def parsed(data: bytes, suffix: str, label: str) -> dict[str, Any]:
+    """A file's content as the arrays of a cloud: what the process with limits does of it."""
+    return PARSERS[suffix](data, label).to_arrays()
 
 
 def _read_folder(folder: Path, mask: str | None) -> PointCloud:

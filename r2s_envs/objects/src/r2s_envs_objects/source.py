@@ -30,19 +30,27 @@ def read_bytes(path: Path) -> bytes:
             f"{', '.join(SUFFIXES)}, and sample:NAME for a shipped sample"
             f"{cloud if path.suffix.lower() in CLOUDS else ''}"
         )
+    data = content(path, "decimate the scan first")
+    if not data.strip():
+        raise AssetError(f"{path}: the file is empty; export the scan again")
+    return data
+
+
+def content(path: Path, smaller: str) -> bytes:
+    """What a file of at most 100 MB holds; AssetError if it is missing, unreadable or larger.
+
+    smaller: what to do about a larger one.
+    """
     if not path.exists():
         raise AssetError(f"{path}: no such file; check the path")
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise AssetError(
                 f"{path}: {size / 2**20:.0f} MB, over the limit of {MAX_BYTES / 2**20:.0f} MB; "
-                "decimate the scan first"
+                f"{smaller}"
             )
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise AssetError(
             f"{path}: cannot be read ({error.strerror}); check the permissions"
         ) from None
-    if not data.strip():
-        raise AssetError(f"{path}: the file is empty; export the scan again")
-    return data

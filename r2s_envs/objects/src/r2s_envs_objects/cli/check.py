@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from r2s_envs_objects.materials import MATERIALS
+from r2s_envs_objects.cli.shaping import add_reading
 
 TARGET = "r2s_envs_objects.doctor:main"
 
@@ -18,18 +18,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 Exit status: 0 where nothing is worse than a note, 1 for warnings or a scan that is refused."""
     parser.add_argument("scan", metavar="SCAN", help="a .stl, .obj or .ply file, or sample:NAME")
-    parser.add_argument(
-        "--units",
-        default="auto",
-        choices=("auto", "m", "mm", "cm", "inch"),
-        help="of the file's numbers (auto: from its size, or what it says)",
-    )
-    parser.add_argument(
-        "--up",
-        default="z",
-        choices=("z", "y", "x", "-z", "-y", "-x"),
-        help="the file's axis that points up (z)",
-    )
+    add_reading(parser)
     parser.add_argument("--mass", type=float, metavar="KG", help="what it weighs")
-    parser.add_argument("--material", choices=tuple(MATERIALS), help="what it is made of")
     parser.add_argument("--json", action="store_true", help="for programs to read")

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
 
 
-def add_shaping(parser: argparse.ArgumentParser) -> None:
-    """--units, --up, --scale, --material, --density, --max-pieces, --max-hull-vertices, --force."""
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """--units, --up, --material."""
     parser.add_argument(
         "--units",
         default="auto",
@@ -23,10 +23,15 @@ def add_shaping(parser: argparse.ArgumentParser) -> None:
         choices=("z", "y", "x", "-z", "-y", "-x"),
         help="the file's axis that points up (z)",
     )
+    parser.add_argument("--material", choices=tuple(MATERIALS), help="what it is made of")
+
+
+def add_shaping(parser: argparse.ArgumentParser) -> None:
+    """--units, --up, --scale, --material, --density, --max-pieces, --max-hull-vertices, --force."""
+    add_reading(parser)
     parser.add_argument(
         "--scale", type=number(above=0.0), default=1.0, help="factor on the size (1)"
     )
-    parser.add_argument("--material", choices=tuple(MATERIALS), help="what it is made of")
     parser.add_argument(
         "--density",
         type=number(minimum=LIGHTEST, maximum=HEAVIEST),

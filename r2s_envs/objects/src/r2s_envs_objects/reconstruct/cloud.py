@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats
 
-MAX_BYTES = 100 * 2**20
 MAX_POINTS = 5_000_000
 #: Fewer points than this make no surface.
 MIN_POINTS = 100

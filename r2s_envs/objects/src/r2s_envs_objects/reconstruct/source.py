@@ -11,7 +11,8 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects import sandbox
 from r2s_envs_objects.asset import Finding
 from r2s_envs_objects.reconstruct import apc_folder, depth, depth_folder, pcd, ply
-from r2s_envs_objects.reconstruct.cloud import MAX_BYTES, PointCloud
+from r2s_envs_objects.reconstruct.cloud import PointCloud
+from r2s_envs_objects.source import content
 from r2s_envs_objects.units import METRES, SMALLEST
 
 PARSERS = {".ply": ply.parse, ".pcd": pcd.parse}
@@ -38,18 +39,7 @@ def _read_file(path: Path) -> PointCloud:
             f"{path}: unsupported kind {path.suffix or '(none)'!r}; a point cloud is .ply or .pcd, "
             f"depth images are a folder with {depth_folder.NAME}"
         )
-    if not path.exists():
-        raise AssetError(f"{path}: no such file; check the path")
-    try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise AssetError(
-                f"{path}: {size / 2**20:.0f} MB, over the limit of {MAX_BYTES / 2**20:.0f} MB; "
-                "thin the cloud out first"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror
-        raise AssetError(f"{path}: cannot be read ({reason}); check the permissions") from None
+    data = content(path, "thin the cloud out first")
     arguments = {"suffix": suffix, "label": str(path)}
     target = "r2s_envs_objects.reconstruct.source:parsed"
     return PointCloud.from_arrays(sandbox.call(target, data, arguments, str(path)))

@@ -15,12 +15,14 @@ import yaml
 from r2s_core.policy import load_policy
 
 #: Small, but with everything that a learner holds: the start-state bank, staggered clocks,
-#: normalisers, an adaptive learning rate, correlated noise, two physics threads.
+#: normalisers, an adaptive learning rate, correlated noise, several objects (a world's model
+#: fields), two physics threads.
 CONFIG = {
     "backend": {"use": "mujoco", "threads": 2},
     "seed": 11,
     "environment": {
         "use": "real2sim_pick_place",
+        "objects": ["sample:bottle", "sample:duck"],
         "num_parallel_envs": 16,
         "max_episode_steps": 20,
         "start_state_share": 0.5,

@@ -130,8 +130,10 @@ class MujocoBackend:
         self._latest = physics.carry
 
     def _write_fields(self, fields: Named, ids: np.ndarray | None) -> None:
+        # Only those rows: what follows from the fields is worked out anew for them alone.
+        rows = slice(None) if ids is None else ids
         for name, values in fields.items():
-            self._batch.expand(name)[...] = np.asarray(values)
+            self._batch.expand(name)[rows] = np.asarray(values)[rows]
         if not self._setconst_inputs.isdisjoint(fields):
             self._batch.set_const(ids)
 

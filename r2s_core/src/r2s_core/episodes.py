@@ -7,7 +7,7 @@ failures; so each of W worlds plays exactly k episodes and every one of the W * 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,9 @@ import numpy as np
 from r2s_core.errors import R2SError
 from r2s_core.statistics import wilson_interval
 from r2s_core.types import Array, Checked, Environment, Named, Policy, Step, Variants
+
+#: (policy, state, obs, key) -> (state, obs, step)
+Advance = Callable[[Policy, Any, Named, Array], tuple[Any, Named, Step]]
 
 _TIGHT = "success_2p5cm"  # the tasks' metric of success within 2.5 cm
 _OUTCOMES = ("success", "terminated", "diverged", "episode_return", "episode_length")
@@ -71,19 +74,34 @@ class Episodes:
         return Episodes(**columns, metrics=metrics, variant=variant)
 
 
+def advancing(env: Environment[Any]) -> Advance:
+    """One step of an environment under any policy; kept by those who play in it repeatedly.
+
+    A policy that is a `jax.tree_util.Partial`, as `evaluate.as_jax` makes them, is not compiled
+    again for other weights.
+    """
+    advance = partial(_advance, env)
+    return jax.jit(advance) if env.spec.traceable else advance
+
+
 def run_episodes(
-    env: Environment[Any], policy: Policy, key: Array, per_world: int, record: int = 0
+    env: Environment[Any],
+    policy: Policy,
+    key: Array,
+    per_world: int,
+    record: int = 0,
+    advance: Advance | None = None,
 ) -> Episodes:
     """Play exactly `per_world` complete episodes in each world, from a fresh reset.
 
     record: of this many worlds, keep the motion of the first episode (where the environment's
-    state has `physics.view.qpos`).
+    state has `physics.view.qpos`). advance: of `advancing(env)`, to compile it only once.
     """
     key, reset_key = jax.random.split(key)
     state, obs = env.reset(reset_key)
-    advance = partial(_advance, env, policy)
-    if env.spec.traceable:
-        advance = jax.jit(advance)
+    advance = advance or advancing(env)
+    if not isinstance(policy, jax.tree_util.Partial):
+        policy = jax.tree_util.Partial(lambda obs, key, act=policy: act(obs, key))
     worlds = env.spec.num_worlds
     remaining = np.full(worlds, per_world)
     recorder = _Recorder(state, min(record, worlds))
@@ -93,7 +111,7 @@ def run_episodes(
         if not remaining.any():
             break
         recorder.before(state)
-        state, obs, step = advance(state, obs, step_key)
+        state, obs, step = advance(policy, state, obs, step_key)
         done = np.asarray(step.done)
         if done.any():
             recorder.after(done, np.asarray(step.success))

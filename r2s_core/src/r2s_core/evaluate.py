@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,25 @@ def as_jax(policy: SavedPolicy, env: Environment[Any]) -> Policy:
                 "with the configuration that it was trained with."
             )
     tensors = {name: jnp.asarray(tensor) for name, tensor in policy.tensors.items()}
-    activation = ACTIVATIONS[contract["network"]["activation"]]
-    layers, clip = contract["network"]["layers"], contract["observation"]["clip"]
-    output = contract["action"]["squashing"]
+    act = _network(
+        group,
+        contract["network"]["layers"],
+        contract["network"]["activation"],
+        contract["observation"]["clip"],
+        contract["action"]["squashing"],
+    )
+    return jax.tree_util.Partial(act, tensors)
+
+
+@functools.lru_cache(maxsize=8)
+def _network(
+    group: str, layers: int, activation_name: str, clip: float, output: str
+) -> Callable[[Named, Named, Array], Array]:
+    """(tensors, obs, key) -> action; weights are arguments, so that others need no compiling."""
+    activation = ACTIVATIONS[activation_name]
 
     @jax.jit
-    def act(obs: Named, key: Array) -> Array:
+    def act(tensors: Named, obs: Named, key: Array) -> Array:
         x = (obs[group] - tensors["observation.mean"]) / tensors["observation.std"]
         x = jnp.clip(x, -clip, clip)
         for i in range(layers):

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+#: Success of the deterministic policy on fresh episodes; in the rows of `evaluation.curve_points`.
+EVALUATED = "eval/success"
 _MOST_ROWS = 2000
 _SUCCESS, _COUNT, _DIVERGED = "episode/success", "episode/count", "env/diverged"
 #: Episodes over which `recent_success` is taken; its standard error is then 1 % at 95 %.
@@ -13,7 +15,10 @@ _RECENT_EPISODES = 500
 
 
 class History:
-    """Rows of metrics, thinned evenly once there are thousands, and running totals."""
+    """Rows of metrics, thinned evenly once there are thousands, and running totals.
+
+    Rows with an evaluation are few and dear; they stay.
+    """
 
     def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
         """Empty, or as `saved()` told."""
@@ -36,11 +41,11 @@ class History:
             self._recent.append((count, count * _finite(row.get(_SUCCESS))))
         while sum(n for n, _ in self._recent[1:]) >= _RECENT_EPISODES:
             self._recent.pop(0)
-        if self._updates % self._stride == 0:
+        if self._updates % self._stride == 0 or EVALUATED in row:
             self.rows.append(dict(row))
         self._updates += 1
         if len(self.rows) > _MOST_ROWS:
-            self.rows = self.rows[::2]
+            self.rows = [r for i, r in enumerate(self.rows) if i % 2 == 0 or EVALUATED in r]
             self._stride *= 2
 
     def recent_success(self) -> float | None:

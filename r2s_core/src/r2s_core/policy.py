@@ -48,7 +48,7 @@ class PolicyError(R2SError):
 class SavedPolicy:
     """A deterministic policy in numpy: `policy(obs)`, float32[..., n] -> action float32[..., A].
 
-    contract: what `policy.json` says, see `save_policy`.
+    contract: what `policy.json` says, see `as_saved`.
     """
 
     contract: Mapping[str, Any]
@@ -83,16 +83,15 @@ class SavedPolicy:
         return (low + (y + np.float32(1)) / 2 * (high - low)).astype(np.float32)
 
 
-def save_policy(
-    directory: Path,
+def as_saved(
     export: PolicyExport,
     spec: EnvSpec,
     *,
     task: str,
     action_names: tuple[str, ...] = (),
     provenance: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write `export` and the contract it is to be used under to `directory`.
+) -> SavedPolicy:
+    """`export` and the contract it is to be used under, as `load_policy` would read them.
 
     Args:
       spec: of the environment it was trained in; its group "policy" is what the policy reads.
@@ -100,13 +99,12 @@ def save_policy(
       action_names: one name per action, in order; `action_0`, ... where the task gives none.
       provenance: where it comes from (r2s version, configuration hash, seed, ...), stored as is.
 
-    Returns `directory`. Raises `PolicyError` if the export contradicts itself or `spec`.
+    Raises `PolicyError` if the export contradicts itself or `spec`.
     """
     tensors = _tensors(export, spec)
     size, actions = len(tensors["observation.mean"]), spec.action_size
     names = tuple(spec.observation_names.get(_GROUP, ())) or _numbered("observation", size)
     action_names = tuple(action_names) or _numbered("action", actions)
-    weights = safetensors.numpy.save(tensors)
     contract = {
         "format": _FORMAT,
         "task": task,
@@ -134,13 +132,27 @@ def save_policy(
             "scaling": "low + (y + 1) / 2 * (high - low), y in [-1, 1]",
         },
         "tensors": {name: list(tensor.shape) for name, tensor in sorted(tensors.items())},
-        "weights": {"file": _WEIGHTS, "sha256": hashlib.sha256(weights).hexdigest()},
+        "weights": {"file": _WEIGHTS, "sha256": hashlib.sha256(_bytes(tensors)).hexdigest()},
         "provenance": dict(provenance or {}),
     }
-    _check_contract(contract, directory / _CONTRACT)
+    _check_contract(contract, Path(_CONTRACT))
+    return SavedPolicy(contract, tensors)
+
+
+def save_policy(
+    directory: Path,
+    export: PolicyExport,
+    spec: EnvSpec,
+    *,
+    task: str,
+    action_names: tuple[str, ...] = (),
+    provenance: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write what `as_saved` makes of the same arguments to `directory`, and return that."""
+    policy = as_saved(export, spec, task=task, action_names=action_names, provenance=provenance)
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / _WEIGHTS, weights)
-    _write(directory / _CONTRACT, (json.dumps(contract, indent=2) + "\n").encode())
+    _write(directory / _WEIGHTS, _bytes(policy.tensors))
+    _write(directory / _CONTRACT, (json.dumps(policy.contract, indent=2) + "\n").encode())
     return directory
 
 
@@ -168,6 +180,11 @@ def _tensors(export: PolicyExport, spec: EnvSpec) -> dict[str, np.ndarray]:
     for i, (kernel, bias) in enumerate(export.layers):
         tensors[f"layers.{i}.kernel"], tensors[f"layers.{i}.bias"] = kernel, bias
     return {k: np.ascontiguousarray(np.asarray(v, np.float32)) for k, v in tensors.items()}
+
+
+def _bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
+    """The content of the weights' file."""
+    return safetensors.numpy.save(dict(tensors))
 
 
 def _numbered(prefix: str, count: int) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from r2s_core import build, device, evaluate, registry
 from r2s_core.config import RunConfig
 from r2s_core.episodes import Episodes, summarise
 from r2s_core.errors import R2SError
+from r2s_core.evaluation_curve import EvaluationCurve
 from r2s_core.hooks import Hooks
 from r2s_core.pictures import take_pictures
 from r2s_core.plugin import Kind
@@ -102,6 +103,7 @@ class _Session:
                 progress,
                 self.signals,
                 training_began,
+                EvaluationCurve(config, self.make_env) if config.evaluation.curve_points else None,
             )
         self._save_policy(algorithm, training, env)
         result = self._facts(training, env) | {"setup_s": round(training_began - self.began, 3)}

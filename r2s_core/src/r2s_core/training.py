@@ -16,6 +16,7 @@ import numpy as np
 from r2s_core import checkpoint
 from r2s_core.config import RunConfig
 from r2s_core.errors import R2SError
+from r2s_core.evaluation_curve import EvaluationCurve
 from r2s_core.history import History
 from r2s_core.hooks import Hooks
 from r2s_core.progress import TrainingProgress
@@ -76,15 +77,16 @@ def train(
     progress: TrainingProgress,
     signals: StopSignals,
     began: float,
+    curve: EvaluationCurve | None = None,
 ) -> None:
     """Go on with `training` until its configuration, a hook or a signal says stop, and save.
 
     began: `time.perf_counter()` from where this session's training time counts; what has passed
-    since (building and compiling) is part of it.
+    since (building and compiling) is part of it. curve: evaluates on the way, off the clock.
 
     Raises `RunInterrupted` after a signal, with a checkpoint saved.
     """
-    loop = _Loop(training, algorithm, env, config, run_dir, hooks, progress, signals, began)
+    loop = _Loop(training, algorithm, env, config, run_dir, hooks, progress, signals, began, curve)
     with signals.deferred():
         loop.run()
     if training.stopped_by == "signal":
@@ -103,19 +105,21 @@ class _Loop:
     progress: TrainingProgress
     signals: StopSignals
     began: float
+    curve: EvaluationCurve | None = None
+    paused_s: float = 0.0  # spent on the evaluation curve, which is no training
 
     def run(self) -> None:
-        before, now = self.training.seconds, time.perf_counter()
+        before, now = self.training.seconds, self._clock()
         setup_s, durations, saved_at = now - self.began, [], now
         reason = self._reason_to_stop(hook=False)
         while reason is None:
             asked = self._update(before, compiles=not durations)
-            durations.append(time.perf_counter() - now)
-            now = time.perf_counter()
+            durations.append(self._clock() - now)
+            now = self._clock()
             reason = self._reason_to_stop(asked)
             if reason is None and now - saved_at >= self.config.training.checkpoint_interval_s:
                 self._save()
-                saved_at = now = time.perf_counter()
+                saved_at = now = self._clock()
         self.training.stopped_by = reason
         if durations:
             self.training.compile_s += _compile_seconds(setup_s, durations)
@@ -123,21 +127,39 @@ class _Loop:
 
     def _update(self, before: float, compiles: bool) -> bool:
         """One update and everyone told of it; True if a hook asks to stop."""
-        state, began = self.training, time.perf_counter()
+        state, began = self.training, self._clock()
         state.learner, metrics = self.algorithm.update(state.learner)
         row = {name: _number(name, value) for name, value in jax.device_get(metrics).items()}
         if isinstance(self.env, Checked):
             self.env.check()
-        now = time.perf_counter()
+        now = self._clock()
         state.step += self.algorithm.steps_per_update
         state.seconds = before + now - self.began
         speed = self.algorithm.steps_per_update / (now - began)
-        row = {"wall_s": state.seconds, "steps_per_second": speed, **row}
+        row = {"wall_s": state.seconds, "steps_per_second": speed, **row, **self._evaluated()}
         state.history.append({"step": state.step, **row})
         asked = self.hooks.metrics(state.step, row)
         # The first update's speed is the compiler's, and would foretell hours.
         self.progress.update(state.step, math.nan if compiles else speed, row)
         return asked
+
+    def _evaluated(self) -> dict[str, float]:
+        """What the curve measures, if this update reached one of its points."""
+        state = self.training
+        before = state.step - self.algorithm.steps_per_update
+        point = self.curve.point(before, state.step) if self.curve is not None else None
+        if self.curve is None or point is None:
+            return {}
+        jax.block_until_ready(state.learner)  # what is still under way is training
+        began = time.perf_counter()
+        export = self.algorithm.export(state.learner)
+        measured = self.curve.measure(export, self.env.spec, point)
+        self.paused_s += time.perf_counter() - began
+        return measured
+
+    def _clock(self) -> float:
+        """Seconds, standing still while the policy is evaluated."""
+        return time.perf_counter() - self.paused_s
 
     def _reason_to_stop(self, hook: bool) -> str | None:
         options, state = self.config.training, self.training

@@ -94,6 +94,13 @@ class EvaluationConfig:
     num_parallel_envs: int = option(256, "worlds stepped side by side in evaluation", minimum=1)
     seed_offset: int = option(1_000_000, "added to the run's seed for the evaluation", minimum=1)
     video: bool = option(True, "render a video and the report's frames where GL can be had")
+    curve_points: int = option(
+        0,
+        "evaluations of the deterministic policy spread evenly over training.total_timesteps, "
+        "outside of the training's clock, for the column eval/success of the metrics; 0: none",
+        minimum=0,
+    )
+    curve_episodes: int = option(256, "fresh episodes of each of these evaluations", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from r2s_core.history import History
+from r2s_core.history import EVALUATED, History
 from r2s_core.progress import count, duration, percent
 from r2s_core.report.charts import bar_chart, interval_chart, line_chart
 from r2s_core.statistics import wilson_interval
@@ -144,8 +144,10 @@ def _training(history: History) -> str:
     stages = {name: points for name, points in stages.items() if points}
     terms = sorted({k for row in history.rows for k in row if k.startswith("reward/")})
     rewards = {term.removeprefix("reward/"): history.column(term) for term in terms}
+    evaluated = {"success": history.column(EVALUATED)}
     charts = [
         ("Training episodes that reach each stage", line_chart(stages, percent=True)),
+        ("Success of the deterministic policy", line_chart(evaluated, percent=True)),
         ("Return per episode", line_chart({"return": history.column("episode/return")})),
         ("Reward terms per step, unweighted", line_chart(rewards)),
     ]

@@ -11,9 +11,9 @@ import pytest
 
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.learn import adapt_learning_rate, desired_kl, learning_rate, minibatches
-from r2s_algos_ppo.metrics import rollout_metrics
 from r2s_algos_ppo.train import PPO
 from r2s_core.errors import ConfigError, TrainingDiverged
+from r2s_core.metrics import rollout_metrics
 from r2s_core.testing.environments import HostDriven, bandit, constant_reward, point_mass
 from r2s_core.types import Step
 

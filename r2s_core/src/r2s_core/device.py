@@ -105,6 +105,37 @@ def versions(*dists: str) -> dict[str, str]:
     return found
 
 
+def available_memory() -> int | None:
+    """Bytes that an array on JAX's default device can still take; None where nobody says."""
+    import jax
+
+    stats = jax.devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    free = [_free_on_host(), _free_in_container()]
+    return min((x for x in free if x is not None), default=None)
+
+
+def _free_on_host() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        total = _memory_gib()  # not Linux: all of it, which at least stops the absurd
+        return None if total is None else int(total * 2**30)
+
+
+def _free_in_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the control group leaves, which the host's own figures do not show."""
+    try:
+        limit = (folder / "memory.max").read_text().strip()
+        stat = dict(x.split() for x in (folder / "memory.stat").read_text().splitlines())
+        used = int((folder / "memory.current").read_text()) - int(stat.get("inactive_file", 0))
+        return None if limit == "max" else int(limit) - used
+    except (OSError, ValueError):
+        return None
+
+
 def _cpu_model() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

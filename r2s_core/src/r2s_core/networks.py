@@ -31,11 +31,14 @@ class MLP(nn.Module):
     activation: a key of `ACTIVATIONS`.
     output_scale: gain of the output layer's initial weights; 0.01 starts a policy near zero,
       which is worth more than any other choice of initialisation (Andrychowicz et al. 2021).
+    layer_norm: whether hidden layers are normalised before the activation; such a network has
+      no `mlp_layers`.
     """
 
     sizes: Sequence[int]
     activation: str = "elu"
     output_scale: float = 1.0
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -45,7 +48,8 @@ class MLP(nn.Module):
         # JAX multiplies in TF32 on recent GPUs unless told otherwise, which can hurt learning.
         dense = partial(nn.Dense, precision=jax.lax.Precision.HIGHEST)
         for size in self.sizes[:-1]:
-            x = activation(dense(size, kernel_init=hidden)(x))
+            x = dense(size, kernel_init=hidden)(x)
+            x = activation(nn.LayerNorm()(x) if self.layer_norm else x)
         return dense(self.sizes[-1], kernel_init=output)(x)
 
 
@@ -61,6 +65,9 @@ def init_mlp(mlp: MLP, key: Array, inputs: int) -> dict[str, Any]:
         bound = scale * (3.0 / fan_in) ** 0.5
         kernel = rng.uniform(-bound, bound, (fan_in, size)).astype(np.float32)
         layers[f"Dense_{i}"] = {"kernel": kernel, "bias": np.zeros(size, np.float32)}
+        if mlp.layer_norm and i < len(mlp.sizes) - 1:
+            one, zero = np.ones(size, np.float32), np.zeros(size, np.float32)
+            layers[f"LayerNorm_{i}"] = {"scale": one, "bias": zero}
     return jax.device_put({"params": layers})
 
 

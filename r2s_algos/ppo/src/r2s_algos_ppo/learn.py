@@ -10,9 +10,15 @@ import jax.numpy as jnp
 import optax
 
 from r2s_algos_ppo.config import PPOConfig
-from r2s_algos_ppo.losses import Batch, compute_gae, ppo_loss, standardize
-from r2s_algos_ppo.metrics import explained_variance, rollout_metrics
+from r2s_algos_ppo.losses import (
+    Batch,
+    compute_gae,
+    explained_variance,
+    ppo_loss,
+    standardize,
+)
 from r2s_algos_ppo.model import Agent, Model
+from r2s_core.metrics import rollout_metrics
 from r2s_core.normalize import reward_scale, update_return_scale
 from r2s_core.rollout import Trajectory
 from r2s_core.types import Array, Named

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from r2s_algos_ppo.config import PPOConfig
+from r2s_core.metrics import weighted_mean
 from r2s_core.networks import gaussian, tanh_log_det
 from r2s_core.types import Array, Named, pytree
 
@@ -62,9 +63,14 @@ def compute_gae(
     return advantage, advantage + value
 
 
-def weighted_mean(x: Array, weight: Array) -> Array:
-    """The mean of x over the samples with weight, float32[]; zero where there is none."""
-    return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+def explained_variance(value: Array, target: Array, weight: Array) -> Array:
+    """1 where the critic predicts the targets perfectly, 0 where no better than their mean."""
+    residual = _variance(target - value, weight)
+    return 1.0 - residual / jnp.maximum(_variance(target, weight), 1e-8)
+
+
+def _variance(x: Array, weight: Array) -> Array:
+    return weighted_mean(jnp.square(x - weighted_mean(x, weight)), weight)
 
 
 def standardize(x: Array, weight: Array) -> Array:

@@ -11,7 +11,8 @@ import numpy as np
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.learn import learn, make_optimizer
 from r2s_algos_ppo.model import OBSERVATION_CLIP, Agent, Model
-from r2s_core.errors import ConfigError, TrainingDiverged
+from r2s_core.checks import finite_metrics, network_groups
+from r2s_core.errors import ConfigError
 from r2s_core.networks import mlp_layers
 from r2s_core.normalize import standard_deviation
 from r2s_core.rollout import rollout
@@ -152,20 +153,7 @@ def _copy(tree: Any) -> Any:
 
 
 def _checked(metrics: Named) -> Named:
-    """The metrics without "finite"; raises `TrainingDiverged` where it is not 1."""
-    finite = np.asarray(metrics["finite"])
-    if np.all(finite == 1.0):
-        return {name: x for name, x in metrics.items() if name != "finite"}
-    bad = [
-        name
-        for name, x in metrics.items()
-        if name.startswith("reward/") and not np.all(np.isfinite(np.asarray(x)))
-    ]
-    cause = f" ({', '.join(bad)} is not finite: mend that term)" if bad else ""
-    raise TrainingDiverged(
-        f"training diverged: PPO's loss or its gradient is not finite{cause}; check the "
-        "observations and rewards, then lower algorithms.ppo.learning_rate or max_learning_rate"
-    )
+    return finite_metrics(metrics, "algorithms.ppo.learning_rate or max_learning_rate")
 
 
 def _check(env: Environment[Any], config: PPOConfig) -> str:
@@ -186,21 +174,4 @@ def _check(env: Environment[Any], config: PPOConfig) -> str:
         raise ConfigError(
             f"algorithms.ppo: {scheduled} needs total_timesteps, where the schedule ends"
         )
-    groups = spec.observation_shapes
-    critic = config.critic_observations
-    if critic == "auto":
-        critic = "critic" if "critic" in groups else "policy"
-    for group in ("policy", critic):
-        if group not in groups:
-            raise ConfigError(
-                f"algorithms.ppo: the environment has no observation group '{group}'; "
-                f"it has {', '.join(groups)}"
-            )
-        if len(groups[group]) != 1:
-            raise ConfigError(
-                f"algorithms.ppo: observation group '{group}' has shape {groups[group]}, "
-                "but PPO's networks read vectors"
-            )
-    if not np.all(np.isfinite(spec.action_low)) or not np.all(np.isfinite(spec.action_high)):
-        raise ConfigError("algorithms.ppo: the action bounds must be finite")
-    return critic
+    return network_groups(spec, config.critic_observations, "ppo")

@@ -1,10 +1,9 @@
-"""What an update reports."""
+"""What an update reports of the steps that it collected."""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 
-from r2s_algos_ppo.losses import weighted_mean
 from r2s_core.types import Array, Named, Step
 
 
@@ -36,14 +35,9 @@ def rollout_metrics(step: Step) -> Named:
     }
 
 
-def explained_variance(value: Array, target: Array, weight: Array) -> Array:
-    """1 where the critic predicts the targets perfectly, 0 where no better than their mean."""
-    residual = _variance(target - value, weight)
-    return 1.0 - residual / jnp.maximum(_variance(target, weight), 1e-8)
-
-
-def _variance(x: Array, weight: Array) -> Array:
-    return weighted_mean(jnp.square(x - weighted_mean(x, weight)), weight)
+def weighted_mean(x: Array, weight: Array) -> Array:
+    """The mean of x under weights that are 0 or more, float32[]; 0 where all are 0."""
+    return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
 def _mean_where(x: Array, mask: Array) -> Array:

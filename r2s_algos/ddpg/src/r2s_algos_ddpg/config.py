@@ -1,0 +1,42 @@
+"""DDPG's options; imports nothing heavy, so that listing and validating stay fast."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from r2s_core.off_policy.config import OffPolicyConfig
+from r2s_core.plugin import option
+
+
+@dataclasses.dataclass(frozen=True)
+class DDPGConfig(OffPolicyConfig):
+    """Options of deep deterministic policy gradients; the defaults suit pick-and-place.
+
+    TD3 is twin_critics, target_noise above 0 and policy_delay 2, which are the defaults; DDPG as
+    published is twin_critics: false, target_noise: 0, policy_delay: 1.
+    """
+
+    # TD3's fixes (Fujimoto et al. 2018); the third, policy_delay, is above
+    twin_critics: bool = option(True, "two critics, of which the lesser is believed")
+    target_noise: float = option(
+        0.1, "noise on the action that a target is taken at; 0: none", minimum=0.0
+    )
+    target_noise_clip: float = option(0.3, "how far that noise reaches", above=0.0)
+    # Exploration
+    exploration_noise: tuple[float, float] = option(
+        (0.1, 0.6),
+        "standard deviation of the noise on actions in [-1, 1], from the first world to the last",
+    )
+    final_noise_scale: float = option(
+        1.0, "what it is multiplied by at total_timesteps, evenly from 1", minimum=0.0
+    )
+    # Policy
+    preactivation_penalty: float = option(
+        1e-3, "weight of the squares of what goes into the policy's last tanh", minimum=0.0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, high = self.exploration_noise
+        if not 0.0 <= low <= high:
+            raise ValueError(f"exploration_noise is {[low, high]}; it must rise from 0 or more")

@@ -1,0 +1,144 @@
+"""DDPG's networks and its gradient steps, as `r2s_core.off_policy` wants them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from r2s_algos_ddpg.config import DDPGConfig
+from r2s_core.networks import MLP, init_mlp, mlp_layers
+from r2s_core.off_policy.algorithm import Batch
+from r2s_core.off_policy.critic import Critic, polyak
+from r2s_core.off_policy.optimizer import Adam
+from r2s_core.types import Array, EnvSpec, Named, pytree
+
+
+@pytree
+class Networks:
+    """What learning changes."""
+
+    policy: Any
+    target_policy: Any
+    critics: Any
+    target_critics: Any
+    policy_optimizer: Any
+    critic_optimizer: Any
+
+
+class DDPG:
+    """Deep deterministic policy gradients (Lillicrap et al. 2016), with the three fixes of TD3
+    (Fujimoto et al. 2018) as options. See `r2s_core.off_policy.algorithm.ActorCritic`.
+    """
+
+    def __init__(self, spec: EnvSpec, config: DDPGConfig, critic_group: str) -> None:
+        self.config = config
+        (self._inputs,) = spec.observation_shapes["policy"]
+        (critic_inputs,) = spec.observation_shapes[critic_group]
+        self._policy = MLP((*config.hidden_sizes, spec.action_size), config.activation, 0.01)
+        count = 2 if config.twin_critics else 1
+        self.critic = Critic(config, critic_inputs + spec.action_size, count)
+        self._adam = Adam(config.max_grad_norm)
+
+    def init(self, key: Array) -> Networks:
+        policy_key, critic_key = jax.random.split(key)
+        policy = init_mlp(self._policy, policy_key, self._inputs)
+        critics = self.critic.init(critic_key)
+        return Networks(
+            policy=policy,
+            target_policy=policy,
+            critics=critics,
+            target_critics=critics,
+            policy_optimizer=self._adam.init(policy),
+            critic_optimizer=self._adam.init(critics),
+        )
+
+    # Acting takes the policy's parameters and what the noise is scaled by now.
+
+    def acting(self, networks: Networks, progress: Array) -> Any:
+        scale = 1.0 + progress * (self.config.final_noise_scale - 1.0)
+        return {"policy": networks.policy, "noise_scale": scale}
+
+    def act(self, acting: Any, observation: Array, noise: Array) -> Array:
+        """Each world explores at a scale of its own, from timid to bold, as in PQL (Li et al.
+        2023): no single scale suits all of a task."""
+        low, high = self.config.exploration_noise
+        deviation = jnp.linspace(low, high, observation.shape[0])[:, None] * acting["noise_scale"]
+        return jnp.clip(self.mean(acting, observation) + deviation * noise, -1.0, 1.0)
+
+    def mean(self, acting: Any, observation: Array) -> Array:
+        return jnp.tanh(self._raw(acting["policy"], observation))
+
+    def layers(self, networks: Networks) -> tuple[tuple[Any, Any], ...]:
+        return mlp_layers(networks.policy)
+
+    # Learning.
+
+    def learn_critics(
+        self, networks: Networks, batch: Batch, rate: Array, key: Array
+    ) -> tuple[Networks, Named]:
+        config = self.config
+        next_action = jnp.tanh(self._raw(networks.target_policy, batch.next_observation))
+        if config.target_noise > 0:  # target policy smoothing, TD3's eq. 14
+            noise = config.target_noise * jax.random.normal(key, next_action.shape)
+            noise = jnp.clip(noise, -config.target_noise_clip, config.target_noise_clip)
+            next_action = jnp.clip(next_action + noise, -1.0, 1.0)
+        target = self.critic.target(
+            networks.target_critics,
+            batch.next_critic_observation,
+            next_action,
+            batch.reward,
+            batch.discount,
+        )
+
+        def loss(critics: Any) -> tuple[Array, Array]:
+            return self.critic.loss(
+                critics, batch.critic_observation, batch.action, target, batch.weight
+            )
+
+        (size, value), gradient = jax.value_and_grad(loss, has_aux=True)(networks.critics)
+        critics, optimizer = self._adam.step(
+            networks.critics, networks.critic_optimizer, gradient, rate
+        )
+        networks = dataclasses.replace(
+            networks,
+            critics=critics,
+            critic_optimizer=optimizer,
+            target_critics=polyak(networks.target_critics, critics, config.target_update_rate),
+        )
+        return networks, {"loss/critic": size, "value": value}
+
+    def learn_policy(
+        self, networks: Networks, batch: Batch, rate: Array, key: Array
+    ) -> tuple[Networks, Named]:
+        config = self.config
+
+        def loss(policy: Any) -> tuple[Array, Array]:
+            raw = self._raw(policy, batch.observation)
+            action = jnp.tanh(raw)
+            # The first critic alone, as in TD3 (algorithm 1).
+            value = self.critic.values(networks.critics[:1], batch.critic_observation, action)[0]
+            # As in Andrychowicz et al. (2017), appendix A: where tanh is flat nothing is learned.
+            penalty = config.preactivation_penalty * jnp.mean(jnp.square(raw))
+            saturated = jnp.mean((jnp.abs(action) > 0.99).astype(jnp.float32))
+            return penalty - jnp.mean(value), saturated
+
+        (size, saturated), gradient = jax.value_and_grad(loss, has_aux=True)(networks.policy)
+        policy, optimizer = self._adam.step(
+            networks.policy, networks.policy_optimizer, gradient, rate
+        )
+        # As often as the critics' targets, so as far at once as they in policy_delay steps.
+        share = 1.0 - (1.0 - config.target_update_rate) ** config.policy_delay
+        networks = dataclasses.replace(
+            networks,
+            policy=policy,
+            policy_optimizer=optimizer,
+            target_policy=polyak(networks.target_policy, policy, share),
+        )
+        return networks, {"loss/policy": size, "saturated": saturated}
+
+    def _raw(self, params: Any, observation: Array) -> Array:
+        """The action before tanh, float32[B, A]."""
+        return self._policy.apply(params, observation)  # type: ignore[return-value]

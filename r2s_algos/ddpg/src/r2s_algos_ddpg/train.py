@@ -1,0 +1,17 @@
+"""DDPG and TD3 as `r2s_core.types.Algorithm`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from r2s_algos_ddpg.config import DDPGConfig
+from r2s_algos_ddpg.learn import DDPG, Networks
+from r2s_core.checks import network_groups
+from r2s_core.off_policy.algorithm import OffPolicy
+from r2s_core.types import Environment
+
+
+def make(env: Environment[Any], config: DDPGConfig) -> OffPolicy[Networks]:
+    """The plugin's builder."""
+    group = network_groups(env.spec, config.critic_observations, "ddpg")
+    return OffPolicy(env, config, DDPG(env.spec, config, group), "ddpg", group)

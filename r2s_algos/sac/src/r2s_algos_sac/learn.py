@@ -1,0 +1,139 @@
+"""Soft actor-critic's networks and its gradient step, as `r2s_core.off_policy` wants them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_algos_sac.config import SACConfig
+from r2s_algos_sac.policy import SquashedGaussian
+from r2s_core.off_policy.algorithm import Batch
+from r2s_core.off_policy.critic import Critic, polyak
+from r2s_core.off_policy.optimizer import Adam
+from r2s_core.types import Array, EnvSpec, Named, pytree
+
+
+@pytree
+class Networks:
+    """What learning changes."""
+
+    policy: Any
+    critics: Any
+    target_critics: Any
+    log_temperature: Array  # float32[]
+    policy_optimizer: Any
+    critic_optimizer: Any
+    temperature_optimizer: Any
+
+
+class SAC:
+    """Soft actor-critic with two critics and a learned temperature (Haarnoja et al. 2018, v2).
+
+    See `r2s_core.off_policy.algorithm.ActorCritic`. With n_step > 1 the entropies of the steps
+    between are left out of the return, as is usual.
+    """
+
+    def __init__(self, spec: EnvSpec, config: SACConfig, critic_group: str) -> None:
+        self.config, self.policy = config, SquashedGaussian(spec, config)
+        (inputs,) = spec.observation_shapes[critic_group]
+        self.critic = Critic(config, inputs + spec.action_size, count=2)
+        wanted = config.target_entropy
+        self.target_entropy = -float(spec.action_size) if wanted is None else wanted
+        self._adam = Adam(config.max_grad_norm)
+
+    def init(self, key: Array) -> Networks:
+        policy_key, critic_key = jax.random.split(key)
+        policy, critics = self.policy.init(policy_key), self.critic.init(critic_key)
+        log_temperature = jnp.float32(np.log(self.config.initial_temperature))
+        return Networks(
+            policy=policy,
+            critics=critics,
+            target_critics=critics,
+            log_temperature=log_temperature,
+            policy_optimizer=self._adam.init(policy),
+            critic_optimizer=self._adam.init(critics),
+            temperature_optimizer=self._adam.init(log_temperature),
+        )
+
+    # Acting takes the policy's parameters.
+
+    def acting(self, networks: Networks, progress: Array) -> Any:
+        return networks.policy
+
+    def act(self, acting: Any, observation: Array, noise: Array) -> Array:
+        return self.policy.act(acting, observation, noise)
+
+    def mean(self, acting: Any, observation: Array) -> Array:
+        return self.policy.mean(acting, observation)
+
+    def layers(self, networks: Networks) -> tuple[tuple[Any, Any], ...]:
+        return self.policy.layers(networks.policy)
+
+    # Learning.
+
+    def learn_critics(
+        self, networks: Networks, batch: Batch, rate: Array, key: Array
+    ) -> tuple[Networks, Named]:
+        next_action, log_density = self.policy.sample(networks.policy, batch.next_observation, key)
+        target = self.critic.target(
+            networks.target_critics,
+            batch.next_critic_observation,
+            next_action,
+            batch.reward,
+            batch.discount,
+            bonus=-jnp.exp(networks.log_temperature) * log_density,
+        )
+
+        def loss(critics: Any) -> tuple[Array, Array]:
+            return self.critic.loss(
+                critics, batch.critic_observation, batch.action, target, batch.weight
+            )
+
+        (size, value), gradient = jax.value_and_grad(loss, has_aux=True)(networks.critics)
+        critics, optimizer = self._adam.step(
+            networks.critics, networks.critic_optimizer, gradient, rate
+        )
+        networks = dataclasses.replace(
+            networks,
+            critics=critics,
+            critic_optimizer=optimizer,
+            target_critics=polyak(networks.target_critics, critics, self.config.target_update_rate),
+        )
+        return networks, {"loss/critic": size, "value": value}
+
+    def learn_policy(
+        self, networks: Networks, batch: Batch, rate: Array, key: Array
+    ) -> tuple[Networks, Named]:
+        temperature = jnp.exp(networks.log_temperature)
+
+        def loss(policy: Any) -> tuple[Array, Array]:
+            action, log_density = self.policy.sample(policy, batch.observation, key)
+            values = self.critic.values(networks.critics, batch.critic_observation, action)
+            return jnp.mean(temperature * log_density - jnp.min(values, axis=0)), log_density
+
+        (size, log_density), gradient = jax.value_and_grad(loss, has_aux=True)(networks.policy)
+        entropy = -jnp.mean(log_density)
+        policy, optimizer = self._adam.step(
+            networks.policy, networks.policy_optimizer, gradient, rate
+        )
+        networks = dataclasses.replace(networks, policy=policy, policy_optimizer=optimizer)
+        networks = self._learn_temperature(networks, entropy)
+        return networks, {"loss/policy": size, "entropy": entropy, "temperature": temperature}
+
+    def _learn_temperature(self, networks: Networks, entropy: Array) -> Networks:
+        """Up where the entropy is below its target, down where above (eq. 18, on the log)."""
+        if not self.config.learn_temperature:
+            return networks
+        log_temperature, optimizer = self._adam.step(
+            networks.log_temperature,
+            networks.temperature_optimizer,
+            entropy - self.target_entropy,
+            jnp.float32(self.config.temperature_learning_rate),
+        )
+        return dataclasses.replace(
+            networks, log_temperature=log_temperature, temperature_optimizer=optimizer
+        )

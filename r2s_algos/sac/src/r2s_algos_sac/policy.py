@@ -1,0 +1,62 @@
+"""The tanh-squashed Gaussian policy (Haarnoja et al. 2018, appendix C)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_algos_sac.config import SACConfig
+from r2s_core.networks import MLP, gaussian, init_mlp, mlp_layers, tanh_log_det
+from r2s_core.types import Array, EnvSpec
+
+
+class SquashedGaussian:
+    """A network for mean and deviation of the actions before tanh; holds no weights."""
+
+    def __init__(self, spec: EnvSpec, config: SACConfig) -> None:
+        self._actions = spec.action_size
+        (self._inputs,) = spec.observation_shapes["policy"]
+        self._network = MLP((*config.hidden_sizes, 2 * self._actions), config.activation, 0.01)
+        self._middle = (config.max_log_std + config.min_log_std) / 2
+        self._reach = (config.max_log_std - config.min_log_std) / 2
+        # What the network must give for the initial deviation.
+        self._offset = math.atanh((config.initial_log_std - self._middle) / self._reach)
+
+    def init(self, key: Array) -> Any:
+        """Parameters; the mean starts near zero. On the host."""
+        return init_mlp(self._network, key, self._inputs)
+
+    def distribution(self, params: Any, observation: Array) -> tuple[Array, Array]:
+        """Mean and logarithm of the deviation, float32[B, A] each, before tanh."""
+        mean, free = jnp.split(self._network.apply(params, observation), 2, axis=-1)  # type: ignore[arg-type]
+        # Not clipped: a bound reached would have no gradient to leave it by.
+        return mean, self._middle + self._reach * jnp.tanh(free + self._offset)
+
+    def mean(self, params: Any, observation: Array) -> Array:
+        """The deterministic action, float32[B, A], in [-1, 1]."""
+        return jnp.tanh(self.distribution(params, observation)[0])
+
+    def act(self, params: Any, observation: Array, noise: Array) -> Array:
+        """The action, float32[B, A], that this standard normal noise leads to."""
+        mean, log_std = self.distribution(params, observation)
+        return jnp.tanh(mean + jnp.exp(log_std) * noise)
+
+    def sample(self, params: Any, observation: Array, key: Array) -> tuple[Array, Array]:
+        """Actions float32[B, A] and the exact log of their density, float32[B]."""
+        mean, log_std = self.distribution(params, observation)
+        raw = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        return jnp.tanh(raw), log_density(mean, log_std, raw)
+
+    def layers(self, params: Any) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """Those of the mean alone: see `PolicyExport.layers`."""
+        *hidden, (kernel, bias) = mlp_layers(params)
+        return (*hidden, (kernel[:, : self._actions], bias[: self._actions]))
+
+
+def log_density(mean: Array, log_std: Array, raw: Array) -> Array:
+    """Of tanh(raw) where raw is Gaussian, float32[B]; `raw` float32[B, A]."""
+    return gaussian(mean, log_std).log_prob(raw) - tanh_log_det(raw)

@@ -1,0 +1,57 @@
+"""What algorithms refuse, in the same words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from r2s_core.errors import ConfigError, TrainingDiverged
+from r2s_core.types import EnvSpec, Named
+
+
+def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
+    """The observation group that a critic reads.
+
+    Args:
+      critic_observations: a group, or "auto": "critic" where the environment has it, else
+        "policy".
+      name: the algorithm's, for messages.
+
+    Raises:
+      ConfigError: a group is missing or no vector, or the action bounds are not finite.
+    """
+    groups, critic = spec.observation_shapes, critic_observations
+    if critic == "auto":
+        critic = "critic" if "critic" in groups else "policy"
+    for group in ("policy", critic):
+        if group not in groups:
+            raise ConfigError(
+                f"algorithms.{name}: the environment has no observation group '{group}'; "
+                f"it has {', '.join(groups)}"
+            )
+        if len(groups[group]) != 1:
+            raise ConfigError(
+                f"algorithms.{name}: observation group '{group}' has shape {groups[group]}, "
+                f"but {name}'s networks read vectors"
+            )
+    if not np.all(np.isfinite(spec.action_low)) or not np.all(np.isfinite(spec.action_high)):
+        raise ConfigError(f"algorithms.{name}: the action bounds must be finite")
+    return critic
+
+
+def finite_metrics(metrics: Named, lower: str) -> Named:
+    """The metrics without "finite", which is 1 where every loss and gradient was.
+
+    Raises `TrainingDiverged`, which advises to lower the option `lower`, where it is not.
+    """
+    if np.all(np.asarray(metrics["finite"]) == 1.0):
+        return {name: x for name, x in metrics.items() if name != "finite"}
+    bad = [
+        name
+        for name, x in metrics.items()
+        if name.startswith("reward/") and not np.all(np.isfinite(np.asarray(x)))
+    ]
+    cause = f" ({', '.join(bad)} is not finite: mend that term)" if bad else ""
+    raise TrainingDiverged(
+        f"training diverged: the algorithm's loss or its gradient is not finite{cause}; check the "
+        f"observations and rewards, then lower {lower}"
+    )

@@ -1,0 +1,133 @@
+"""The options that every off-policy algorithm has; imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from r2s_core.errors import ConfigError
+from r2s_core.plugin import option
+
+
+@dataclasses.dataclass(frozen=True)
+class OffPolicyConfig:
+    """Options of learning from a replay buffer, with defaults for pick-and-place.
+
+    Those that are null follow the number of worlds, by the rule in their own line (`sizes`).
+    """
+
+    # Collecting
+    num_steps: int | None = option(
+        None, "control steps per world between updates; null: 2,048 / worlds, 1 to 32", minimum=1
+    )
+    discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
+    noise_correlation: float = option(
+        0.0,
+        "correlation of the exploration noise from step to step; 0: white",
+        minimum=0.0,
+        below=1.0,
+    )
+    # Replay
+    buffer_size: int | None = option(
+        None, "transitions kept; null: 2,048 per world, 262,144 to 4,194,304", minimum=1
+    )
+    learning_starts: int | None = option(
+        None, "transitions collected before learning starts; null: 32 per world", minimum=1
+    )
+    n_step: int = option(3, "rewards summed up before the critic stands for the rest", minimum=1)
+    checkpoint_buffer: bool = option(
+        True, "save the buffer, too, so that --resume goes on exactly; without it, it fills anew"
+    )
+    # Learning
+    update_to_data_ratio: float = option(
+        8.0, "samples learned from per sample collected, on average", above=0.0
+    )
+    batch_size: int | None = option(
+        None, "samples of a gradient step; null: 4 per world, 256 to 8,192", minimum=1
+    )
+    learning_rate: float = option(1e-3, "Adam's learning rate at the start", above=0.0)
+    final_learning_rate: float | None = option(
+        None, "what it falls to, evenly, at total_timesteps; null: it stays", minimum=0.0
+    )
+    total_timesteps: int | None = option(
+        None, "where schedules end; left out: training.total_timesteps", minimum=1
+    )
+    max_grad_norm: float = option(10.0, "the global gradient norm is clipped to this", above=0.0)
+    target_update_rate: float = option(
+        0.01, "how far target networks move per gradient step", above=0.0, maximum=1.0
+    )
+    policy_delay: int = option(2, "gradient steps of the critics per step of the policy", minimum=1)
+    # Normalisation
+    normalize_observations: bool = option(True, "observations to zero mean and unit variance")
+    normalize_rewards: bool = option(True, "divide rewards by the scale of the discounted return")
+    # Networks
+    hidden_sizes: tuple[int, ...] = option((128, 128), "units of the policy's hidden layers")
+    critic_hidden_sizes: tuple[int, ...] | None = option(
+        None, "units of the critics' hidden layers; null: as the policy's"
+    )
+    activation: Literal["elu", "relu", "tanh", "swish"] = option("elu", "between layers")
+    layer_norm: bool = option(True, "normalise the critics' hidden layers (Ba et al. 2016)")
+    critic_observations: Literal["auto", "policy", "critic"] = option(
+        "auto", "what the critics read; auto: the group critic where the task has one"
+    )
+    num_atoms: int | None = option(
+        None, "a categorical critic with so many atoms (Bellemare et al. 2017); null: scalar"
+    )
+    value_range: tuple[float, float] = option(
+        (-5.0, 5.0), "the atoms' range, in units of the reward scale"
+    )
+
+    def __post_init__(self) -> None:
+        if min((*self.hidden_sizes, *(self.critic_hidden_sizes or ())), default=1) < 1:
+            raise ValueError("hidden_sizes and critic_hidden_sizes must be positive")
+        if self.num_atoms is not None and self.num_atoms < 2:
+            raise ValueError(f"num_atoms is {self.num_atoms}; a distribution needs 2 or more")
+        if self.value_range[0] >= self.value_range[1]:
+            raise ValueError(f"value_range is {list(self.value_range)}; the first must be smaller")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """What follows from the options and the number of worlds.
+
+    rows: control steps of all worlds that the buffer holds; a multiple of num_steps.
+    """
+
+    num_steps: int
+    rows: int
+    learning_starts: int
+    batch_size: int
+    gradient_steps: int  # of the critics, per update; a multiple of policy_delay
+
+
+def sizes(config: OffPolicyConfig, num_worlds: int, name: str) -> Sizes:
+    """Apply the rules of the options that are null; `name` is the algorithm's, for messages.
+
+    Raises ConfigError where the options do not fit each other.
+    """
+    num_steps = config.num_steps or _between(2048 // num_worlds, 1, 32)
+    buffer_size = config.buffer_size or _between(2048 * num_worlds, 2**18, 2**22)
+    chunks = -(-buffer_size // (num_worlds * num_steps))
+    rows = max(chunks, 1) * num_steps
+    batch_size = config.batch_size or _between(4 * num_worlds, 256, 8192)
+    learning_starts = config.learning_starts or 32 * num_worlds
+    samples = config.update_to_data_ratio * num_steps * num_worlds
+    gradient_steps = round(samples / batch_size / config.policy_delay) * config.policy_delay
+    if gradient_steps < 1:
+        raise ConfigError(
+            f"algorithms.{name}: update_to_data_ratio {config.update_to_data_ratio:g} x "
+            f"{num_steps} steps x {num_worlds} worlds = {samples:g} samples an update, which is "
+            f"too few for {config.policy_delay} gradient steps (policy_delay) of batch_size "
+            f"{batch_size}; raise num_steps or lower batch_size"
+        )
+    if rows < config.n_step or rows * num_worlds < learning_starts:
+        raise ConfigError(
+            f"algorithms.{name}: a buffer of {rows * num_worlds:,} transitions ({rows} steps of "
+            f"{num_worlds} worlds) holds less than n_step ({config.n_step}) or learning_starts "
+            f"({learning_starts:,}) need; raise buffer_size"
+        )
+    return Sizes(num_steps, rows, learning_starts, batch_size, gradient_steps)
+
+
+def _between(x: int, low: int, high: int) -> int:
+    return min(max(x, low), high)

@@ -1,0 +1,164 @@
+"""The replay buffer: a ring of control steps of all worlds, on the device, updated in place."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.device import available_memory
+from r2s_core.errors import ConfigError
+from r2s_core.rollout import Trajectory
+from r2s_core.types import Array, EnvSpec, Named, pytree
+
+
+@pytree
+class Replay:
+    """T control steps of W worlds, the newest overwriting the oldest; leaves [T, W, ...].
+
+    What a step led to is stored beside what it started from: behind a truncation the next row
+    belongs to another episode, and the value of what was cut off is that of `final_obs`.
+    """
+
+    obs: Named  # what was acted on, not normalised
+    final_obs: Named  # what the step led to, before any reset
+    action: Array  # float32[T, W, A], in [-1, 1]
+    reward: Array  # float32[T, W], not scaled
+    terminated: Array  # bool[T, W]
+    done: Array  # bool[T, W], terminated or truncated
+    valid: Array  # bool[T, W], False where the physics failed
+    position: Array  # int32[], the row to be written next
+    filled: Array  # int32[], rows that hold something
+
+
+@pytree
+class Samples:
+    """n-step transitions; leaves [B, ...]."""
+
+    obs: Named
+    action: Array  # float32[B, A], in [-1, 1]
+    reward: Array  # float32[B], the discounted sum of up to n rewards
+    discount: Array  # float32[B], what the value of `next_obs` counts: 0 behind a termination
+    next_obs: Named
+    weight: Array  # float32[B], 0 for samples to leave out, else 1
+
+
+def init_replay(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> Replay:
+    """An empty buffer for `rows` control steps and these observation groups."""
+    shape = (rows, spec.num_worlds)
+
+    def empty_obs() -> Named:  # twice, since each buffer must be one of its own
+        return {group: jnp.zeros((*shape, *spec.observation_shapes[group])) for group in groups}
+
+    return Replay(
+        obs=empty_obs(),
+        final_obs=empty_obs(),
+        action=jnp.zeros((*shape, spec.action_size)),
+        reward=jnp.zeros(shape),
+        terminated=jnp.zeros(shape, bool),
+        done=jnp.zeros(shape, bool),
+        valid=jnp.zeros(shape, bool),
+        position=jnp.int32(0),
+        filled=jnp.int32(0),
+    )
+
+
+def replay_bytes(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> int:
+    """What `init_replay` takes."""
+    numbers = sum(math.prod(spec.observation_shapes[group]) for group in groups)
+    per_step = 4 * (2 * numbers + spec.action_size + 1) + 3
+    return rows * spec.num_worlds * per_step
+
+
+def check_memory(needed: int, transitions: int, name: str) -> str:
+    """A line that says what the buffer takes; raises ConfigError where it does not fit.
+
+    Call it before anything is compiled: a buffer too large is otherwise found out by the
+    system's killing the process. `name` is the algorithm's.
+    """
+    free = available_memory()
+    line = f"replay buffer: {transitions:,} transitions, {_size(needed)}"
+    # Something must be left for the networks, the simulation and the operating system.
+    if free is not None and needed > 0.9 * free:
+        fits = int(0.9 * free / needed * transitions)
+        raise ConfigError(
+            f"algorithms.{name}.buffer_size: {transitions:,} transitions take {_size(needed)}, "
+            f"but only {_size(free)} of memory are free; {fits:,} would fit"
+        )
+    return line
+
+
+def insert(replay: Replay, trajectory: Trajectory, action: Array) -> Replay:
+    """The buffer with a trajectory of C steps more; C must divide the buffer's rows.
+
+    action: float32[C, W, A], in [-1, 1]. Under `jit` with the buffer donated nothing is copied.
+    """
+    step = trajectory.step
+    groups = tuple(replay.obs)
+    new = {
+        "obs": {group: trajectory.obs[group] for group in groups},
+        "final_obs": {group: step.final_obs[group] for group in groups},
+        "action": action,
+        "reward": jnp.where(step.diverged, 0.0, step.reward),
+        "terminated": step.terminated,
+        "done": step.done,
+        "valid": ~step.diverged,
+    }
+    rows, count = replay.reward.shape[0], step.reward.shape[0]
+    assert rows % count == 0, (rows, count)
+
+    def write(ring: Array, fresh: Array) -> Array:
+        return jax.lax.dynamic_update_slice_in_dim(ring, fresh, replay.position, axis=0)
+
+    written = {name: jax.tree.map(write, getattr(replay, name), x) for name, x in new.items()}
+    return Replay(
+        **written,
+        position=(replay.position + count) % rows,
+        filled=jnp.minimum(replay.filled + count, rows),
+    )
+
+
+def sample(replay: Replay, key: Array, size: int, n_step: int, discount: float) -> Samples:
+    """`size` n-step transitions, drawn evenly from the starts whose n steps are all stored.
+
+    The sum of rewards stops at the episode's end. On termination nothing follows; on truncation
+    after k <= n steps the value of the observation cut off at stands for the rest, at
+    discount^k (Pardo et al. 2018). A transition through failed physics has weight 0.
+    """
+    rows, worlds = replay.reward.shape
+    time_key, world_key = jax.random.split(key)
+    age = jax.random.randint(time_key, (size,), 0, replay.filled - n_step + 1)
+    world = jax.random.randint(world_key, (size,), 0, worlds)
+    oldest = replay.position - replay.filled  # modulo rows
+
+    def flat(i: int) -> Array:
+        return ((oldest + age + i) % rows) * worlds + world
+
+    take = lambda leaf, index: jnp.reshape(leaf, (rows * worlds, *leaf.shape[2:]))[index]  # noqa: E731
+    first = last = flat(0)
+    running, valid = jnp.ones(size, bool), jnp.ones(size, bool)
+    reward, factor = jnp.zeros(size), jnp.float32(1.0)
+    bootstrap = jnp.zeros(size)
+    for i in range(n_step):
+        index = flat(i)
+        reward += jnp.where(running, factor * take(replay.reward, index), 0.0)
+        factor = factor * discount
+        valid &= ~running | take(replay.valid, index)
+        last = jnp.where(running, index, last)
+        follows = jnp.where(take(replay.terminated, index), 0.0, factor)
+        bootstrap = jnp.where(running, follows, bootstrap)
+        running &= ~take(replay.done, index)
+    return Samples(
+        obs={group: take(x, first) for group, x in replay.obs.items()},
+        action=take(replay.action, first),
+        reward=reward,
+        discount=bootstrap,
+        next_obs={group: take(x, last) for group, x in replay.final_obs.items()},
+        weight=valid.astype(jnp.float32),
+    )
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{np.ceil(count / 1e6):.0f} MB"

@@ -1,16 +1,11 @@
 """A whole run of a tiny task: what it leaves, how it stops, and how it goes on."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from r2s_core.config import load_config
 from r2s_core.errors import ConfigError, R2SError
@@ -19,99 +14,7 @@ from r2s_core.run import run
 from r2s_core.run_folder import open_run_folder
 from r2s_core.signals import RunInterrupted
 
-SOURCE = Path(__file__).with_name("tiny_plugin.py")
-POINTS = {
-    "r2s.environments": {"touch": "tiny_plugin:ENVIRONMENT"},
-    "r2s.algorithms": {"climb": "tiny_plugin:ALGORITHM"},
-}
-
-
 OFTEN = {"training": {"checkpoint_interval_s": 0}}  # a checkpoint after every update
-
-
-class Tiny:
-    """Writes configurations of the tiny task and runs them, here or in a process of its own."""
-
-    def __init__(self, folder: Path, package: Path) -> None:
-        self.folder, self.package = folder, package
-        self.run_dir = folder / "runs" / "tiny"
-
-    def write(self, **sections) -> Path:
-        config = {
-            "name": "tiny",
-            "output": str(self.run_dir),
-            "backend": "mujoco",
-            "environment": {"use": "touch", "num_parallel_envs": 64},
-            "training": {"total_timesteps": 6400, "checkpoint_interval_s": 60},
-            "evaluation": {"episodes": 1000, "num_parallel_envs": 64},
-            "algorithms": {"climb": {}},
-        }
-        for section, values in sections.items():
-            config[section] = {**config[section], **values} if isinstance(values, dict) else values
-        path = self.folder / "tiny.yaml"
-        path.write_text(yaml.safe_dump(config))
-        return path
-
-    def run(self, resume=False, **sections):
-        from tiny_plugin import make_env  # type: ignore[import-not-found]
-
-        return run(load_config(self.write(**sections)), resume=resume, make_env=make_env)
-
-    def start(self, *arguments, **sections) -> subprocess.Popen[str]:
-        paths = [str(self.package), os.environ.get("PYTHONPATH", "")]
-        command = [sys.executable, str(self.package / "tiny_plugin.py")]
-        return subprocess.Popen(
-            [*command, str(self.write(**sections)), *arguments],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def result(self):
-        return json.loads((self.run_dir / "result.json").read_text())
-
-    def metrics(self):
-        """metrics.csv without what depends on the clock."""
-        lines = (self.run_dir / "metrics.csv").read_text().splitlines()
-        columns = lines[0].split(",")
-        keep = [i for i, name in enumerate(columns) if name not in ("wall_s", "steps_per_second")]
-        return [[line.split(",")[i] for i in keep] for line in lines]
-
-    def weights(self):
-        return load_policy(self.run_dir).tensors
-
-    def assert_the_last_row_is_saved(self) -> None:
-        last = max((self.run_dir / "checkpoints").glob("step-*")).stem.removeprefix("step-")
-        assert int(self.metrics()[-1][0]) == int(last)
-
-    def signal_at(self, update: int, signum: int, monkeypatch, times: int = 1) -> None:
-        """Make the learner signal its own process in the middle of an update."""
-        import tiny_plugin  # type: ignore[import-not-found]
-
-        original = tiny_plugin.Climb.update
-
-        def signalling(climb, learner):
-            if climb.updates + 1 == update:
-                for _ in range(times):
-                    os.kill(os.getpid(), signum)
-            return original(climb, learner)
-
-        monkeypatch.setattr(tiny_plugin.Climb, "update", signalling)
-
-    def wait_for_checkpoints(self, count: int) -> None:
-        """Until the run is under way and has saved a few times."""
-        deadline, seen = time.monotonic() + 60, set()
-        while len(seen) < count:
-            assert time.monotonic() < deadline, "the run saved nothing"
-            seen |= {p.name for p in (self.run_dir / "checkpoints").glob("step-*")}
-            time.sleep(0.01)
-
-
-@pytest.fixture
-def tiny(tmp_path, install) -> Tiny:
-    package = install("tiny-task", POINTS, {"tiny_plugin": SOURCE.read_text()})
-    return Tiny(tmp_path, package)
 
 
 def test_a_run_learns_and_leaves_everything_it_promises(tiny, capsys):

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -137,7 +137,7 @@ def as_jax(policy: SavedPolicy, env: Environment[Any]) -> Policy:
 
 @functools.lru_cache(maxsize=8)
 def _network(
-    group: str, layers: int, activation_name: str, clip: float, output: str
+    group: str, layers: int, activation_name: str, clip: float, output: Literal["clip", "tanh"]
 ) -> Callable[[Named, Named, Array], Array]:
     """(tensors, obs, key) -> action; weights are arguments, so that others need no compiling."""
     activation = ACTIVATIONS[activation_name]

@@ -17,6 +17,7 @@ from r2s_core.config import RunConfig, load_config
 from r2s_core.errors import ConfigError, R2SError
 
 CONFIG = "config.yaml"
+RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 _MARK = ".r2s-run"  # tells a run's folder from others, and is locked while the run lasts
 #: What may differ when a run is resumed: how long, how judged and watched, never what is learned.
@@ -50,6 +51,11 @@ def open_run_folder(run_dir: Path, config: RunConfig, resume: bool) -> Iterator[
         yield notes
 
 
+def is_run_folder(path: Path) -> bool:
+    """Whether a run was started in `path`; whatever else has a config.yaml is none of ours."""
+    return (path / CONFIG).exists() and any((path / x).exists() for x in (_MARK, RESULT))
+
+
 def resume_command(run_dir: Path) -> str:
     """What a user types to go on with the run."""
     return f"r2s run {shown(run_dir / CONFIG)} --resume"
@@ -77,22 +83,29 @@ def _move_aside(run_dir: Path) -> str:
 
 def _check_resumable(run_dir: Path, config: RunConfig) -> None:
     path = run_dir / CONFIG
-    saved, wanted = _flat(load_config(path).resolved()), _flat(config.resolved())
-    for key in sorted(saved.keys() | wanted.keys()):
-        if key.split(".")[0] not in _FREE and saved.get(key) != wanted.get(key):
+    saved, wanted = flat(load_config(path).resolved()), flat(config.resolved())
+    for key in differing(saved, wanted):
+        if key.split(".")[0] not in _FREE:
             raise ConfigError(
                 f"{key} is {wanted.get(key)}, but the run in {run_dir} has {saved.get(key)}; "
                 "resume with its own config.yaml, or run without --resume."
             )
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def differing(*configs: Mapping[str, Any]) -> list[str]:
+    """The dotted keys that are not the same in all of some `flat` configurations, sorted."""
+    first, keys = configs[0], sorted(set().union(*configs))
+    return [key for key in keys if any(c.get(key) != first.get(key) for c in configs)]
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, by dotted key: {"a": {"b": 1}} -> {"a.b": 1}."""
     if not isinstance(tree, Mapping):
         return {prefix: tree}
-    flat: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+        flattened |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flattened
 
 
 def _write_config(path: Path, config: RunConfig) -> None:

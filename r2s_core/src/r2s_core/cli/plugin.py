@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from r2s_core.cli import doctor, evaluate, new, plugins, run, validate
+from r2s_core.cli import compare, doctor, evaluate, new, plugins, run, validate
 from r2s_core.plugin import Plugin
 
 RUN = Plugin(
@@ -18,6 +18,13 @@ EVAL = Plugin(
     summary="Evaluate the policy that a run left, on fresh episodes.",
     target="r2s_core.cli.evaluate:main",
     configure=evaluate.configure,
+)
+COMPARE = Plugin(
+    name="compare",
+    kind="command",
+    summary="Run configurations over several seeds, or collect runs, and compare them.",
+    target="r2s_core.cli.compare:main",
+    configure=compare.configure,
 )
 PLUGINS = Plugin(
     name="plugins",

@@ -34,10 +34,30 @@ def line_chart(
     for i, points in enumerate(series.values()):
         raw, smooth = _thin(points), _thin(_smoothed(points, log))
         for css, line in (("raw", raw), ("line", smooth)):
-            path = " ".join(f"{_x(x, x_high):.1f},{scale.y(y):.1f}" for x, y in line)
+            path = _path(line, x_high, scale)
             parts.append(f'<polyline class="{css} c{i % 6}" points="{path}"/>')
     legend, rows = _legend(list(series)) if len(series) > 1 else ([], 0)
     return _svg(_WIDTH, _HEIGHT + 18 * rows, label, [*parts, *legend])
+
+
+def band_chart(
+    series: Mapping[str, Sequence[Sequence[float]]], *, x_label: str, label: str = ""
+) -> str:
+    """Rates with a band around each: rows of (x, middle, low, high), drawn as they are."""
+    x_high = max((row[0] for rows in series.values() for row in rows), default=0.0)
+    if not x_high:
+        return ""
+    scale = _Scale.of([], percent=True, log=False)
+    bands, lines = [], []
+    for i, rows in enumerate(series.values()):
+        middle, low, high = ([(row[0], row[k]) for row in rows] for k in (1, 2, 3))
+        around = _path([*low, *reversed(high)], x_high, scale)
+        bands.append(f'<polygon class="band c{i % 6}" points="{around}"/>')
+        path = _path(middle, x_high, scale)
+        lines.append(f'<polyline class="line c{i % 6}" points="{path}"/>')
+    legend, rows = _legend(list(series))
+    parts = [*scale.grid(), *_x_axis(x_high, x_label), *bands, *lines, *legend]
+    return _svg(_WIDTH, _HEIGHT + 18 * rows, label, parts)
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float, float]], label: str = "") -> str:
@@ -157,16 +177,20 @@ def _thin(points: Points) -> list[tuple[float, float]]:
     return kept if not points or kept[-1] == points[-1] else [*kept, points[-1]]
 
 
+def _path(points: Points, x_high: float, scale: _Scale) -> str:
+    return " ".join(f"{_x(x, x_high):.1f},{scale.y(y):.1f}" for x, y in points)
+
+
 def _x(step: float, x_high: float) -> float:
     return _LEFT + (_WIDTH - _LEFT - _RIGHT) * step / x_high
 
 
-def _x_axis(x_high: float) -> list[str]:
+def _x_axis(x_high: float, label: str = "environment steps") -> list[str]:
     ticks = [tick for tick in nice_ticks(0, x_high) if tick <= x_high]
     y = _HEIGHT - _BOTTOM
     parts = [_line("axis", _LEFT, y, _WIDTH - _RIGHT, y)]
     parts += [_text(_x(tick, x_high), y + 16, compact(tick), "middle") for tick in ticks]
-    return [*parts, _text(_WIDTH - _RIGHT, y + 30, "environment steps", "end")]
+    return [*parts, _text(_WIDTH - _RIGHT, y + 30, label, "end")]
 
 
 def _legend(names: Sequence[str]) -> tuple[list[str], int]:

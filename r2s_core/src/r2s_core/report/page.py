@@ -51,7 +51,6 @@ def write_report(
       frames: (caption, PNG bytes) of the final policy.
       notes: lines that a reader should know, e.g. why there are no pictures.
     """
-    template = importlib.resources.files("r2s_core.report").joinpath("page.html")
     facts = {
         "title": escape(f"{result['name']}: {config['environment']['use']}"),
         "subtitle": _subtitle(result, config),
@@ -63,8 +62,17 @@ def write_report(
         "details": _details(result),
         "config": escape(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)),
     }
-    page = string.Template(template.read_text(encoding="utf-8")).substitute(facts)
-    path.write_text(page, encoding="utf-8")
+    return fill("page.html", path, facts)
+
+
+def fill(template: str, path: Path, facts: Mapping[str, str]) -> Path:
+    """Write a page of this package with the common style and `facts`, which are HTML."""
+    folder = importlib.resources.files("r2s_core.report")
+    style, page = (
+        folder.joinpath(name).read_text(encoding="utf-8") for name in ("style.css", template)
+    )
+    text = string.Template(page).substitute(facts, style=style)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -114,14 +122,14 @@ def _evaluation(result: Mapping[str, Any]) -> str:
         (name, rate, *wilson_interval(round(rate * episodes), episodes))
         for name, rate in rates.items()
     ]
-    figures = [_figure("Rates with 95 % intervals", interval_chart(rows, "rates"))]
+    figures = [figure("Rates with 95 % intervals", interval_chart(rows, "rates"))]
     if result.get("objects"):
-        figures.append(_figure("Success by object, the worst first", _object_chart(result)))
+        figures.append(figure("Success by object, the worst first", _object_chart(result)))
     failures = result.get("failures", {})
     failed = sum(failures.values())
     if failed:
         title = f"What the {failed} failed episodes came to"
-        figures.append(_figure(title, bar_chart(list(failures.items()), "failures")))
+        figures.append(figure(title, bar_chart(list(failures.items()), "failures")))
     else:
         figures.append("<figure><figcaption>No episode failed</figcaption></figure>")
     return f'<div class="grid2">{"".join(figures)}</div>'
@@ -155,13 +163,14 @@ def _training(history: History) -> str:
         (title, line_chart({name: history.column(name)}, log=log))
         for name, (title, log) in _LEARNING.items()
     ]
-    figures = "".join(_figure(title, chart) for title, chart in charts if chart)
+    figures = "".join(figure(title, chart) for title, chart in charts if chart)
     if not figures:
         return '<p class="note">Nothing was trained.</p>'
     return f'<div class="grid2">{figures}</div>'
 
 
-def _figure(title: str, chart: str) -> str:
+def figure(title: str, chart: str) -> str:
+    """A chart under its title."""
     return f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>"
 
 

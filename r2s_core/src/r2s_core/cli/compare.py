@@ -1,0 +1,53 @@
+"""`r2s compare`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_EXAMPLES = """examples:
+  r2s compare configs/quickstart.yaml                          one configuration, seeds 0 to 4
+  r2s compare configs/quickstart.yaml configs/panda_joint.yaml --seeds 3
+  r2s compare configs/quickstart.yaml --vary algorithm=ppo,sac,ddpg
+  r2s compare configs/quickstart.yaml --vary algorithms.ppo.learning_rate=1e-4,3e-4
+  r2s compare a.yaml b.yaml --output runs/a_or_b training.total_timesteps=2e6
+  r2s compare runs/a_or_b runs/mine                            what runs have left already
+
+A YAML file is run for the seeds 0 to N-1, whatever seed it names; one run after another, so that
+the times are honest, each in DIR/NAME/seed_I. The same command goes on where it was stopped: what
+is finished there with the same configuration is not run again. Runs evaluate the deterministic
+policy 20 times on the way (evaluation.curve_points), outside of the training's clock."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.epilog = _EXAMPLES
+    parser.add_argument(
+        "inputs",
+        metavar="YAML|RUN_DIR|key=value",
+        nargs="+",
+        help="configurations to run, folders of runs (or folders that hold them, up to three "
+        "deep), and values to replace in every YAML",
+    )
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each; default 5")
+    parser.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2,...",
+        help="run each YAML once for each value; several --vary give all combinations",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs/compare"),
+        metavar="DIR",
+        help="for the runs and compare.html, .json and .md; default: runs/compare",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run what is to be run, and report."""
+    from r2s_core.compare import compare
+
+    return compare(args.inputs, seeds=args.seeds, vary=args.vary, output=args.output)

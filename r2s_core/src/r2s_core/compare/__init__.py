@@ -1,0 +1,5 @@
+"""`r2s compare`: several runs, one report. Imports no JAX: what it runs are other processes."""
+
+from r2s_core.compare.compare import compare
+
+__all__ = ["compare"]

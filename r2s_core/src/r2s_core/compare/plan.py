@@ -1,0 +1,214 @@
+"""What is to be run: configurations, varied, for several seeds; all checked before any of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from r2s_core.config import RunConfig, load_config
+from r2s_core.config.nodes import Problems, apply_overrides, read_file
+from r2s_core.errors import ConfigError
+from r2s_core.run_folder import CONFIG, RESULT, differing, flat, is_run_folder, shown
+
+#: Evaluations on the way, where the configuration does not say how many.
+CURVE_POINTS = 20
+#: What `r2s compare` decides itself: key -> how it is said instead.
+_OURS = {"seed": "--seeds", "output": "--output"}
+
+State = Literal["new", "interrupted", "finished"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run. config: what `source` with `overrides` resolves to; its output is the run's."""
+
+    label: str
+    source: Path
+    overrides: tuple[str, ...]
+    config: RunConfig
+
+    @property
+    def folder(self) -> Path:
+        return self.config.output
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of `r2s`."""
+        folder = ["--output", str(self.folder)]
+        return ["run", str(self.source), *self.overrides, f"seed={self.config.seed}", *folder]
+
+
+def sort_inputs(inputs: Sequence[str]) -> tuple[list[Path], list[Path], list[str]]:
+    """(YAML files, folders, overrides) among the arguments; a path may well contain a "="."""
+    files, folders, overrides = [], [], []
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            folders.append(path)
+        elif path.exists() or "=" not in text:
+            if not path.exists():
+                raise ConfigError(f"{text}: no such file or folder, and no key=value either")
+            files.append(path)
+        else:
+            overrides.append(text)
+    if not files and not folders:
+        raise ConfigError("nothing to compare; name a YAML file, or the folder of a run")
+    return files, folders, overrides
+
+
+def make_jobs(
+    files: Sequence[Path],
+    overrides: Sequence[str],
+    vary: Sequence[str],
+    seeds: int,
+    output: Path,
+) -> list[Job]:
+    """The runs of every file, variant and seed, in the order in which to run them.
+
+    Raises `ConfigError` with a line for everything that is wrong with any of it.
+    """
+    if seeds < 1:
+        raise ConfigError(f"--seeds is {seeds}, but at least one run of each is needed")
+    if not files and (overrides or vary):
+        raise ConfigError(f"{[*overrides, *vary][0]}: a run that is over cannot be changed; "
+                          "values are for YAML files")  # fmt: skip
+    _refuse_ours([*overrides, *vary])
+    variants = [tuple(pairs) for pairs in itertools.product(*map(_values, vary))]
+    loaded = _load_all(files, overrides, variants)
+    names = _names(files, [config for config, *_ in loaded[:: len(variants)]])
+    jobs = []
+    for (config, source, changes, values), name in zip(
+        loaded, [name for name in names for _ in variants], strict=True
+    ):
+        label = " ".join([name, *values])
+        folder = output.absolute() / _folder_name(label)
+        for seed in range(seeds):
+            own = dataclasses.replace(config, seed=seed, output=folder / f"seed_{seed}")
+            jobs.append(Job(label, source, changes, own))
+    _refuse_shared_folders(jobs)
+    # Seed by seed, not group by group: what slows the machine for a while slows all groups alike,
+    # and whoever stops early has as many runs of each.
+    return sorted(jobs, key=lambda job: job.config.seed)
+
+
+def state_of(job: Job) -> State:
+    """How far the job is already; raises `ConfigError` where its folder holds something else."""
+    folder = job.folder
+    if not folder.exists() or not any(folder.iterdir()):
+        return "new"
+    if not is_run_folder(folder):
+        raise ConfigError(
+            f"{shown(folder)} holds files that are not of a run; name another folder with --output"
+        )
+    try:
+        saved = flat(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{shown(folder / CONFIG)} cannot be read: {error}") from error
+    wanted = flat(job.config.resolved())
+    for key in differing(saved, wanted):
+        # `auto` was resolved on the machine that ran it.
+        if key == "output" or (key.split(".")[0] == "backend" and wanted.get("backend") == "auto"):
+            continue
+        raise ConfigError(
+            f"{key} is {wanted.get(key)}, but the run in {shown(folder)} has {saved.get(key)}; "
+            "name another folder with --output, or remove that one"
+        )
+    return "finished" if is_finished(folder) else "interrupted"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run there came to its end: result.json is written before the video, and after."""
+    try:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(result, dict) and "finished_at" in result
+
+
+def _load_all(
+    files: Sequence[Path],
+    overrides: Sequence[str],
+    variants: Sequence[tuple[tuple[str, str], ...]],
+) -> list[tuple[RunConfig, Path, tuple[str, ...], list[str]]]:
+    """(configuration, file, overrides, the varied values) of every file and variant."""
+    loaded, problems = [], []
+    for path, variant in itertools.product(files, variants):
+        changes = [*overrides, *(f"{key}={value}" for key, value in variant)]
+        try:
+            load_config(path, changes)
+            changes = [*_curve(path, changes), *changes]
+            config = load_config(path, changes)
+        except ConfigError as error:
+            problems += str(error).splitlines()
+            continue
+        loaded.append((config, path, tuple(changes), [value for _, value in variant]))
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    return loaded
+
+
+def _curve(path: Path, overrides: Sequence[str]) -> list[str]:
+    """Asks for evaluations on the way, unless the file or the command line says how many."""
+    root = read_file(path, Problems())
+    apply_overrides(root, overrides, Problems())
+    evaluation = root.value.get("evaluation")
+    values: Any = evaluation.value if evaluation is not None else None
+    said = isinstance(values, dict) and "curve_points" in values
+    return [] if said else [f"evaluation.curve_points={CURVE_POINTS}"]
+
+
+def _values(vary: str) -> list[tuple[str, str]]:
+    """The (key, value) pairs of one --vary; a value may be a YAML list with commas of its own."""
+    key, _, text = vary.partition("=")
+    try:
+        node = yaml.compose(f"[{text}]", yaml.SafeLoader)
+    except yaml.YAMLError:
+        node = None
+    items = node.value if isinstance(node, yaml.SequenceNode) else []
+    values = [text[x.start_mark.index - 1 : x.end_mark.index - 1].strip() for x in items]
+    if not key or not values or not all(values):
+        raise ConfigError(f"--vary {vary}: expected KEY=V1,V2,... as in algorithm=ppo,sac")
+    if len(set(values)) < len(values):
+        raise ConfigError(f"--vary {vary}: a value is written twice")
+    return [(key, value) for value in values]
+
+
+def _refuse_ours(changes: Sequence[str]) -> None:
+    for change in changes:
+        key = change.partition("=")[0]
+        if key in _OURS:
+            raise ConfigError(f"{change}: r2s compare sets {key} itself; see {_OURS[key]}")
+
+
+def _names(files: Sequence[Path], configs: Sequence[RunConfig]) -> list[str]:
+    """What each file is called: its configuration's name, or its own where names are the same."""
+    names = [config.name for config in configs]
+    names = [
+        name if names.count(name) == 1 else path.stem
+        for name, path in zip(names, files, strict=True)
+    ]
+    for name, path in zip(names, files, strict=True):
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"{path}: another configuration is called {name} too; give it another `name`"
+            )
+    return names
+
+
+def _refuse_shared_folders(jobs: Sequence[Job]) -> None:
+    labels: dict[Path, str] = {}
+    for job in jobs:
+        other = labels.setdefault(job.folder, job.label)
+        if other != job.label:
+            raise ConfigError(f"'{other}' and '{job.label}' would share {shown(job.folder)}")
+
+
+def _folder_name(label: str) -> str:
+    return re.sub(r"[^\w.=+-]+", "-", label).strip("-.")[:100] or "run"

@@ -1,0 +1,178 @@
+"""Reads what runs left, and groups those that differ in nothing but their seed."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from r2s_core.compare.plan import is_finished
+from r2s_core.errors import ConfigError
+from r2s_core.history import EVALUATED
+from r2s_core.run_folder import CONFIG, RESULT, differing, flat, is_run_folder, shown
+
+#: How far below a folder its runs may lie: DIR/NAME/seed_0 are two.
+_DEPTH = 3
+#: Of metrics.csv, what a comparison reads.
+_COLUMNS = ("step", "wall_s", "episode/count", "episode/success", EVALUATED)
+#: What does not make another group.
+_OF_THE_RUN = ("seed", "output")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run: its resolved configuration (`flat`), result.json, and rows of metrics."""
+
+    path: Path
+    config: Mapping[str, Any]
+    result: Mapping[str, Any]
+    rows: Sequence[Mapping[str, float]]
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    @property
+    def success(self) -> float | None:
+        """Of the final evaluation; None where there was none."""
+        return self.result.get("success_rate")
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The configuration but for what tells apart the runs of a group."""
+        return {key: value for key, value in self.config.items() if key not in _OF_THE_RUN}
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but their seed, in its order."""
+
+    label: str
+    runs: Sequence[Run]
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        return self.runs[0].setting
+
+    @property
+    def algorithm(self) -> str:
+        return str(self.setting["algorithm"])
+
+
+def find_runs(folder: Path) -> tuple[list[Path], list[str]]:
+    """(finished runs in `folder`, or itself if it is one; a line for each that is left out).
+
+    Raises `ConfigError` where there is none.
+    """
+    found, notes = [], []
+    for path in _run_folders(folder, _DEPTH):
+        original = path.with_name(re.sub(r"-old-\d+$", "", path.name))
+        if path not in (folder, original) and original.exists():
+            notes.append(f"{shown(path)} was replaced by {original.name}; left out.")
+        elif not is_finished(path):
+            notes.append(f"{shown(path)} is not finished; left out.")
+        else:
+            found.append(path)
+    if not found:
+        why = notes[0] if notes else f"no run is there, nor up to {_DEPTH} folders below."
+        raise ConfigError(f"{folder}: nothing to compare: {why}")
+    return found, notes
+
+
+def read_run(path: Path) -> Run:
+    """What a finished run left; raises `ConfigError` naming the file that cannot be read."""
+    file = path / CONFIG
+    try:
+        config = flat(yaml.safe_load(file.read_text(encoding="utf-8")))
+        missing = {"name", "seed", "algorithm"} - config.keys()
+        if missing:
+            raise ConfigError(f"{shown(file)} is no run's: it has no {sorted(missing)[0]}")
+        file = path / RESULT
+        result = json.loads(file.read_text(encoding="utf-8"))
+        file = path / _metrics_file(config)
+        rows = _rows(file) if file.exists() else []
+    except (OSError, ValueError, yaml.YAMLError, csv.Error) as error:
+        raise ConfigError(f"{shown(file)} cannot be read: {error}") from error
+    return Run(path, config, result, rows)
+
+
+def group_runs(
+    runs: Iterable[Run], labels: Mapping[Path, str] | None = None
+) -> tuple[list[Group], list[str]]:
+    """(groups in the order in which the runs come, a line for each run that is left out).
+
+    labels: what to call the group of the run in a folder; by default its name and algorithm, and
+    where that is not enough, what is different about it.
+    """
+    found: dict[str, dict[int, Run]] = {}
+    notes = []
+    for run in runs:
+        text = json.dumps(run.setting, sort_keys=True, default=str)
+        group = found.setdefault(hashlib.sha256(text.encode()).hexdigest(), {})
+        first = group.setdefault(run.seed, run)
+        if first.path.resolve() != run.path.resolve():
+            notes.append(
+                f"{shown(run.path)} repeats {shown(first.path)}, seed and all, and is no sample of "
+                "its own; left out."
+            )
+    members = [[group[seed] for seed in sorted(group)] for group in found.values()]
+    names = _labels(members, labels or {})
+    return [Group(name, runs) for name, runs in zip(names, members, strict=True)], notes
+
+
+def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
+    if is_run_folder(folder):
+        yield folder
+    elif depth:
+        for path in sorted(folder.iterdir(), key=_natural):
+            if path.is_dir() and not path.name.startswith("."):
+                yield from _run_folders(path, depth - 1)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """seed_2 before seed_10."""
+    return [(int(x) if x.isdigit() else -1, x) for x in re.split(r"(\d+)", path.name)]
+
+
+def _metrics_file(config: Mapping[str, Any]) -> str:
+    """Where the CSV logger wrote; a hook's label may be another than the plugin's name."""
+    for key, use in config.items():
+        if key.startswith("hooks.") and key.endswith(".use") and use in ("csv", "r2s-core:csv"):
+            return str(config.get(key.removesuffix("use") + "file", "metrics.csv"))
+    return "metrics.csv"
+
+
+def _rows(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {name: float(row[name]) for name in _COLUMNS if row.get(name)}
+        for row in rows
+        if row.get("step") and row.get("wall_s")
+    ]
+
+
+def _labels(members: Sequence[Sequence[Run]], given: Mapping[Path, str]) -> list[str]:
+    labels = []
+    for runs in members:
+        own = [given[run.path.resolve()] for run in runs if run.path.resolve() in given]
+        config = runs[0].config
+        labels.append(own[0] if own else f"{config['name']} {config['algorithm']}")
+    twins = [[i for i, other in enumerate(labels) if other == label] for label in labels]
+    unique = []
+    for i, alike in enumerate(twins):
+        settings = [members[k][0].setting for k in alike]
+        keys = differing(*settings)[:2] if len(alike) > 1 else []
+        said = [f"{key.rpartition('.')[2]}={settings[alike.index(i)].get(key)}" for key in keys]
+        unique.append(" ".join([labels[i], *said]))
+    return [
+        label if unique.count(label) == 1 else f"{label} ({unique[:i].count(label) + 1})"
+        for i, label in enumerate(unique)
+    ]

@@ -1,0 +1,141 @@
+"""The numbers of compare.json as tables: on the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from r2s_core.progress import count, percent
+
+Numbers = Mapping[str, Any]
+
+
+def rows(group: Numbers, levels: Sequence[float]) -> dict[str, str]:
+    """What the tables say of one group: name of the column -> text."""
+    training = group["training_s"]
+    cells = {
+        "runs": str(len(group["runs"])),
+        "success, IQM (95 % interval)": interval(
+            (group["success"] or {}).get("interquartile_mean")
+        ),
+        "worst seed": _worst(group["worst"]),
+        "training, median (max)": f"{training['median']:,.0f} s ({training['max']:,.0f})",
+        "steps": count(group["env_steps"]),
+        "steps/s": f"{group['steps_per_second']:,.0f}",
+    }
+    for level in levels:
+        name, hits = f"{100 * level:g} %", group["reached"][f"{level:g}"]
+        cells[f"time to {name}"] = reached(hits, "seconds")
+        cells[f"steps to {name}"] = reached(hits, "steps")
+    return cells
+
+
+def interval(estimate: Numbers | None) -> str:
+    """{value, ci95} -> "96.5 % (95.2 to 97.0)"."""
+    if estimate is None:
+        return "-"
+    text = percent(estimate["value"])
+    if estimate["ci95"] is None:
+        return text
+    low, high = estimate["ci95"]
+    return f"{text} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def reached(hits: Numbers, unit: str) -> str:
+    """ "62 s (55 to 80)" where all runs got there, else "3 of 5: ..."; "not reached" by any."""
+    if not hits["runs"]:
+        return "not reached"
+
+    def number(value: float) -> str:
+        return f"{value:,.0f}" if unit == "seconds" else count(value)
+
+    suffix = " s" if unit == "seconds" else ""
+    values = hits[unit]
+    spread = f"({number(values['low'])} to {number(values['high'])})"
+    few = "" if hits["runs"] == hits["of"] else f"{hits['runs']} of {hits['of']}: "
+    if values["median"] is None:  # most runs never got there, so neither does the median
+        return f"{few}{spread[1:-1]}{suffix}"
+    return f"{few}{number(values['median'])}{suffix} {spread}"
+
+
+def improvement(row: Numbers) -> tuple[str, str]:
+    """("a over b", "81 % (60 to 95)")."""
+    estimate = {"value": row["probability"], "ci95": row["ci95"]}
+    return f"{row['a']} over {row['b']}", interval(estimate)
+
+
+def markdown(numbers: Numbers) -> str:
+    """All that the terminal shows, to be pasted elsewhere."""
+    groups = numbers["groups"]
+    cells = [rows(group, numbers["levels"]) for group in groups]
+    parts = [
+        _markdown_table(
+            ["", *cells[0]],
+            [[group["label"], *row.values()] for group, row in zip(groups, cells, strict=True)],
+        ),
+        *captions(numbers),
+    ]
+    over = numbers["by_algorithm"]
+    if over:
+        table = [[name, *map(interval, final.values())] for name, final in _finals(over)]
+        heads = [f"over {over['tasks']} tasks", "IQM (95 % interval)", "median", "mean"]
+        parts.append(_markdown_table(heads, table))
+    pairs = [*numbers["improvement"], *(over["improvement"] if over else [])]
+    if pairs:
+        parts.append(
+            _markdown_table(
+                ["probability of improvement", "(95 % interval)"], map(improvement, pairs)
+            )
+        )
+    parts += [f"* {note}" for note in numbers["notes"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def captions(numbers: Numbers) -> list[str]:
+    """How the numbers are to be read, in sentences."""
+    return [
+        "Success: of each run's final evaluation of the deterministic policy. IQM: interquartile "
+        "mean over runs; intervals: stratified percentile bootstrap over runs, "
+        f"{numbers['resamples']:,} resamples, too narrow where runs are few.",
+        "Time and steps to success: median over the runs (range over those that got there); a run "
+        "that never did counts as later than any other. Training time includes compilation. "
+        + numbers["meaning"][numbers["source"]],
+    ]
+
+
+def print_comparison(numbers: Numbers, console: Console | None = None) -> None:
+    """Print the table, a column for each group, and what must be known about it."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    groups = numbers["groups"]
+    table = Table(title="comparison", title_justify="left")
+    table.add_column(style="bold")
+    for group in groups:
+        table.add_column(group["label"], overflow="fold")
+    cells = [rows(group, numbers["levels"]) for group in groups]
+    for name in cells[0]:
+        table.add_row(name, *(row[name] for row in cells))
+    console.print(table)
+    over = numbers["by_algorithm"]
+    for name, final in _finals(over) if over else ():
+        estimate = interval(final["interquartile_mean"])
+        console.print(f"{name}, over {over['tasks']} tasks: {estimate}", markup=False)
+    for row in [*numbers["improvement"], *(over["improvement"] if over else [])]:
+        console.print("probability of improvement, {}: {}".format(*improvement(row)), markup=False)
+    for text in (f"success while training: {numbers['source']}", *numbers["notes"]):
+        console.print(text, markup=False)
+
+
+def _finals(over: Numbers) -> list[tuple[str, Numbers]]:
+    return list(over["algorithms"].items())
+
+
+def _worst(worst: Numbers | None) -> str:
+    return "-" if worst is None else f"{percent(worst['success'])} (seed {worst['seed']})"
+
+
+def _markdown_table(head: Sequence[str], body: Any) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(x.replace('|', '/') for x in line)} |" for line in lines)

@@ -70,7 +70,9 @@ def test_listing_imports_nothing_heavy(config, arguments):
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
-@pytest.mark.parametrize("name", ["run", "eval", "plugins", "info", "validate", "schema", "doctor"])
+@pytest.mark.parametrize(
+    "name", ["run", "compare", "eval", "plugins", "info", "validate", "schema", "doctor"]
+)
 def test_help_of_each_command_has_examples(name, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main([name, "--help"])

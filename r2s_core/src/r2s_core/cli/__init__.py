@@ -20,6 +20,7 @@ _EPILOG = """examples:
   r2s run configs/quickstart.yaml            train, evaluate, report
   r2s run configs/quickstart.yaml seed=3     the same with another seed
   r2s eval runs/quickstart                   evaluate again
+  r2s compare configs/quickstart.yaml        five seeds, one report
   r2s plugins                                what is installed
   r2s info algorithm:ppo                     its options
 

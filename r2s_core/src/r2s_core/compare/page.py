@@ -46,7 +46,7 @@ def _final(numbers: Mapping[str, Any]) -> str:
     figures = [figure(title, _interval_chart(finals)) for title, finals in charts]
     cells = [rows(group, ()) for group in groups]
     table = _table(
-        ["", *cells[0], "median", "mean"],
+        ["", *cells[0], "success, median", "success, mean"],
         [
             [
                 group["label"],
@@ -56,7 +56,7 @@ def _final(numbers: Mapping[str, Any]) -> str:
             for group, own in zip(groups, cells, strict=True)
         ],
     )
-    return f'<div class="grid2">{"".join(figures)}</div>{table}'
+    return f'<div class="grid2 alone">{"".join(figures)}</div>{table}'
 
 
 def _interval_chart(finals: Mapping[str, Any]) -> str:

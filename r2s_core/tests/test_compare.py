@@ -29,7 +29,7 @@ PLUGIN = Plugin("touch", "environment", "Touch a dot", "tiny_touch:make", TouchC
 """
 
 
-def leave_run(folder, seed=0, success=0.9, curve=(), trained=(), **config):
+def leave_run(folder, seed=0, success: float | None = 0.9, curve=(), trained=(), **config):
     """A finished run's folder; curve, trained: success by update of 100 steps and one second."""
     folder.mkdir(parents=True)
     values = {"name": "tiny", "seed": seed, "algorithm": "climb", "output": str(folder)} | config
@@ -135,6 +135,18 @@ def test_without_evaluations_training_episodes_are_told_as_such(tmp_path, number
     assert "success while training: episode/success" in shown
     assert "1 of 2 runs have no evaluations on the way" in shown
     assert "not evaluation success" in (tmp_path / "out" / "compare.html").read_text()
+
+
+def test_what_was_not_measured_is_not_told_as_not_reached(tmp_path, numbers, capsys):
+    leave_run(tmp_path / "a", success=None)
+    (tmp_path / "a" / "metrics.csv").unlink()
+    found = numbers(tmp_path / "a")
+    assert found["groups"][0]["success"] is None
+    assert found["groups"][0]["runs"][0]["reached"] is None
+    shown = capsys.readouterr().out
+    assert "not reached" not in shown
+    assert "No metrics (hook csv)" in shown
+    assert "No run was evaluated" in (tmp_path / "out" / "compare.html").read_text()
 
 
 def test_curves_are_the_middle_of_the_runs_as_far_as_all_came(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,9 @@ def band(curves: Sequence[np.ndarray], axis: int) -> list[list[float]]:
 def _of_group(group: Group, source: str, sources: Sequence[str]) -> dict[str, Any]:
     results = [run.result for run in group.runs]
     curves = {name: [curve(run, name) for run in group.runs] for name in sources}
-    hits = {level: [reached(c, level) for c in curves[source]] for level in LEVELS}
+    # A run without a curve (no metrics, too few episodes) is not one that failed to get there.
+    measured = [c for c in curves[source] if len(c)]
+    hits = {level: [reached(c, level) for c in measured] for level in LEVELS}
     seconds = [result["wall_clock_s"] for result in results]
     return {
         "label": group.label,
@@ -123,8 +125,7 @@ def _of_group(group: Group, source: str, sources: Sequence[str]) -> dict[str, An
         "steps_per_second": statistics.median(r["train_steps_per_second"] for r in results),
         "reached": {f"{level:g}": _reached(hits[level]) for level in LEVELS},
         "runs": [
-            _of_run(run, {level: hits[level][i] for level in LEVELS})
-            for i, run in enumerate(group.runs)
+            _of_run(run, points) for run, points in zip(group.runs, curves[source], strict=True)
         ],
         "curves": {
             name: {"over_steps": band(curves[name], 0), "over_seconds": band(curves[name], 1)}
@@ -133,7 +134,8 @@ def _of_group(group: Group, source: str, sources: Sequence[str]) -> dict[str, An
     }
 
 
-def _of_run(run: Run, hits: Mapping[float, tuple[float, float] | None]) -> dict[str, Any]:
+def _of_run(run: Run, points: np.ndarray) -> dict[str, Any]:
+    hits = {level: reached(points, level) for level in LEVELS}
     return {
         "path": str(run.path),
         "seed": run.seed,
@@ -148,12 +150,14 @@ def _of_run(run: Run, hits: Mapping[float, tuple[float, float] | None]) -> dict[
         "reached": {
             f"{level:g}": {"step": hit[0], "seconds": hit[1]} if hit else None
             for level, hit in hits.items()
-        },
+        }
+        if len(points)
+        else None,
     }
 
 
 def _reached(hits: Sequence[tuple[float, float] | None]) -> dict[str, Any]:
-    """How many runs got there, and after how many steps and seconds."""
+    """How many of the runs with a curve got there, and after how many steps and seconds."""
     found = [hit for hit in hits if hit is not None]
     ranges = {name: _range([hit[i] for hit in found], len(hits)) for i, name in _AXES}
     return {"runs": len(found), "of": len(hits), **ranges}
@@ -164,7 +168,8 @@ _AXES = ((0, "steps"), (1, "seconds"))
 
 def _range(values: Sequence[float], runs: int) -> dict[str, float | None]:
     """Median over all runs, those that never got there counting as later than any that did."""
-    middle = statistics.median([*values, *[math.inf] * (runs - len(values))])
+    everyone = [*values, *[math.inf] * (runs - len(values))]
+    middle = statistics.median(everyone) if everyone else math.inf
     return {
         "median": middle if math.isfinite(middle) else None,
         "low": min(values, default=None),

@@ -88,8 +88,9 @@ def _curves(numbers: Mapping[str, Any]) -> str:
         ]
         drawn = "".join(figure(title, chart) for title, chart in charts if chart)
         text = f"{meaning} Line: {_BAND}, as far as every run of the group came."
-        figures.append(f'<div class="grid2">{drawn}</div><p>{escape(text)}</p>')
-    return "".join(figures)
+        if drawn:
+            figures.append(f'<div class="grid2">{drawn}</div><p>{escape(text)}</p>')
+    return "".join(figures) or "<p>Nothing was measured.</p>"
 
 
 def _reached(numbers: Mapping[str, Any]) -> str:
@@ -106,7 +107,7 @@ def _improvement(numbers: Mapping[str, Any]) -> str:
     over = numbers["by_algorithm"]
     pairs = [*numbers["improvement"], *(over["improvement"] if over else [])]
     if not pairs:
-        return "<p>There is but one configuration.</p>"
+        return "<p>There are no two configurations whose success was measured.</p>"
     text = "The chance that a run of the first ends better than a run of the second; 50 %: equal."
     heads = ["", "probability of improvement (95 % interval)"]
     return f"<p>{text}</p>{_table(heads, map(improvement, pairs))}"
@@ -139,8 +140,12 @@ def _runs(numbers: Mapping[str, Any]) -> str:
                 f"{run['steps_per_second']:,.0f}",
                 str(run["stopped_by"] or "-"),
             ]
-            for hit in run["reached"].values():
-                cells.append("not reached" if hit is None else f"{hit['seconds']:,.0f} s")
+            hits = run["reached"]
+            for level in numbers["levels"]:
+                hit = hits and hits[f"{level:g}"]
+                cells.append(
+                    f"{hit['seconds']:,.0f} s" if hit else "-" if hits is None else "not reached"
+                )
             body.append([*cells, run["path"]])
     return _table([*heads, "folder"], body)
 

@@ -45,7 +45,12 @@ def interval(estimate: Numbers | None) -> str:
 
 
 def reached(hits: Numbers, unit: str) -> str:
-    """ "62 s (55 to 80)" where all runs got there, else "3 of 5: ..."; "not reached" by any."""
+    """ "62 s (55 to 80)" where all runs got there, else "3 of 5: ...".
+
+    "not reached": by none of them; "-": not measured.
+    """
+    if not hits["of"]:
+        return "-"
     if not hits["runs"]:
         return "not reached"
 

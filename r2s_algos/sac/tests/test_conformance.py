@@ -3,7 +3,6 @@
 import dataclasses
 
 from r2s_algos_sac.plugin import PLUGIN
-
 from r2s_core.testing import check_algorithm
 
 

@@ -89,6 +89,8 @@ class _Session:
         env = self.make_env(config, config.environment.engine.num_parallel_envs, True)
         training_began = time.perf_counter()
         algorithm = make_algorithm(config, env)
+        for line in getattr(algorithm, "notes", ()):
+            self.console.print(line)
         training = start(algorithm, config, run_dir, resume, self.console.print)
         hooks.run_start(config, run_dir, training.step)
         total = config.training.total_timesteps

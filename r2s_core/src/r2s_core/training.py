@@ -22,7 +22,7 @@ from r2s_core.hooks import Hooks
 from r2s_core.progress import TrainingProgress
 from r2s_core.run_folder import CHECKPOINTS
 from r2s_core.signals import RunInterrupted, StopSignals
-from r2s_core.types import Algorithm, Checked, Environment
+from r2s_core.types import Algorithm, Checked, Environment, SavesPart
 
 
 @dataclasses.dataclass
@@ -48,18 +48,21 @@ def start(
 
     Raises `CheckpointError` if the checkpoints do not belong to this configuration.
     """
-    template = algorithm.init(jax.random.key(config.seed))
+    fresh = algorithm.init(jax.random.key(config.seed))
+    template = _saved(algorithm, fresh)
     loaded = checkpoint.load_latest(run_dir / CHECKPOINTS, template) if resume else None
     if loaded is None:
         if resume:
             note("There is no checkpoint yet; starting from the beginning.")
-        return Training(template)
+        return Training(fresh)
     for problem in loaded.skipped:
         note(f"{problem}; going on with the checkpoint before it.")
     meta = loaded.meta
     note(f"Resuming at step {meta['step']:,}.")
+    if jax.tree.structure(template) != jax.tree.structure(fresh):
+        note("The checkpoint leaves out a part, which starts anew: the replay buffer, say.")
     return Training(
-        learner=loaded.learner,
+        learner=_restored(algorithm, loaded.learner, fresh),
         step=meta["step"],
         seconds=meta["seconds"],
         compile_s=meta["compile_s"],
@@ -186,12 +189,20 @@ class _Loop:
         }
         path = checkpoint.save(
             self.run_dir / CHECKPOINTS,
-            state.learner,
+            _saved(self.algorithm, state.learner),
             meta,
             step=state.step,
             keep=self.config.training.keep_checkpoints,
         )
         self.hooks.checkpoint(path, state.step)
+
+
+def _saved(algorithm: Algorithm[Any], learner: Any) -> Any:
+    return algorithm.saved(learner) if isinstance(algorithm, SavesPart) else learner
+
+
+def _restored(algorithm: Algorithm[Any], saved: Any, fresh: Any) -> Any:
+    return algorithm.restored(saved, fresh) if isinstance(algorithm, SavesPart) else saved
 
 
 def _compile_seconds(setup_s: float, durations: list[float]) -> float:

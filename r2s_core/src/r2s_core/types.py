@@ -310,7 +310,8 @@ class Algorithm(Protocol[L]):
     `L` is a pytree of arrays that holds everything needed to go on: networks, optimizer,
     normalisers, PRNG keys, buffers, environment state. `update` returns metrics as float32[]
     on the host or device; the names are the run's columns. `steps_per_update` is the number of
-    environment steps (over all worlds) of one update.
+    environment steps (over all worlds) of one update. An algorithm may have `notes`, a tuple of
+    lines that the user is told before training: how much memory a buffer takes, say.
     """
 
     steps_per_update: int
@@ -323,6 +324,19 @@ class Algorithm(Protocol[L]):
 
     def export(self, learner: L) -> PolicyExport:
         """The policy as data: what `r2s_core.policy` saves and runs without this package."""
+        ...
+
+
+@runtime_checkable
+class SavesPart(Protocol):
+    """An algorithm of whose learner not everything goes into a checkpoint: a large buffer, say."""
+
+    def saved(self, learner: Any) -> Any:
+        """What is saved, a pytree of arrays."""
+        ...
+
+    def restored(self, saved: Any, fresh: Any) -> Any:
+        """The learner again, from what was saved and from `init`."""
         ...
 
 

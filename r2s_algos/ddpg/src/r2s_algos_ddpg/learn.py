@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_core.networks import MLP, init_mlp, mlp_layers
-from r2s_core.off_policy.algorithm import Batch
+from r2s_core.off_policy.actor_critic import Batch
 from r2s_core.off_policy.critic import Critic, polyak
 from r2s_core.off_policy.optimizer import Adam
 from r2s_core.types import Array, EnvSpec, Named, pytree
@@ -30,7 +30,7 @@ class Networks:
 
 class DDPG:
     """Deep deterministic policy gradients (Lillicrap et al. 2016), with the three fixes of TD3
-    (Fujimoto et al. 2018) as options. See `r2s_core.off_policy.algorithm.ActorCritic`.
+    (Fujimoto et al. 2018) as options. See `r2s_core.off_policy.actor_critic.ActorCritic`.
     """
 
     def __init__(self, spec: EnvSpec, config: DDPGConfig, critic_group: str) -> None:

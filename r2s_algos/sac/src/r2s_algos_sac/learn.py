@@ -11,7 +11,7 @@ import numpy as np
 
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.policy import SquashedGaussian
-from r2s_core.off_policy.algorithm import Batch
+from r2s_core.off_policy.actor_critic import Batch
 from r2s_core.off_policy.critic import Critic, polyak
 from r2s_core.off_policy.optimizer import Adam
 from r2s_core.types import Array, EnvSpec, Named, pytree
@@ -33,7 +33,7 @@ class Networks:
 class SAC:
     """Soft actor-critic with two critics and a learned temperature (Haarnoja et al. 2018, v2).
 
-    See `r2s_core.off_policy.algorithm.ActorCritic`. With n_step > 1 the entropies of the steps
+    See `r2s_core.off_policy.actor_critic.ActorCritic`. With n_step > 1 the entropies of the steps
     between are left out of the return, as is usual.
     """
 

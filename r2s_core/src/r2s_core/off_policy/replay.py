@@ -82,7 +82,7 @@ def check_memory(needed: int, transitions: int, name: str) -> str:
     line = f"replay buffer: {transitions:,} transitions, {_size(needed)}"
     # Something must be left for the networks, the simulation and the operating system.
     if free is not None and needed > 0.9 * free:
-        fits = int(0.9 * free / needed * transitions)
+        fits = transitions * 9 * free // (10 * needed)
         raise ConfigError(
             f"algorithms.{name}.buffer_size: {transitions:,} transitions take {_size(needed)}, "
             f"but only {_size(free)} of memory are free; {fits:,} would fit"

@@ -1,0 +1,78 @@
+"""DDPG and TD3 find the known answers of the tiny environments."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2s_algos_ddpg.config import DDPGConfig
+from r2s_algos_ddpg.train import make
+from r2s_core.testing import known_answers
+from r2s_core.testing.environments import bandit
+
+SMALL = {
+    "hidden_sizes": (32, 32),
+    "num_steps": 4,
+    "batch_size": 128,
+    "learning_starts": 256,
+    "buffer_size": 8192,
+    "target_update_rate": 0.05,
+    "learning_rate": 3e-3,
+}
+VARIANTS = {
+    "td3": {},
+    "ddpg": {"twin_critics": False, "target_noise": 0.0, "policy_delay": 1, "n_step": 1},
+    "categorical": {"num_atoms": 51, "layer_norm": False},
+}
+
+
+def _make(env, **options):
+    return make(env, DDPGConfig(**{**SMALL, **options}))
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request):
+    return functools.partial(_make, **VARIANTS[request.param])
+
+
+def test_the_value_of_a_constant_reward(variant):
+    known_answers.check_constant_reward(variant)
+
+
+@pytest.mark.parametrize("ends_by", ["termination", "truncation"])
+def test_truncation_is_not_termination(variant, ends_by):
+    known_answers.check_truncation(variant, ends_by)
+
+
+def test_the_bandit_s_best_action_is_the_observation(variant):
+    known_answers.check_bandit(variant)
+
+
+def test_credit_reaches_back_over_two_steps(variant):
+    known_answers.check_two_step_credit(variant)
+
+
+def test_it_learns_to_hold_a_point_mass_exploring_with_correlated_noise():
+    known_answers.check_point_mass(functools.partial(_make, noise_correlation=0.7))
+
+
+def test_an_asymmetric_critic_reads_what_the_policy_cannot():
+    known_answers.check_privileged_critic(_make)
+
+
+def test_each_world_explores_at_a_scale_of_its_own_that_shrinks_on_schedule():
+    ddpg = _make(bandit(3), exploration_noise=(0.1, 0.5), final_noise_scale=0.5, batch_size=8)
+    networks = ddpg.actor_critic.init(jax.random.key(0))
+    obs, noise = jnp.zeros((3, 1)), jnp.ones((3, 1))
+    for progress, scale in ((0.0, 1.0), (1.0, 0.5)):
+        acting = ddpg.actor_critic.acting(networks, jnp.float32(progress))
+        action = ddpg.actor_critic.act(acting, obs, noise)
+        mean = ddpg.actor_critic.mean(acting, obs)
+        np.testing.assert_allclose((action - mean)[:, 0], scale * np.array([0.1, 0.3, 0.5]), 1e-5)
+
+
+def test_the_noise_must_rise_from_zero_or_more():
+    with pytest.raises(ValueError, match="exploration_noise"):
+        DDPGConfig(exploration_noise=(0.5, 0.1))

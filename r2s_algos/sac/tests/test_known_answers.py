@@ -1,0 +1,113 @@
+"""SAC finds the known answers of the tiny environments, whatever its options."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2s_algos_sac.config import SACConfig
+from r2s_algos_sac.policy import SquashedGaussian, log_density
+from r2s_algos_sac.train import make
+from r2s_core.testing import known_answers
+from r2s_core.testing.environments import bandit, constant_reward
+
+SMALL = {
+    "hidden_sizes": (32, 32),
+    "num_steps": 4,
+    "batch_size": 128,
+    "learning_starts": 256,
+    "buffer_size": 8192,
+    "target_update_rate": 0.05,
+    "learning_rate": 3e-3,
+    "learn_temperature": False,
+    "initial_temperature": 0.02,
+}
+VARIANTS = {
+    "defaults": {},
+    "one_step": {"n_step": 1, "policy_delay": 1},
+    "categorical": {"num_atoms": 51, "layer_norm": False},
+}
+
+
+def _make(env, **options):
+    return make(env, SACConfig(**{**SMALL, **options}))
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request):
+    return functools.partial(_make, **VARIANTS[request.param])
+
+
+def test_the_value_of_a_constant_reward(variant):
+    known_answers.check_constant_reward(variant)
+
+
+@pytest.mark.parametrize("ends_by", ["termination", "truncation"])
+def test_truncation_is_not_termination(variant, ends_by):
+    known_answers.check_truncation(variant, ends_by)
+
+
+def test_the_bandit_s_best_action_is_the_observation(variant):
+    known_answers.check_bandit(variant)
+
+
+def test_credit_reaches_back_over_two_steps(variant):
+    known_answers.check_two_step_credit(variant)
+
+
+def test_it_learns_to_hold_a_point_mass_exploring_with_correlated_noise():
+    known_answers.check_point_mass(functools.partial(_make, noise_correlation=0.7))
+
+
+def test_an_asymmetric_critic_reads_what_the_policy_cannot():
+    known_answers.check_privileged_critic(_make)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.2])
+@pytest.mark.parametrize("log_std", [-1.5, 0.0, 1.0])
+def test_the_density_of_the_squashed_gaussian_integrates_to_one(mean, log_std):
+    """Over what the actions can be, (-1, 1): the tanh's correction is exact."""
+    edge = np.tanh(np.linspace(-12, 12, 200_001))
+    action = (edge[1:] + edge[:-1]) / 2
+    inside = np.abs(action) < 1
+    raw = np.arctanh(action[inside], dtype=np.float64)
+    density = log_density(
+        jnp.full((raw.size, 1), mean), jnp.float32(log_std), jnp.asarray(raw, jnp.float32)[:, None]
+    )
+    integral = np.sum(np.exp(np.asarray(density, np.float64)) * np.diff(edge)[inside])
+    assert integral == pytest.approx(1.0, abs=2e-3)
+
+
+@pytest.mark.parametrize("target", [-1.5, 0.3])
+def test_the_temperature_brings_the_entropy_to_its_target(target):
+    """Nothing else is at stake: the reward is constant. log 2 = 0.69 is the most there can be."""
+    sac = _make(
+        constant_reward(32),
+        learn_temperature=True,
+        temperature_learning_rate=3e-3,
+        initial_temperature=0.1,
+        target_entropy=target,
+    )
+    _, metrics = sac.update_many(sac.init(jax.random.key(0)), 800)
+    assert float(np.mean(metrics["entropy"][-100:])) == pytest.approx(target, abs=0.2)
+
+
+def test_a_temperature_that_is_not_learned_stays():
+    sac = _make(bandit(64), initial_temperature=0.02)
+    _, metrics = sac.update_many(sac.init(jax.random.key(0)), 20)
+    np.testing.assert_allclose(metrics["temperature"][-1], 0.02, rtol=1e-6)
+
+
+def test_the_deviation_starts_where_it_is_told_and_has_bounds():
+    policy = SquashedGaussian(bandit(4).spec, SACConfig(initial_log_std=-1.2))
+    params = policy.init(jax.random.key(0))
+    _, log_std = policy.distribution(params, jnp.linspace(-1, 1, 9)[:, None])
+    np.testing.assert_allclose(log_std, -1.2, atol=0.05)
+    far = jax.tree.map(lambda x: 1e3 * x, params)
+    _, log_std = policy.distribution(far, jnp.linspace(-9, 9, 9)[:, None])
+    assert np.all(log_std >= -5.0)
+    assert np.all(log_std <= 1.0)
+    with pytest.raises(ValueError, match="between min_log_std"):
+        SACConfig(initial_log_std=3.0)

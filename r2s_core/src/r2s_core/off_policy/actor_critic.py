@@ -1,0 +1,63 @@
+"""What tells one off-policy algorithm from another."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+from r2s_core.off_policy.critic import Critic
+from r2s_core.types import Array, Named, pytree
+
+N = TypeVar("N")  # the networks, optimizers and counters of an actor-critic, a pytree
+
+
+@pytree
+class Batch:
+    """Samples to learn from, as the networks read them; leaves [B, ...]."""
+
+    observation: Array  # float32[B, n]
+    critic_observation: Array  # float32[B, m]
+    action: Array  # float32[B, A], in [-1, 1]
+    reward: Array  # float32[B], the discounted sum of up to n rewards, scaled
+    discount: Array  # float32[B], what the value of what follows counts
+    next_observation: Array  # float32[B, n]
+    next_critic_observation: Array  # float32[B, m]
+    weight: Array  # float32[B], 0 for samples to leave out, else 1
+
+
+class ActorCritic(Protocol[N]):
+    """How to act and to learn: pure functions of the networks `N`.
+
+    Observations are normalised and actions lie in [-1, 1]; `progress`, float32[], is the share of
+    the training that is done.
+    """
+
+    critic: Critic
+
+    def init(self, key: Array) -> N:
+        """Networks that have seen nothing. On the host."""
+        ...
+
+    def acting(self, networks: N, progress: Array) -> Any:
+        """The part of the networks that acting takes."""
+        ...
+
+    def act(self, acting: Any, observation: Array, noise: Array) -> Array:
+        """The action [W, A] to explore with, under standard normal noise [W, A]."""
+        ...
+
+    def mean(self, acting: Any, observation: Array) -> Array:
+        """The deterministic action [W, A]."""
+        ...
+
+    def learn_critics(self, networks: N, batch: Batch, rate: Array, key: Array) -> tuple[N, Named]:
+        """One gradient step of the critics and their targets at this learning rate; metrics
+        float32[]."""
+        ...
+
+    def learn_policy(self, networks: N, batch: Batch, rate: Array, key: Array) -> tuple[N, Named]:
+        """One gradient step of the policy and what belongs to it; metrics float32[]."""
+        ...
+
+    def layers(self, networks: N) -> tuple[tuple[Any, Any], ...]:
+        """`PolicyExport.layers` of the deterministic policy, whose output passes through tanh."""
+        ...

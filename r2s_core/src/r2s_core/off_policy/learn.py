@@ -1,0 +1,154 @@
+"""From collected steps to better networks: pure functions, compiled by whoever calls them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Generic
+
+import jax
+import jax.numpy as jnp
+
+from r2s_core.metrics import rollout_metrics
+from r2s_core.normalize import (
+    ReturnScale,
+    RunningStatistics,
+    normalize,
+    reward_scale,
+    update_return_scale,
+    update_statistics,
+)
+from r2s_core.off_policy.actor_critic import ActorCritic, Batch, N
+from r2s_core.off_policy.config import OffPolicyConfig, Sizes
+from r2s_core.off_policy.replay import Replay, insert, sample
+from r2s_core.rollout import Trajectory
+from r2s_core.types import Array, Named, pytree
+
+#: Normalised observations are clipped to +- this.
+OBSERVATION_CLIP = 10.0
+
+
+@pytree
+class Agent:
+    """What learning changes."""
+
+    networks: Any
+    statistics: Mapping[str, RunningStatistics]  # of the observation groups that are read
+    returns: ReturnScale
+    noise: Array  # float32[W, A], the last exploration noise
+    updates: Array  # int32[], how many were made
+    key: Array
+
+
+class Learning(Generic[N]):
+    """What an update does with the steps that it collected. Holds no state."""
+
+    def __init__(
+        self,
+        config: OffPolicyConfig,
+        sizes: Sizes,
+        steps_per_update: int,
+        actor_critic: ActorCritic[N],
+        critic_group: str,
+    ) -> None:
+        self.config, self._sizes, self._steps_per_update = config, sizes, steps_per_update
+        self._actor_critic, self._critic_group = actor_critic, critic_group
+
+    def learn(
+        self, agent: Agent, replay: Replay, trajectory: Trajectory
+    ) -> tuple[Agent, Replay, Named]:
+        """Take the trajectory in, then learn, once there is enough to learn from."""
+        step, config = trajectory.step, self.config
+        reward = jnp.where(step.diverged, 0.0, step.reward)
+        agent = dataclasses.replace(
+            agent,
+            statistics={
+                group: update_statistics(x, trajectory.obs[group])
+                for group, x in agent.statistics.items()
+            },
+            returns=update_return_scale(agent.returns, reward, step.done, config.discount),
+            updates=agent.updates + 1,
+        )
+        replay = insert(replay, trajectory, trajectory.extras["action"])
+        enough = jnp.maximum(-(-self._sizes.learning_starts // step.reward.shape[1]), config.n_step)
+        key, learn_key = jax.random.split(agent.key)
+        rate = self._learning_rate(agent)
+
+        def learn(networks: N) -> tuple[N, Named]:
+            return self._gradient_steps(agent, networks, replay, rate, learn_key)
+
+        def wait(networks: N) -> tuple[N, Named]:
+            metrics = jax.eval_shape(learn, networks)[1]
+            return networks, {n: jnp.float32(1 if n == "finite" else jnp.nan) for n in metrics}
+
+        networks, metrics = jax.lax.cond(replay.filled >= enough, learn, wait, agent.networks)
+        metrics = {
+            **metrics,
+            "learning_rate": rate,
+            "reward_scale": self._reward_scale(agent),
+            "replay/transitions": (replay.filled * step.reward.shape[1]).astype(jnp.float32),
+            **rollout_metrics(step),
+        }
+        return dataclasses.replace(agent, networks=networks, key=key), replay, metrics
+
+    def _gradient_steps(
+        self, agent: Agent, networks: N, replay: Replay, rate: Array, key: Array
+    ) -> tuple[N, Named]:
+        """`policy_delay` steps of the critics, then one of the policy, again and again."""
+        learns, delay = self._actor_critic, self.config.policy_delay
+
+        def critics(networks: N, key: Array) -> tuple[N, tuple[Batch, Named]]:
+            sample_key, learn_key = jax.random.split(key)
+            batch = self._batch(agent, replay, sample_key)
+            networks, metrics = learns.learn_critics(networks, batch, rate, learn_key)
+            return networks, (batch, metrics)
+
+        def one(networks: N, key: Array) -> tuple[N, Named]:
+            *first, last, policy_key = jax.random.split(key, delay + 1)
+            for early in first:
+                networks, _ = critics(networks, early)
+            networks, (batch, metrics) = critics(networks, last)
+            networks, more = learns.learn_policy(networks, batch, rate, policy_key)
+            metrics = {**metrics, **more}
+            finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]))
+            return networks, {**metrics, "finite": finite.astype(jnp.float32)}
+
+        keys = jax.random.split(key, self._sizes.gradient_steps // delay)
+        networks, metrics = jax.lax.scan(one, networks, keys)
+        return networks, {
+            n: jnp.min(x) if n == "finite" else jnp.mean(x) for n, x in metrics.items()
+        }
+
+    def _batch(self, agent: Agent, replay: Replay, key: Array) -> Batch:
+        config, group = self.config, self._critic_group
+        samples = sample(replay, key, self._sizes.batch_size, config.n_step, config.discount)
+        read = lambda group, obs: self.normalize(agent.statistics, group, obs[group])  # noqa: E731
+        return Batch(
+            observation=read("policy", samples.obs),
+            critic_observation=read(group, samples.obs),
+            action=samples.action,
+            reward=samples.reward / self._reward_scale(agent),
+            discount=samples.discount,
+            next_observation=read("policy", samples.next_obs),
+            next_critic_observation=read(group, samples.next_obs),
+            weight=samples.weight,
+        )
+
+    def normalize(self, statistics: Mapping[str, RunningStatistics], group: str, x: Array) -> Array:
+        if not self.config.normalize_observations:
+            return jnp.clip(x, -OBSERVATION_CLIP, OBSERVATION_CLIP)
+        return normalize(statistics[group], x, OBSERVATION_CLIP)
+
+    def _reward_scale(self, agent: Agent) -> Array:
+        return reward_scale(agent.returns) if self.config.normalize_rewards else jnp.float32(1.0)
+
+    def progress(self, agent: Agent) -> Array:
+        total = self.config.total_timesteps or math.inf
+        return jnp.minimum(agent.updates * (self._steps_per_update / total), 1.0)
+
+    def _learning_rate(self, agent: Agent) -> Array:
+        first, last = self.config.learning_rate, self.config.final_learning_rate
+        if last is None:
+            return jnp.float32(first)
+        return first + self.progress(agent) * (last - first)

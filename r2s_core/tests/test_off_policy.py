@@ -1,0 +1,91 @@
+"""What off-policy algorithms share, apart from any one of them."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r2s_core.errors import ConfigError
+from r2s_core.off_policy.config import OffPolicyConfig, sizes
+from r2s_core.off_policy.critic import Critic, polyak
+
+CONFIG = OffPolicyConfig(hidden_sizes=(16,))
+
+
+@pytest.mark.parametrize("worlds", [64, 256, 1024, 4096, 16384])
+def test_the_defaults_fit_any_number_of_worlds(worlds):
+    found = sizes(OffPolicyConfig(), worlds, "sac")
+    learned = found.gradient_steps * found.batch_size
+    collected = found.num_steps * worlds
+    assert learned / collected == pytest.approx(OffPolicyConfig().update_to_data_ratio, rel=0.01)
+    assert found.gradient_steps % OffPolicyConfig().policy_delay == 0
+    assert found.rows % found.num_steps == 0
+    assert 2**18 <= found.rows * worlds <= 2**22
+    assert found.learning_starts < found.rows * worlds / 4
+
+
+def test_options_that_do_not_fit_each_other_are_refused():
+    with pytest.raises(ConfigError, match=r"too few for 2 gradient steps .* of batch_size 4096"):
+        sizes(OffPolicyConfig(num_steps=1, batch_size=4096), 64, "sac")
+    with pytest.raises(ConfigError, match="raise buffer_size"):
+        sizes(OffPolicyConfig(buffer_size=100, num_steps=1, learning_starts=1000), 64, "sac")
+    with pytest.raises(ValueError, match="num_atoms is 1"):
+        OffPolicyConfig(num_atoms=1)
+    with pytest.raises(ValueError, match="value_range"):
+        OffPolicyConfig(value_range=(1.0, 1.0))
+
+
+def _critic(**options):
+    critic = Critic(dataclasses.replace(CONFIG, **options), 5, count=2)
+    params = critic.init(jax.random.key(0))
+    observation = jax.random.normal(jax.random.key(1), (7, 3))
+    action = jax.random.uniform(jax.random.key(2), (7, 2), minval=-1.0)
+    return critic, params, observation, action
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_a_scalar_target_believes_the_lesser_critic(layer_norm):
+    critic, params, observation, action = _critic(layer_norm=layer_norm)
+    values = np.asarray(critic.values(params, observation, action))
+    assert values.shape == (2, 7)
+    assert not np.allclose(values[0], values[1])
+    reward, discount, bonus = jnp.arange(7.0), jnp.full(7, 0.5), jnp.full(7, 0.2)
+    target = critic.target(params, observation, action, reward, discount, bonus)
+    np.testing.assert_allclose(target, reward + 0.5 * (values.min(0) + 0.2), rtol=1e-5)
+
+
+def test_a_categorical_target_is_the_bellman_target_in_the_mean():
+    critic, params, observation, action = _critic(num_atoms=41, value_range=(-4.0, 4.0))
+    values = np.asarray(critic.values(params, observation, action))
+    reward, discount = jnp.linspace(-1.0, 1.0, 7), jnp.linspace(0.0, 0.5, 7)
+    target = critic.target(params, observation, action, reward, discount, bonus=0.3)
+    np.testing.assert_allclose(np.sum(target, -1), 1.0, rtol=1e-5)
+    expected = np.asarray(reward) + np.asarray(discount) * (values.min(0) + 0.3)
+    np.testing.assert_allclose(target @ np.asarray(critic.atoms), expected, atol=1e-4)
+    # A termination: all of it at the reward.
+    np.testing.assert_allclose(target[0] @ np.asarray(critic.atoms), reward[0], atol=1e-4)
+
+
+def test_what_lies_outside_the_atoms_is_put_on_the_last():
+    critic, params, observation, action = _critic(num_atoms=5, value_range=(-1.0, 1.0))
+    target = critic.target(params, observation, action, jnp.full(7, 9.0), jnp.zeros(7))
+    np.testing.assert_allclose(target, np.eye(5)[[4] * 7], atol=1e-6)
+
+
+@pytest.mark.parametrize("num_atoms", [None, 21])
+def test_samples_without_weight_teach_nothing(num_atoms):
+    critic, params, observation, action = _critic(num_atoms=num_atoms)
+    zeros = jnp.zeros(7)
+    target = critic.target(params, observation, action, jnp.arange(7.0) / 7, zeros)
+    weight = zeros.at[0].set(1.0)
+    all_of_it = critic.loss(params, observation, action, target, weight)[0]
+    alone = critic.loss(params, observation[:1], action[:1], target[:1], weight[:1])[0]
+    np.testing.assert_allclose(all_of_it, alone, rtol=1e-5)
+    assert critic.loss(params, observation, action, target, zeros)[0] == 0.0
+
+
+def test_polyak_moves_a_share_of_the_way():
+    moved = polyak({"x": jnp.array([0.0, 1.0])}, {"x": jnp.array([1.0, 1.0])}, 0.25)
+    np.testing.assert_allclose(moved["x"], [0.25, 1.0])

@@ -27,6 +27,8 @@ def test_every_wheel_holds_its_package_and_says_that_it_is_typed(wheels):
     [
         ("plugins/r2s-rewards-example", "reward", "speed_limit"),
         ("r2s_algos/ppo", "algorithm", "ppo"),
+        ("r2s_algos/sac", "algorithm", "sac"),
+        ("r2s_algos/ddpg", "algorithm", "ddpg"),
     ],
 )
 def test_core_and_one_plugin_register_by_being_installed(wheels, venv, folder, kind, name):

@@ -1,4 +1,4 @@
-"""A killed run goes on as if nothing had happened: PPO, pick-and-place, the `mujoco` backend."""
+"""A killed run goes on as if nothing had happened: pick-and-place on the `mujoco` backend."""
 
 import json
 import os
@@ -15,8 +15,8 @@ import yaml
 from r2s_core.policy import load_policy
 
 #: Small, but with everything that a learner holds: the start-state bank, staggered clocks,
-#: normalisers, an adaptive learning rate, correlated noise, several objects (a world's model
-#: fields), two physics threads.
+#: normalisers, an adaptive learning rate, correlated noise, a replay buffer that is written over,
+#: several objects (a world's model fields), two physics threads.
 CONFIG = {
     "backend": {"use": "mujoco", "threads": 2},
     "seed": 11,
@@ -30,14 +30,24 @@ CONFIG = {
     },
     "training": {"total_timesteps": 16 * 16 * 24, "checkpoint_interval_s": 0},
     "evaluation": {"episodes": 16, "num_parallel_envs": 16, "video": False},
-    "algorithms": {"ppo": {"num_steps": 16, "noise_correlation": 0.5, "hidden_sizes": [32, 32]}},
 }
+SMALL = {"num_steps": 16, "noise_correlation": 0.5, "hidden_sizes": [32, 32]}
+OFF_POLICY = {
+    **SMALL,
+    "batch_size": 64,
+    "learning_starts": 512,
+    "buffer_size": 2048,  # a third of what is collected
+    "update_to_data_ratio": 2,
+    "final_learning_rate": 0,
+}
+ALGORITHMS = {"ppo": SMALL, "sac": OFF_POLICY, "ddpg": {**OFF_POLICY, "final_noise_scale": 0.5}}
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory) -> Path:
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def config(request, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("resume") / "small.yaml"
-    path.write_text(yaml.safe_dump(CONFIG))
+    algorithms = {request.param: ALGORITHMS[request.param]}
+    path.write_text(yaml.safe_dump({**CONFIG, "algorithms": algorithms}))
     return path
 
 

@@ -1,0 +1,57 @@
+"""The replay buffer in a run: what is said of it, what is saved, when learning starts."""
+
+import dataclasses
+import types
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from r2s_algos_sac.config import SACConfig
+from r2s_algos_sac.train import make
+from r2s_core import checkpoint, training
+from r2s_core.errors import ConfigError
+from r2s_core.run_folder import CHECKPOINTS
+from r2s_core.testing.environments import point_mass
+
+CONFIG = SACConfig(
+    hidden_sizes=(8,), num_steps=4, batch_size=16, learning_starts=64, buffer_size=256
+)
+
+
+def _trained(config, updates=6):
+    sac = make(point_mass(8), config)
+    return sac, sac.update_many(sac.init(jax.random.key(0)), updates)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_buffer_is_saved_by_choice(tmp_path, whole):
+    sac, (learner, _) = _trained(dataclasses.replace(CONFIG, checkpoint_buffer=whole))
+    saved: Any = sac.saved(learner)
+    meta = {"step": 192, "seconds": 1.0, "compile_s": 0.5, "history": {}}
+    checkpoint.save(tmp_path / CHECKPOINTS, saved, meta, step=192)
+    notes: list[str] = []
+    seed: Any = types.SimpleNamespace(seed=3)
+    found = training.start(sac, seed, tmp_path, True, notes.append)
+    again = found.learner
+    jax.tree.map(np.testing.assert_array_equal, again.agent.networks, learner.agent.networks)
+    assert int(again.replay.filled) == (24 if whole else 0)
+    assert any("replay buffer" in note for note in notes) is not whole
+    _, metrics = sac.update(again)
+    assert bool(np.isfinite(metrics["loss/critic"])) is whole  # else it waits for learning_starts
+
+
+def test_learning_starts_with_enough_to_learn_from():
+    _, (_, metrics) = _trained(CONFIG, 5)
+    np.testing.assert_array_equal(metrics["replay/transitions"], [32, 64, 96, 128, 160])
+    np.testing.assert_array_equal(
+        np.isfinite(metrics["loss/critic"]), [False, True, True, True, True]
+    )
+
+
+def test_what_the_buffer_takes_is_said_and_must_be_there():
+    sac, _ = _trained(CONFIG, 1)
+    assert sac.notes == ("replay buffer: 256 transitions, 1 MB",)
+    with pytest.raises(ConfigError, match=r"algorithms.sac.buffer_size: .* memory are free"):
+        make(point_mass(8), dataclasses.replace(CONFIG, buffer_size=10**12))

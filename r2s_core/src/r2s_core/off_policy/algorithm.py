@@ -33,7 +33,8 @@ class Learner:
 
 class OffPolicy(Generic[N]):
     """See `r2s_core.types.Algorithm`. One update: a few control steps of every world into the
-    replay buffer, then as many gradient steps as `update_to_data_ratio` says.
+    replay buffer and, from what the buffer held before, as many gradient steps as
+    `update_to_data_ratio` says. Neither waits for the other: who acts is one update old.
 
     On a traceable environment all of it is one compiled function; on a host-driven one acting
     and learning are compiled. The learner given to `update` is used up: its buffers become the
@@ -69,7 +70,8 @@ class OffPolicy(Generic[N]):
         )
         self._act = jax.jit(self._act_worlds)
         self._explore = jax.jit(self._draw_noise)
-        self._learn = jax.jit(self.learning.learn, donate_argnums=(0, 1))
+        self._learn = jax.jit(self.learning.learn)
+        self._take_in = jax.jit(self.learning.take_in, donate_argnums=(0, 1))
         self._update = jax.jit(self._collect_and_learn, donate_argnums=0)
         self._update_many = jax.jit(self._scan_updates, donate_argnums=0, static_argnums=1)
         self._deterministic = jax.jit(self._act_deterministically)
@@ -176,12 +178,13 @@ class OffPolicy(Generic[N]):
         shape = (*obs["policy"].shape[:-1], self.env.spec.action_size)
         return self._act_worlds(acting, obs, jax.random.normal(key, shape))[0]
 
-    def _draw_noise(self, agent: Agent) -> tuple[Agent, Array, Any]:
-        """The noise of a rollout, float32[T, W, A], standard normal at each step, and who acts.
+    def _draw_noise(self, agent: Agent) -> tuple[Agent, Array, Array, Any]:
+        """The noise of a rollout, float32[T, W, A], standard normal at each step, a key to learn
+        with, and who acts.
 
-        With `noise_correlation` it is an AR(1) process in each world.
+        With `noise_correlation` the noise is an AR(1) process in each world.
         """
-        key, noise_key = jax.random.split(agent.key)
+        key, noise_key, learn_key = jax.random.split(agent.key, 3)
         noise = jax.random.normal(noise_key, (self.sizes.num_steps, *agent.noise.shape))
         correlation = self.config.noise_correlation
         if correlation > 0:
@@ -192,12 +195,13 @@ class OffPolicy(Generic[N]):
 
             _, noise = jax.lax.scan(one, agent.noise, noise)
         agent = dataclasses.replace(agent, key=key, noise=noise[-1])
-        return agent, noise, self._acting(agent)
+        return agent, noise, learn_key, self._acting(agent)
 
     # Updates.
 
     def _collect_and_learn(self, learner: Learner) -> tuple[Learner, Named]:
-        agent, noise, acting = self._draw_noise(learner.agent)
+        agent, noise, learn_key, acting = self._draw_noise(learner.agent)
+        networks, learned = self.learning.learn(agent, learner.replay, learn_key)
         env_state, obs, trajectory = rollout(
             self.env,
             self._act_worlds,
@@ -207,8 +211,9 @@ class OffPolicy(Generic[N]):
             noise,
             self.sizes.num_steps,
         )
-        agent, replay, metrics = self.learning.learn(agent, learner.replay, trajectory)
-        return Learner(agent, replay, env_state, obs), metrics
+        agent = dataclasses.replace(agent, networks=networks)
+        agent, replay, collected = self.learning.take_in(agent, learner.replay, trajectory)
+        return Learner(agent, replay, env_state, obs), {**learned, **collected}
 
     def _scan_updates(self, learner: Learner, count: int) -> tuple[Learner, Named]:
         def one(learner: Learner, _: None) -> tuple[Learner, Named]:
@@ -217,8 +222,12 @@ class OffPolicy(Generic[N]):
         return jax.lax.scan(one, learner, length=count)
 
     def _drive(self, learner: Learner) -> tuple[Learner, Named]:
-        """`_collect_and_learn` with the environment stepped from the host."""
-        agent, noise, acting = self._explore(learner.agent)
+        """`_collect_and_learn` with the environment stepped from the host.
+
+        JAX computes in the background, so that learning goes on while the worlds are stepped.
+        """
+        agent, noise, learn_key, acting = self._explore(learner.agent)
+        networks, learned = self._learn(agent, learner.replay, learn_key)
         env_state, obs, trajectory = rollout(
             self.env,
             self._act,
@@ -228,8 +237,9 @@ class OffPolicy(Generic[N]):
             np.asarray(noise),  # a row of NumPy is a view; a row of JAX costs a dispatch a step
             self.sizes.num_steps,
         )
-        agent, replay, metrics = self._learn(agent, learner.replay, trajectory)
-        return Learner(agent, replay, env_state, obs), metrics
+        agent = dataclasses.replace(agent, networks=networks)
+        agent, replay, collected = self._take_in(agent, learner.replay, trajectory)
+        return Learner(agent, replay, env_state, obs), {**learned, **collected}
 
     def _checked(self, metrics: Named) -> Named:
         return finite_metrics(metrics, f"algorithms.{self.name}.learning_rate")

@@ -55,42 +55,45 @@ class Learning(Generic[N]):
         self.config, self._sizes, self._steps_per_update = config, sizes, steps_per_update
         self._actor_critic, self._critic_group = actor_critic, critic_group
 
-    def learn(
-        self, agent: Agent, replay: Replay, trajectory: Trajectory
-    ) -> tuple[Agent, Replay, Named]:
-        """Take the trajectory in, then learn, once there is enough to learn from."""
-        step, config = trajectory.step, self.config
-        reward = jnp.where(step.diverged, 0.0, step.reward)
-        agent = dataclasses.replace(
-            agent,
-            statistics={
-                group: update_statistics(x, trajectory.obs[group])
-                for group, x in agent.statistics.items()
-            },
-            returns=update_return_scale(agent.returns, reward, step.done, config.discount),
-            updates=agent.updates + 1,
-        )
-        replay = insert(replay, trajectory, trajectory.extras["action"])
-        enough = jnp.maximum(-(-self._sizes.learning_starts // step.reward.shape[1]), config.n_step)
-        key, learn_key = jax.random.split(agent.key)
+    def learn(self, agent: Agent, replay: Replay, key: Array) -> tuple[Any, Named]:
+        """The networks after an update's gradient steps, once there is enough to learn from."""
+        enough = -(-self._sizes.learning_starts // replay.reward.shape[1])
+        enough = max(enough, self.config.n_step)
         rate = self._learning_rate(agent)
 
         def learn(networks: N) -> tuple[N, Named]:
-            return self._gradient_steps(agent, networks, replay, rate, learn_key)
+            return self._gradient_steps(agent, networks, replay, rate, key)
 
         def wait(networks: N) -> tuple[N, Named]:
             metrics = jax.eval_shape(learn, networks)[1]
             return networks, {n: jnp.float32(1 if n == "finite" else jnp.nan) for n in metrics}
 
         networks, metrics = jax.lax.cond(replay.filled >= enough, learn, wait, agent.networks)
+        return networks, {**metrics, "learning_rate": rate}
+
+    def take_in(
+        self, agent: Agent, replay: Replay, trajectory: Trajectory
+    ) -> tuple[Agent, Replay, Named]:
+        """Statistics and buffer with a trajectory more."""
+        step = trajectory.step
+        reward = jnp.where(step.diverged, 0.0, step.reward)
+        discount = self.config.discount
+        agent = dataclasses.replace(
+            agent,
+            statistics={
+                group: update_statistics(x, trajectory.obs[group])
+                for group, x in agent.statistics.items()
+            },
+            returns=update_return_scale(agent.returns, reward, step.done, discount),
+            updates=agent.updates + 1,
+        )
+        replay = insert(replay, trajectory, trajectory.extras["action"])
         metrics = {
-            **metrics,
-            "learning_rate": rate,
             "reward_scale": self._reward_scale(agent),
             "replay/transitions": (replay.filled * step.reward.shape[1]).astype(jnp.float32),
             **rollout_metrics(step),
         }
-        return dataclasses.replace(agent, networks=networks, key=key), replay, metrics
+        return agent, replay, metrics
 
     def _gradient_steps(
         self, agent: Agent, networks: N, replay: Replay, rate: Array, key: Array

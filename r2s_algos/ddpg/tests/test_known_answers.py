@@ -16,6 +16,7 @@ SMALL = {
     "hidden_sizes": (32, 32),
     "num_steps": 4,
     "batch_size": 128,
+    "update_to_data_ratio": 8,
     "learning_starts": 256,
     "buffer_size": 8192,
     "target_update_rate": 0.05,

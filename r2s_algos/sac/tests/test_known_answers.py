@@ -11,12 +11,13 @@ from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.policy import SquashedGaussian, log_density
 from r2s_algos_sac.train import make
 from r2s_core.testing import known_answers
-from r2s_core.testing.environments import bandit, constant_reward
+from r2s_core.testing.environments import bandit
 
 SMALL = {
     "hidden_sizes": (32, 32),
     "num_steps": 4,
     "batch_size": 128,
+    "update_to_data_ratio": 8,
     "learning_starts": 256,
     "buffer_size": 8192,
     "target_update_rate": 0.05,
@@ -80,18 +81,25 @@ def test_the_density_of_the_squashed_gaussian_integrates_to_one(mean, log_std):
     assert integral == pytest.approx(1.0, abs=2e-3)
 
 
-@pytest.mark.parametrize("target", [-1.5, 0.3])
+@pytest.mark.parametrize("target", [-1.0, -0.3])
 def test_the_temperature_brings_the_entropy_to_its_target(target):
-    """Nothing else is at stake: the reward is constant. log 2 = 0.69 is the most there can be."""
+    """In the bandit, at the temperature that is known to lead there.
+
+    The best policy at temperature a is exp(-(action - observation)^2 / a), a Gaussian of variance
+    a / 2, whose entropy is log(pi e a) / 2.
+    """
     sac = _make(
-        constant_reward(32),
+        bandit(64),
         learn_temperature=True,
-        temperature_learning_rate=3e-3,
+        temperature_learning_rate=1e-2,
         initial_temperature=0.1,
         target_entropy=target,
     )
-    _, metrics = sac.update_many(sac.init(jax.random.key(0)), 800)
-    assert float(np.mean(metrics["entropy"][-100:])) == pytest.approx(target, abs=0.2)
+    _, metrics = sac.update_many(sac.init(jax.random.key(0)), 200)
+    entropy = np.mean(metrics["entropy"][-40:])
+    temperature = np.mean(metrics["temperature"][-40:] * metrics["reward_scale"][-40:])
+    assert entropy == pytest.approx(target, abs=0.1)
+    assert temperature == pytest.approx(np.exp(2 * target) / (np.pi * np.e), rel=0.25)
 
 
 def test_a_temperature_that_is_not_learned_stays():
@@ -104,7 +112,7 @@ def test_the_deviation_starts_where_it_is_told_and_has_bounds():
     policy = SquashedGaussian(bandit(4).spec, SACConfig(initial_log_std=-1.2))
     params = policy.init(jax.random.key(0))
     _, log_std = policy.distribution(params, jnp.linspace(-1, 1, 9)[:, None])
-    np.testing.assert_allclose(log_std, -1.2, atol=0.05)
+    np.testing.assert_allclose(log_std, -1.2, atol=0.1)
     far = jax.tree.map(lambda x: 1e3 * x, params)
     _, log_std = policy.distribution(far, jnp.linspace(-9, 9, 9)[:, None])
     assert np.all(log_std >= -5.0)

@@ -20,7 +20,7 @@ class OffPolicyConfig:
     num_steps: int | None = option(
         None, "control steps per world between updates; null: 2,048 / worlds, 1 to 32", minimum=1
     )
-    discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
+    discount: float = option(0.95, "discount per control step", minimum=0.0, below=1.0)
     noise_correlation: float = option(
         0.0,
         "correlation of the exploration noise from step to step; 0: white",
@@ -40,10 +40,10 @@ class OffPolicyConfig:
     )
     # Learning
     update_to_data_ratio: float = option(
-        8.0, "samples learned from per sample collected, on average", above=0.0
+        16.0, "samples learned from per sample collected, on average", above=0.0
     )
     batch_size: int | None = option(
-        None, "samples of a gradient step; null: 4 per world, 256 to 8,192", minimum=1
+        None, "samples of a gradient step; null: 1 per world, 256 to 8,192", minimum=1
     )
     learning_rate: float = option(1e-3, "Adam's learning rate at the start", above=0.0)
     final_learning_rate: float | None = option(
@@ -109,7 +109,7 @@ def sizes(config: OffPolicyConfig, num_worlds: int, name: str) -> Sizes:
     buffer_size = config.buffer_size or _between(2048 * num_worlds, 2**18, 2**22)
     chunks = -(-buffer_size // (num_worlds * num_steps))
     rows = max(chunks, 1) * num_steps
-    batch_size = config.batch_size or _between(4 * num_worlds, 256, 8192)
+    batch_size = config.batch_size or _between(num_worlds, 256, 8192)
     learning_starts = config.learning_starts or 32 * num_worlds
     samples = config.update_to_data_ratio * num_steps * num_worlds
     gradient_steps = round(samples / batch_size / config.policy_delay) * config.policy_delay

@@ -16,6 +16,7 @@ class DDPGConfig(OffPolicyConfig):
     published is twin_critics: false, target_noise: 0, policy_delay: 1.
     """
 
+    discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
     # TD3's fixes (Fujimoto et al. 2018); the third, policy_delay, is above
     twin_critics: bool = option(True, "two critics, of which the lesser is believed")
     target_noise: float = option(
@@ -28,7 +29,7 @@ class DDPGConfig(OffPolicyConfig):
         "standard deviation of the noise on actions in [-1, 1], from the first world to the last",
     )
     final_noise_scale: float = option(
-        1.0, "what it is multiplied by at total_timesteps, evenly from 1", minimum=0.0
+        0.1, "what it is multiplied by at total_timesteps, evenly from 1", minimum=0.0
     )
     # Policy
     preactivation_penalty: float = option(

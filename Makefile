@@ -25,8 +25,9 @@ format:  ## let ruff format and fix what it can
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
-# ppo_standard.py needs arguments and packages of its own; its first lines tell.
-BENCHMARKS ?= $(filter-out %/ppo_standard.py,$(sort $(wildcard benchmarks/*.py)))
+# Those beside Stable-Baselines3 need arguments and packages of their own; their first lines tell.
+BESIDE_OTHERS = %_standard.py %/gymnasium_tasks.py
+BENCHMARKS ?= $(filter-out $(BESIDE_OTHERS),$(sort $(wildcard benchmarks/*.py)))
 
 bench:  ## run the benchmarks (minutes each); BENCHMARKS=benchmarks/NAME.py for one
 	@scripts/setup.sh dev

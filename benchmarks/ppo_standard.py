@@ -11,7 +11,7 @@ deterministic actions. Run in an environment with r2s and the two others:
     python benchmarks/ppo_standard.py report   # the table of benchmarks/ppo_standard.md
 """
 
-# Gymnasium and Stable-Baselines3 are in nobody's environment but the one this runs in.
+# Stable-Baselines3 is in nobody's environment but the one this runs in.
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -20,44 +20,22 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
+from gymnasium_tasks import GymnasiumEnvironment, deterministic, evaluate
 
 TASK = "Pendulum-v1"
 STEPS = 98_304  # 24 updates
 WORLDS, ROLLOUT, MINIBATCH, EPOCHS = 4, 1024, 64, 10
 DISCOUNT, GAE_LAMBDA, CLIP, RATE = 0.9, 0.95, 0.2, 1e-3
-EVALUATION_EPISODES, EVALUATION_SEED = 100, 10_000
 RESULTS = Path("runs/ppo_standard")
-
-
-def vector_env(worlds: int) -> gymnasium.vector.SyncVectorEnv:
-    mode = gymnasium.vector.AutoresetMode.SAME_STEP
-    return gymnasium.vector.SyncVectorEnv(
-        [lambda: gymnasium.make(TASK)] * worlds, autoreset_mode=mode
-    )
-
-
-def evaluate(act: Callable[[np.ndarray], np.ndarray]) -> float:
-    """The mean return of `EVALUATION_EPISODES` episodes; act: obs [W, n] -> action [W, A]."""
-    env = vector_env(EVALUATION_EPISODES)
-    obs, _ = env.reset(seed=EVALUATION_SEED)
-    total, alive = np.zeros(EVALUATION_EPISODES), np.ones(EVALUATION_EPISODES, bool)
-    while alive.any():
-        obs, reward, terminated, truncated, _ = env.step(act(obs))
-        total += reward * alive
-        alive &= ~(terminated | truncated)
-    return float(total.mean())
 
 
 def train_r2s(seed: int) -> dict[str, Any]:
     """A learning curve of (steps, mean return of the training episodes that ended) and the end."""
     import jax
-    import jax.numpy as jnp
 
     from r2s_algos_ppo.config import PPOConfig
     from r2s_algos_ppo.train import PPO
@@ -79,14 +57,13 @@ def train_r2s(seed: int) -> dict[str, Any]:
         activation="tanh",
         initial_log_std=math.log(0.5),  # 1 N m: r2s counts actions in halves of their range
     )
-    ppo = PPO(GymnasiumEnvironment(WORLDS, seed), config)
+    ppo = PPO(GymnasiumEnvironment(TASK, WORLDS, seed), config)
     learner, curve, began = ppo.init(jax.random.key(seed)), [], time.process_time()
     for i in range(STEPS // ppo.steps_per_update):
         learner, metrics = ppo.update(learner)
         curve.append(((i + 1) * ppo.steps_per_update, float(metrics["episode/return"])))
     seconds = time.process_time() - began
-    policy, key = ppo.policy(learner, deterministic=True), jax.random.key(0)
-    final = evaluate(lambda obs: np.asarray(policy({"policy": jnp.asarray(obs)}, key)))
+    final = evaluate(TASK, deterministic(ppo, learner))
     return {"curve": curve, "final": final, "seconds": seconds}
 
 
@@ -129,63 +106,8 @@ def train_sb3(seed: int) -> dict[str, Any]:
     callback.points = []
     model.learn(STEPS, callback=callback)
     seconds = time.process_time() - began
-    final = evaluate(lambda obs: model.predict(obs, deterministic=True)[0])
+    final = evaluate(TASK, lambda obs: model.predict(obs, deterministic=True)[0])
     return {"curve": callback.points, "final": final, "seconds": seconds}
-
-
-class GymnasiumEnvironment:
-    """Gymnasium's vector environments as an r2s `Environment`, driven from the host.
-
-    Gymnasium keeps the state inside, so an older state cannot be stepped again.
-    """
-
-    def __init__(self, worlds: int, seed: int) -> None:
-        from r2s_core.types import EnvSpec
-
-        self._env, self._seed = vector_env(worlds), seed
-        space = self._env.single_action_space
-        assert isinstance(space, gymnasium.spaces.Box)
-        limit = self._env.envs[0].spec
-        assert limit is not None
-        self.spec = EnvSpec(
-            num_worlds=worlds,
-            observation_shapes={"policy": self._env.single_observation_space.shape or ()},
-            action_low=space.low,
-            action_high=space.high,
-            max_episode_steps=limit.max_episode_steps or 0,
-            control_dt=0.05,
-            traceable=False,
-        )
-
-    def reset(self, key: Any) -> tuple[Any, Any]:
-        obs, _ = self._env.reset(seed=self._seed)
-        worlds = self.spec.num_worlds
-        return (np.zeros(worlds, np.float32), np.zeros(worlds, np.int32)), {"policy": obs}
-
-    def step(self, state: Any, action: Any) -> tuple[Any, Any]:
-        from r2s_core.types import Step
-
-        obs, reward, terminated, truncated, info = self._env.step(np.asarray(action))
-        done = terminated | truncated
-        final = obs
-        if done.any():
-            final = obs.copy()
-            final[done] = np.stack(list(info["final_obs"][done]))
-        episode_return, length = state[0] + reward.astype(np.float32), state[1] + 1
-        step = Step(
-            obs={"policy": obs.copy()},
-            final_obs={"policy": final.copy()},
-            reward=reward.astype(np.float32),
-            terms={},
-            terminated=terminated,
-            truncated=truncated,
-            success=np.zeros_like(done),
-            diverged=np.zeros_like(done),
-            episode_return=episode_return,
-            episode_length=length,
-            metrics={},
-        )
-        return (np.where(done, 0, episode_return), np.where(done, 0, length)), step
 
 
 def report() -> str:

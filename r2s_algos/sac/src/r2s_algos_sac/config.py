@@ -14,7 +14,9 @@ class SACConfig(OffPolicyConfig):
 
     # Temperature
     initial_temperature: float = option(
-        0.001, "what a nat of entropy is worth at the start, in units of the reward scale", above=0.0
+        0.001,
+        "what a nat of entropy is worth at the start, in units of the reward scale",
+        above=0.0,
     )
     learn_temperature: bool = option(True, "follow target_entropy; false: the temperature stays")
     temperature_learning_rate: float = option(

@@ -81,6 +81,7 @@ def r2s(name: str, algorithm: str, seed: int, steps: int) -> Trained:
     options: dict[str, Any] = dict(
         num_steps=delay,
         discount=task.discount[algorithm],
+        noise_correlation=0.0,
         buffer_size=steps,
         learning_starts=LEARNING_STARTS,
         n_step=1,
@@ -95,13 +96,16 @@ def r2s(name: str, algorithm: str, seed: int, steps: int) -> Trained:
         hidden_sizes=HIDDEN,
         activation="relu",
         layer_norm=False,
+        num_atoms=None,
     )
     if algorithm == "sac":
         config = SACConfig(
             **options,
             initial_temperature=1.0,
             temperature_learning_rate=task.learning_rate[algorithm],
+            target_entropy=None,  # -1 per action dimension on both sides
             initial_log_std=0.0,
+            min_log_std=-5.0,
             max_log_std=2.0,
         )
         made = make_sac(env, config)
@@ -112,6 +116,7 @@ def r2s(name: str, algorithm: str, seed: int, steps: int) -> Trained:
             target_noise=TARGET_NOISE if algorithm == "td3" else 0.0,
             target_noise_clip=TARGET_NOISE_CLIP,
             exploration_noise=(EXPLORATION_NOISE, EXPLORATION_NOISE),
+            final_noise_scale=1.0,
             preactivation_penalty=0.0,
         )
         made = make_ddpg(env, config)

@@ -22,6 +22,23 @@ class RunInterrupted(R2SError):
         self.exit_code = 128 + (signum or signal.SIGINT)  # 130 after Ctrl-C, as shells have it
 
 
+@contextmanager
+def interruptible_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process on the spot: for the seconds of importing, before `StopSignals`.
+
+    There is nothing to save yet, and Python's own KeyboardInterrupt may be lost: raised within
+    the callback that JAX hangs into the garbage collector, it is printed and the program goes on.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 class StopSignals:
     """While entered, SIGINT and SIGTERM raise KeyboardInterrupt, and `received` says which it was.
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from r2s_core.config import load_config
+from r2s_core.signals import interruptible_at_once
 
 _EXAMPLES = """examples:
   r2s run configs/quickstart.yaml
@@ -30,7 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Check the configuration before anything heavy is imported, then run."""
     config = load_config(args.config, args.overrides)
-    from r2s_core.run import run
+    with interruptible_at_once():
+        from r2s_core.run import run
 
-    run(config, output=args.output, resume=args.resume)
+        run(config, output=args.output, resume=args.resume)
     return 0

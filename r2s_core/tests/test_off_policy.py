@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from r2s_core.errors import ConfigError
+from r2s_core.off_policy.batch import Batch
 from r2s_core.off_policy.config import OffPolicyConfig, sizes
 from r2s_core.off_policy.critic import Critic, polyak
 
@@ -39,28 +40,34 @@ def test_options_that_do_not_fit_each_other_are_refused():
 
 def _critic(**options):
     critic = Critic(dataclasses.replace(CONFIG, **options), 5, count=2)
-    params = critic.init(jax.random.key(0))
+    critics = critic.init(jax.random.key(0))
     observation = jax.random.normal(jax.random.key(1), (7, 3))
     action = jax.random.uniform(jax.random.key(2), (7, 2), minval=-1.0)
-    return critic, params, observation, action
+    return critic, critics, observation, action
+
+
+def _batch(observation, reward, discount):
+    """That leads to `observation`; the rest is not read."""
+    blank = jnp.zeros(7)
+    return Batch(blank, blank, blank, reward, discount, blank, observation, jnp.ones(7))
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_a_scalar_target_believes_the_lesser_critic(layer_norm):
-    critic, params, observation, action = _critic(layer_norm=layer_norm)
-    values = np.asarray(critic.values(params, observation, action))
+    critic, critics, observation, action = _critic(layer_norm=layer_norm)
+    values = np.asarray(critic.values(critics.target, observation, action))
     assert values.shape == (2, 7)
     assert not np.allclose(values[0], values[1])
     reward, discount, bonus = jnp.arange(7.0), jnp.full(7, 0.5), jnp.full(7, 0.2)
-    target = critic.target(params, observation, action, reward, discount, bonus)
+    target = critic.target(critics, _batch(observation, reward, discount), action, bonus)
     np.testing.assert_allclose(target, reward + 0.5 * (values.min(0) + 0.2), rtol=1e-5)
 
 
 def test_a_categorical_target_is_the_bellman_target_in_the_mean():
-    critic, params, observation, action = _critic(num_atoms=41, value_range=(-4.0, 4.0))
-    values = np.asarray(critic.values(params, observation, action))
+    critic, critics, observation, action = _critic(num_atoms=41, value_range=(-4.0, 4.0))
+    values = np.asarray(critic.values(critics.target, observation, action))
     reward, discount = jnp.linspace(-1.0, 1.0, 7), jnp.linspace(0.0, 0.5, 7)
-    target = critic.target(params, observation, action, reward, discount, bonus=0.3)
+    target = critic.target(critics, _batch(observation, reward, discount), action, bonus=0.3)
     np.testing.assert_allclose(np.sum(target, -1), 1.0, rtol=1e-5)
     expected = np.asarray(reward) + np.asarray(discount) * (values.min(0) + 0.3)
     np.testing.assert_allclose(target @ np.asarray(critic.atoms), expected, atol=1e-4)
@@ -69,21 +76,21 @@ def test_a_categorical_target_is_the_bellman_target_in_the_mean():
 
 
 def test_what_lies_outside_the_atoms_is_put_on_the_last():
-    critic, params, observation, action = _critic(num_atoms=5, value_range=(-1.0, 1.0))
-    target = critic.target(params, observation, action, jnp.full(7, 9.0), jnp.zeros(7))
+    critic, critics, observation, action = _critic(num_atoms=5, value_range=(-1.0, 1.0))
+    target = critic.target(critics, _batch(observation, jnp.full(7, 9.0), jnp.zeros(7)), action)
     np.testing.assert_allclose(target, np.eye(5)[[4] * 7], atol=1e-6)
 
 
 @pytest.mark.parametrize("num_atoms", [None, 21])
 def test_samples_without_weight_teach_nothing(num_atoms):
-    critic, params, observation, action = _critic(num_atoms=num_atoms)
+    critic, critics, observation, action = _critic(num_atoms=num_atoms)
     zeros = jnp.zeros(7)
-    target = critic.target(params, observation, action, jnp.arange(7.0) / 7, zeros)
+    target = critic.target(critics, _batch(observation, jnp.arange(7.0) / 7, zeros), action)
     weight = zeros.at[0].set(1.0)
-    all_of_it = critic.loss(params, observation, action, target, weight)[0]
-    alone = critic.loss(params, observation[:1], action[:1], target[:1], weight[:1])[0]
+    all_of_it = critic.loss(critics.online, observation, action, target, weight)[0]
+    alone = critic.loss(critics.online, observation[:1], action[:1], target[:1], weight[:1])[0]
     np.testing.assert_allclose(all_of_it, alone, rtol=1e-5)
-    assert critic.loss(params, observation, action, target, zeros)[0] == 0.0
+    assert critic.loss(critics.online, observation, action, target, zeros)[0] == 0.0
 
 
 def test_polyak_moves_a_share_of_the_way():

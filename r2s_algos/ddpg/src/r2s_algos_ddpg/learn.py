@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_core.networks import MLP, init_mlp, mlp_layers
-from r2s_core.off_policy.actor_critic import Batch
-from r2s_core.off_policy.critic import Critic, polyak
+from r2s_core.off_policy.batch import Batch
+from r2s_core.off_policy.critic import Critic, Critics, polyak
 from r2s_core.off_policy.optimizer import Adam
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
@@ -22,10 +22,8 @@ class Networks:
 
     policy: Any
     target_policy: Any
-    critics: Any
-    target_critics: Any
+    critics: Critics
     policy_optimizer: Any
-    critic_optimizer: Any
 
 
 class DDPG:
@@ -50,9 +48,7 @@ class DDPG:
             policy=policy,
             target_policy=policy,
             critics=critics,
-            target_critics=critics,
             policy_optimizer=self._adam.init(policy),
-            critic_optimizer=self._adam.init(critics),
         )
 
     # Acting takes the policy's parameters and what the noise is scaled by now.
@@ -85,30 +81,9 @@ class DDPG:
             noise = config.target_noise * jax.random.normal(key, next_action.shape)
             noise = jnp.clip(noise, -config.target_noise_clip, config.target_noise_clip)
             next_action = jnp.clip(next_action + noise, -1.0, 1.0)
-        target = self.critic.target(
-            networks.target_critics,
-            batch.next_critic_observation,
-            next_action,
-            batch.reward,
-            batch.discount,
-        )
-
-        def loss(critics: Any) -> tuple[Array, Array]:
-            return self.critic.loss(
-                critics, batch.critic_observation, batch.action, target, batch.weight
-            )
-
-        (size, value), gradient = jax.value_and_grad(loss, has_aux=True)(networks.critics)
-        critics, optimizer = self._adam.step(
-            networks.critics, networks.critic_optimizer, gradient, rate
-        )
-        networks = dataclasses.replace(
-            networks,
-            critics=critics,
-            critic_optimizer=optimizer,
-            target_critics=polyak(networks.target_critics, critics, config.target_update_rate),
-        )
-        return networks, {"loss/critic": size, "value": value}
+        target = self.critic.target(networks.critics, batch, next_action)
+        critics, metrics = self.critic.learn(networks.critics, batch, target, rate)
+        return dataclasses.replace(networks, critics=critics), metrics
 
     def learn_policy(
         self, networks: Networks, batch: Batch, rate: Array, key: Array
@@ -119,7 +94,9 @@ class DDPG:
             raw = self._raw(policy, batch.observation)
             action = jnp.tanh(raw)
             # The first critic alone, as in TD3 (algorithm 1).
-            value = self.critic.values(networks.critics[:1], batch.critic_observation, action)[0]
+            value = self.critic.values(
+                networks.critics.online[:1], batch.critic_observation, action
+            )[0]
             # As in Andrychowicz et al. (2017), appendix A: where tanh is flat nothing is learned.
             penalty = config.preactivation_penalty * jnp.mean(jnp.square(raw))
             saturated = jnp.mean((jnp.abs(action) > 0.99).astype(jnp.float32))

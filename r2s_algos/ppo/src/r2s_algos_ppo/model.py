@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from r2s_algos_ppo.config import PPOConfig
 from r2s_core.networks import MLP, init_mlp, scale_action, squash
+from r2s_core.noise import exploration_noise
 from r2s_core.normalize import (
     ReturnScale,
     RunningStatistics,
@@ -130,15 +130,9 @@ class Model:
         PPO was found to gain from such noise all the same (Hollenstein et al. 2024).
         """
         key, noise_key = jax.random.split(agent.key)
-        noise = jax.random.normal(noise_key, (self.config.num_steps, *agent.noise.shape))
-        correlation = self.config.noise_correlation
-        if correlation > 0:
-
-            def one(last: Array, fresh: Array) -> tuple[Array, Array]:
-                last = correlation * last + math.sqrt(1 - correlation**2) * fresh
-                return last, last
-
-            _, noise = jax.lax.scan(one, agent.noise, noise)
+        noise = exploration_noise(
+            noise_key, agent.noise, self.config.num_steps, self.config.noise_correlation
+        )
         return dataclasses.replace(agent, key=key, noise=noise[-1]), noise
 
     def _to_action(self, raw: Array) -> Array:

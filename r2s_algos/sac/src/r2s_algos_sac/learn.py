@@ -11,8 +11,8 @@ import numpy as np
 
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.policy import SquashedGaussian
-from r2s_core.off_policy.actor_critic import Batch
-from r2s_core.off_policy.critic import Critic, polyak
+from r2s_core.off_policy.batch import Batch
+from r2s_core.off_policy.critic import Critic, Critics
 from r2s_core.off_policy.optimizer import Adam
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
@@ -22,11 +22,9 @@ class Networks:
     """What learning changes."""
 
     policy: Any
-    critics: Any
-    target_critics: Any
+    critics: Critics
     log_temperature: Array  # float32[]
     policy_optimizer: Any
-    critic_optimizer: Any
     temperature_optimizer: Any
 
 
@@ -52,10 +50,8 @@ class SAC:
         return Networks(
             policy=policy,
             critics=critics,
-            target_critics=critics,
             log_temperature=log_temperature,
             policy_optimizer=self._adam.init(policy),
-            critic_optimizer=self._adam.init(critics),
             temperature_optimizer=self._adam.init(log_temperature),
         )
 
@@ -79,31 +75,10 @@ class SAC:
         self, networks: Networks, batch: Batch, rate: Array, key: Array
     ) -> tuple[Networks, Named]:
         next_action, log_density = self.policy.sample(networks.policy, batch.next_observation, key)
-        target = self.critic.target(
-            networks.target_critics,
-            batch.next_critic_observation,
-            next_action,
-            batch.reward,
-            batch.discount,
-            bonus=-jnp.exp(networks.log_temperature) * log_density,
-        )
-
-        def loss(critics: Any) -> tuple[Array, Array]:
-            return self.critic.loss(
-                critics, batch.critic_observation, batch.action, target, batch.weight
-            )
-
-        (size, value), gradient = jax.value_and_grad(loss, has_aux=True)(networks.critics)
-        critics, optimizer = self._adam.step(
-            networks.critics, networks.critic_optimizer, gradient, rate
-        )
-        networks = dataclasses.replace(
-            networks,
-            critics=critics,
-            critic_optimizer=optimizer,
-            target_critics=polyak(networks.target_critics, critics, self.config.target_update_rate),
-        )
-        return networks, {"loss/critic": size, "value": value}
+        bonus = -jnp.exp(networks.log_temperature) * log_density
+        target = self.critic.target(networks.critics, batch, next_action, bonus)
+        critics, metrics = self.critic.learn(networks.critics, batch, target, rate)
+        return dataclasses.replace(networks, critics=critics), metrics
 
     def learn_policy(
         self, networks: Networks, batch: Batch, rate: Array, key: Array
@@ -112,7 +87,7 @@ class SAC:
 
         def loss(policy: Any) -> tuple[Array, Array]:
             action, log_density = self.policy.sample(policy, batch.observation, key)
-            values = self.critic.values(networks.critics, batch.critic_observation, action)
+            values = self.critic.values(networks.critics.online, batch.critic_observation, action)
             return jnp.mean(temperature * log_density - jnp.min(values, axis=0)), log_density
 
         (size, log_density), gradient = jax.value_and_grad(loss, has_aux=True)(networks.policy)

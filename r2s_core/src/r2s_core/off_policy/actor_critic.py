@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
+from r2s_core.off_policy.batch import Batch
 from r2s_core.off_policy.critic import Critic
-from r2s_core.types import Array, Named, pytree
+from r2s_core.types import Array, Named
 
 N = TypeVar("N")  # the networks, optimizers and counters of an actor-critic, a pytree
-
-
-@pytree
-class Batch:
-    """Samples to learn from, as the networks read them; leaves [B, ...]."""
-
-    observation: Array  # float32[B, n]
-    critic_observation: Array  # float32[B, m]
-    action: Array  # float32[B, A], in [-1, 1]
-    reward: Array  # float32[B], the discounted sum of up to n rewards, scaled
-    discount: Array  # float32[B], what the value of what follows counts
-    next_observation: Array  # float32[B, n]
-    next_critic_observation: Array  # float32[B, m]
-    weight: Array  # float32[B], 0 for samples to leave out, else 1
 
 
 class ActorCritic(Protocol[N]):

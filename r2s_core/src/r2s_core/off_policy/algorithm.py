@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, Generic
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 
 from r2s_core.checks import finite_metrics
 from r2s_core.networks import scale_action
+from r2s_core.noise import exploration_noise
 from r2s_core.normalize import init_return_scale, init_statistics, standard_deviation
 from r2s_core.off_policy.actor_critic import ActorCritic, N
 from r2s_core.off_policy.config import OffPolicyConfig, sizes
@@ -179,21 +179,11 @@ class OffPolicy(Generic[N]):
         return self._act_worlds(acting, obs, jax.random.normal(key, shape))[0]
 
     def _draw_noise(self, agent: Agent) -> tuple[Agent, Array, Array, Any]:
-        """The noise of a rollout, float32[T, W, A], standard normal at each step, a key to learn
-        with, and who acts.
-
-        With `noise_correlation` the noise is an AR(1) process in each world.
-        """
+        """The noise of a rollout, float32[T, W, A], a key to learn with, and who acts."""
         key, noise_key, learn_key = jax.random.split(agent.key, 3)
-        noise = jax.random.normal(noise_key, (self.sizes.num_steps, *agent.noise.shape))
-        correlation = self.config.noise_correlation
-        if correlation > 0:
-
-            def one(last: Array, fresh: Array) -> tuple[Array, Array]:
-                last = correlation * last + math.sqrt(1 - correlation**2) * fresh
-                return last, last
-
-            _, noise = jax.lax.scan(one, agent.noise, noise)
+        noise = exploration_noise(
+            noise_key, agent.noise, self.sizes.num_steps, self.config.noise_correlation
+        )
         agent = dataclasses.replace(agent, key=key, noise=noise[-1])
         return agent, noise, learn_key, self._acting(agent)
 

@@ -8,8 +8,19 @@ import jax
 import jax.numpy as jnp
 
 from r2s_core.networks import MLP, init_mlp
+from r2s_core.off_policy.batch import Batch
 from r2s_core.off_policy.config import OffPolicyConfig
-from r2s_core.types import Array
+from r2s_core.off_policy.optimizer import Adam
+from r2s_core.types import Array, Named, pytree
+
+
+@pytree
+class Critics:
+    """What learning changes; networks one after another."""
+
+    online: tuple[Any, ...]
+    target: tuple[Any, ...]  # which follow the online ones slowly
+    optimizer: Any
 
 
 class Critic:
@@ -23,6 +34,8 @@ class Critic:
     def __init__(self, config: OffPolicyConfig, inputs: int, count: int) -> None:
         """inputs: the sizes of observation and action, summed."""
         self._inputs, self._count = inputs, count
+        self._target_update_rate = config.target_update_rate
+        self._adam = Adam(config.max_grad_norm)
         self.atoms = None
         if config.num_atoms is not None:
             self.atoms = jnp.linspace(*config.value_range, config.num_atoms)
@@ -30,10 +43,25 @@ class Critic:
         outputs = config.num_atoms or 1
         self._network = MLP((*hidden, outputs), config.activation, layer_norm=config.layer_norm)
 
-    def init(self, key: Array) -> tuple[Any, ...]:
-        """The parameters of each network. On the host."""
+    def init(self, key: Array) -> Critics:
+        """Networks that have seen nothing. On the host."""
         keys = jax.random.split(key, self._count)
-        return tuple(init_mlp(self._network, k, self._inputs) for k in keys)
+        online = tuple(init_mlp(self._network, k, self._inputs) for k in keys)
+        return Critics(online=online, target=online, optimizer=self._adam.init(online))
+
+    def learn(
+        self, critics: Critics, batch: Batch, target: Array, rate: Array
+    ) -> tuple[Critics, Named]:
+        """A gradient step towards `target`, and the target networks a little closer."""
+
+        def loss(online: tuple[Any, ...]) -> tuple[Array, Array]:
+            observation, action = batch.critic_observation, batch.action
+            return self.loss(online, observation, action, target, batch.weight)
+
+        (size, value), gradient = jax.value_and_grad(loss, has_aux=True)(critics.online)
+        online, optimizer = self._adam.step(critics.online, critics.optimizer, gradient, rate)
+        moved = polyak(critics.target, online, self._target_update_rate)
+        return Critics(online, moved, optimizer), {"loss/critic": size, "value": value}
 
     def values(self, params: tuple[Any, ...], observation: Array, action: Array) -> Array:
         """What each network expects as return, float32[count, B]."""
@@ -41,26 +69,19 @@ class Critic:
         return jnp.stack([self._expected(x) for x in outputs])
 
     def target(
-        self,
-        params: tuple[Any, ...],
-        observation: Array,
-        action: Array,
-        reward: Array,
-        discount: Array,
-        bonus: Array | float = 0.0,
+        self, critics: Critics, batch: Batch, action: Array, bonus: Array | float = 0.0
     ) -> Array:
-        """What to learn: reward + discount * (least value + bonus).
+        """What to learn: reward + discount * (least value of the target networks + bonus).
 
         Args:
-          params: of the target networks.
-          observation, action: [B, ...], where the transitions led to, and what is done there.
-          reward, discount: float32[B].
+          action: float32[B, A], done where the transitions led to.
           bonus: float32[B], added to the value; an entropy's worth.
 
         Returns:
           float32[B], or with atoms the probabilities float32[B, atoms].
         """
-        outputs = self._outputs(params, observation, action)
+        reward, discount = batch.reward, batch.discount
+        outputs = self._outputs(critics.target, batch.next_critic_observation, action)
         values = jnp.stack([self._expected(x) for x in outputs])
         if self.atoms is None:
             return reward + discount * (jnp.min(values, axis=0) + bonus)

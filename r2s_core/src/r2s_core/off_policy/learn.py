@@ -19,7 +19,8 @@ from r2s_core.normalize import (
     update_return_scale,
     update_statistics,
 )
-from r2s_core.off_policy.actor_critic import ActorCritic, Batch, N
+from r2s_core.off_policy.actor_critic import ActorCritic, N
+from r2s_core.off_policy.batch import Batch
 from r2s_core.off_policy.config import OffPolicyConfig, Sizes
 from r2s_core.off_policy.replay import Replay, insert, sample
 from r2s_core.rollout import Trajectory

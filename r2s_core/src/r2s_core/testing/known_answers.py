@@ -91,7 +91,7 @@ def action_values(
     """What the first critic expects of actions float32[B, A], in units of the reward."""
     agent = learner.agent
     x = algorithm.learning.normalize(agent.statistics, algorithm.critic_group, observations)
-    values = algorithm.actor_critic.critic.values(agent.networks.critics, x, actions)[0]
+    values = algorithm.actor_critic.critic.values(agent.networks.critics.online, x, actions)[0]
     scale = reward_scale(agent.returns) if algorithm.config.normalize_rewards else 1.0
     return np.asarray(values * scale)
 

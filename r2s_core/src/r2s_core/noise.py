@@ -1,0 +1,26 @@
+"""Exploration noise, white or correlated in time."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+
+from r2s_core.types import Array
+
+
+def exploration_noise(key: Array, last: Array, length: int, correlation: float) -> Array:
+    """Noise for `length` steps that goes on from `last`, float32[length, W, A].
+
+    Standard normal at each step; with `correlation`, in [0, 1), that of one step with the next,
+    an AR(1) process in each world.
+    """
+    noise = jax.random.normal(key, (length, *last.shape))
+    if correlation == 0:
+        return noise
+
+    def one(last: Array, fresh: Array) -> tuple[Array, Array]:
+        last = correlation * last + math.sqrt(1 - correlation**2) * fresh
+        return last, last
+
+    return jax.lax.scan(one, last, noise)[1]

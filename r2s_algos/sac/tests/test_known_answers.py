@@ -42,17 +42,17 @@ def test_the_value_of_a_constant_reward():
     known_answers.check_constant_reward(functools.partial(_make, **ONE_STEP))
 
 
-@pytest.mark.parametrize("ends_by", ["termination", "truncation"])
-def test_truncation_is_not_termination(variant, ends_by):
-    known_answers.check_truncation(variant, ends_by)
+@pytest.mark.parametrize(("options", "ends_by"), [(CATEGORICAL, "termination"), ({}, "truncation")])
+def test_truncation_is_not_termination(options, ends_by):
+    known_answers.check_truncation(functools.partial(_make, **options), ends_by)
 
 
 def test_the_bandit_s_best_action_is_the_observation(variant):
     known_answers.check_bandit(variant)
 
 
-def test_credit_reaches_back_over_two_steps(variant):
-    known_answers.check_two_step_credit(variant)
+def test_credit_reaches_back_over_two_steps():
+    known_answers.check_two_step_credit(_make)
 
 
 def test_it_learns_to_hold_a_point_mass_exploring_with_correlated_noise():

@@ -117,15 +117,13 @@ def test_killed_twice_and_resumed_is_bit_exact(config, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks into /proc")
-@pytest.mark.parametrize("wait", [0.0, 0.3, 0.6])
-def test_ctrl_c_while_jax_is_imported_ends_it_without_a_traceback(tmp_path, wait):
+def test_ctrl_c_while_jax_is_imported_ends_it_without_a_traceback(tmp_path):
     """Python's own KeyboardInterrupt may be lost in JAX's callback, and the run go on."""
     config = tmp_path / "small.yaml"
     config.write_text(yaml.safe_dump({**CONFIG, "algorithms": {"ppo": SMALL}}))
     process = start(config, tmp_path / "run")
     while "jaxlib" not in Path(f"/proc/{process.pid}/maps").read_text():
         time.sleep(0.01)
-    time.sleep(wait)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode in (-signal.SIGINT, 128 + signal.SIGINT)

@@ -12,7 +12,7 @@ from r2s_algos_ddpg.config import DDPGConfig
 from r2s_core.networks import MLP, init_mlp, mlp_layers
 from r2s_core.off_policy.batch import Batch
 from r2s_core.off_policy.critic import Critic, Critics, polyak
-from r2s_core.off_policy.optimizer import Adam
+from r2s_core.optimizer import Adam
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
 

@@ -20,15 +20,9 @@ from r2s_algos_ppo.losses import (
 from r2s_algos_ppo.model import Agent, Model
 from r2s_core.metrics import rollout_metrics
 from r2s_core.normalize import reward_scale, update_return_scale
+from r2s_core.optimizer import Adam
 from r2s_core.rollout import Trajectory
 from r2s_core.types import Array, Named
-
-
-def make_optimizer(config: PPOConfig) -> optax.GradientTransformation:
-    """Adam's direction after clipping; the learning rate, which changes, is applied apart."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
-    )
 
 
 def learn(
@@ -42,7 +36,7 @@ def learn(
     agent, batch, reward_size = prepare(model, config, agent, trajectory)
     key, shuffle_key = jax.random.split(agent.key)
     old_log_std = agent.params["log_std"]
-    optimizer = make_optimizer(config)
+    optimizer = Adam(config.max_grad_norm)
 
     def one(carry: tuple[Any, Any, Array], samples: Array) -> tuple[tuple[Any, Any, Array], Named]:
         params, state, rate = carry
@@ -52,8 +46,7 @@ def learn(
         )
         if config.learning_rate_schedule == "adaptive":
             rate = adapt_learning_rate(rate, metrics["kl"], desired, config)
-        direction, state = optimizer.update(gradient, state, params)
-        params = jax.tree.map(lambda x, d: x - rate * d, params, direction)
+        params, state = optimizer.step(params, state, gradient, rate)
         params["log_std"] = jnp.clip(params["log_std"], config.min_log_std, config.max_log_std)
         norm = optax.tree.norm(gradient)
         finite = (jnp.isfinite(loss) & jnp.isfinite(norm)).astype(jnp.float32)

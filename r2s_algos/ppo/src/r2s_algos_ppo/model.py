@@ -21,6 +21,7 @@ from r2s_core.normalize import (
     normalize,
     update_statistics,
 )
+from r2s_core.optimizer import Adam
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
 #: Normalised observations are clipped to +- this.
@@ -55,8 +56,8 @@ class Model:
             "critic": MLP((*critic_sizes, 1), config.activation),
         }
 
-    def init(self, key: Array, optimizer: Any) -> Agent:
-        """An agent that has seen nothing; `optimizer` is an optax transformation. On the host."""
+    def init(self, key: Array) -> Agent:
+        """An agent that has seen nothing. On the host."""
         key, policy_key, critic_key, noise_key = jax.random.split(key, 4)
         shapes = {g: self.spec.observation_shapes[g] for g in {"policy", self.critic_group}}
         log_std = np.full(self.spec.action_size, self.config.initial_log_std, np.float32)
@@ -70,7 +71,7 @@ class Model:
         noise = noise_rng.standard_normal((self.spec.num_worlds, self.spec.action_size), np.float32)
         return Agent(
             params=params,
-            optimizer=jax.jit(optimizer.init)(params),
+            optimizer=Adam(self.config.max_grad_norm).init(params),
             statistics={group: init_statistics(shape) for group, shape in shapes.items()},
             returns=init_return_scale(self.spec.num_worlds),
             noise=jax.device_put(noise),

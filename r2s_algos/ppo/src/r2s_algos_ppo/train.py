@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_algos_ppo.config import PPOConfig
-from r2s_algos_ppo.learn import learn, make_optimizer
+from r2s_algos_ppo.learn import learn
 from r2s_algos_ppo.model import OBSERVATION_CLIP, Agent, Model
 from r2s_core.checks import finite_metrics, network_groups
 from r2s_core.errors import ConfigError
@@ -46,7 +46,6 @@ class PPO:
         self.env, self.config = env, config
         self.steps_per_update = config.num_steps * env.spec.num_worlds
         self.model = Model(env.spec, config, _check(env, config))
-        self._optimizer = make_optimizer(config)
         self._act = jax.jit(self.model.act)
         self._explore = jax.jit(self.model.explore)
         self._learn = jax.jit(self._learn_from)
@@ -57,7 +56,7 @@ class PPO:
 
     def init(self, key: Array) -> Learner:
         agent_key, env_key = jax.random.split(key)
-        agent = self.model.init(agent_key, self._optimizer)
+        agent = self.model.init(agent_key)
         env_state, obs = self.env.reset(env_key)
         learner = Learner(agent, env_state, obs)
         # Donation wants every leaf to be a buffer of its own; an environment may share some.

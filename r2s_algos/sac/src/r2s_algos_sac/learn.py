@@ -13,7 +13,7 @@ from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.policy import SquashedGaussian
 from r2s_core.off_policy.batch import Batch
 from r2s_core.off_policy.critic import Critic, Critics
-from r2s_core.off_policy.optimizer import Adam
+from r2s_core.optimizer import Adam
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from r2s_core.metrics import weighted_mean
 from r2s_core.networks import MLP, init_mlp
 from r2s_core.off_policy.batch import Batch
 from r2s_core.off_policy.config import OffPolicyConfig
-from r2s_core.off_policy.optimizer import Adam
+from r2s_core.optimizer import Adam
 from r2s_core.types import Array, Named, pytree
 
 
@@ -102,13 +103,13 @@ class Critic:
     ) -> tuple[Array, Array]:
         """The loss summed over the networks, float32[], and the mean value, float32[]."""
         outputs = self._outputs(params, observation, action)
-        total, size = jnp.float32(0.0), jnp.maximum(jnp.sum(weight), 1.0)
+        total = jnp.float32(0.0)
         for output in outputs:
             if self.atoms is None:
                 error = 0.5 * jnp.square(output[..., 0] - target)
             else:
                 error = -jnp.sum(target * jax.nn.log_softmax(output), axis=-1)
-            total += jnp.sum(weight * error) / size
+            total += weighted_mean(error, weight)
         return total, jnp.mean(self._expected(outputs[0]))
 
     def _outputs(self, params: tuple[Any, ...], observation: Array, action: Array) -> list[Array]:

@@ -102,23 +102,22 @@ class Learning(Generic[N]):
         """`policy_delay` steps of the critics, then one of the policy, again and again."""
         learns, delay = self._actor_critic, self.config.policy_delay
 
-        def critics(networks: N, key: Array) -> tuple[N, tuple[Batch, Named]]:
+        def critics(networks: N, key: Array) -> tuple[N, Named]:
             sample_key, learn_key = jax.random.split(key)
             batch = self._batch(agent, replay, sample_key)
-            networks, metrics = learns.learn_critics(networks, batch, rate, learn_key)
-            return networks, (batch, metrics)
+            return learns.learn_critics(networks, batch, rate, learn_key)
 
-        def one(networks: N, key: Array) -> tuple[N, Named]:
-            *first, last, policy_key = jax.random.split(key, delay + 1)
-            for early in first:
-                networks, _ = critics(networks, early)
-            networks, (batch, metrics) = critics(networks, last)
+        def one(networks: N, keys: Array) -> tuple[N, Named]:
+            sample_key, policy_key = jax.random.split(keys[delay])
+            # A scan, since every copy of the step in the program costs seconds to compile.
+            networks, metrics = jax.lax.scan(critics, networks, keys[:delay])
+            batch = self._batch(agent, replay, sample_key)
             networks, more = learns.learn_policy(networks, batch, rate, policy_key)
-            metrics = {**metrics, **more}
+            metrics = {**jax.tree.map(jnp.mean, metrics), **more}
             finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]))
             return networks, {**metrics, "finite": finite.astype(jnp.float32)}
 
-        keys = jax.random.split(key, self._sizes.gradient_steps // delay)
+        keys = jax.random.split(key, (self._sizes.gradient_steps // delay, delay + 1))
         networks, metrics = jax.lax.scan(one, networks, keys)
         return networks, {
             n: jnp.min(x) if n == "finite" else jnp.mean(x) for n, x in metrics.items()

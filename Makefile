@@ -10,9 +10,9 @@ run:  ## train, evaluate and report; CONFIG=... and ARGS="key=value ..." change 
 	@scripts/setup.sh
 	@.venv/bin/r2s run $(CONFIG) $(ARGS)
 
-test:  ## all tests; ARGS="-k name" for some
+test:  ## all tests, on two cores; ARGS="-k name" for some
 	@scripts/setup.sh dev
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check:  ## formatting, lint and types
 	@scripts/setup.sh dev

@@ -49,7 +49,7 @@ TASKS = {
         learning_rate={"sac": 1e-3, "td3": 1e-3, "ddpg": 1e-3},
     ),
     "InvertedDoublePendulum-v5": Task(
-        steps=30_000,
+        steps=20_000,
         discount={"sac": 0.99, "td3": 0.99, "ddpg": 0.99},
         learning_rate={"sac": 3e-4, "td3": 3e-4, "ddpg": 3e-4},
     ),

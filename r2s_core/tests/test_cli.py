@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -188,6 +189,38 @@ def test_a_reader_that_goes_away_is_no_error():
     command = f'"{sys.executable}" -c "from r2s_core.cli import main; main([\'schema\'])" | head -1'
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+_STOPPED_COMPILING = """
+import signal
+import jax, jax.numpy as jnp
+from r2s_core import cli
+
+def slow(x):
+    for i in range(3000):
+        x = jnp.sort(jnp.sin(x) * i)
+    return x
+
+def main():
+    lowered = jax.jit(slow).lower(jnp.ones(64))
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        lowered.compile()
+    except KeyboardInterrupt:
+        print("stopped")
+        return 130
+
+cli.main = main
+cli.program()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs a timer's signal")
+def test_a_program_stopped_while_jax_compiles_does_not_crash():
+    command = [sys.executable, "-c", _STOPPED_COMPILING]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "stopped\n", "")
 
 
 def test_plugins_lists_twins_and_check_fails_on_a_broken_one(install, manifest, capsys):

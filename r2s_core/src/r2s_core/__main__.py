@@ -1,7 +1,5 @@
 """`python -m r2s_core` is `r2s`."""
 
-import sys
+from r2s_core.cli import program
 
-from r2s_core.cli import main
-
-sys.exit(main())
+program()

@@ -7,11 +7,13 @@ finds the one that is asked for, imports its light part for the arguments, then 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from r2s_core import registry
 from r2s_core.errors import R2SError
@@ -45,6 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(message, file=sys.stderr)
         return error.exit_code if isinstance(error, R2SError) else 1
+
+
+def program() -> NoReturn:
+    """`main` as a process of its own."""
+    status = main()
+    if status > 128:  # stopped by a signal
+        # JAX may be compiling in a thread of its own, which crashes where Python takes down what
+        # it uses; all that we had open is closed.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # the reader has gone
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -25,9 +25,9 @@ format:  ## let ruff format and fix what it can
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
-# Those beside Stable-Baselines3 need arguments and packages of their own; their first lines tell.
-BESIDE_OTHERS = %_standard.py %/gymnasium_tasks.py
-BENCHMARKS ?= $(filter-out $(BESIDE_OTHERS),$(sort $(wildcard benchmarks/*.py)))
+# These need arguments, and some packages of their own; their first lines tell.
+NOT_ALONE = %_standard.py %/gymnasium_tasks.py %/robustness.py
+BENCHMARKS ?= $(filter-out $(NOT_ALONE),$(sort $(wildcard benchmarks/*.py)))
 
 bench:  ## run the benchmarks (minutes each); BENCHMARKS=benchmarks/NAME.py for one
 	@scripts/setup.sh dev

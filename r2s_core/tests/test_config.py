@@ -339,3 +339,40 @@ def test_configurations_are_frozen(write):
     config = _load(write(""))
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.seed = 3  # type: ignore[misc]
+
+
+def test_a_curriculum_grows_what_is_there(write):
+    path = write(
+        "randomization: {mass: {}}\n"
+        "curriculum:\n"
+        "  task: {over: 0.5, start: 0.2}\n"
+        "  randomization:\n    mass: {at_success: 0.8}\n"
+        "  rewards: {near: {over: 1.0}}\n"
+    )
+    config = load_config(path)
+    assert set(config.curriculum) == {"task", "randomization.mass", "rewards.near"}
+    assert config.curriculum["task"].start == 0.2
+    assert config.curriculum["randomization.mass"].at_success == 0.8
+    again = write(yaml.safe_dump(config.resolved()), "again")
+    assert load_config(again).curriculum == config.curriculum
+    changed = load_config(path, ["curriculum.randomization.mass.episodes=77"])
+    assert changed.curriculum["randomization.mass"].episodes == 77
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("curriculum: {tasks: {over: 0.5}}", "curriculum.tasks: unknown key; did you mean task"),
+        ("curriculum: {task: {}}", "give either over or at_success"),
+        ("curriculum: {task: {over: 0.5, at_success: 0.5}}", "give either over or at_success"),
+        (
+            "randomization: {mass: {}}\ncurriculum: {randomization: {mas: {over: 1}}}",
+            "curriculum.randomization.mas: unknown key; did you mean mass",
+        ),
+        ("environment: {physics: {timestep_factor: 0.7}}", "take 1, 0.5, 0.25"),
+        ("environment: {physics: {integrator: euler}}", "integrator"),
+    ],
+)
+def test_a_curriculum_or_physics_that_cannot_be_is_refused(write, text, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(write(text))

@@ -68,7 +68,7 @@ class Scale:
     def __call__(self, key, values):
         if self.how is not None:
             return self.how(key, values)
-        return {name: value * jax.random.uniform(key) for name, value in values.items()}
+        return {name: values[name] * jax.random.uniform(key) for name in self.writes}
 
 
 def _mutate(key, values):
@@ -91,7 +91,10 @@ def _turn(key, values):
             Scale(lambda k, v: {"dof_damping": v["dof_damping"][:2]}),
             r"float32\[8\] to float32\[2\]",
         ),
-        (Scale(lambda k, v: dict(v)), "the same under 16 different keys"),
+        (
+            Scale(lambda k, v: {"dof_damping": v["dof_damping"]}),
+            "the same under 16 different keys",
+        ),
         (Scale(lambda k, v: {"dof_damping": v["dof_damping"] * random.random()}), "a second call"),
         (Scale(_mutate), "which it must not change"),
         (Scale(_turn, "reset", frozenset({"qpos"})), "is a quaternion, but its length becomes"),
@@ -104,13 +107,46 @@ def test_a_randomizer_that_is_wrong_is_told_why(randomizer, complaint):
 
 @pytest.mark.parametrize(
     ("stage", "name"),
-    [("model", "body_mass"), ("reset", "qvel"), ("action", "action"), ("observation", "policy")],
+    [
+        ("model", "body_mass"),
+        ("model", "opt.gravity"),
+        ("reset", "qvel"),
+        ("action", "action"),
+        ("wrench", "wrench"),
+        ("reading", "policy"),
+        ("observation", "policy"),
+    ],
 )
 def test_a_randomizer_of_every_stage_passes(stage, name):
     def noise(key, values):
         return {name: values[name] + 0.1 * jax.random.normal(key, values[name].shape)}
 
     check_randomizer(lambda model: Scale(noise, stage, frozenset({name})))
+
+
+class Bias:
+    """Adds an error of the episode, or does something wrong."""
+
+    stage, writes = "reading", frozenset({"policy"})
+
+    def __init__(self, step=None):
+        self._step = step
+
+    def begin(self, key, values):
+        return jax.random.normal(key, values["policy"].shape)
+
+    def step(self, memory, key, values):
+        if self._step is not None:
+            return self._step(memory, key, values)
+        return memory, {"policy": values["policy"] + memory}
+
+
+def test_a_randomizer_that_remembers_is_taken_through_an_episode():
+    check_randomizer(lambda context: Bias())
+    with pytest.raises(AssertionError, match="the memory after a step"):
+        check_randomizer(lambda context: Bias(lambda m, k, v: (m[:2], {"policy": v["policy"]})))
+    with pytest.raises(AssertionError, match=r"returns \['critic'\]"):
+        check_randomizer(lambda context: Bias(lambda m, k, v: (m, {"critic": v["policy"]})))
 
 
 # Environments

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import mujoco
 import numpy as np
 
 from r2s_core import registry
 from r2s_core.backends.grouped import GroupedBackend
-from r2s_core.config import EngineConfig, RunConfig, Use
+from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
+from r2s_core.curriculum import Growth
 from r2s_core.device import resolve_backend
-from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.env import EngineOptions, VectorEnv, empty_view
 from r2s_core.errors import R2SError
-from r2s_core.types import Backend, Environment, HasStartBank, RewardFn, SceneSpec, Task
+from r2s_core.suggest import did_you_mean
+from r2s_core.types import (
+    Backend,
+    Environment,
+    HasReadings,
+    HasStartBank,
+    RandomizerContext,
+    RewardFn,
+    SceneSpec,
+    Task,
+)
 from r2s_core.variants import variant_of_world
+from r2s_core.visual import Looks
 
 #: Episodes of a task that names no length of its own.
 DEFAULT_EPISODE_STEPS = 200
@@ -47,7 +64,7 @@ def wrap_task(
 ) -> VectorEnv:
     """The engine around a task; see `make_environment`."""
     engine = config.environment.engine
-    scene = task.scene()
+    scene = with_physics(task.scene(), engine.physics)
     worlds = num_worlds or engine.num_parallel_envs
     backend_use = resolve_backend(config).backend
     variants = _played_variants(scene, training)
@@ -62,14 +79,94 @@ def wrap_task(
         start_bank_steps=start_bank_steps(config, worlds),
         stagger=training,
         variants=None if training else variants,
+        growths=_growths(config, worlds) if training else {},
     )
-    randomizers = {
-        name: registry.build("randomizer", use.use, use.options, scene.model)
-        for name, use in config.randomization.items()
-    }
-    env = VectorEnv(task, scene, backend, _rewards(task, engine), options, randomizers)
+    rewards, randomizers = _rewards(task, engine), make_randomizers(config, task, scene)
+    _check_growths(config, rewards)
+    moving = {name: r for name, r in randomizers.items() if r.stage != "visual"}
+    env = VectorEnv(task, scene, backend, rewards, options, moving)
+    env.looks = Looks(randomizers, scene)
     env.config = config
     return env
+
+
+def with_physics(scene: SceneSpec, physics: PhysicsConfig) -> SceneSpec:
+    """The scene, stepped otherwise."""
+    if physics == PhysicsConfig():
+        return scene
+    model = copy.copy(scene.model)
+    parts = round(1.0 / physics.timestep_factor)
+    model.opt.timestep /= parts
+    if physics.integrator is not None:
+        model.opt.integrator = mujoco.mjtIntegrator[f"mjINT_{physics.integrator.upper()}"]
+    if physics.cone is not None:
+        model.opt.cone = mujoco.mjtCone[f"mjCONE_{physics.cone.upper()}"]
+    return dataclasses.replace(scene, model=model, substeps=scene.substeps * parts)
+
+
+def make_randomizers(config: RunConfig, task: Task[Any], scene: SceneSpec) -> dict[str, Any]:
+    """The configured randomizers by name, those of pictures among them.
+
+    Raises `R2SError` where one finds nothing to vary.
+    """
+    if not config.randomization:
+        return {}
+    context = randomizer_context(task, scene)
+    return {
+        name: registry.build("randomizer", use.use, use.options, context)
+        for name, use in config.randomization.items()
+    }
+
+
+def randomizer_context(task: Task[Any], scene: SceneSpec) -> RandomizerContext:
+    """What a task has to vary."""
+    of_variant = () if scene.variants is None else (jnp.int32(0),)
+
+    def readings(key: Any) -> Any:
+        view = empty_view(scene)
+        state = task.init(key, *of_variant)[0]
+        return (
+            task.readings(state, view)
+            if isinstance(task, HasReadings)
+            else task.observe(state, view)
+        )
+
+    first = 0 if scene.variants is None else 1
+    shapes = {n: np.shape(values)[first:] for n, values in scene.properties.items()}
+    render_spec = scene.render_spec
+    return RandomizerContext(
+        model=scene.model,
+        control_dt=scene.control_dt,
+        action_names=tuple(getattr(task, "action_names", ())),
+        readings={n: x.shape for n, x in jax.eval_shape(readings, jax.random.key(0)).items()},
+        properties=shapes,
+        drawn_model=None if render_spec is None else lambda: render_spec(0).compile(),
+    )
+
+
+def _growths(config: RunConfig, worlds: int) -> dict[str, Growth]:
+    """The curriculum in control steps of each world."""
+    steps = config.training.total_timesteps / worlds
+    return {
+        name: Growth(
+            start=growth.start,
+            steps=None if growth.over is None else round(growth.over * steps),
+            at_success=growth.at_success,
+            episodes=growth.episodes,
+        )
+        for name, growth in config.curriculum.items()
+    }
+
+
+def _check_growths(config: RunConfig, rewards: Mapping[str, Any]) -> None:
+    """Raises `R2SError` if the curriculum names a reward that there is not."""
+    for name in config.curriculum:
+        section, _, label = name.partition(".")
+        if section == "rewards" and label not in rewards:
+            raise R2SError(
+                f"curriculum.{name}: there is no such reward term{did_you_mean(label, rewards)}; "
+                f"there are {', '.join(rewards)}"
+            )
 
 
 def _played_variants(scene: SceneSpec, training: bool) -> tuple[int, ...] | None:

@@ -16,16 +16,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.config import RunConfig
-from r2s_core.errors import BackendError, R2SError
+from r2s_core.curriculum import Curriculum, Growth, Levels, level_of
+from r2s_core.errors import R2SError
+from r2s_core.randomization import Randomization
 from r2s_core.types import (
     Array,
     Backend,
     Checked,
     EnvSpec,
+    HasDifficulty,
+    HasReadings,
     HasStartBank,
     Named,
     Physics,
     Randomizer,
+    RemembersEpisode,
     RewardFn,
     SceneSpec,
     Step,
@@ -35,11 +40,16 @@ from r2s_core.types import (
     pytree,
 )
 from r2s_core.variants import Variation
+from r2s_core.visual import Looks
+
+#: The task's own level in a curriculum; those of rewards and randomizers are "rewards.NAME" and
+#: "randomization.NAME".
+TASK_LEVEL = "task"
 
 
 @pytree
 class EnvState:
-    """Where W worlds stand; leaves [W, ...] but for the weights, the share and the key."""
+    """Where W worlds stand; leaves [W, ...] but for the weights, the share, levels and the key."""
 
     physics: Physics
     task: Any
@@ -48,6 +58,8 @@ class EnvState:
     reward_weights: Named  # float32[] each; traced, so that a curriculum may change them
     start_bank_share: Array  # float32[], the share of episodes that start from the bank
     variant: Array  # int32[W], of the scene
+    memory: Mapping[str, Any]  # what randomizers remember of the episode, by stage
+    levels: Levels  # where the curriculum is
     key: Array
 
 
@@ -61,6 +73,7 @@ class EngineOptions:
     stagger: spread the first episodes' ends over time by starting their clocks at random.
     variants: which of the scene's variants are played, each in its own share of the worlds;
       None: those that are not held out, drawn anew for every episode.
+    growths: the curriculum: "task", "rewards.NAME" or "randomization.NAME" -> how it grows.
     """
 
     max_episode_steps: int
@@ -68,6 +81,7 @@ class EngineOptions:
     start_bank_steps: int | None = None
     stagger: bool = False
     variants: tuple[int, ...] | None = None
+    growths: Mapping[str, Growth] = dataclasses.field(default_factory=dict)
 
 
 class VectorEnv:
@@ -75,9 +89,11 @@ class VectorEnv:
 
     config: the run's configuration, where the environment was made from one: whoever is given
     an environment to train in can then make its like for evaluation.
+    looks: how pictures of its episodes vary.
     """
 
     config: RunConfig | None = None
+    looks: Looks | None = None
 
     def __init__(
         self,
@@ -86,7 +102,7 @@ class VectorEnv:
         backend: Backend,
         rewards: Mapping[str, tuple[RewardFn, float]],
         options: EngineOptions,
-        randomizers: Mapping[str, Randomizer] | None = None,
+        randomizers: Mapping[str, Randomizer | RemembersEpisode[Any]] | None = None,
     ) -> None:
         """Compose an environment.
 
@@ -95,14 +111,20 @@ class VectorEnv:
           randomizers: name -> randomizer; applied in order within each stage.
 
         Raises:
-          BackendError: a randomizer varies a model field that the backend cannot.
-          R2SError: the start-state bank is asked of a task that has none.
+          BackendError: a randomizer varies what the backend cannot.
+          R2SError: the start-state bank or a difficulty is asked of a task that has none.
         """
         self.task, self.scene, self.backend, self.options = task, scene, backend, options
         self.rewards = {name: term for name, (term, _) in rewards.items()}
         self._weights = {name: jnp.float32(weight) for name, (_, weight) in rewards.items()}
-        self._randomizers = dict(randomizers or {})
-        self._nominal = _nominal_fields(self._randomizers, scene, backend)
+        self._randomization = Randomization(randomizers or {}, scene, backend)
+        self._curriculum = Curriculum(options.growths, backend.num_worlds)
+        self._has_difficulty = TASK_LEVEL in options.growths
+        if self._has_difficulty and not isinstance(task, HasDifficulty):
+            raise R2SError(
+                f"curriculum.task is set, but the task {type(task).__name__} has no difficulty; "
+                "drop it"
+            )
         self._has_bank = options.start_bank_share > 0
         if self._has_bank and not isinstance(task, HasStartBank):
             raise R2SError(
@@ -110,22 +132,25 @@ class VectorEnv:
                 f"{type(task).__name__} has no start-state bank; set it to 0"
             )
         self._variants = Variation(scene, backend, options.variants)
-        self._start = jax.jit(jax.vmap(self._start_one, in_axes=(0, None, 0)))
+        self._start = jax.jit(jax.vmap(self._start_one, in_axes=(0, None, None, 0)))
         self._control = jax.jit(self._control_worlds)
         self._advance = jax.jit(self._advance_worlds)
         self._restart = jax.jit(self._restart_worlds)
         self._observe = jax.jit(self._observe_worlds)
         self.spec = self._make_spec()
+        self._no_action = jnp.clip(0.0, self.spec.action_low, self.spec.action_high)
+        self._no_wrench = jnp.zeros((scene.model.nbody, 6))
 
     # What an algorithm calls.
 
     def reset(self, key: Array) -> tuple[EnvState, Named]:
         """Start every world afresh. `key`: a typed PRNG key."""
         key, start_key, stagger_key, observe_key = jax.random.split(key, 4)
-        share = jnp.float32(self.options.start_bank_share)
+        share, levels = jnp.float32(self.options.start_bank_share), self._curriculum.init()
         worlds = self.spec.num_worlds
         variant = self._variants.draw(start_key)
-        task, qpos, qvel, fields = self._start(jax.random.split(start_key, worlds), share, variant)
+        keys = jax.random.split(start_key, worlds)
+        task, qpos, qvel, fields, memory = self._start(keys, share, levels, variant)
         physics = self.backend.init(fields, qpos, qvel)
         elapsed = jnp.zeros(worlds, jnp.int32)
         if self.options.stagger:
@@ -140,19 +165,24 @@ class VectorEnv:
             reward_weights=self._weights,
             start_bank_share=share,
             variant=variant,
+            memory=memory,
+            levels=levels,
             key=key,
         )
-        return state, self._observe(task, physics.view, observe_key)
+        rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
+        rest, obs = self._observe(rest, physics.view, np.ones(worlds, bool), None, observe_key)
+        return dataclasses.replace(rest, physics=physics), obs
 
     def step(self, state: EnvState, action: Array) -> tuple[EnvState, Step]:
         """One control step of every world under action float32[W, A], with auto-reset."""
         physics = state.physics
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
-        ctrl, action, keys = self._control(rest, physics.view, action)
-        moved = self.backend.step(physics, ctrl, self.scene.substeps)
+        rest, ctrl, wrench, action, keys = self._control(rest, physics.view, action)
+        pushed = () if wrench is None else (wrench,)
+        moved = self.backend.step(physics, ctrl, self.scene.substeps, *pushed)
         rest, step = self._advance(rest, physics.view, moved.view, moved.ok, action, keys)
         rest, physics = self._reset_done(rest, moved, step.done, keys[3])
-        obs = self._observe(rest.task, physics.view, keys[2])
+        rest, obs = self._observe(rest, physics.view, step.done, step.final_obs, keys[2])
         state = dataclasses.replace(rest, physics=physics)
         return state, dataclasses.replace(step, obs=obs)
 
@@ -177,10 +207,13 @@ class VectorEnv:
         """New episodes for the worlds that are done; the others keep what they have."""
         keys = jax.random.split(key, self.spec.num_worlds)
         variant = self._variants.draw(key)
-        task, qpos, qvel, fields = self._start(keys, state.start_bank_share, variant)
+        task, qpos, qvel, fields, memory = self._start(
+            keys, state.start_bank_share, state.levels, variant
+        )
         state = dataclasses.replace(
             state,
             task=_where(done, task, state.task),
+            memory=state.memory | _where(done, memory, {s: state.memory[s] for s in memory}),
             variant=jnp.where(done, variant, state.variant),
             elapsed=jnp.where(done, 0, state.elapsed),
             episode_return=jnp.where(done, 0.0, state.episode_return),
@@ -188,36 +221,62 @@ class VectorEnv:
         return state, (qpos, qvel, fields)
 
     def _start_one(
-        self, key: Array, share: Array, variant: Array
-    ) -> tuple[Any, Array, Array, Named]:
-        """A start of one world: task state, qpos, qvel and model fields."""
+        self, key: Array, share: Array, levels: Levels, variant: Array
+    ) -> tuple[Any, Array, Array, Named, dict[str, Any]]:
+        """A start of one world: task state, qpos, qvel, model fields, and what randomizers of
+        actions and pushes remember."""
         fresh_key, bank_key, choice_key, random_key = jax.random.split(key, 4)
         of_variant = () if self.scene.variants is None else (variant,)
-        task, qpos, qvel = self.task.init(fresh_key, *of_variant)
+        source: Any = self.task
+        if self._has_difficulty:
+            source = source.at_level(level_of(levels, TASK_LEVEL))
+        task, qpos, qvel = source.init(fresh_key, *of_variant)
+        use = jnp.bool_(False)
         if self._has_bank:
-            banked = self.task.init_from_bank(bank_key, *of_variant)  # type: ignore[attr-defined]
+            banked = source.init_from_bank(bank_key, *of_variant)
             use = jax.random.uniform(choice_key) < share
             task, qpos, qvel = jax.tree.map(
                 lambda b, f: jnp.where(use, b, f), banked, (task, qpos, qvel)
             )
-        start = self._randomize("reset", random_key, {"qpos": qpos, "qvel": qvel})
-        nominal = dict(self._nominal) | self._variants.fields(variant)
-        fields = self._randomize("model", random_key, nominal)
-        return task, start["qpos"], start["qvel"], fields
+        vary, where = self._randomization, (levels, variant)
+        start = vary.vary("reset", random_key, {"qpos": qpos, "qvel": qvel, "banked": use}, *where)
+        nominal = vary.nominal | self._variants.fields(variant)
+        fields = vary.vary("model", random_key, nominal, *where)
+        memory = {
+            "action": vary.first("action", random_key, {"action": self._no_action}, *where)[0],
+            "wrench": vary.first("wrench", random_key, {"wrench": self._no_wrench}, *where)[0],
+        }
+        return task, start["qpos"], start["qvel"], fields, memory
 
     def _control_worlds(
         self, state: EnvState, view: View, action: Array
-    ) -> tuple[Array, Array, tuple[Array, ...]]:
+    ) -> tuple[EnvState, Array, Array | None, Array, tuple[Array, ...]]:
+        """What moves the worlds: ctrl [W, nu], and the wrench on their bodies if any."""
         next_key, action_key, final_key, observe_key, start_key = jax.random.split(state.key, 5)
         action = jnp.clip(action, self.spec.action_low, self.spec.action_high)
 
-        def one(key: Array, task: Any, view: View, action: Array) -> Array:
-            action = self._randomize("action", key, {"action": action})["action"]
-            return self.task.control(task, view, action)
+        def one(
+            key: Array, memory: Any, task: Any, variant: Array, view: View, action: Array
+        ) -> tuple[Array, Array, dict[str, Any]]:
+            where = (state.levels, variant)
+            acted, varied = self._randomization.step(
+                "action", memory["action"], key, {"action": action}, *where
+            )
+            pushed, force = self._randomization.step(
+                "wrench", memory["wrench"], key, {"wrench": self._no_wrench}, *where
+            )
+            action = jnp.clip(varied["action"], self.spec.action_low, self.spec.action_high)
+            ctrl = self.task.control(task, view, action)
+            return ctrl, force["wrench"], {"action": acted, "wrench": pushed}
 
         worlds = jax.random.split(action_key, self.spec.num_worlds)
-        ctrl = jax.vmap(one)(worlds, state.task, view, action)
-        return ctrl, action, (next_key, final_key, observe_key, start_key)
+        ctrl, wrench, memory = jax.vmap(one)(
+            worlds, state.memory, state.task, state.variant, view, action
+        )
+        state = dataclasses.replace(state, memory=state.memory | memory)
+        if not self._randomization.has("wrench"):
+            wrench = None
+        return state, ctrl, wrench, action, (next_key, final_key, observe_key, start_key)
 
     def _advance_worlds(
         self,
@@ -240,15 +299,17 @@ class VectorEnv:
             name: jnp.where(ok, jax.vmap(term)(transition).astype(jnp.float32), 0.0)
             for name, term in self.rewards.items()
         }
-        reward = sum(
-            (state.reward_weights[n] * v for n, v in terms.items()), jnp.zeros_like(ok, jnp.float32)
-        )
+        weights = {
+            name: weight * level_of(state.levels, f"rewards.{name}")
+            for name, weight in state.reward_weights.items()
+        }
+        reward = sum((weights[n] * v for n, v in terms.items()), jnp.zeros_like(ok, jnp.float32))
         elapsed = state.elapsed + 1
         truncated = ~terminated & ((elapsed >= self.options.max_episode_steps) | ~ok)
-        final_obs = jax.vmap(self.task.observe)(task, view)
         episode_return = state.episode_return + reward
-
-        final_obs = self._randomize_worlds("observation", keys[1], final_obs)
+        state = dataclasses.replace(state, task=task)
+        memory, final_obs = self._perceive(state, view, keys[1], first=False)
+        levels = self._curriculum.advance(state.levels, terminated | truncated, success)
         step = Step(
             obs=final_obs,
             final_obs=final_obs,
@@ -260,14 +321,15 @@ class VectorEnv:
             diverged=~ok,
             episode_return=episode_return,
             episode_length=elapsed,
-            metrics=metrics,
+            metrics=metrics | self._level_metrics(state.levels),
             variant=None if self.scene.variants is None else state.variant,
         )
         state = dataclasses.replace(
             state,
-            task=task,
             elapsed=elapsed,
             episode_return=episode_return,
+            memory=state.memory | memory,
+            levels=levels,
             start_bank_share=self._next_bank_share(state.start_bank_share),
             key=keys[0],
         )
@@ -279,35 +341,57 @@ class VectorEnv:
             return share
         return jnp.maximum(share - options.start_bank_share / max(options.start_bank_steps, 1), 0.0)
 
-    def _observe_worlds(self, task: Any, view: View, key: Array) -> Named:
-        return self._randomize_worlds("observation", key, jax.vmap(self.task.observe)(task, view))
+    def _level_metrics(self, levels: Levels) -> dict[str, Array]:
+        worlds = (self.spec.num_worlds,)
+        return {f"level/{n}": jnp.broadcast_to(x, worlds) for n, x in levels.level.items()}
 
-    def _randomize_worlds(self, stage: str, key: Array, values: Named) -> Named:
-        if not any(r.stage == stage for r in self._randomizers.values()):
-            return values
+    def _observe_worlds(
+        self, state: EnvState, view: View, fresh: Array, seen: Named | None, key: Array
+    ) -> tuple[EnvState, Named]:
+        """What is observed: the first of an episode where `fresh`, elsewhere what was `seen`."""
+        memory, obs = self._perceive(state, view, key, first=True)
+        if seen is not None:
+            before = {stage: state.memory[stage] for stage in memory}
+            memory, obs = _where(fresh, (memory, obs), (before, dict(seen)))
+        return dataclasses.replace(state, memory=state.memory | memory), obs
+
+    def _perceive(
+        self, state: EnvState, view: View, key: Array, first: bool
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What is observed of all worlds, and what randomizers of it remember.
+
+        The group "critic" sees the truth; what it reads was never to leave the simulation.
+        """
+
+        def one(
+            key: Array, memory: Any, task: Any, variant: Array, view: View
+        ) -> tuple[dict[str, Any], dict[str, Array]]:
+            def step(stage: Any, values: Named) -> tuple[dict[str, Any], dict[str, Any]]:
+                where = (key, values, state.levels, variant)
+                if first:
+                    return self._randomization.first(stage, *where)
+                return self._randomization.step(stage, memory[stage], *where)
+
+            truth, read = dict(self.task.observe(task, view)), {}
+            obs = dict(truth)
+            if self._randomization.has("reading"):
+                if isinstance(self.task, HasReadings):
+                    read, readings = step("reading", self.task.readings(task, view))
+                    obs = dict(self.task.observe(*self.task.perceived(task, view, readings)))
+                else:
+                    read, obs = step("reading", obs)
+                obs |= {name: truth[name] for name in ("critic",) if name in truth}
+            observed, obs = step("observation", obs)
+            return {"reading": read, "observation": observed}, obs
+
         keys = jax.random.split(key, self.spec.num_worlds)
-        return jax.vmap(lambda k, v: self._randomize(stage, k, v))(keys, values)
-
-    def _randomize(self, stage: str, key: Array, values: Named) -> Named:
-        """Apply the stage's randomizers to one world's values, each with its own key."""
-        values = dict(values)
-        for i, (name, randomizer) in enumerate(self._randomizers.items()):
-            if randomizer.stage != stage:
-                continue
-            new = randomizer(jax.random.fold_in(key, i), values)
-            if set(new) != set(randomizer.writes):
-                raise R2SError(
-                    f"randomizer {name} returned {sorted(new)}, but declares that it writes "
-                    f"{sorted(randomizer.writes)}; the two must be equal"
-                )
-            values.update(new)
-        return values
+        return jax.vmap(one)(keys, state.memory, state.task, state.variant, view)
 
     def _make_spec(self) -> EnvSpec:
         def first_observation(key: Array) -> Named:
             of_variant = () if self.scene.variants is None else (jnp.int32(0),)
             task, _, _ = self.task.init(key, *of_variant)
-            return self.task.observe(task, _empty_view(self.scene))
+            return self.task.observe(task, empty_view(self.scene))
 
         shapes = jax.eval_shape(first_observation, jax.random.key(0))
         low = np.asarray(self.task.action_low, np.float32)
@@ -332,25 +416,7 @@ def _where(mask: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(choose, new, old)
 
 
-def _nominal_fields(
-    randomizers: Mapping[str, Randomizer], scene: SceneSpec, backend: Backend
-) -> dict[str, Array]:
-    """The model fields that randomizers vary, at their nominal values."""
-    fields: dict[str, Array] = {}
-    for name, randomizer in randomizers.items():
-        if randomizer.stage != "model":
-            continue
-        for field in sorted(randomizer.writes):
-            if field not in backend.batchable:
-                raise BackendError(
-                    f"randomizer {name} varies the model field {field}, which the backend "
-                    f"{backend.name} cannot vary per world; drop it or choose another backend"
-                )
-            fields[field] = jnp.asarray(getattr(scene.model, field), jnp.float32)
-    return fields
-
-
-def _empty_view(scene: SceneSpec) -> View:
+def empty_view(scene: SceneSpec) -> View:
     """A view of zeros of one world, with only the fields that the scene declares."""
     m = scene.model
     shapes = {

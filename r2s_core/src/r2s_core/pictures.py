@@ -12,7 +12,8 @@ import numpy as np
 from r2s_core import render
 from r2s_core.episodes import Recording
 from r2s_core.errors import R2SError
-from r2s_core.types import Environment
+from r2s_core.types import Environment, SceneSpec
+from r2s_core.visual import Looks
 
 VIDEO = "video.mp4"
 _WIDTH, _HEIGHT = 480, 360
@@ -22,7 +23,7 @@ _VIDEO_EPISODES = 4  # side by side, two by two
 _VIDEO_FRAMES = 320  # rendered at most; longer episodes are shown at a lower frame rate
 _PAUSE_S = 1.0
 
-#: What to draw each variant of the scene with.
+#: What to draw each recording with, by its identity.
 Models = Mapping[int, mujoco.MjModel]
 
 
@@ -40,10 +41,7 @@ def take_pictures(
     if not recordings or scene is None or scene.render_spec is None:
         return [], []
     try:
-        models = {
-            variant: scene.render_spec(variant).compile()
-            for variant in {recording.variant for recording in recordings}
-        }
+        models = _models(env, scene, recordings)
         frames = _frames(models, recordings, env.spec.control_dt)
         _video(run_dir / VIDEO, models, recordings[:_VIDEO_EPISODES], env.spec.control_dt)
     except R2SError as error:
@@ -51,6 +49,22 @@ def take_pictures(
     except Exception as error:  # drivers and encoders fail in their own ways
         return [], [f"No pictures: {type(error).__name__}: {error}"]
     return frames, []
+
+
+def _models(env: Any, scene: SceneSpec, recordings: Sequence[Recording]) -> Models:
+    """Each episode's own where looks are varied, else one for all of a variant."""
+    assert scene.render_spec is not None
+    plain = {
+        variant: scene.render_spec(variant).compile()
+        for variant in {recording.variant for recording in recordings}
+    }
+    looks: Looks | None = getattr(env, "looks", None)
+    if not looks:
+        return {id(recording): plain[recording.variant] for recording in recordings}
+    return {
+        id(recording): looks.of_episode(plain[recording.variant], recording.variant, episode)
+        for episode, recording in enumerate(recordings)
+    }
 
 
 def _frames(
@@ -92,11 +106,11 @@ def _draw(
 ) -> list[np.ndarray]:
     """A clip uint8[N, height, width, 3] of each (recording, moments [N])."""
     clips: dict[int, np.ndarray] = {}
-    for variant, model in models.items():
-        mine = [i for i, (recording, _) in enumerate(shots) if recording.variant == variant]
-        if mine:
-            drawn = _draw_alike(model, [shots[i] for i in mine], shadows)
-            clips |= dict(zip(mine, drawn, strict=True))
+    own = [models[id(recording)] for recording, _ in shots]
+    for model in {id(model): model for model in own}.values():
+        mine = [i for i in range(len(shots)) if own[i] is model]
+        drawn = _draw_alike(model, [shots[i] for i in mine], shadows)
+        clips |= dict(zip(mine, drawn, strict=True))
     return [clips[i] for i in range(len(shots))]
 
 

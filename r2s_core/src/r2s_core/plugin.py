@@ -6,7 +6,7 @@ builder, which may import JAX. Builders by kind:
     algorithm    make(env: Environment, config) -> Algorithm
     environment  make(config) -> Task        (or -> Environment, brought whole)
     reward       make(config) -> RewardFn
-    randomizer   make(config, model: mujoco.MjModel) -> Randomizer
+    randomizer   make(config, context: RandomizerContext) -> Randomizer
     backend      make(scene: SceneSpec, num_worlds: int, config) -> Backend
     hook         make(config, run_dir: Path) -> an object with `r2s_core.hooks.hookimpl` methods
     command      configure(parser: argparse.ArgumentParser) in the light module, and

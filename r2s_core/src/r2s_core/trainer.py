@@ -103,6 +103,7 @@ def _around(config: RunConfig, env: Environment[Any]) -> tuple[RunConfig, MakeEn
             config,
             environment=source.environment,
             randomization=source.randomization,
+            curriculum=source.curriculum,
             backend=source.backend,
         )
     worlds = dataclasses.replace(config.environment.engine, num_parallel_envs=env.spec.num_worlds)

@@ -21,6 +21,9 @@ Named = Mapping[str, Array]
 #: (obs with leaves [W, ...], PRNG key) -> action float32[W, A].
 Policy = Callable[[Named, Array], Array]
 
+#: What is pushed from outside; named like the field of MjData that it is.
+WRENCH = "xfrc_applied"
+
 _C = TypeVar("_C", bound=type)
 
 
@@ -100,6 +103,8 @@ class SceneSpec:
     worst_case: measures, on the host, the most contacts and constraint rows that one world has
       while the task is done; for backends whose buffers have a fixed size.
     variants: what may differ from world to world by the task's own design; `model` is the first.
+    properties: what randomizers may need to know of the scene and no model field says, the range
+      of an object's mass, say: name -> float32[...], or [K, ...] where there are variants.
     """
 
     model: mujoco.MjModel
@@ -108,6 +113,7 @@ class SceneSpec:
     render_spec: Callable[[int], mujoco.MjSpec] | None = None
     worst_case: Callable[[], tuple[int, int]] | None = None
     variants: Variants | None = None
+    properties: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def control_dt(self) -> float:
@@ -122,7 +128,8 @@ class SceneSpec:
         for name, values in self.variants.fields.items():
             getattr(model, name)[...] = values[index]
         mujoco.mj_setConst(model, mujoco.MjData(model))  # what follows from them
-        return dataclasses.replace(self, model=model, variants=None)
+        properties = {name: values[index] for name, values in self.properties.items()}
+        return dataclasses.replace(self, model=model, variants=None, properties=properties)
 
 
 @runtime_checkable
@@ -134,15 +141,21 @@ class Backend(Protocol):
 
     name: str
     num_worlds: int
-    batchable: frozenset[str]  # the MjModel fields that may differ per world
+    batchable: frozenset[str]  # the MjModel fields that may differ per world, and maybe WRENCH
     traceable: bool  # True: usable inside jit and scan; False: driven from the host
 
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
         """Worlds at rest on their start states: qpos [W, nq], qvel [W, nv], fields [W, ...]."""
         ...
 
-    def step(self, physics: Physics, ctrl: Array, substeps: int) -> Physics:
-        """Advance every world by `substeps` physics steps under ctrl [W, nu]."""
+    def step(
+        self, physics: Physics, ctrl: Array, substeps: int, wrench: Array | None = None
+    ) -> Physics:
+        """Advance every world by `substeps` physics steps under ctrl [W, nu].
+
+        wrench: float32[W, nbody, 6], force (N) and torque (N m) on each body at its centre of
+          mass, world axes; only for backends with WRENCH among `batchable`.
+        """
         ...
 
     def reset(
@@ -217,6 +230,33 @@ class HasStartBank(Protocol):
         ...
 
 
+@runtime_checkable
+class HasReadings(Protocol[T]):
+    """A task that says what of an observation a robot would measure, and how.
+
+    Sensors err in what they measure: a camera in where the object is, encoders in angles. What a
+    task works out from there (the way from the gripper to the object, say) then errs alike.
+    """
+
+    def readings(self, task: T, view: View) -> Named:
+        """What is measured, by name; a name that ends in `quaternion` is one, float32[4]."""
+        ...
+
+    def perceived(self, task: T, view: View, readings: Named) -> tuple[T, View]:
+        """What `observe` is to see in place of the truth, under these readings."""
+        ...
+
+
+@runtime_checkable
+class HasDifficulty(Protocol):
+    """A task whose episodes can be made easier or harder."""
+
+    def at_level(self, level: Array) -> Task[Any]:
+        """The same task at a level, float32[], from 0, the easiest, to 1, as configured. Called
+        in traced code; only `init` and `init_from_bank` of what it returns are used."""
+        ...
+
+
 @pytree
 class Transition:
     """What a reward term sees of one control step of one world."""
@@ -236,17 +276,70 @@ class RewardFn(Protocol):
     def __call__(self, transition: Transition) -> Array: ...
 
 
-class Randomizer(Protocol):
-    """Varies one world. Returns exactly the keys in `writes`, sampled from the nominal `values`.
+Stage = Literal["model", "reset", "action", "wrench", "reading", "observation", "visual"]
 
-    "model": `values` are MjModel fields, at every reset; "reset": {"qpos", "qvel"} of the start;
-    "action": {"action"}; "observation": the observation groups.
+
+class Randomizer(Protocol):
+    """Varies one world: returns exactly the keys in `writes`, made from the nominal `values`.
+
+    Stages, and what `values` holds in each:
+      "model": MjModel fields (gravity is "opt.gravity") at nominal, at every reset;
+      "reset": "qpos" and "qvel" of a start, and "banked", bool[]: from the start-state bank;
+      "action": {"action"}, what the policy asks for, at every control step;
+      "wrench": {"wrench"}, float32[nbody, 6], N and N m, zero, at every control step;
+      "reading": what the policy's sensors measure (`HasReadings`; else the observation groups);
+      "observation": the observation groups, at every control step;
+      "visual": fields of the MjModel that pictures are drawn of, once an episode.
+
+    Beside these, `values` has the scene's properties and "level", float32[] in [0, 1]: how far a
+    curriculum has widened the ranges; 1 without one. A randomizer that has no use for it keeps its
+    ranges. Those of one stage are applied in order, each to what the one before made.
     """
 
-    stage: Literal["model", "reset", "action", "observation"]
+    stage: Stage
     writes: frozenset[str]
 
     def __call__(self, key: Array, values: Named) -> Named: ...
+
+
+M = TypeVar("M")  # what a randomizer remembers, a pytree of arrays
+
+
+@runtime_checkable
+class RemembersEpisode(Protocol[M]):
+    """A randomizer of every control step that remembers: a bias of this episode, past readings.
+
+    It has `step` in place of `__call__`. An episode's first values go through `begin`, for the
+    memory, and then `step`.
+    """
+
+    stage: Stage
+    writes: frozenset[str]
+
+    def begin(self, key: Array, values: Named) -> M:
+        """The memory at an episode's start."""
+        ...
+
+    def step(self, memory: M, key: Array, values: Named) -> tuple[M, Named]:
+        """The memory after a control step, and what `writes` names."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomizerContext:
+    """What a randomizer is built for.
+
+    model: the physics' (of the scene's first variant). control_dt: s. action_names,
+    readings (name -> shape), properties (name -> shape): what there is to vary and to read.
+    drawn_model: compiles the MjModel that pictures are drawn of; None where there are none.
+    """
+
+    model: mujoco.MjModel
+    control_dt: float
+    action_names: tuple[str, ...] = ()
+    readings: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    properties: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    drawn_model: Callable[[], mujoco.MjModel] | None = None
 
 
 @pytree

@@ -36,11 +36,16 @@ class GroupedBackend:
             ],
         )
 
-    def step(self, physics: Physics, ctrl: Array, substeps: int) -> Physics:
+    def step(
+        self, physics: Physics, ctrl: Array, substeps: int, wrench: Array | None = None
+    ) -> Physics:
+        def pushed(part: slice) -> tuple[Array, ...]:
+            return () if wrench is None else (wrench[part],)
+
         return self._join(
             physics.fields,
             [
-                group.step(one, ctrl[part], substeps)
+                group.step(one, ctrl[part], substeps, *pushed(part))
                 for group, part, one in zip(
                     self._groups, self._slices, self._split(physics), strict=True
                 )

@@ -20,14 +20,18 @@ import mujoco
 import numpy as np
 from mujoco import mjx
 
+from r2s_core.backends.constants import INPUTS, derived_constants
 from r2s_core.backends.plugins import MjxConfig, WarpConfig
 from r2s_core.errors import BackendError
-from r2s_core.types import Array, Named, Physics, SceneSpec, View
+from r2s_core.types import WRENCH, Array, Named, Physics, SceneSpec, View
 
-#: Model fields that may differ per world. Others either change the model's constants, which
-#: MJX does not recompute, or its structure.
+#: What may differ per world. Of the rest, much would change constants that are not worked out anew
+#: here, or the model's structure.
 BATCHABLE = frozenset(
     {
+        WRENCH,
+        *INPUTS,
+        "opt.gravity",
         "geom_friction",
         "geom_solref",
         "geom_solimp",
@@ -73,6 +77,7 @@ class MjxBackend:
         self._impl = "warp" if name == "warp" else "jax"
         self._model = _put_model(scene.model, self._impl)
         self._make_data = make_data
+        self._constants = derived_constants(scene.model)
         self._fields = scene.view_fields
         needs = np.repeat(scene.model.sensor_needstage, scene.model.sensor_dim)
         self._solved = needs == int(mujoco.mjtStage.mjSTAGE_ACC)  # sensors of the last substep
@@ -85,19 +90,25 @@ class MjxBackend:
             data = mjx.forward(self._with(fields), data)
             return data, self._view(data)
 
+        fields = {**fields, **jax.vmap(self._constants)(fields)}
         data, view = jax.vmap(one)(fields, jnp.asarray(qpos), jnp.asarray(qvel))
         return Physics(data, fields, view, jnp.ones(self.num_worlds, bool))
 
-    def step(self, physics: Physics, ctrl: Array, substeps: int) -> Physics:
-        def one(data: Any, fields: Named, ctrl: Array) -> tuple[Any, View, Array]:
+    def step(
+        self, physics: Physics, ctrl: Array, substeps: int, wrench: Array | None = None
+    ) -> Physics:
+        def one(data: Any, fields: Named, pushed: Named) -> tuple[Any, View, Array]:
             model = self._with(fields)
-            data = data.replace(ctrl=ctrl)
+            data = data.replace(**pushed)
             data = jax.lax.fori_loop(0, substeps, lambda _, d: mjx.step(model, d), data)
             data = self._make_current(model, data)
             ok = jnp.isfinite(data.qpos).all() & jnp.isfinite(data.qvel).all()
             return data, self._view(data), ok
 
-        data, view, ok = jax.vmap(one)(physics.carry, physics.fields, jnp.asarray(ctrl))
+        pushed = {"ctrl": jnp.asarray(ctrl)}
+        if wrench is not None:
+            pushed[WRENCH] = jnp.asarray(wrench)
+        data, view, ok = jax.vmap(one)(physics.carry, physics.fields, pushed)
         return Physics(data, physics.fields, view, ok & self._fitted(data))
 
     def reset(

@@ -16,7 +16,7 @@ from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.errors import BackendError
-from r2s_core.types import Array, Named, Physics, SceneSpec, View
+from r2s_core.types import WRENCH, Array, Named, Physics, SceneSpec, View
 
 _VELOCITY = int(mujoco.mjtStage.mjSTAGE_VEL)
 _ACCELERATION = int(mujoco.mjtStage.mjSTAGE_ACC)
@@ -40,7 +40,7 @@ class MujocoBackend:
 
     name = "mujoco"
     traceable = False
-    batchable = frozenset(MODEL_FIELDS)
+    batchable = frozenset(MODEL_FIELDS) | {WRENCH}
 
     def __init__(self, scene: SceneSpec, num_worlds: int, config: MujocoConfig) -> None:
         self.num_worlds = num_worlds
@@ -61,12 +61,17 @@ class MujocoBackend:
             ok=everyone,
         )
         self._latest = empty.carry
+        self._check_frames(own)
         self._write_fields(empty.fields, None)
         return self.reset(empty, everyone, fields, qpos, qvel)
 
-    def step(self, physics: Physics, ctrl: Array, substeps: int) -> Physics:
+    def step(
+        self, physics: Physics, ctrl: Array, substeps: int, wrench: Array | None = None
+    ) -> Physics:
         self._load(physics)
         self._batch.ctrl[:] = np.asarray(ctrl)
+        if wrench is not None:
+            self._batch.xfrc_applied[:] = np.asarray(wrench)
         failed = self._run(lambda: self._batch.step(nstep=substeps, stage=_VELOCITY))
         return self._physics(physics.fields, ~(failed | self._new_warnings()))
 
@@ -136,6 +141,23 @@ class MujocoBackend:
             self._batch.expand(name)[rows] = np.asarray(values)[rows]
         if not self._setconst_inputs.isdisjoint(fields):
             self._batch.set_const(ids)
+
+    def _check_frames(self, fields: Named) -> None:
+        """Raises `BackendError` where a body's inertial frame moves that MuJoCo, for speed, takes
+        to be fixed: it would ignore the movement."""
+        for name in ("body_ipos", "body_iquat"):
+            if name not in fields:
+                continue
+            moved = np.asarray(fields[name]) != np.asarray(getattr(self.model, name), np.float32)
+            bodies = np.flatnonzero(moved.any(axis=(0, 2)) & (self.model.body_simple > 0))
+            if len(bodies):
+                body = self.model.body(int(bodies[0])).name
+                raise BackendError(
+                    f"{name} of the body {body} is varied, but its inertial frame is the body's "
+                    "own, which MuJoCo compiles in; give it an `inertial` apart from it"
+                )
+            if "body_sameframe" not in fields:
+                self._batch.expand("body_sameframe")[:] = 0
 
     def _physics(self, fields: Named, ok: Any) -> Physics:
         self._latest = self._batch.state.copy()

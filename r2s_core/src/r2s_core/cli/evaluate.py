@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from r2s_core.errors import ConfigError
+
 _EXAMPLES = """examples:
   r2s eval runs/quickstart
   r2s eval runs/quickstart --episodes 10000
   r2s eval runs/quickstart --backend warp
-  r2s eval runs/quickstart environment.goal_range=0.2     how far does it generalise?"""
+  r2s eval runs/quickstart environment.goal_range=0.2     how far does it generalise?
+  r2s eval runs/quickstart --robustness                   what does it bear?"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,11 +23,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "overrides", metavar="key=value", nargs="*", help="replaces a value of its configuration"
     )
     parser.add_argument("--episodes", type=_positive, metavar="N", help="default: the run's own")
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="under each of the task's perturbations; writes robustness.json and .html there",
+    )
+    parser.add_argument(
+        "--grid", type=Path, metavar="FILE", help="with --robustness: perturbations of your own"
+    )
     parser.add_argument("--backend", metavar="NAME", help="another physics backend than the run's")
 
 
 def main(args: argparse.Namespace) -> int:
     """Evaluate."""
+    if args.robustness:
+        from r2s_core.robustness import measure_robustness
+
+        measure_robustness(args.run_dir, args.episodes, args.backend, args.overrides, args.grid)
+        return 0
+    if args.grid is not None:
+        raise ConfigError("--grid is of --robustness; add that")
     from r2s_core.evaluate import evaluate_run
 
     evaluate_run(args.run_dir, args.episodes, args.backend, args.overrides)

@@ -12,7 +12,13 @@ from typing import Any, Literal, Union
 from r2s_core import registry
 from r2s_core.config.convert import field_types
 from r2s_core.config.load import DEFAULT_ENVIRONMENT
-from r2s_core.config.schema import EngineConfig, EvaluationConfig, TrainingConfig, to_plain
+from r2s_core.config.schema import (
+    EngineConfig,
+    EvaluationConfig,
+    GrowthConfig,
+    TrainingConfig,
+    to_plain,
+)
 from r2s_core.errors import PluginError
 from r2s_core.plugin import Kind, Plugin
 
@@ -38,6 +44,7 @@ def config_schema() -> Schema:
             "backend": _backend(),
             "environment": _environment(),
             "randomization": _named("randomizer"),
+            "curriculum": _curriculum(),
             "training": dataclass_schema(TrainingConfig),
             "evaluation": dataclass_schema(EvaluationConfig),
             "algorithms": _named("algorithm"),
@@ -45,6 +52,17 @@ def config_schema() -> Schema:
             "output": _text("folder that the run leaves; default: runs/NAME"),
         },
         "definitions": {kind: _used(kind) for kind in _NAMED},
+    }
+
+
+def _curriculum() -> Schema:
+    """What may grow: the task's difficulty, reward terms and randomizers by name."""
+    growth = dataclass_schema(GrowthConfig)
+    named = {"type": "object", "additionalProperties": growth}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"task": growth, "rewards": named, "randomization": named},
     }
 
 

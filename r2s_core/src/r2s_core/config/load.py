@@ -24,6 +24,7 @@ from r2s_core.config.schema import (
     EngineConfig,
     EnvironmentConfig,
     EvaluationConfig,
+    GrowthConfig,
     RewardTerm,
     RunConfig,
     TrainingConfig,
@@ -98,13 +99,15 @@ class _Loader:
         name = self.scalar("name", str, self.path.stem)
         algorithms = self.plugins("algorithm", "algorithms")
         output = self.scalar("output", str, str(Path("runs") / str(name)))
+        randomization = self.plugins("randomizer", "randomization")
         sections = {
             "name": name,
             "seed": self.scalar("seed", int, 0),
             "algorithm": self.choose_algorithm(algorithms),
             "backend": self.backend(),
             "environment": self.environment(),
-            "randomization": self.plugins("randomizer", "randomization"),
+            "randomization": randomization,
+            "curriculum": self.curriculum(randomization),
             "training": self.section("training", TrainingConfig),
             "evaluation": self.section("evaluation", EvaluationConfig),
             "algorithms": algorithms,
@@ -171,6 +174,25 @@ class _Loader:
             if use is not None:
                 found[label] = use
         return found
+
+    def curriculum(self, randomization: Mapping[str, Use]) -> dict[str, GrowthConfig]:
+        """What grows: `task`, `rewards: {NAME: ...}` and `randomization: {NAME: ...}`."""
+        key = "curriculum"
+        values = mapping_of(self.node(key), key, self.problems) or {}
+        check_keys(values, ["task", "rewards", "randomization"], key, self.problems)
+        nodes: dict[str, Node] = {}
+        for section, node in values.items():
+            if section == "task":
+                nodes[section] = node
+                continue
+            items = mapping_of(node, join(key, section), self.problems) or {}
+            if section == "randomization":
+                check_keys(items, list(randomization), join(key, section), self.problems)
+            nodes |= {join(section, label): item for label, item in items.items()}
+        return {
+            name: to_dataclass(GrowthConfig, node, join(key, name), self.problems)
+            for name, node in nodes.items()
+        }
 
     def backend(self) -> Use | None:
         """`auto`, a backend's name, or {use: name, ...options}."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from r2s_core.plugin import option
 
@@ -36,6 +36,26 @@ class RewardTerm:
 
 
 @dataclasses.dataclass(frozen=True)
+class PhysicsConfig:
+    """How the task's world is stepped, where not as the task has it: to see what depends on it."""
+
+    timestep_factor: float = option(
+        1.0, "physics timestep, as a share of the task's: 1, 1/2, 1/3, ...", above=0.0, maximum=1.0
+    )
+    integrator: Literal["Euler", "RK4", "implicit", "implicitfast"] | None = option(
+        None, "MuJoCo's integrator; default: the task's"
+    )
+    cone: Literal["pyramidal", "elliptic"] | None = option(
+        None, "friction cones; default: the task's"
+    )
+
+    def __post_init__(self) -> None:
+        parts = 1.0 / self.timestep_factor
+        if abs(parts - round(parts)) > 1e-6:
+            raise ValueError(f"timestep_factor is {self.timestep_factor}; take 1, 0.5, 0.25, ...")
+
+
+@dataclasses.dataclass(frozen=True)
 class EngineConfig:
     """How the engine runs a task; these keys stand beside the task's own under `environment`."""
 
@@ -59,6 +79,36 @@ class EngineConfig:
         above=0.0,
         maximum=1.0,
     )
+    physics: PhysicsConfig = option(
+        PhysicsConfig(), "how the world is stepped, where not as the task has it"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GrowthConfig:
+    """How a level of the curriculum rises from `start` to 1: by `over` or by `at_success`."""
+
+    start: float = option(0.0, "the level at the start", minimum=0.0, maximum=1.0)
+    over: float | None = option(
+        None,
+        "share of training.total_timesteps over which it rises evenly",
+        above=0.0,
+        maximum=1.0,
+    )
+    at_success: float | None = option(
+        None,
+        "it rises while at least this share of the recent training episodes succeeds, and falls "
+        "while 0.1 less does",
+        above=0.0,
+        maximum=1.0,
+    )
+    episodes: int = option(
+        10_000, "with at_success: episodes of all worlds that it takes from start to 1", minimum=1
+    )
+
+    def __post_init__(self) -> None:
+        if (self.over is None) == (self.at_success is None):
+            raise ValueError("give either over or at_success")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +160,7 @@ class RunConfig:
     algorithms: by name as written; `config.algorithm` names the one that trains.
     output: the folder that the run leaves, absolute; in the YAML it starts from the working
         directory, while every other path there starts from the file.
+    curriculum: by what grows: "task", "rewards.NAME" or "randomization.NAME".
     base_dir: the folder of the YAML file. Paths in the configuration are absolute already.
     """
 
@@ -119,6 +170,7 @@ class RunConfig:
     backend: Use
     environment: EnvironmentConfig
     randomization: Mapping[str, Use]
+    curriculum: Mapping[str, GrowthConfig]
     training: TrainingConfig
     evaluation: EvaluationConfig
     algorithms: Mapping[str, Use]
@@ -147,6 +199,7 @@ class RunConfig:
                 "rewards": rewards,
             },
             "randomization": {name: _use(use) for name, use in self.randomization.items()},
+            "curriculum": _nested(self.curriculum),
             "training": to_plain(self.training),
             "evaluation": to_plain(self.evaluation),
             "algorithms": {name: _use(use) for name, use in self.algorithms.items()},
@@ -165,6 +218,18 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def _nested(growths: Mapping[str, GrowthConfig]) -> dict[str, Any]:
+    """By section, as the YAML has it."""
+    tree: dict[str, Any] = {}
+    for name, growth in growths.items():
+        section, _, label = name.partition(".")
+        if label:
+            tree.setdefault(section, {})[label] = to_plain(growth)
+        else:
+            tree[section] = to_plain(growth)
+    return tree
 
 
 def _use(use: Use) -> dict[str, Any]:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from r2s_core.testing.algorithm_kit import check_algorithm
     from r2s_core.testing.backend_kit import check_backend
     from r2s_core.testing.environment_kit import check_environment
-    from r2s_core.testing.randomizer_kit import check_randomizer
+    from r2s_core.testing.randomizer_kit import build_randomizer, check_randomizer
     from r2s_core.testing.reward_kit import check_reward
 
 __all__ = [
+    "build_randomizer",
     "check_algorithm",
     "check_backend",
     "check_environment",
@@ -32,5 +33,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"r2s_core.testing.{name.removeprefix('check_')}_kit")
+    module = importlib.import_module(f"r2s_core.testing.{name.partition('_')[2]}_kit")
     return getattr(module, name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, get_args, get_type_hints
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,9 @@ import mujoco
 import numpy as np
 
 from r2s_core import registry
+from r2s_core.build import randomizer_context
+from r2s_core.config import load_mapping
+from r2s_core.randomization import model_field
 from r2s_core.testing.requirements import (
     require,
     require_equal,
@@ -19,19 +23,30 @@ from r2s_core.testing.requirements import (
     require_same_layout,
 )
 from r2s_core.testing.tasks import CartTask
-from r2s_core.types import Named, Randomizer, SceneSpec, Task
+from r2s_core.types import (
+    HasReadings,
+    Named,
+    Randomizer,
+    RandomizerContext,
+    RemembersEpisode,
+    SceneSpec,
+    Stage,
+    Task,
+)
 
-_STAGES = get_args(get_type_hints(Randomizer)["stage"])
-_KEYS = 16
+_STAGES = get_args(Stage)
+_KEYS, _STEPS = 16, 8
+
+MakeRandomizer = Callable[[RandomizerContext], Randomizer | RemembersEpisode[Any]]
 
 
-def check_randomizer(
-    make: Callable[[mujoco.MjModel], Randomizer], task: Task[Any] | None = None
-) -> None:
+def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> None:
     """A randomizer returns exactly what it declares, varies it, and is a pure function of its key.
 
+    One that remembers is taken through the first steps of an episode in which nothing changes.
+
     Args:
-        make: builds it for a model, as `lambda model: registry.build("randomizer", ..., model)`.
+        make: builds it, as `lambda context: registry.build("randomizer", NAME, config, context)`.
         task: the task whose model, start states, actions or observations it varies; by default
             a small one of the kit's own.
 
@@ -40,17 +55,19 @@ def check_randomizer(
     """
     task = task or CartTask()
     scene = task.scene()
-    randomizer = make(scene.model)
+    context = randomizer_context(task, scene)
+    randomizer = make(context)
     stage, writes = randomizer.stage, randomizer.writes
     require(stage in _STAGES, f"stage is {stage!r}; it must be one of {', '.join(_STAGES)}")
     require(
         isinstance(writes, frozenset) and writes,
         f"writes is {writes!r}; it must be a frozenset of the names that it returns",
     )
+    call = _episode(randomizer) if isinstance(randomizer, RemembersEpisode) else randomizer
     values = nominal_values(randomizer, task, scene)
     keys = jax.random.split(jax.random.key(0), _KEYS)
     before = jax.tree.map(jnp.array, values)
-    returned = randomizer(keys[0], values)
+    returned = call(keys[0], values)
     require_equal(
         dict(values), before, "the values given to the randomizer, which it must not change"
     )
@@ -63,10 +80,10 @@ def check_randomizer(
         written, {name: returned[name] for name in sorted(writes)}, "what it returns"
     )
     batch = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (_KEYS, *leaf.shape)), values)
-    samples = require_pure(
-        lambda key, one: dict(randomizer(key, one)), (keys, batch), "the randomizer"
-    )
+    samples = require_pure(lambda key, one: dict(call(key, one)), (keys, batch), "the randomizer")
     require_finite(samples, "the randomizer")
+    if stage in ("action", "reading", "observation") and isinstance(randomizer, RemembersEpisode):
+        return  # in an episode where nothing changes, a delay changes nothing
     for name, sample in samples.items():
         require(
             len(np.unique(np.asarray(sample).reshape(_KEYS, -1), axis=0)) > 1,
@@ -76,29 +93,75 @@ def check_randomizer(
         _require_unit_quaternions(scene.model, np.asarray(samples.get("qpos", batch["qpos"])))
 
 
-def nominal_values(randomizer: Randomizer, task: Task[Any], scene: SceneSpec) -> Named:
+def build_randomizer(
+    name: str, task: Task[Any], options: Mapping[str, Any] | None = None
+) -> Randomizer | RemembersEpisode[Any]:
+    """An installed randomizer, as a run builds it from `{name: options}` in its YAML file."""
+    use = load_mapping({"randomization": {name: dict(options or {})}}).randomization[name]
+    context = randomizer_context(task, task.scene())
+    return registry.build("randomizer", use.use, use.options, context)
+
+
+def _episode(randomizer: RemembersEpisode[Any]) -> Callable[[Any, Named], Named]:
+    """An episode of a few steps with the same values, as one call."""
+
+    def call(key: Any, values: Named) -> Named:
+        begin_key, *keys = jax.random.split(key, 1 + _STEPS)
+        memory = randomizer.begin(begin_key, values)
+        returned: Named = {}
+        for step_key in keys:
+            after, returned = randomizer.step(memory, step_key, values)
+            require_same_layout(memory, after, "the memory after a step")
+            memory = after
+        return returned
+
+    return call
+
+
+def nominal_values(
+    randomizer: Randomizer | RemembersEpisode[Any], task: Task[Any], scene: SceneSpec
+) -> dict[str, Any]:
     """What the engine would give to a randomizer of this stage, for one world."""
-    key = jax.random.key(1)
-    if randomizer.stage == "model":
-        return {name: _model_field(scene.model, name) for name in sorted(randomizer.writes)}
-    state, qpos, qvel = task.init(key)
+    first = (lambda x: x) if scene.variants is None else (lambda x: x[0])
+    known = {name: jnp.asarray(first(x), jnp.float32) for name, x in scene.properties.items()}
+    return {"level": jnp.float32(1.0), **known, **_stage_values(randomizer, task, scene)}
+
+
+def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[str, Any]:
+    of_variant = () if scene.variants is None else (jnp.int32(0),)
+    if randomizer.stage in ("model", "visual"):
+        model = scene.model
+        if randomizer.stage == "visual":
+            require(scene.render_spec is not None, "the task has no pictures to vary")
+            assert scene.render_spec is not None
+            model = scene.render_spec(0).compile()
+        return {name: _model_field(model, name) for name in sorted(randomizer.writes)}
+    state, qpos, qvel = task.init(jax.random.key(1), *of_variant)
     if randomizer.stage == "reset":
-        return {"qpos": qpos, "qvel": qvel}
+        return {"qpos": qpos, "qvel": qvel, "banked": jnp.bool_(False)}
     if randomizer.stage == "action":
         return {"action": jnp.asarray(task.action_low, jnp.float32)}
+    if randomizer.stage == "wrench":
+        return {"wrench": jnp.zeros((scene.model.nbody, 6))}
     config = registry.get("backend", "mujoco").plugin.config()
     backend = registry.build("backend", "mujoco", scene, 1, config)
     view = backend.init({}, qpos[None], qvel[None]).view
-    return dict(task.observe(state, jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], view)))
+    view = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], view)
+    if randomizer.stage == "reading" and isinstance(task, HasReadings):
+        return dict(task.readings(state, view))
+    return dict(task.observe(state, view))
 
 
 def _model_field(model: mujoco.MjModel, name: str) -> jax.Array:
-    field = getattr(model, name, None)
+    try:
+        field = np.asarray(operator.attrgetter(name)(model))
+    except AttributeError:
+        field = None
     require(
-        isinstance(field, np.ndarray) and np.issubdtype(field.dtype, np.floating),
+        field is not None and np.issubdtype(field.dtype, np.floating),
         f"`writes` names {name}, which is no array of floats in MjModel",
     )
-    return jnp.asarray(field, jnp.float32)
+    return model_field(model, name)
 
 
 def _require_unit_quaternions(model: mujoco.MjModel, qpos: np.ndarray) -> None:

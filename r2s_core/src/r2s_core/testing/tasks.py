@@ -52,8 +52,15 @@ class CartTask:
     action_low = np.array([-1.0], np.float32)
     action_high = np.array([1.0], np.float32)
 
-    def __init__(self) -> None:
-        self._model = mujoco.MjModel.from_xml_string(_SCENE)
+    def __init__(self, servo: bool = False) -> None:
+        """servo: a position servo of limited force in place of the motor, and joints with rotor
+        inertia: there is then something to vary for every randomizer of physics."""
+        self._model = model = mujoco.MjModel.from_xml_string(_SCENE)
+        if servo:
+            model.actuator_gainprm[0, 0], model.actuator_biasprm[0, 1:3] = 100.0, (-100.0, -10.0)
+            model.actuator_biastype[0] = mujoco.mjtBias.mjBIAS_AFFINE
+            model.actuator_forcelimited[0], model.actuator_forcerange[0] = 1, (-5.0, 5.0)
+            model.dof_armature[:] = 0.01
 
     def scene(self) -> SceneSpec:
         """See `r2s_core.types.Task`."""

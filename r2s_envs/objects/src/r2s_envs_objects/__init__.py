@@ -12,10 +12,13 @@ from r2s_envs_objects.options import ObjectOptions
 
 if TYPE_CHECKING:
     from r2s_envs_objects.asset import Finding, GraspPose, ObjectAsset, RestingPose
+    from r2s_envs_objects.grasp import WIDEST as WIDEST_GRASP
+    from r2s_envs_objects.grasp import narrowest_grasp
     from r2s_envs_objects.loader import NotGraspableError, load_object
     from r2s_envs_objects.prepared import objects_in
 
 __all__ = [
+    "WIDEST_GRASP",
     "Finding",
     "GraspPose",
     "NotGraspableError",
@@ -23,6 +26,7 @@ __all__ = [
     "ObjectOptions",
     "RestingPose",
     "load_object",
+    "narrowest_grasp",
     "objects_in",
 ]
 
@@ -33,6 +37,10 @@ def __getattr__(name: str):
         from r2s_envs_objects import loader
 
         return getattr(loader, name)
+    if name in ("WIDEST_GRASP", "narrowest_grasp"):
+        from r2s_envs_objects import grasp
+
+        return grasp.WIDEST if name == "WIDEST_GRASP" else grasp.narrowest_grasp
     if name == "objects_in":
         from r2s_envs_objects.prepared import objects_in
 

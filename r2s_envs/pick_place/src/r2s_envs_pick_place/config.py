@@ -45,6 +45,11 @@ class PickPlaceConfig:
     object_scales: tuple[float, ...] = option(
         (1.0,), "sizes of which each object comes, as factors on `object_scale`"
     )
+    object_poses: Literal["scanned", "any"] = option(
+        "scanned",
+        "how an object lies at the start: as it was scanned, or in any pose in which it often "
+        "comes to rest and the gripper spans it",
+    )
     object_features: Literal["none", "size", "embedding"] = option(
         "none",
         "what a policy is told of the object itself: size: its extents 3; embedding: how far it "

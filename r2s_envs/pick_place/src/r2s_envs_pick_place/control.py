@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from r2s_core.types import Array, View
-from r2s_envs_pick_place import panda
+from r2s_envs_pick_place import panda, rotation
 
 #: Joint targets stay within this of the current angles (rad): a target that runs ahead of the
 #: arm would wind up.
@@ -38,9 +38,13 @@ class Arm:
     home: Array  # float32[7], rad
     low: Array
     high: Array
+    offsets: np.ndarray  # float32[8, 3], m: of link1..link7 and the hand, in the one before
+    turns: np.ndarray  # float32[8, 4], and how they are turned there
+    grip: np.ndarray  # float32[3], m: the grip in the hand
 
     @staticmethod
     def from_model(model: mujoco.MjModel, home: np.ndarray) -> Arm:
+        chain = [model.body(name).id for name in (*(f"link{i}" for i in range(1, 8)), "hand")]
         return Arm(
             link_ids=np.array([model.body(f"link{i}").id for i in range(1, 8)]),
             hand_id=model.body("hand").id,
@@ -48,7 +52,20 @@ class Arm:
             home=jnp.asarray(home[:7], jnp.float32),
             low=jnp.asarray(panda.JOINT_RANGES[:, 0], jnp.float32),
             high=jnp.asarray(panda.JOINT_RANGES[:, 1], jnp.float32),
+            offsets=model.body_pos[chain].astype(np.float32),
+            turns=model.body_quat[chain].astype(np.float32),
+            grip=model.site("grip").pos.astype(np.float32),
         )
+
+    def forward(self, angles: Array) -> tuple[Array, Array]:
+        """Where joint angles [7] put the grip, [3] m, and how they turn the hand, [4]."""
+        position, quat = jnp.zeros(3), jnp.array([1.0, 0.0, 0.0, 0.0])
+        for number, (offset, turn) in enumerate(zip(self.offsets, self.turns, strict=True)):
+            position = position + rotation.to_matrix(quat) @ offset
+            quat = rotation.multiply(quat, jnp.asarray(turn))
+            if number < len(self.link_ids):
+                quat = rotation.multiply(quat, rotation.about_vertical(angles[number]))
+        return position + rotation.to_matrix(quat) @ self.grip, quat
 
     def jacobian(self, view: View) -> Array:
         """[6, 7]: the grip's linear and angular velocity by joint velocity, world axes."""

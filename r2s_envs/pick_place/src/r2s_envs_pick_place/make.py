@@ -30,7 +30,10 @@ def make(config: PickPlaceConfig) -> PickPlace:
             "environment.held_out_objects"
         )
     unseen = [_load(source, config, held_out=True) for source in config.held_out_objects]
-    return PickPlace(config, *_in_all_sizes(_apart([*seen, *unseen]), config))
+    things = _in_all_sizes(_apart([*seen, *unseen]), config)
+    if config.object_poses == "any":
+        things = [lying for thing in things for lying in thing.in_all_poses()]
+    return PickPlace(config, *things)
 
 
 class _Named(NamedTuple):

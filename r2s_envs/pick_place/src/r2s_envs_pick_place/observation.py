@@ -98,6 +98,44 @@ class Observer:
             for group, parts in self.groups.items()
         }
 
+    def readings(self, goal: Array, view: View) -> dict[str, Array]:
+        """What a robot would measure, by the device that would; the goal is told to it."""
+        return {
+            "joint_angles": view.qpos[:7],
+            "joint_velocities": view.qvel[:7],
+            "finger_positions": view.qpos[7:9],
+            "finger_velocities": view.qvel[7:9],
+            "object_position": view.qpos[9:12],
+            "object_quaternion": view.qpos[12:16],
+            "object_velocity": view.qvel[9:12],
+            "object_angular_velocity": view.qvel[12:15],
+            "contact": view.sensordata[self._pad_numbers()],
+            "goal": goal,
+        }
+
+    def perceived(self, view: View, readings: Named) -> View:
+        """The view as the readings show it; where the hand is follows from the joint angles."""
+        r = readings
+        grip, hand = self.arm.forward(r["joint_angles"])
+        site, body = self.arm.grip_id, self.arm.hand_id
+        arm = r["joint_angles"], r["finger_positions"]
+        pose = r["object_position"], r["object_quaternion"]
+        speed = r["joint_velocities"], r["finger_velocities"]
+        motion = r["object_velocity"], r["object_angular_velocity"]
+        return dataclasses.replace(
+            view,
+            qpos=jnp.concatenate([*arm, *pose]),
+            qvel=jnp.concatenate([*speed, *motion]),
+            xquat=view.xquat.at[body].set(hand),
+            site_xpos=view.site_xpos.at[site].set(grip),
+            site_xmat=view.site_xmat.at[site].set(rotation.to_matrix(hand)),
+            sensordata=view.sensordata.at[self._pad_numbers()].set(r["contact"]),
+        )
+
+    def _pad_numbers(self) -> np.ndarray:
+        """Where in sensordata the pads' sensors are: found, force 3 and normal 3 of each."""
+        return np.concatenate([np.arange(first, first + 7) for first in self.pad_addresses])
+
     def contact(self, view: View) -> tuple[Array, Array]:
         """Which pads touch the object, bool[2], and whether they hold it between them, bool[].
 

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from r2s_core.types import Array, pytree
-from r2s_envs_objects import ObjectAsset
+from r2s_envs_objects import WIDEST_GRASP, ObjectAsset, RestingPose, narrowest_grasp
 from r2s_envs_pick_place import rotation, scene
 from r2s_envs_pick_place.scene import SceneObject, SceneOptions
 
@@ -20,6 +20,8 @@ _DIRECTIONS = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), -1).
 _DIRECTIONS = _DIRECTIONS[np.abs(_DIRECTIONS).sum(axis=1) > 0]
 _DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1, keepdims=True)
 EMBEDDING_SIZE = len(_DIRECTIONS)
+#: Share of random drops from which on a pose counts among those that an object starts in.
+_LIKELY = 0.05
 
 
 @pytree
@@ -55,6 +57,8 @@ class PickObject:
     grasp_yaw: angle about the vertical from the world's x axis to the direction in which the
     resting object is narrowest, rad: the gripper closes along it.
     grasp_offset [3]: from the body's origin to where the grip closes, body axes, m.
+    mass_range, friction_range: what to expect of such a thing, kg and 1; None: as it is.
+    poses: all in which it lies still, the most probable first. pose: 1, 2, ... of `in_all_poses`.
     """
 
     shape: SceneObject
@@ -63,6 +67,15 @@ class PickObject:
     grasp_yaw: float = 0.0
     grasp_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     held_out: bool = False
+    mass_range: tuple[float, float] | None = None
+    friction_range: tuple[float, float] | None = None
+    poses: tuple[RestingPose, ...] = ()
+    pose: int = 0
+
+    @property
+    def name(self) -> str:
+        """The object's, and where it has several poses, which."""
+        return f"{self.shape.name} (pose {self.pose})" if self.pose else self.shape.name
 
     def facts(self) -> Facts:
         """Computed on the host: not to be called in traced code."""
@@ -96,7 +109,43 @@ class PickObject:
             float(along * sin + across * cos),
             asset.grasp_height,
         )
-        return PickObject(shape, rest.height, np.array(rest.quat), yaw, offset, held_out)
+        ranges = asset.mass_range, asset.friction_range
+        return PickObject(
+            shape,
+            rest.height,
+            np.array(rest.quat),
+            yaw,
+            offset,
+            held_out,
+            *ranges,
+            poses=asset.resting_poses,
+        )
+
+    def in_all_poses(self) -> list[PickObject]:
+        """The object in each pose in which it often comes to lie and the gripper spans it."""
+        likely = [pose for pose in self.poses if pose.probability >= _LIKELY]
+        lying = [self._lying(pose) for pose in likely] if self.shape.visual else []
+        spanned = [thing for thing in lying if thing is not None] or [self]
+        return [dataclasses.replace(thing, pose=n) for n, thing in enumerate(spanned, start=1)]
+
+    def _lying(self, pose: RestingPose) -> PickObject | None:
+        """In this pose, with the narrowest grasp from above there; None if that is too wide."""
+        assert self.shape.visual is not None
+        quat = np.array(pose.quat)
+        turn = np.asarray(rotation.to_matrix(jnp.asarray(quat)), np.float64)
+        vertices, faces = self.shape.visual
+        width, yaw, height, along = narrowest_grasp(vertices @ turn.T, faces)
+        if width > WIDEST_GRASP:
+            return None
+        closes = np.array([along * np.cos(yaw), along * np.sin(yaw), height])
+        x, y, z = (float(v) for v in turn.T @ closes)
+        return dataclasses.replace(
+            self,
+            rest_height=pose.height,
+            rest_quat=quat,
+            grasp_yaw=yaw,
+            grasp_offset=(x, y, z),
+        )
 
     def named(self, name: str) -> PickObject:
         return dataclasses.replace(self, shape=dataclasses.replace(self.shape, name=name))
@@ -120,6 +169,8 @@ class PickObject:
             shape=larger,
             rest_height=self.rest_height * factor,
             grasp_offset=tuple(factor * x for x in self.grasp_offset),
+            mass_range=self.mass_range and tuple(factor**3 * x for x in self.mass_range),
+            poses=tuple(pose._replace(height=factor * pose.height) for pose in self.poses),
         )
 
 
@@ -128,12 +179,24 @@ class ObjectSet:
 
     def __init__(self, things: Sequence[PickObject]) -> None:
         self.things = tuple(things)
-        self.names = tuple(thing.shape.name for thing in things)
+        self.names = tuple(thing.name for thing in things)
         facts = [thing.facts() for thing in things]
         self._table = jax.device_get(jax.tree.map(lambda *x: jnp.stack(x), *facts))
 
     def __len__(self) -> int:
         return len(self.things)
+
+    def properties(self) -> dict[str, np.ndarray]:
+        """`SceneSpec.properties`: float32[2] of the object, [K, 2] of several: the ranges of its
+        mass (kg) and of its sliding friction."""
+        ranges = {
+            "object_mass_range": [t.mass_range or (t.shape.mass,) * 2 for t in self.things],
+            "object_friction_range": [
+                t.friction_range or (t.shape.friction,) * 2 for t in self.things
+            ],
+        }
+        tables = {name: np.array(rows, np.float32) for name, rows in ranges.items()}
+        return tables if len(self) > 1 else {name: rows[0] for name, rows in tables.items()}
 
     def facts(self, variant: Array) -> Facts:
         """Of one world's object; variant int32[]."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -77,6 +79,8 @@ class PickPlace:
     """See `r2s_core.types.Task`. One world; W of them are the engine's business."""
 
     default_episode_steps = 80
+    #: What `r2s eval --robustness` tries.
+    perturbations = Path(__file__).with_name("perturbations.yaml")
 
     def __init__(
         self,
@@ -91,7 +95,8 @@ class PickPlace:
         self.arm = control.Arm.from_model(self._model, READY)
         self.observer = Observer.from_model(self._model, self.arm, config)
         self._control = control.LAWS[config.action_space]
-        self.object_name = ", ".join(thing.shape.name for thing in things if not thing.held_out)
+        played = dict.fromkeys(thing.shape.name for thing in things if not thing.held_out)
+        self.object_name = ", ".join(played)
         self.action_names = control.ACTION_NAMES[config.action_space]
         self.action_low = -np.ones(len(self.action_names), np.float32)
         self.action_high = np.ones(len(self.action_names), np.float32)
@@ -100,6 +105,7 @@ class PickPlace:
             for group, parts in self.observer.groups.items()
         }
         self._bank: Any = None
+        self._level: Array | None = None
 
     def scene(self) -> SceneSpec:
         return SceneSpec(
@@ -113,7 +119,14 @@ class PickPlace:
             ),
             worst_case=self._worst_case,
             variants=self._variants,
+            properties=self.objects.properties(),
         )
+
+    def at_level(self, level: Array) -> PickPlace:
+        """See `r2s_core.types.HasDifficulty`: an easy goal is near where the object starts."""
+        easier = copy.copy(self)
+        easier._level = level
+        return easier
 
     def init(self, key: Array, variant: Array = _FIRST) -> tuple[PickPlaceState, Array, Array]:
         c, thing = self.config, self.objects.facts(variant)
@@ -132,8 +145,13 @@ class PickPlace:
         low, high = c.goal_height
         u = jax.random.uniform(key, (13,), minval=-1.0)[10:]
         goal = jnp.append(CENTRE + c.goal_range * u[1:], low + (high - low) * (u[0] + 1) / 2)
+        nearest = jnp.append(qpos[9:11], low)
         if c.goal == "place":
             goal = jnp.append(self._goal_aside(jax.random.fold_in(key, 1), qpos[9:11]), height)
+            way = goal - jnp.append(qpos[9:11], height)
+            nearest = goal - way * (1.0 - jnp.minimum(_MIN_CARRY / (_norm(way) + 1e-6), 1.0))
+        if self._level is not None:
+            goal = nearest + self._level * (goal - nearest)
         return self._fresh_state(goal, height, variant)
 
     def _goal_aside(self, key: Array, place: Array) -> Array:
@@ -178,6 +196,17 @@ class PickPlace:
 
     def observe(self, task: PickPlaceState, view: View) -> Named:
         return self.observer.observe(task, self.objects.facts(task.variant), view)
+
+    def readings(self, task: PickPlaceState, view: View) -> Named:
+        """See `r2s_core.types.HasReadings`."""
+        return self.observer.readings(task.goal, view)
+
+    def perceived(
+        self, task: PickPlaceState, view: View, readings: Named
+    ) -> tuple[PickPlaceState, View]:
+        """See `r2s_core.types.HasReadings`."""
+        told = dataclasses.replace(task, goal=readings["goal"])
+        return told, self.observer.perceived(view, readings)
 
     def terminated(self, task: PickPlaceState, view: View) -> Array:
         """The object has left the workspace or fallen off the table."""

@@ -24,8 +24,13 @@ def build_models(
 
     Raises AssetError if the objects' models do not have the same sizes.
     """
-    shapes = [thing.shape for thing in objects.things]
-    models = [scene.build_scene([shape], options, shapes).compile() for shape in shapes]
+    # An object that starts in several poses is one shape.
+    shapes = {id(thing.shape): thing.shape for thing in objects.things}
+    library = list(shapes.values())
+    compiled = {
+        key: scene.build_scene([shape], options, library).compile() for key, shape in shapes.items()
+    }
+    models = [compiled[id(thing.shape)] for thing in objects.things]
     if len(models) == 1:
         return models[0], None
     fields = {}

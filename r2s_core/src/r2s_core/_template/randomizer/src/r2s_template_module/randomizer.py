@@ -6,8 +6,7 @@ import dataclasses
 from typing import Literal
 
 import jax
-import mujoco
-from r2s_core.types import Array, Named
+from r2s_core.types import Array, Named, RandomizerContext
 
 from r2s_template_module.plugin import TemplateNameConfig
 
@@ -16,8 +15,8 @@ from r2s_template_module.plugin import TemplateNameConfig
 class JointDamping:
     """Multiplies `dof_damping`, joint by joint.
 
-    stage: "model" varies fields of MjModel at each reset; "reset" varies qpos and qvel of the
-        start, "action" the action, "observation" the observation groups.
+    stage: "model" varies fields of MjModel at each reset; what the other stages vary is listed at
+        `r2s_core.types.Randomizer`.
     writes: exactly the names that a call returns.
     """
 
@@ -33,6 +32,6 @@ class JointDamping:
         return {"dof_damping": nominal * factor}
 
 
-def make(config: TemplateNameConfig, model: mujoco.MjModel) -> JointDamping:
-    """Build the randomizer; look up ids in `model` here, on the host."""
+def make(config: TemplateNameConfig, context: RandomizerContext) -> JointDamping:
+    """Build the randomizer; look up ids in `context.model` here, on the host."""
     return JointDamping(*config.range)

@@ -1,0 +1,176 @@
+"""The model constants that follow from masses and inertias, for backends that keep them as given.
+
+What `mj_setConst` computes in C, as a pure function of one world's fields: MJX and MuJoCo Warp read
+these constants from the model, and would go on with those of the masses that it was compiled with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from r2s_core.errors import BackendError
+from r2s_core.types import Array, Named
+
+#: The model fields from which the constants follow, as far as randomizers vary them.
+INPUTS = ("body_mass", "body_inertia", "body_ipos", "body_iquat", "dof_armature")
+
+
+def derived_constants(model: mujoco.MjModel) -> Callable[[Named], Named]:
+    """A function from one world's fields, of `INPUTS` or others, to the constants that follow.
+
+    They are body_subtreemass, dof_M0, dof_invweight0, body_invweight0, tendon_invweight0 and
+    actuator_acc0, in the configuration `qpos0`; none where no input is among the fields.
+
+    Raises:
+      BackendError: when the function is given inputs, if the model has flexes, whose constants it
+        does not know.
+    """
+    reference = _Reference(model)
+
+    def constants(fields: Named) -> Named:
+        if not set(INPUTS) & set(fields):
+            return {}
+        if model.nflex:
+            raise BackendError(
+                "masses and inertias of a model with flexes can vary on the backend mujoco only"
+            )
+        known = {n: jnp.asarray(getattr(model, n), jnp.float32) for n in INPUTS}
+        return reference.constants(known | {n: fields[n] for n in INPUTS if n in fields})
+
+    return constants
+
+
+class _Reference:
+    """What does not depend on masses: the kinematics of `qpos0`."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        data = mujoco.MjData(model)
+        mujoco.mj_resetData(model, data)
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_fwdPosition(model, data)
+        self._model = model
+        self._rotation = data.xmat.reshape(-1, 3, 3).astype(np.float32)
+        linear, angular = np.zeros((2, model.nbody, 3, model.nv))
+        for body in range(model.nbody):
+            mujoco.mj_jac(model, data, linear[body], angular[body], data.xpos[body], body)
+        self._linear, self._angular = linear.astype(np.float32), angular.astype(np.float32)
+        self._tendon = _dense_tendons(model, data)
+        self._moment = _dense_moment(model, data)
+        self._under = _subtrees(model)
+        self._static = np.asarray(model.body_weldid) == 0
+
+    def constants(self, fields: Named) -> Named:
+        """See `derived_constants`; fields has all of `INPUTS`."""
+        mass, model = fields["body_mass"], self._model
+        lever = jnp.einsum("bij,bj->bi", self._rotation, fields["body_ipos"])
+        angular = jnp.asarray(self._angular)
+        # The velocity of the centre of mass is that of the origin, plus omega x lever.
+        linear = self._linear + jnp.cross(angular, lever[:, :, None], axis=1)
+        turned = jnp.einsum("bij,bjk->bik", self._rotation, _matrix(fields["body_iquat"]))
+        spin = jnp.einsum("bji,bjv->biv", turned, angular)  # in the principal axes
+        inertia = _sum(mass[:, None, None] * linear, linear)
+        inertia += _sum(fields["body_inertia"][:, :, None] * spin, spin)
+        inertia += jnp.diag(fields["dof_armature"])
+        if model.ntendon:
+            armature = jnp.asarray(model.tendon_armature, jnp.float32)
+            inertia += _dot(self._tendon.T * armature, self._tendon)
+        inverse = _inverse(inertia)
+        body = jnp.stack([_mean_inverse(linear, inverse), _mean_inverse(angular, inverse)], axis=-1)
+        outputs = {
+            "body_subtreemass": _dot(self._under, mass),
+            "dof_M0": jnp.diag(inertia),
+            "dof_invweight0": self._by_joint(jnp.diag(inverse)),
+            "body_invweight0": jnp.where(self._static[:, None], 0.0, body),
+            "actuator_acc0": jnp.linalg.norm(_dot(self._moment, inverse), axis=1),
+        }
+        if model.ntendon:
+            outputs["tendon_invweight0"] = jnp.einsum(
+                "tv,tv->t", _dot(self._tendon, inverse), self._tendon
+            )
+        return outputs
+
+    def _by_joint(self, diagonal: Array) -> Array:
+        """One value for the translations of a free joint, one for its or a ball's rotations."""
+        groups = np.arange(self._model.nv)
+        for kind, first in zip(self._model.jnt_type, self._model.jnt_dofadr, strict=True):
+            if kind == mujoco.mjtJoint.mjJNT_FREE:
+                groups[first : first + 6] = [first] * 3 + [first + 3] * 3
+            elif kind == mujoco.mjtJoint.mjJNT_BALL:
+                groups[first : first + 3] = first
+        same = (groups[:, None] == groups[None, :]).astype(np.float32)
+        return _dot(same / same.sum(axis=1, keepdims=True), diagonal)
+
+
+def _dot(a: Any, b: Any) -> Array:
+    # Not with the short mantissas that GPUs multiply matrices with by default.
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def _sum(a: Array, b: Array) -> Array:
+    """Sum over bodies and axes: [nbody, 3, nv] x [nbody, 3, nv] -> [nv, nv]."""
+    return _dot(a.reshape(-1, a.shape[-1]).T, b.reshape(-1, b.shape[-1]))
+
+
+def _mean_inverse(jacobian: Array, inverse: Array) -> Array:
+    """A third of the trace of J M^-1 J^T, by body: [nbody]."""
+    return jnp.sum(_dot(jacobian, inverse) * jacobian, axis=(1, 2)) / 3.0
+
+
+def _inverse(inertia: Array) -> Array:
+    """The inverse of a joint-space inertia, whose diagonal spans orders of magnitude."""
+    scale = jax.lax.rsqrt(jnp.diag(inertia))
+    scaled = inertia * scale[:, None] * scale[None, :]
+    factor = jnp.linalg.cholesky(scaled)
+    root = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(scale)), lower=True)
+    inverse = _dot(root.T, root)
+    inverse += _dot(inverse, jnp.eye(len(scale)) - _dot(scaled, inverse))  # one step of Newton's
+    return inverse * scale[:, None] * scale[None, :]
+
+
+def _matrix(quat: Array) -> Array:
+    """Rotation matrices [n, 3, 3] of unit quaternions [n, 4]."""
+    w, x, y, z = jnp.moveaxis(quat, -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def _subtrees(model: mujoco.MjModel) -> np.ndarray:
+    """float32[nbody, nbody]: 1 where the second is in the first's subtree."""
+    under = np.eye(model.nbody, dtype=np.float32)
+    for body in range(model.nbody - 1, 0, -1):
+        under[model.body_parentid[body]] += under[body]
+    return under
+
+
+def _dense_moment(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
+    """float32[nu, nv]: generalised force by actuator force."""
+    moment = np.zeros((model.nu, model.nv))
+    mujoco.mju_sparse2dense(
+        moment,
+        data.actuator_moment.ravel(),
+        data.moment_rownnz,
+        data.moment_rowadr,
+        data.moment_colind.ravel(),
+    )
+    return moment.astype(np.float32)
+
+
+def _dense_tendons(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
+    """float32[ntendon, nv]: lengthening by joint velocity."""
+    dense = np.zeros((model.ntendon, model.nv))
+    if model.ntendon:
+        mujoco.mju_sparse2dense(
+            dense, data.ten_J.ravel(), model.ten_J_rownnz, model.ten_J_rowadr, model.ten_J_colind
+        )
+    return dense.astype(np.float32)

@@ -1,0 +1,76 @@
+"""What randomizers are made of: draws from ranges that a curriculum widens, and names chosen by
+pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from r2s_core.errors import ConfigError
+from r2s_core.ranges import Distribution
+from r2s_core.suggest import did_you_mean
+from r2s_core.types import Array
+
+#: Elements of a model that have names, as MjModel's methods and counts call them.
+_COUNTS = {"body": "nbody", "geom": "ngeom", "joint": "njnt", "actuator": "nu", "light": "nlight"}
+_COUNTS |= {"camera": "ncam", "material": "nmat"}
+
+
+def draw(
+    key: Array,
+    shape: tuple[int, ...],
+    bounds: tuple[Array | float, Array | float],
+    distribution: Distribution = "uniform",
+    *,
+    level: Array | float = 1.0,
+    neutral: float = 1.0,
+) -> Array:
+    """float32 of `shape` within `bounds`.
+
+    level: 1 draws from all of the range; at 0 it has shrunk to `neutral`, what changes nothing.
+    """
+    if distribution == "log_uniform":
+        low, high = (jnp.log(jnp.asarray(x, jnp.float32)) for x in bounds)
+        middle: Array | float = jnp.log(jnp.float32(neutral))
+    else:
+        low, high = (jnp.asarray(x, jnp.float32) for x in bounds)
+        middle = neutral
+    low, high = middle + level * (low - middle), middle + level * (high - middle)
+    if distribution == "normal":
+        unit = 0.5 + jax.random.truncated_normal(key, -2.0, 2.0, shape) / 4.0
+    else:
+        unit = jax.random.uniform(key, shape)
+    drawn = low + unit * (high - low)
+    return jnp.exp(drawn) if distribution == "log_uniform" else drawn
+
+
+def choose(model: mujoco.MjModel, kind: str, patterns: Sequence[str], option: str) -> np.ndarray:
+    """The ids int[n] of a model's elements whose names fit any of the patterns (`link*`).
+
+    kind: "body", "geom", "joint", "actuator", "light", "camera" or "material". option: where the
+    patterns are written, for the message. Raises ConfigError if a pattern fits nothing.
+    """
+    names = [getattr(model, kind)(i).name for i in range(getattr(model, _COUNTS[kind]))]
+    if kind == "body":
+        names = ["", *names[1:]]  # the world, which does not move
+    return chosen(names, patterns, option, kind)
+
+
+def chosen(names: Sequence[str], patterns: Sequence[str], option: str, kind: str) -> np.ndarray:
+    """The places int[n] of the names that fit any of the patterns; see `choose`."""
+    found: set[int] = set()
+    for pattern in patterns:
+        fit = [i for i, name in enumerate(names) if name and fnmatchcase(name, pattern)]
+        if not fit:
+            known = [name for name in names if name]
+            raise ConfigError(
+                f"{option}: no {kind} is called {pattern}{did_you_mean(pattern, known)}; there are "
+                f"{', '.join(known) or 'none'}"
+            )
+        found.update(fit)
+    return np.array(sorted(found), np.int64)

@@ -1,0 +1,147 @@
+"""Plays a policy in every case of a grid."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from r2s_core import build, device
+from r2s_core.config import RunConfig, load_config
+from r2s_core.episodes import summarise
+from r2s_core.errors import R2SError
+from r2s_core.evaluate import config_of, num_worlds, play, write_json
+from r2s_core.policy import SavedPolicy, load_policy
+from r2s_core.robustness.grid import DEFAULT_GRID, Case, read_grid
+from r2s_core.robustness.page import write_page
+from r2s_core.run_folder import shown
+
+#: The run's configuration without what it was trained under.
+_NOMINAL = ("randomization={}", "curriculum={}")
+_EPISODES = 256
+_KEPT = ("success_rate", "success_ci95", "success_rate_2p5cm", "episodes", "diverged_episodes")
+
+
+def measure_robustness(
+    run_dir: Path | str,
+    episodes: int | None = None,
+    backend: str | None = None,
+    overrides: Sequence[str] = (),
+    grid: Path | None = None,
+) -> dict[str, Any]:
+    """Judge a run's policy under each perturbation; writes `robustness.json` and `.html` beside it.
+
+    Args:
+      episodes: of each case; default 256.
+      backend: another physics backend than the run's.
+      overrides: `key=value`, on top of the run's own config.yaml, in every case.
+      grid: a file of perturbations (see `grid.read_grid`); default: the task's, else a general one.
+
+    Returns what the file holds. A case that cannot be played, for lack of a package say, is listed
+    with the reason and does not count. Raises `R2SError` where the run or its policy is not there,
+    or no case at all can be played.
+    """
+    run_dir, began = Path(run_dir), time.perf_counter()
+    path = config_of(run_dir)
+    if path is None:
+        raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
+    policy = load_policy(run_dir)
+    common = [*overrides, *_NOMINAL, *([f"backend={backend}"] if backend else [])]
+    nominal = _with_episodes(load_config(path, common), episodes or _EPISODES)
+    device.announce(device.select_device(nominal.training.use_gpu))
+    cases = read_grid(grid or _grid_of(nominal))
+    _say(f"{1 + len(cases)} cases of {nominal.evaluation.episodes:,} episodes")
+    rows = [{"perturbation": "none", "label": "", **_played(nominal, policy)}]
+    for case in cases:
+        rows.append(_row(case, path, common, policy, nominal.evaluation.episodes))
+        _say(_line(rows[-1]))
+    result = {
+        "name": nominal.name,
+        "algorithm": nominal.algorithm,
+        "grid": str(grid or "the task's"),
+        "trained_with": sorted(load_config(path).randomization),
+        **summary(rows),
+        "cases": rows,
+        "total_s": round(time.perf_counter() - began, 1),
+    }
+    write_json(path.parent / "robustness.json", result)
+    write_page(path.parent / "robustness.html", result)
+    _say(
+        f"mean success over {result['played']} cases: {result['mean_success']:.1%} "
+        f"(unperturbed {result['nominal_success']:.1%}); {shown(path.parent / 'robustness.html')}"
+    )
+    return result
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The one number: the mean success over all cases but the unperturbed one, which has rates and
+    interval of its own; with the interval of that mean under these cases."""
+    played = [row for row in rows[1:] if "success_rate" in row]
+    if not played:
+        reasons = {row["not_played"] for row in rows[1:]}
+        raise R2SError(f"None of the perturbations can be played: {'; '.join(sorted(reasons))}")
+    rates = np.array([row["success_rate"] for row in played])
+    numbers = np.array([row["episodes"] for row in played])
+    mean = float(rates.mean())
+    # Agresti and Coull's two more of each, so that a rate of 1 has an error too.
+    smooth = (rates * numbers + 2.0) / (numbers + 4.0)
+    error = 1.96 * float(np.sqrt((smooth * (1.0 - smooth) / numbers).sum())) / len(rates)
+    return {
+        "mean_success": mean,
+        "mean_success_ci95": [max(mean - error, 0.0), min(mean + error, 1.0)],
+        "worst": min(played, key=lambda row: row["success_rate"]),
+        "played": len(played),
+        "nominal_success": rows[0]["success_rate"],
+        "nominal_success_ci95": rows[0]["success_ci95"],
+    }
+
+
+def _row(
+    case: Case, path: Path, common: Sequence[str], policy: SavedPolicy, episodes: int
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"perturbation": case.perturbation, "label": case.label}
+    try:
+        config = _with_episodes(load_config(path, [*common, *case.overrides]), episodes)
+        return row | {"changes": list(case.overrides), **_played(config, policy)}
+    except R2SError as error:  # a package that is not there, an object that is refused
+        return row | {"changes": list(case.overrides), "not_played": str(error).splitlines()[0]}
+
+
+def _played(config: RunConfig, policy: SavedPolicy) -> dict[str, Any]:
+    config = device.resolve_backend(config)
+    env = build.make_environment(config, num_worlds(config), training=False)
+    result = summarise(play(config, policy, env))
+    jax.clear_caches()  # each case compiles an engine of its own
+    return {key: result[key] for key in _KEPT}
+
+
+def _with_episodes(config: RunConfig, episodes: int) -> RunConfig:
+    options = dataclasses.replace(config.evaluation, episodes=episodes)
+    return dataclasses.replace(config, evaluation=options)
+
+
+def _grid_of(config: RunConfig) -> Path:
+    """The task's own file of perturbations, `perturbations`, if it has one."""
+    from r2s_core import registry
+
+    use = config.environment
+    made = registry.build("environment", use.use, use.options)
+    return Path(getattr(made, "perturbations", DEFAULT_GRID))
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    name = f"{row['perturbation']} {row['label']}".strip()
+    if "not_played" in row:
+        return f"{name}: not played: {row['not_played']}"
+    low, high = row["success_ci95"]
+    return f"{name}: {row['success_rate']:.1%} ({low:.1%} to {high:.1%})"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,153 @@
+"""A policy's success under perturbations: the grid file, what is played, the page."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+import r2s_core.build
+from r2s_core import cli
+from r2s_core.errors import ConfigError, R2SError
+from r2s_core.robustness import measure_robustness
+from r2s_core.robustness.grid import read_grid
+from r2s_core.robustness.measure import summary
+from r2s_core.trainer import Real2SimTrainer
+
+SOURCE = Path(__file__).with_name("tiny_plugin.py")
+POINTS = {
+    "r2s.environments": {"touch": "tiny_plugin:ENVIRONMENT"},
+    "r2s.algorithms": {"climb": "tiny_plugin:ALGORITHM"},
+}
+GRID = """
+finer:
+  unit: x
+  values: [0.5, 0.25]
+  changes: {environment.physics.timestep_factor: $}
+late:
+  unit: ms
+  scale: 0.001
+  values: [20]
+  changes: {randomization.no_such_thing: {delay: [$, $]}}
+both:
+  cases:
+    mild: {environment.physics.timestep_factor: 0.5}
+"""
+
+
+def grid(tmp_path, text):
+    path = tmp_path / "grid.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_values_are_put_in_and_scaled(tmp_path):
+    cases = read_grid(grid(tmp_path, GRID))
+    assert [(c.perturbation, c.label) for c in cases] == [
+        ("finer", "x 0.5"),
+        ("finer", "x 0.25"),
+        ("late", "20 ms"),
+        ("both", "mild"),
+    ]
+    assert cases[1].overrides == ("environment.physics.timestep_factor=0.25",)
+    assert cases[2].overrides == ('randomization.no_such_thing={"delay": [0.02, 0.02]}',)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "found none"),
+        ("- a", "found none"),
+        ("a: {values: [1]}", "grid.yaml: a: `changes` must give keys"),
+        ("a: {changes: {seed: $}}", "`values` must be a list"),
+        ("a: {value: [1]}", "expected only the keys"),
+        ("a: [", "is not valid YAML"),
+        ("a: {cases: {b: {}}}", "`changes` must give keys"),
+    ],
+)
+def test_a_grid_that_says_nothing_is_refused(tmp_path, text, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        read_grid(grid(tmp_path, text))
+    with pytest.raises(ConfigError, match=r"none\.yaml: No such file"):
+        read_grid(tmp_path / "none.yaml")
+
+
+@pytest.fixture
+def run_dir(tmp_path, install, monkeypatch):
+    """A finished run of the tiny task, whose dot is seen the worse the finer physics is."""
+    install("tiny-task", POINTS, {"tiny_plugin": SOURCE.read_text()})
+    from tiny_plugin import touch  # type: ignore[import-not-found]
+
+    def make_environment(config, num_worlds, *, training):
+        env, off = touch(num_worlds), 1.0 - config.environment.engine.physics.timestep_factor
+        reset, step = env.reset, env.step
+
+        def seen(obs):
+            return {"policy": jnp.asarray(obs["policy"]) + 0.5 * off}
+
+        def reset_off(key):
+            state, obs = reset(key)
+            return state, seen(obs)
+
+        def step_off(state, action):
+            state, moved = step(state, action)
+            return state, dataclasses.replace(moved, obs=seen(moved.obs))
+
+        env.reset, env.step = reset_off, step_off
+        return env
+
+    monkeypatch.setattr(r2s_core.build, "make_environment", make_environment)
+    monkeypatch.setattr("r2s_core.robustness.measure._grid_of", lambda config: grid(tmp_path, GRID))
+    config = {
+        "name": "tiny",
+        "output": str(tmp_path / "tiny"),
+        "backend": "mujoco",
+        "environment": {"use": "touch", "num_parallel_envs": 64},
+        "training": {"total_timesteps": 6400},
+        "evaluation": {"episodes": 64, "num_parallel_envs": 64},
+        "algorithms": {"climb": {}},
+    }
+    Real2SimTrainer(config).train()
+    return tmp_path / "tiny"
+
+
+def test_every_case_is_played_and_told(run_dir, capsys):
+    result = measure_robustness(run_dir, episodes=128)
+    rows = {f"{r['perturbation']} {r['label']}".strip(): r for r in result["cases"]}
+    assert rows["none"]["success_rate"] > 0.9
+    assert rows["none"]["episodes"] == 128
+    # Off by 0.25 where 0.2 is a success; off by 0.375, less.
+    assert rows["finer x 0.25"]["success_rate"] < rows["finer x 0.5"]["success_rate"] < 0.8
+    assert "no_such_thing" in rows["late 20 ms"]["not_played"]
+    played = [rows[n]["success_rate"] for n in ("finer x 0.5", "finer x 0.25", "both mild")]
+    assert result["mean_success"] == pytest.approx(sum(played) / 3)
+    low, high = result["mean_success_ci95"]
+    assert low < result["mean_success"] < high
+    assert json.loads((run_dir / "robustness.json").read_text())["played"] == 3
+    page = (run_dir / "robustness.html").read_text()
+    assert page.count("hsl(") == 4
+    assert "Not played: late 20 ms" in page
+    assert not re.search(r"(src|href)=\"http", page)
+    assert "finer x 0.5: " in capsys.readouterr().err
+
+
+def test_the_command_line(run_dir, capsys, tmp_path):
+    assert cli.main(["eval", str(run_dir), "--robustness", "--episodes", "64"]) == 0
+    assert "mean success over 3 cases" in capsys.readouterr().err
+    assert cli.main(["eval", str(run_dir), "--grid", "x.yaml"]) == 2
+    assert "--grid is of --robustness" in capsys.readouterr().err
+    own = grid(
+        tmp_path, "finer: {values: [0.5], changes: {environment.physics.timestep_factor: $}}"
+    )
+    command = ["eval", str(run_dir), "--robustness", "--episodes", "64", "--grid", str(own)]
+    assert cli.main(command) == 0
+    assert "mean success over 1 cases" in capsys.readouterr().err
+    assert cli.main(["eval", str(tmp_path), "--robustness"]) == 1
+
+
+def test_nothing_to_play_is_an_error_with_the_reasons():
+    nominal = {"success_rate": 0.9, "success_ci95": [0.8, 1.0], "episodes": 10}
+    with pytest.raises(R2SError, match="needs a package"):
+        summary([nominal, {"perturbation": "a", "not_played": "needs a package"}])

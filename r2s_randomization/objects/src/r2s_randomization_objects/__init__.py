@@ -1,0 +1,1 @@
+"""Randomized objects, as plugins of r2s."""

@@ -1,0 +1,1 @@
+"""Randomized physics, as plugins of r2s."""

@@ -1,0 +1,104 @@
+"""The same draw gives the same motion on every backend, constants that follow included."""
+
+import copy
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+
+from r2s_core import registry
+from r2s_core.backends.constants import INPUTS, derived_constants
+from r2s_core.backends.plugins import MujocoConfig
+from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.testing import build_randomizer
+from r2s_core.testing.tasks import CartTask
+
+_WORLDS = 3
+#: Of those that MJX can vary; dry friction in joints that have none is refused.
+_ALL = {
+    "mass": {},
+    "inertia": {},
+    "center_of_mass": {"bodies": ["pole"]},
+    "friction": {},
+    "contact_softness": {},
+    "joint_damping": {},
+    "armature": {},
+    "actuator_gain": {},
+    "actuator_force": {},
+    "gravity": {},
+    "push": {"bodies": ["box"], "interval": [0.1, 0.2], "duration": 0.05},
+}
+
+
+def play(name, chosen):
+    """qpos [T, W, nq] of the kit's cart under randomizers, on a backend."""
+    task = CartTask(servo=True)
+    scene = task.scene()
+    config = registry.get("backend", name).plugin.config()
+    backend = registry.build("backend", name, scene, _WORLDS, config)
+    made = {name: build_randomizer(name, task, options) for name, options in chosen.items()}
+    env = VectorEnv(task, scene, backend, {}, EngineOptions(max_episode_steps=6), made)
+    reset, step = env.reset, env.step
+    if backend.traceable:
+        reset, step = jax.jit(env.reset), jax.jit(env.step)
+    state, _ = reset(jax.random.key(5))
+    rows = []
+    for t in range(9):  # beyond a reset
+        state, _ = step(state, jnp.full((_WORLDS, 1), 0.1 * t))
+        rows.append(np.asarray(state.physics.view.qpos))
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("backend", ["mjx", "warp"])
+def test_the_same_draws_give_the_same_motion_as_on_c_mujoco(backend):
+    if backend == "warp":
+        pytest.importorskip("warp")
+    ours, theirs = play("mujoco", _ALL), play(backend, _ALL)
+    np.testing.assert_allclose(theirs, ours, atol=2e-4)
+    # The randomizers did something that could have differed.
+    assert np.abs(ours - play("mujoco", {})).max() > 1e-2
+
+
+def _models():
+    from r2s_envs_pick_place import scene
+
+    yield CartTask(servo=True).scene().model
+    yield scene.build_scene([scene.box_object()]).compile()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_constants_that_follow_are_those_of_mj_set_const(number):
+    """Within 1e-6 of each value: the inverse inertias of an arm, in float32."""
+    model = list(_models())[number]
+    rng = np.random.default_rng(0)
+    follow = jax.jit(derived_constants(model))
+    free = model.body_simple == 0
+    for _ in range(3):
+        varied = copy.copy(model)
+        scale = rng.uniform(0.5, 2.0, model.nbody)
+        varied.body_mass[:] *= scale
+        varied.body_inertia[:] *= scale[:, None]
+        varied.body_ipos[free] += rng.uniform(-0.01, 0.01, (free.sum(), 3))
+        varied.body_sameframe[free] = 0
+        varied.dof_armature[:] *= rng.uniform(0.5, 2.0)
+        mujoco.mj_setConst(varied, mujoco.MjData(varied))
+        found = follow({n: jnp.asarray(getattr(varied, n), jnp.float32) for n in INPUTS})
+        assert len(found) >= 5
+        for name, value in found.items():
+            np.testing.assert_allclose(
+                value, getattr(varied, name), rtol=2e-6, atol=1e-9, err_msg=name
+            )
+
+
+def test_an_inertial_frame_that_mujoco_compiled_in_cannot_move():
+    from r2s_core.errors import BackendError
+
+    task = CartTask(servo=True)
+    scene = task.scene()
+    backend = registry.build("backend", "mujoco", scene, 2, MujocoConfig())
+    ipos = np.repeat(scene.model.body_ipos[None], 2, axis=0).astype(np.float32) + 0.01
+    qpos = np.repeat(scene.model.qpos0[None], 2, axis=0)
+    with pytest.raises(BackendError, match="body_ipos of the body box is varied"):
+        backend.init({"body_ipos": ipos}, qpos, np.zeros((2, scene.model.nv)))

@@ -1,0 +1,1 @@
+"""Imperfect sensing and acting, as plugins of r2s."""

@@ -1,0 +1,66 @@
+"""Readings or actions that come late; see `r2s_core.types.RemembersEpisode`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from r2s_core.draw import draw
+from r2s_core.types import Array, Named, pytree
+from r2s_randomization_sensor.config import DelayConfig
+from r2s_randomization_sensor.quaternion import between, is_quaternion
+
+
+@pytree
+class Past:
+    """What there was, and how late it comes in this episode."""
+
+    values: Named  # leaves [K, ...], the latest first
+    delay: Array  # float32[], s
+
+
+class Delay:
+    """Gives the values of some time ago, in between two control steps their mean by nearness.
+
+    Before an episode there was what there is at its start. Values are held between control steps,
+    and a mean of two targets is what a robot gets on average over a step in which the new one
+    comes some way through.
+    """
+
+    def __init__(
+        self,
+        stage: Literal["reading", "action"],
+        names: tuple[str, ...],
+        options: DelayConfig,
+        control_dt: float,
+    ) -> None:
+        self.stage: Literal["reading", "action"] = stage
+        self.writes = frozenset(names)
+        self._names, self._options, self._dt = names, options, control_dt
+        self._length = 2 + math.floor((options.delay[1] + options.jitter) / control_dt + 1e-6)
+
+    def begin(self, key: Array, values: Named) -> Past:
+        held = {n: jnp.repeat(values[n][None], self._length, axis=0) for n in self._names}
+        delay = draw(key, (), self._options.delay, level=values["level"], neutral=0.0)
+        return Past(held, delay)
+
+    def step(self, memory: Past, key: Array, values: Named) -> tuple[Past, dict[str, Any]]:
+        past = {n: jnp.concatenate([values[n][None], memory.values[n][:-1]]) for n in self._names}
+        delay, jitter = memory.delay, self._options.jitter
+        if jitter:
+            unit = jax.random.uniform(key, minval=-1.0)
+            delay = jnp.maximum(delay + values["level"] * jitter * unit, 0.0)
+        steps = delay / self._dt
+        whole = jnp.clip(jnp.floor(steps).astype(jnp.int32), 0, self._length - 2)
+        share = jnp.clip(steps - whole, 0.0, 1.0)
+        late = {}
+        for name, row in past.items():
+            newer, older = row[whole], row[whole + 1]
+            if is_quaternion(name):
+                late[name] = between(newer, older, share)
+            else:
+                late[name] = newer + share * (older - newer)
+        return Past(past, memory.delay), late

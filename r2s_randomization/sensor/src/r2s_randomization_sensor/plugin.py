@@ -1,0 +1,34 @@
+"""Manifests; imports nothing heavy."""
+
+from __future__ import annotations
+
+from r2s_core.plugin import Plugin
+from r2s_randomization_sensor import config
+
+
+def _randomizer(name: str, summary: str, options: type) -> Plugin:
+    return Plugin(
+        name=name,
+        kind="randomizer",
+        summary=summary,
+        target=f"r2s_randomization_sensor.build:{name}",
+        config=options,
+    )
+
+
+SENSOR_NOISE = _randomizer(
+    "sensor_noise", "readings err, at each step and all episode", config.SensorNoiseConfig
+)
+SENSOR_DELAY = _randomizer("sensor_delay", "readings come late", config.SensorDelayConfig)
+SENSOR_DROPOUT = _randomizer(
+    "sensor_dropout", "readings stay away, and the last one is held", config.SensorDropoutConfig
+)
+SENSOR_QUANTIZATION = _randomizer(
+    "sensor_quantization", "readings come in steps", config.SensorQuantizationConfig
+)
+ACTION_NOISE = _randomizer(
+    "action_noise", "the robot does not do quite what it is told", config.ActionNoiseConfig
+)
+ACTION_DELAY = _randomizer(
+    "action_delay", "the robot does late what it is told", config.ActionDelayConfig
+)

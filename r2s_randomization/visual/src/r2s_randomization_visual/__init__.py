@@ -1,0 +1,1 @@
+"""Randomized pictures, as plugins of r2s."""

@@ -1,6 +1,7 @@
 """Levels rise on a schedule or with success, and what they are of follows."""
 
 import copy
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,8 @@ class Far(CartTask):
 class Wider:
     """Scales the box's mass by what the level says."""
 
-    stage, writes = "model", frozenset({"body_mass"})
+    stage: Literal["model"] = "model"
+    writes = frozenset({"body_mass"})
 
     def __call__(self, key, values):
         return {"body_mass": values["body_mass"] * (1.0 + values["level"])}
@@ -102,6 +104,7 @@ def test_the_engine_s_levels_reach_the_task_its_rewards_and_its_randomizers():
     np.testing.assert_allclose(obs["policy"][:, 0], 0.0, atol=1e-6)
     mass = env.scene.model.body_mass
     np.testing.assert_allclose(np.asarray(state.physics.fields["body_mass"])[0], mass, rtol=1e-6)
+    step: Any = None
     for t in range(1, 11):
         state, step = env.step(state, jnp.full((WORLDS, 1), 0.5))
         np.testing.assert_allclose(step.reward, 0.5 * (t - 1) / 10, atol=1e-5)
@@ -117,6 +120,7 @@ def test_the_engine_s_levels_reach_the_task_its_rewards_and_its_randomizers():
 def test_success_of_ended_episodes_drives_it():
     env = make({"task": Growth(at_success=0.5, episodes=4 * WORLDS)})
     state, _ = env.reset(jax.random.key(0))
+    step: Any = None
     for _ in range(6):
         state, step = env.step(state, jnp.zeros((WORLDS, 1)))
     np.testing.assert_allclose(step.metrics["level/task"], 0.0)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -127,7 +127,8 @@ def test_a_randomizer_of_every_stage_passes(stage, name):
 class Bias:
     """Adds an error of the episode, or does something wrong."""
 
-    stage, writes = "reading", frozenset({"policy"})
+    stage: Literal["reading"] = "reading"
+    writes = frozenset({"policy"})
 
     def __init__(self, step=None):
         self._step = step

@@ -213,7 +213,7 @@ class VectorEnv:
         state = dataclasses.replace(
             state,
             task=_where(done, task, state.task),
-            memory=state.memory | _where(done, memory, {s: state.memory[s] for s in memory}),
+            memory={**state.memory, **_where(done, memory, {s: state.memory[s] for s in memory})},
             variant=jnp.where(done, variant, state.variant),
             elapsed=jnp.where(done, 0, state.elapsed),
             episode_return=jnp.where(done, 0.0, state.episode_return),
@@ -273,7 +273,7 @@ class VectorEnv:
         ctrl, wrench, memory = jax.vmap(one)(
             worlds, state.memory, state.task, state.variant, view, action
         )
-        state = dataclasses.replace(state, memory=state.memory | memory)
+        state = dataclasses.replace(state, memory={**state.memory, **memory})
         if not self._randomization.has("wrench"):
             wrench = None
         return state, ctrl, wrench, action, (next_key, final_key, observe_key, start_key)
@@ -321,14 +321,14 @@ class VectorEnv:
             diverged=~ok,
             episode_return=episode_return,
             episode_length=elapsed,
-            metrics=metrics | self._level_metrics(state.levels),
+            metrics={**metrics, **self._level_metrics(state.levels)},
             variant=None if self.scene.variants is None else state.variant,
         )
         state = dataclasses.replace(
             state,
             elapsed=elapsed,
             episode_return=episode_return,
-            memory=state.memory | memory,
+            memory={**state.memory, **memory},
             levels=levels,
             start_bank_share=self._next_bank_share(state.start_bank_share),
             key=keys[0],
@@ -353,7 +353,7 @@ class VectorEnv:
         if seen is not None:
             before = {stage: state.memory[stage] for stage in memory}
             memory, obs = _where(fresh, (memory, obs), (before, dict(seen)))
-        return dataclasses.replace(state, memory=state.memory | memory), obs
+        return dataclasses.replace(state, memory={**state.memory, **memory}), obs
 
     def _perceive(
         self, state: EnvState, view: View, key: Array, first: bool

@@ -296,8 +296,11 @@ class Randomizer(Protocol):
     ranges. Those of one stage are applied in order, each to what the one before made.
     """
 
-    stage: Stage
-    writes: frozenset[str]
+    @property
+    def stage(self) -> Stage: ...
+
+    @property
+    def writes(self) -> frozenset[str]: ...
 
     def __call__(self, key: Array, values: Named) -> Named: ...
 
@@ -313,8 +316,11 @@ class RemembersEpisode(Protocol[M]):
     memory, and then `step`.
     """
 
-    stage: Stage
-    writes: frozenset[str]
+    @property
+    def stage(self) -> Stage: ...
+
+    @property
+    def writes(self) -> frozenset[str]: ...
 
     def begin(self, key: Array, values: Named) -> M:
         """The memory at an episode's start."""

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core import registry
+from r2s_core import registry, rotation
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.types import Transition
-from r2s_envs_pick_place import pick_object, rotation
+from r2s_envs_pick_place import pick_object
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.observation import OBSERVATION_NAMES
 from r2s_envs_pick_place.script import ScriptedPick

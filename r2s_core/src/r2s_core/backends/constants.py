@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from r2s_core import rotation
 from r2s_core.errors import BackendError
 from r2s_core.types import Array, Named
 
@@ -73,7 +74,9 @@ class _Reference:
         angular = jnp.asarray(self._angular)
         # The velocity of the centre of mass is that of the origin, plus omega x lever.
         linear = self._linear + jnp.cross(angular, lever[:, :, None], axis=1)
-        turned = jnp.einsum("bij,bjk->bik", self._rotation, _matrix(fields["body_iquat"]))
+        turned = jnp.einsum(
+            "bij,bjk->bik", self._rotation, rotation.to_matrix(fields["body_iquat"])
+        )
         spin = jnp.einsum("bji,bjv->biv", turned, angular)  # in the principal axes
         inertia = _sum(mass[:, None, None] * linear, linear)
         inertia += _sum(fields["body_inertia"][:, :, None] * spin, spin)
@@ -113,12 +116,12 @@ def _dot(a: Any, b: Any) -> Array:
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-def _sum(a: Array, b: Array) -> Array:
+def _sum(a: Array, b: Any) -> Array:
     """Sum over bodies and axes: [nbody, 3, nv] x [nbody, 3, nv] -> [nv, nv]."""
     return _dot(a.reshape(-1, a.shape[-1]).T, b.reshape(-1, b.shape[-1]))
 
 
-def _mean_inverse(jacobian: Array, inverse: Array) -> Array:
+def _mean_inverse(jacobian: Any, inverse: Array) -> Array:
     """A third of the trace of J M^-1 J^T, by body: [nbody]."""
     return jnp.sum(_dot(jacobian, inverse) * jacobian, axis=(1, 2)) / 3.0
 
@@ -132,17 +135,6 @@ def _inverse(inertia: Array) -> Array:
     inverse = _dot(root.T, root)
     inverse += _dot(inverse, jnp.eye(len(scale)) - _dot(scaled, inverse))  # one step of Newton's
     return inverse * scale[:, None] * scale[None, :]
-
-
-def _matrix(quat: Array) -> Array:
-    """Rotation matrices [n, 3, 3] of unit quaternions [n, 4]."""
-    w, x, y, z = jnp.moveaxis(quat, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def _subtrees(model: mujoco.MjModel) -> np.ndarray:

@@ -13,7 +13,9 @@ from typing import Any
 def write_page(path: Path, result: Mapping[str, Any]) -> None:
     """Write what `measure_robustness` found as HTML."""
     report = resources.files("r2s_core.report")
-    template = Template(resources.files(__package__).joinpath("page.html").read_text("utf-8"))
+    template = Template(
+        resources.files("r2s_core.robustness").joinpath("page.html").read_text("utf-8")
+    )
     trained = ", ".join(result["trained_with"]) or "nothing randomized"
     page = template.substitute(
         title=html.escape(f"How robust is {result['name']}?"),

@@ -93,9 +93,7 @@ def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> Non
         _require_unit_quaternions(scene.model, np.asarray(samples.get("qpos", batch["qpos"])))
 
 
-def build_randomizer(
-    name: str, task: Task[Any], options: Mapping[str, Any] | None = None
-) -> Randomizer | RemembersEpisode[Any]:
+def build_randomizer(name: str, task: Task[Any], options: Mapping[str, Any] | None = None) -> Any:
     """An installed randomizer, as a run builds it from `{name: options}` in its YAML file."""
     use = load_mapping({"randomization": {name: dict(options or {})}}).randomization[name]
     context = randomizer_context(task, task.scene())

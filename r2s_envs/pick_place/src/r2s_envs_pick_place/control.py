@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from r2s_core import rotation
 from r2s_core.types import Array, View
-from r2s_envs_pick_place import panda, rotation
+from r2s_envs_pick_place import panda
 
 #: Joint targets stay within this of the current angles (rad): a target that runs ahead of the
 #: arm would wind up.

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from r2s_core import rotation
 from r2s_core.types import Array, Named, View
-from r2s_envs_pick_place import panda, rotation
+from r2s_envs_pick_place import panda
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.control import Arm
 from r2s_envs_pick_place.pick_object import EMBEDDING_SIZE, Facts

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from r2s_core import rotation
 from r2s_core.types import Array, pytree
 from r2s_envs_objects import WIDEST_GRASP, ObjectAsset, RestingPose, narrowest_grasp
-from r2s_envs_pick_place import rotation, scene
+from r2s_envs_pick_place import scene
 from r2s_envs_pick_place.scene import SceneObject, SceneOptions
 
 #: Directions of the shape embedding, body axes: of a cube, its faces, edges and corners.

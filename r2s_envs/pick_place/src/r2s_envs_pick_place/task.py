@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core import rotation
 from r2s_core.types import Array, Backend, Named, SceneSpec, View, pytree
-from r2s_envs_pick_place import control, rotation
+from r2s_envs_pick_place import control
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.observation import OBSERVATION_NAMES, Observer
 from r2s_envs_pick_place.pick_object import ObjectSet, PickObject, decorated_spec

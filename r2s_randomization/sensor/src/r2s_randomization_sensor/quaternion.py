@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from r2s_core import rotation
 from r2s_core.types import Array
 
 
@@ -12,19 +13,9 @@ def is_quaternion(name: str) -> bool:
     return name.endswith("quaternion")
 
 
-def turned(quat: Array, rotation: Array) -> Array:
+def turned(quat: Array, vector: Array) -> Array:
     """A unit quaternion [4], turned by a rotation vector [3], rad, about the world's axes."""
-    angle = jnp.sqrt(jnp.sum(jnp.square(rotation)) + 1e-12)
-    w, (x, y, z) = jnp.cos(angle / 2), rotation / angle * jnp.sin(angle / 2)
-    a, b, c, d = quat
-    return jnp.stack(
-        [
-            w * a - x * b - y * c - z * d,
-            w * b + x * a + y * d - z * c,
-            w * c - x * d + y * a + z * b,
-            w * d + x * c - y * b + z * a,
-        ]
-    )
+    return rotation.multiply(rotation.from_vector(vector), quat)
 
 
 def between(first: Array, second: Array, share: Array) -> Array:

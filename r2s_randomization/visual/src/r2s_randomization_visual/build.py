@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from r2s_core import rotation
 from r2s_core.draw import choose, draw
 from r2s_core.errors import ConfigError
 from r2s_core.types import Array, Named, RandomizerContext
@@ -32,7 +33,7 @@ class Lights:
         options, rows, level = self._options, self._rows, values["level"]
         keys, number = jax.random.split(key, 4), len(rows)
         shift = _within(keys[0], (number, 3), options.shift * level)
-        turn = _rotation(keys[1], number, options.tilt * level)
+        turn = rotation.to_matrix(_turns(keys[1], number, options.tilt * level))
         direction = jnp.einsum("nij,nj->ni", turn, values["light_dir"][rows])
         brightness = draw(keys[2], (number, 1), options.brightness, level=level)
         colour = brightness * (1.0 + _within(keys[3], (number, 3), options.tint * level))
@@ -122,8 +123,8 @@ class Camera:
         keys, number = jax.random.split(key, 3), len(rows)
         shift = _within(keys[0], (number, 3), options.shift * level)
         wider = draw(keys[2], (number,), options.field_of_view, level=level, neutral=0.0)
-        turn = _vectors(keys[1], number, options.tilt * level)
-        quats = jax.vmap(_turned)(values["cam_quat"][rows], turn)
+        turns = _turns(keys[1], number, options.tilt * level)
+        quats = jax.vmap(rotation.multiply)(values["cam_quat"][rows], turns)
         return {
             "cam_pos": values["cam_pos"].at[rows].add(shift),
             "cam_quat": values["cam_quat"].at[rows].set(quats),
@@ -169,32 +170,10 @@ def _within(key: Array, shape: tuple[int, ...], size: Array) -> Array:
     return size * jax.random.uniform(key, shape, minval=-1.0)
 
 
-def _vectors(key: Array, number: int, degrees: Array) -> Array:
-    """Rotation vectors [number, 3], rad, of any axis and at most so many degrees."""
+def _turns(key: Array, number: int, degrees: Array) -> Array:
+    """Quaternions [number, 4] of rotations about any axis by at most so many degrees."""
     axis_key, angle_key = jax.random.split(key)
     axis = jax.random.normal(axis_key, (number, 3))
     axis /= jnp.linalg.norm(axis, axis=1, keepdims=True) + 1e-9
-    return axis * jnp.deg2rad(degrees) * jax.random.uniform(angle_key, (number, 1))
-
-
-def _rotation(key: Array, number: int, degrees: Array) -> Array:
-    """Rotation matrices [number, 3, 3] by at most so many degrees."""
-    x, y, z = (_vectors(key, number, degrees)[:, i] for i in range(3))
-    zero = jnp.zeros_like(x)
-    skew = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
-    return jax.vmap(jax.scipy.linalg.expm)(skew)
-
-
-def _turned(quat: Array, rotation: Array) -> Array:
-    """A unit quaternion [4] turned by a rotation vector [3], rad, about its own axes."""
-    angle = jnp.sqrt(jnp.sum(rotation * rotation) + 1e-12)
-    a, (b, c, d) = jnp.cos(angle / 2), rotation / angle * jnp.sin(angle / 2)
-    w, x, y, z = quat
-    return jnp.stack(
-        [
-            w * a - x * b - y * c - z * d,
-            w * b + x * a + y * d - z * c,
-            w * c - x * d + y * a + z * b,
-            w * d + x * c - y * b + z * a,
-        ]
-    )
+    angle = jnp.deg2rad(degrees) * jax.random.uniform(angle_key, (number, 1))
+    return jax.vmap(rotation.from_vector)(axis * angle)

@@ -28,6 +28,12 @@ def about_vertical(angle: Array) -> Array:
     return jnp.stack([jnp.cos(angle / 2), zero, zero, jnp.sin(angle / 2)])
 
 
+def from_vector(rotation: Array) -> Array:
+    """The quaternion of a rotation vector [3]: its axis times its angle, rad."""
+    angle = jnp.sqrt(jnp.sum(rotation * rotation) + 1e-12)
+    return jnp.append(jnp.cos(angle / 2), rotation / angle * jnp.sin(angle / 2))
+
+
 def to_matrix(q: Array) -> Array:
     """The rotation matrix of a unit quaternion."""
     w, x, y, z = q[..., 0], q[..., 1], q[..., 2], q[..., 3]

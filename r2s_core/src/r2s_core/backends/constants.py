@@ -70,14 +70,12 @@ class _Reference:
     def constants(self, fields: Named) -> Named:
         """See `derived_constants`; fields has all of `INPUTS`."""
         mass, model = fields["body_mass"], self._model
-        lever = jnp.einsum("bij,bj->bi", self._rotation, fields["body_ipos"])
+        lever = _dot(self._rotation, fields["body_ipos"][:, :, None])
         angular = jnp.asarray(self._angular)
         # The velocity of the centre of mass is that of the origin, plus omega x lever.
-        linear = self._linear + jnp.cross(angular, lever[:, :, None], axis=1)
-        turned = jnp.einsum(
-            "bij,bjk->bik", self._rotation, rotation.to_matrix(fields["body_iquat"])
-        )
-        spin = jnp.einsum("bji,bjv->biv", turned, angular)  # in the principal axes
+        linear = self._linear + jnp.cross(angular, lever, axis=1)
+        axes = _dot(self._rotation, rotation.to_matrix(fields["body_iquat"]))
+        spin = _dot(jnp.swapaxes(axes, 1, 2), angular)  # about the principal axes
         inertia = _sum(mass[:, None, None] * linear, linear)
         inertia += _sum(fields["body_inertia"][:, :, None] * spin, spin)
         inertia += jnp.diag(fields["dof_armature"])
@@ -94,8 +92,8 @@ class _Reference:
             "actuator_acc0": jnp.linalg.norm(_dot(self._moment, inverse), axis=1),
         }
         if model.ntendon:
-            outputs["tendon_invweight0"] = jnp.einsum(
-                "tv,tv->t", _dot(self._tendon, inverse), self._tendon
+            outputs["tendon_invweight0"] = jnp.sum(
+                _dot(self._tendon, inverse) * self._tendon, axis=1
             )
         return outputs
 

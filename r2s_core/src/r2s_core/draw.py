@@ -52,20 +52,22 @@ def draw(
 def choose(model: mujoco.MjModel, kind: str, patterns: Sequence[str], option: str) -> np.ndarray:
     """The ids int[n] of a model's elements whose names fit any of the patterns (`link*`).
 
+    Elements without a name fit `*` alone, and the world, which does not move, nothing.
+
     kind: "body", "geom", "joint", "actuator", "light", "camera" or "material". option: where the
     patterns are written, for the message. Raises ConfigError if a pattern fits nothing.
     """
-    names = [getattr(model, kind)(i).name for i in range(getattr(model, _COUNTS[kind]))]
-    if kind == "body":
-        names = ["", *names[1:]]  # the world, which does not move
-    return chosen(names, patterns, option, kind)
+    count = getattr(model, _COUNTS[kind])
+    first = 1 if kind == "body" else 0
+    names = [getattr(model, kind)(i).name for i in range(first, count)]
+    return first + chosen(names, patterns, option, kind)
 
 
 def chosen(names: Sequence[str], patterns: Sequence[str], option: str, kind: str) -> np.ndarray:
     """The places int[n] of the names that fit any of the patterns; see `choose`."""
     found: set[int] = set()
     for pattern in patterns:
-        fit = [i for i, name in enumerate(names) if name and fnmatchcase(name, pattern)]
+        fit = [i for i, name in enumerate(names) if fnmatchcase(name, pattern)]
         if not fit:
             known = [name for name in names if name]
             raise ConfigError(

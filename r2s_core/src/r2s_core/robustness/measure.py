@@ -59,7 +59,7 @@ def measure_robustness(
     _say(f"{1 + len(cases)} cases of {nominal.evaluation.episodes:,} episodes")
     rows = [{"perturbation": "none", "label": "", **_played(nominal, policy)}]
     for case in cases:
-        rows.append(_row(case, path, common, policy, nominal.evaluation.episodes))
+        rows.append(_row(case, path, common, policy, nominal))
         _say(_line(rows[-1]))
     result = {
         "name": nominal.name,
@@ -103,14 +103,27 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _row(
-    case: Case, path: Path, common: Sequence[str], policy: SavedPolicy, episodes: int
+    case: Case, path: Path, common: Sequence[str], policy: SavedPolicy, nominal: RunConfig
 ) -> dict[str, Any]:
+    episodes = nominal.evaluation.episodes
     row: dict[str, Any] = {"perturbation": case.perturbation, "label": case.label}
     try:
         config = _with_episodes(load_config(path, [*common, *case.overrides]), episodes)
+        _check_backend(config, nominal)
         return row | {"changes": list(case.overrides), **_played(config, policy)}
     except R2SError as error:  # a package that is not there, an object that is refused
         return row | {"changes": list(case.overrides), "not_played": str(error).splitlines()[0]}
+
+
+def _check_backend(config: RunConfig, nominal: RunConfig) -> None:
+    """Raises `R2SError` for a backend that says nothing here, or would take hours."""
+    use = config.backend.use
+    if use == nominal.backend.use:
+        return
+    if use == device.resolve_backend(nominal).backend.use:
+        raise R2SError("it is what the others are played on")
+    if use in ("mjx", "warp") and not device.has_gpu():
+        raise R2SError(f"slow without a GPU; `r2s eval RUN --robustness --backend {use}` does it")
 
 
 def _played(config: RunConfig, policy: SavedPolicy) -> dict[str, Any]:

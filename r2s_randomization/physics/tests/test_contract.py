@@ -17,7 +17,7 @@ OPTIONS = {
     "contact_softness": {},
     "joint_damping": {},
     "joint_friction": {},
-    "armature": {"joints": ["box"]},
+    "armature": {},
     "actuator_gain": {},
     "actuator_force": {},
     "gravity": {},
@@ -54,6 +54,11 @@ def test_names_that_fit_nothing_are_refused_with_those_that_there_are():
 def test_impossible_ranges_are_refused_in_the_configuration(name, options, complaint):
     with pytest.raises(ConfigError, match=complaint):
         build(name, **options)
+
+
+def test_a_free_body_hangs_on_no_joint():
+    with pytest.raises(ConfigError, match="box fits free bodies only"):
+        build("joint_damping", joints=["box"])
 
 
 def test_gains_are_of_servos_and_forces_of_limited_actuators():

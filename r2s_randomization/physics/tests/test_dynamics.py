@@ -143,8 +143,10 @@ def test_a_weak_actuator_cannot_hold_what_it_held():
 
 
 def test_dry_friction_holds_a_joint_where_it_is():
-    stuck = fly("joint_friction", 50, joints=["finger"], friction=[60.0, 60.0])
-    np.testing.assert_allclose(stuck.qpos[-1, :, 7], 0.0, atol=2e-3)
+    usual = fly(None, 10)
+    stuck = fly("joint_friction", 10, joints=["finger"], friction=[60.0, 60.0])
+    assert (usual.qpos[-1, :, 7] < -0.015).all()
+    assert (stuck.qpos[-1, :, 7] > -0.004).all()  # it creeps, as MuJoCo's constraints are soft
 
 
 def test_soft_contacts_let_a_block_sink_in():

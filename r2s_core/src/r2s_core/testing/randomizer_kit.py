@@ -133,7 +133,9 @@ def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[st
             require(scene.render_spec is not None, "the task has no pictures to vary")
             assert scene.render_spec is not None
             model = scene.render_spec(0).compile()
-        return {name: _model_field(model, name) for name in sorted(randomizer.writes)}
+        # Textures are bytes; physics, where integers are structure, has only floats to vary.
+        kind = np.number if randomizer.stage == "visual" else np.floating
+        return {name: _model_field(model, name, kind) for name in sorted(randomizer.writes)}
     state, qpos, qvel = task.init(jax.random.key(1), *of_variant)
     if randomizer.stage == "reset":
         return {"qpos": qpos, "qvel": qvel, "banked": jnp.bool_(False)}
@@ -150,13 +152,13 @@ def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[st
     return dict(task.observe(state, view))
 
 
-def _model_field(model: mujoco.MjModel, name: str) -> jax.Array:
+def _model_field(model: mujoco.MjModel, name: str, kind: type) -> jax.Array:
     try:
         field = np.asarray(operator.attrgetter(name)(model))
     except AttributeError:
         field = None
     require(
-        field is not None and np.issubdtype(field.dtype, np.floating),
+        field is not None and np.issubdtype(field.dtype, kind),
         f"`writes` names {name}, which is no array of floats in MjModel",
     )
     return model_field(model, name)

@@ -63,20 +63,20 @@ def contact_softness(
 
 def joint_damping(options: config.JointDampingConfig, context: RandomizerContext) -> ModelChange:
     """Damping of joints, N m s/rad or N s/m."""
-    rows = _dofs(context.model, choose(context.model, "joint", options.joints, "joints"))
+    rows = _dofs(context.model, options.joints)
     return _change([Change([("dof_damping", None)], rows, options.factor)], options)
 
 
 def joint_friction(options: config.JointFrictionConfig, context: RandomizerContext) -> ModelChange:
     """Dry friction of joints, N m or N."""
-    rows = _dofs(context.model, choose(context.model, "joint", options.joints, "joints"))
+    rows = _dofs(context.model, options.joints)
     change = Change([("dof_frictionloss", None)], rows, options.friction, how="add")
     return _change([change], options)
 
 
 def armature(options: config.ArmatureConfig, context: RandomizerContext) -> ModelChange:
     """Rotor inertia, kg m^2 or kg."""
-    rows = _dofs(context.model, choose(context.model, "joint", options.joints, "joints"))
+    rows = _dofs(context.model, options.joints)
     return _change([Change([("dof_armature", None)], rows, options.factor)], options)
 
 
@@ -133,5 +133,10 @@ def _change(changes: list[Change], options: Drawn) -> ModelChange:
     return made
 
 
-def _dofs(model: mujoco.MjModel, joints: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(np.isin(model.dof_jntid, joints))
+def _dofs(model: mujoco.MjModel, joints: tuple[str, ...]) -> np.ndarray:
+    """The degrees of freedom of joints; a free body hangs on none, and is left out."""
+    rows = choose(model, "joint", joints, "joints")
+    rows = rows[model.jnt_type[rows] != mujoco.mjtJoint.mjJNT_FREE]
+    if not len(rows):
+        raise ConfigError(f"joints: {', '.join(joints)} fits free bodies only, which have no joint")
+    return np.flatnonzero(np.isin(model.dof_jntid, rows))

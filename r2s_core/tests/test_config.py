@@ -343,6 +343,7 @@ def test_configurations_are_frozen(write):
 
 def test_a_curriculum_grows_what_is_there(write):
     path = write(
+        "algorithm: fakeppo\n"
         "randomization: {mass: {}}\n"
         "curriculum:\n"
         "  task: {over: 0.5, start: 0.2}\n"

@@ -100,8 +100,8 @@ def test_the_engine_s_levels_reach_the_task_its_rewards_and_its_randomizers():
     growth = Growth(steps=10)
     names = ("task", "rewards.push", "randomization.wider")
     env = make(dict.fromkeys(names, growth))
-    state, obs = env.reset(jax.random.key(0))
-    np.testing.assert_allclose(obs["policy"][:, 0], 0.0, atol=1e-6)
+    state, _ = env.reset(jax.random.key(0))
+    np.testing.assert_allclose(state.physics.view.qpos[:, 0], 0.0, atol=1e-6)
     mass = env.scene.model.body_mass
     np.testing.assert_allclose(np.asarray(state.physics.fields["body_mass"])[0], mass, rtol=1e-6)
     step: Any = None
@@ -111,7 +111,7 @@ def test_the_engine_s_levels_reach_the_task_its_rewards_and_its_randomizers():
         np.testing.assert_allclose(step.terms["push"], 0.5)  # as it is, unweighted
         np.testing.assert_allclose(step.metrics["level/task"], (t - 1) / 10, atol=1e-5)
     assert bool(step.done.all())  # and the new episodes are at the last level
-    np.testing.assert_allclose(step.obs["policy"][:, 0], 0.4, atol=1e-4)
+    np.testing.assert_allclose(state.physics.view.qpos[:, 0], 0.4, atol=1e-4)
     np.testing.assert_allclose(
         np.asarray(state.physics.fields["body_mass"])[0], 2.0 * mass, rtol=1e-4
     )

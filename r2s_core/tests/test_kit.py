@@ -144,7 +144,7 @@ class Bias:
 
 def test_a_randomizer_that_remembers_is_taken_through_an_episode():
     check_randomizer(lambda context: Bias())
-    with pytest.raises(AssertionError, match="the memory after a step"):
+    with pytest.raises(AssertionError, match="the memory after a step is of other arrays"):
         check_randomizer(lambda context: Bias(lambda m, k, v: (m[:2], {"policy": v["policy"]})))
     with pytest.raises(AssertionError, match=r"returns \['critic'\]"):
         check_randomizer(lambda context: Bias(lambda m, k, v: (m, {"critic": v["policy"]})))

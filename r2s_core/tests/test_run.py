@@ -1,8 +1,10 @@
 """A whole run of a tiny task: what it leaves, how it stops, and how it goes on."""
 
 import json
+import os
 import signal
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy import load_policy
 from r2s_core.run import run
 from r2s_core.run_folder import open_run_folder
-from r2s_core.signals import RunInterrupted
+from r2s_core.signals import RunInterrupted, StopSignals
 
 OFTEN = {"training": {"checkpoint_interval_s": 0}}  # a checkpoint after every update
 
@@ -133,6 +135,22 @@ def test_sigterm_does_too(tiny, monkeypatch):
     assert caught.value.exit_code == 143
     tiny.assert_the_last_row_is_saved()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # as it was before
+
+
+def test_ctrl_c_in_jax_s_part_of_garbage_collection_is_not_lost():
+    """What is raised there Python prints and forgets."""
+    survived = []
+
+    def _xla_gc_callback():
+        os.kill(os.getpid(), signal.SIGINT)
+        survived.append(True)
+
+    with StopSignals(print) as stop, pytest.raises(KeyboardInterrupt):
+        _xla_gc_callback()
+        assert stop.received is None
+        time.sleep(5)
+    assert survived == [True]
+    assert stop.received == signal.SIGINT
 
 
 def test_a_second_ctrl_c_stops_at_once(tiny, monkeypatch):

@@ -98,9 +98,9 @@ def with_physics(scene: SceneSpec, physics: PhysicsConfig) -> SceneSpec:
     parts = round(1.0 / physics.timestep_factor)
     model.opt.timestep /= parts
     if physics.integrator is not None:
-        model.opt.integrator = mujoco.mjtIntegrator[f"mjINT_{physics.integrator.upper()}"]
+        model.opt.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{physics.integrator.upper()}")
     if physics.cone is not None:
-        model.opt.cone = mujoco.mjtCone[f"mjCONE_{physics.cone.upper()}"]
+        model.opt.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
     return dataclasses.replace(scene, model=model, substeps=scene.substeps * parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -78,7 +79,20 @@ class StopSignals:
             self._defer = False
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if _in_garbage_collection(frame):
+            # What is raised there is printed and lost; again in a moment, when that is over.
+            threading.Timer(0.02, os.kill, (os.getpid(), signum)).start()
+            return
         first, self.received = self.received is None, signum
         if not (self._defer and first):
             raise KeyboardInterrupt
         self._notify("stopping after this update; again stops at once")
+
+
+def _in_garbage_collection(frame: FrameType | None) -> bool:
+    """Whether the main thread is within the callback that JAX hangs into the collector."""
+    while frame is not None:
+        if frame.f_code.co_name == "_xla_gc_callback":
+            return True
+        frame = frame.f_back
+    return False

@@ -26,7 +26,7 @@ WORLDS = 6
 EVERYTHING = tuple(OBSERVATIONS)
 
 
-def make(*things: PickObject, randomizers: Any = None, worlds=WORLDS, **options) -> VectorEnv:
+def make(*things: PickObject, randomizers: Any = None, worlds=WORLDS, **options) -> Any:
     config = PickPlaceConfig(action_space="ee_delta", observations=EVERYTHING, **options)
     task = PickPlace(config, *(things or (pick_object.box(),)))
     scene = task.scene()
@@ -36,7 +36,7 @@ def make(*things: PickObject, randomizers: Any = None, worlds=WORLDS, **options)
 
 
 @pytest.fixture(scope="module")
-def grasping() -> tuple[VectorEnv, Any]:
+def grasping() -> tuple[Any, Any]:
     """Worlds in the middle of a pick."""
     env = make()
     control = jax.jit(jax.vmap(ScriptedPick.of(env.task).ctrl))
@@ -157,8 +157,8 @@ def test_poses_are_variants_of_one_model_and_are_grasped_where_they_lie(lying):
     played = tuple(range(len(things)))
     env = VectorEnv(task, scene, backend, {}, EngineOptions(200, variants=played))
     state, _ = env.reset(jax.random.key(2))
-    control = jax.jit(jax.vmap(ScriptedPick.of(env.task).ctrl))
-    update = jax.jit(jax.vmap(env.task.update))
+    control = jax.jit(jax.vmap(ScriptedPick.of(task).ctrl))
+    update = jax.jit(jax.vmap(task.update))
     physics, told = state.physics, state.task
     for _ in range(60):
         physics = backend.step(physics, control(told, physics.view), scene.substeps)

@@ -32,9 +32,21 @@ _ALL = {
 }
 
 
+class Resting(CartTask):
+    """The kit's cart in the middle, with the box pressed on the floor.
+
+    At no distance at all C MuJoCo and MJX differ in whether there is a contact, and where a servo's
+    force is cut off, in its derivative, by which the integrator goes.
+    """
+
+    def init(self, key):
+        state, qpos, qvel = super().init(key)
+        return state, qpos.at[0].set(0.0).at[4].set(0.0399), qvel
+
+
 def play(name, chosen):
     """qpos [T, W, nq] of the kit's cart under randomizers, on a backend."""
-    task = CartTask(servo=True)
+    task = Resting(servo=True)
     scene = task.scene()
     config = registry.get("backend", name).plugin.config()
     backend = registry.build("backend", name, scene, _WORLDS, config)
@@ -45,8 +57,8 @@ def play(name, chosen):
         reset, step = jax.jit(env.reset), jax.jit(env.step)
     state, _ = reset(jax.random.key(5))
     rows = []
-    for t in range(9):  # beyond a reset
-        state, _ = step(state, jnp.full((_WORLDS, 1), 0.1 * t))
+    for t in range(9):  # beyond two resets
+        state, _ = step(state, jnp.full((_WORLDS, 1), 0.001 * t))
         rows.append(np.asarray(state.physics.view.qpos))
     return np.stack(rows)
 
@@ -58,7 +70,7 @@ def test_the_same_draws_give_the_same_motion_as_on_c_mujoco(backend):
     ours, theirs = play("mujoco", _ALL), play(backend, _ALL)
     np.testing.assert_allclose(theirs, ours, atol=2e-4)
     # The randomizers did something that could have differed.
-    assert np.abs(ours - play("mujoco", {})).max() > 1e-2
+    assert np.abs(ours - play("mujoco", {})).max() > 1e-3
 
 
 def _models():

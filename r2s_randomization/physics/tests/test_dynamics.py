@@ -190,7 +190,8 @@ def test_every_randomizer_at_once_draws_anew_at_every_reset_and_never_compounds(
     scene = task.scene()
     names = ("mass", "inertia", "center_of_mass", "friction", "contact_softness", "joint_damping")
     names += ("joint_friction", "actuator_gain", "actuator_force", "gravity", "push")
-    made = {name: build_randomizer(name, task) for name in names}
+    options = {"center_of_mass": {"bodies": ["block"]}}
+    made = {name: build_randomizer(name, task, options.get(name)) for name in names}
     backend = registry.build("backend", "mujoco", scene, 8, MujocoConfig())
     env = VectorEnv(task, scene, backend, {}, EngineOptions(max_episode_steps=2), made)
     state, _ = env.reset(jax.random.key(0))

@@ -90,7 +90,8 @@ class MjxBackend:
             data = mjx.forward(self._with(fields), data)
             return data, self._view(data)
 
-        fields = {**fields, **jax.vmap(self._constants)(fields)}
+        if fields:
+            fields = {**fields, **jax.vmap(self._constants)(fields)}
         data, view = jax.vmap(one)(fields, jnp.asarray(qpos), jnp.asarray(qvel))
         return Physics(data, fields, view, jnp.ones(self.num_worlds, bool))
 

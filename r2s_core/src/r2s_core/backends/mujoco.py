@@ -149,7 +149,9 @@ class MujocoBackend:
             if name not in fields:
                 continue
             moved = np.asarray(fields[name]) != np.asarray(getattr(self.model, name), np.float32)
-            bodies = np.flatnonzero(moved.any(axis=(0, 2)) & (self.model.body_simple > 0))
+            simple = self.model.body_simple > 0
+            simple[0] = False  # the world
+            bodies = np.flatnonzero(moved.any(axis=(0, 2)) & simple)
             if len(bodies):
                 body = self.model.body(int(bodies[0])).name
                 raise BackendError(

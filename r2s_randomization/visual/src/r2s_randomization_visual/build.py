@@ -24,7 +24,7 @@ class Lights:
     """Lights shifted, turned, brighter or darker, tinted."""
 
     stage: Literal["visual"] = "visual"
-    writes = frozenset({"light_pos", "light_dir", "light_diffuse", "light_ambient"})
+    writes = frozenset({"light_pos", "light_dir", "light_diffuse"})
 
     def __init__(self, rows: np.ndarray, options: config.LightsConfig) -> None:
         self._rows, self._options = rows, options
@@ -41,7 +41,6 @@ class Lights:
             "light_pos": values["light_pos"].at[rows].add(shift),
             "light_dir": values["light_dir"].at[rows].set(direction),
             "light_diffuse": values["light_diffuse"].at[rows].multiply(colour),
-            "light_ambient": values["light_ambient"].at[rows].multiply(colour),
         }
 
 

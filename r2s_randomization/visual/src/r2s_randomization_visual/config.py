@@ -22,7 +22,7 @@ class LightsConfig:
     lights: Names = option(_ALL, "lights, by name or pattern")
     shift: float = option(0.5, "m, at most so far along each axis", minimum=0.0)
     tilt: float = option(15.0, "degrees, at most so far from where they point", minimum=0.0)
-    brightness: Range = option((0.5, 1.5), "factor on diffuse and ambient light")
+    brightness: Range = option((0.5, 1.5), "factor on diffuse light")
     tint: float = option(
         0.1, "how far each of red, green and blue strays, as a share", minimum=0.0, maximum=1.0
     )

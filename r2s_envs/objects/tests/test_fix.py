@@ -210,12 +210,12 @@ def test_a_process_that_dies_is_an_entry_and_leaves_no_stale_object(tmp_path, mo
     stale.mkdir(parents=True)
     (stale / "certificate.json").write_text("{}")
     (stale.parent / ".thing-x7" / "new").mkdir(parents=True)  # as a dying process leaves
-    monkeypatch.setattr(library, "_RUN", "import os; os.abort()")
+    monkeypatch.setattr(library, "_R2S", ("-c", "import os; os.abort()"))
     (entry,) = library.make_library([tmp_path / "thing.stl"], stale.parent, 1)
     assert entry["verdict"] == "failed"
     assert "SIGABRT" in entry["problem"]
     assert [path.name for path in stale.parent.iterdir()] == ["library.json"]
-    monkeypatch.setattr(library, "_RUN", "import time; time.sleep(60)")
+    monkeypatch.setattr(library, "_R2S", ("-c", "import time; time.sleep(60)"))
     monkeypatch.setattr(library, "SECONDS", 0.5)
     (entry,) = library.make_library([tmp_path / "thing.stl"], stale.parent, 1)
     assert "took more than" in entry["problem"]

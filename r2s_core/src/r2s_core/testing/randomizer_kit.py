@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import jax
@@ -13,7 +14,8 @@ import numpy as np
 
 from r2s_core import registry
 from r2s_core.build import randomizer_context
-from r2s_core.config import load_mapping
+from r2s_core.config.convert import to_dataclass
+from r2s_core.config.nodes import Problems, to_node
 from r2s_core.randomization import model_field
 from r2s_core.testing.requirements import (
     require,
@@ -94,10 +96,15 @@ def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> Non
 
 
 def build_randomizer(name: str, task: Task[Any], options: Mapping[str, Any] | None = None) -> Any:
-    """An installed randomizer, as a run builds it from `{name: options}` in its YAML file."""
-    use = load_mapping({"randomization": {name: dict(options or {})}}).randomization[name]
-    context = randomizer_context(task, task.scene())
-    return registry.build("randomizer", use.use, use.options, context)
+    """An installed randomizer, as a run builds it from `{name: options}` in its YAML file.
+
+    Raises ConfigError where the options are not its own or impossible.
+    """
+    plugin, problems = registry.get("randomizer", name).plugin, Problems()
+    node = to_node(dict(options or {}), "options", Path.cwd())
+    config = to_dataclass(plugin.config, node, name, problems)
+    problems.raise_if_any()
+    return registry.build("randomizer", name, config, randomizer_context(task, task.scene()))
 
 
 def _episode(randomizer: RemembersEpisode[Any]) -> Callable[[Any, Named], Named]:

@@ -23,6 +23,7 @@ from r2s_envs_objects.source import SUFFIXES
 
 INDEX = "library.json"
 SECONDS = 600.0  # for one scan, upon which it is given up
+_R2S = ("-m", "r2s_core")
 _CERTIFICATE = "certificate.json"
 #: What of a certificate goes into the index.
 _KEPT = (
@@ -109,7 +110,7 @@ class _Crew:
         # One thread each: there are as many processes as there are cores.
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         process = subprocess.Popen(
-            [sys.executable, "-m", "r2s_core", "object", "fix", scan, "-o", folder, *self._options],
+            [sys.executable, *_R2S, "object", "fix", scan, "-o", folder, *self._options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

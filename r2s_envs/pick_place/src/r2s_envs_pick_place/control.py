@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -60,13 +62,18 @@ class Arm:
 
     def forward(self, angles: Array) -> tuple[Array, Array]:
         """Where joint angles [7] put the grip, [3] m, and how they turn the hand, [4]."""
-        position, quat = jnp.zeros(3), jnp.array([1.0, 0.0, 0.0, 0.0])
-        for number, (offset, turn) in enumerate(zip(self.offsets, self.turns, strict=True)):
-            position = position + rotation.to_matrix(quat) @ offset
-            quat = rotation.multiply(quat, jnp.asarray(turn))
-            if number < len(self.link_ids):
-                quat = rotation.multiply(quat, rotation.about_vertical(angles[number]))
-        return position + rotation.to_matrix(quat) @ self.grip, quat
+
+        def place(pose: tuple[Array, Array], link: Any) -> tuple[tuple[Array, Array], None]:
+            (position, quat), (offset, turn, angle) = pose, link
+            position = position + (rotation.to_matrix(quat) * offset).sum(-1)
+            quat = rotation.multiply(rotation.multiply(quat, turn), rotation.about_vertical(angle))
+            return (position, quat), None
+
+        # A loop, since XLA would work each link out anew for every number of those after it.
+        start = jnp.zeros(3), jnp.array([1.0, 0.0, 0.0, 0.0])
+        links = jnp.asarray(self.offsets), jnp.asarray(self.turns), jnp.append(angles, 0.0)
+        (position, quat), _ = jax.lax.scan(place, start, links)
+        return position + (rotation.to_matrix(quat) * self.grip).sum(-1), quat
 
     def jacobian(self, view: View) -> Array:
         """[6, 7]: the grip's linear and angular velocity by joint velocity, world axes."""

@@ -13,16 +13,22 @@ _READINGS = "what is measured, by name or pattern"
 
 
 @dataclasses.dataclass(frozen=True)
-class SensorNoiseConfig:
-    """Options of `sensor_noise`; in the readings' own units, for a quaternion in rad."""
+class NoiseConfig:
+    """How large errors are."""
 
-    readings: Names = option(_ALL, _READINGS)
     std: float = option(0.0, "standard deviation of noise that is new at each step", minimum=0.0)
     bias: float = option(0.0, "standard deviation of an error that stays all episode", minimum=0.0)
 
     def __post_init__(self) -> None:
         if self.std == 0 and self.bias == 0:
             raise ValueError("std and bias are both 0, which is no noise; set one")
+
+
+@dataclasses.dataclass(frozen=True)
+class SensorNoiseConfig(NoiseConfig):
+    """Options of `sensor_noise`; in the readings' own units, for a quaternion in rad."""
+
+    readings: Names = option(_ALL, _READINGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,16 +78,10 @@ class SensorQuantizationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ActionNoiseConfig:
+class ActionNoiseConfig(NoiseConfig):
     """Options of `action_noise`; an action goes from -1 to 1."""
 
     actions: Names = option(_ALL, "numbers of the action, by name or pattern")
-    std: float = option(0.0, "standard deviation of noise that is new at each step", minimum=0.0)
-    bias: float = option(0.0, "standard deviation of an error that stays all episode", minimum=0.0)
-
-    def __post_init__(self) -> None:
-        if self.std == 0 and self.bias == 0:
-            raise ValueError("std and bias are both 0, which is no noise; set one")
 
 
 @dataclasses.dataclass(frozen=True)

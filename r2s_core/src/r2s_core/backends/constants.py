@@ -52,9 +52,6 @@ class _Reference:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         data = mujoco.MjData(model)
-        mujoco.mj_resetData(model, data)
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_comPos(model, data)
         mujoco.mj_fwdPosition(model, data)
         self._model = model
         self._rotation = data.xmat.reshape(-1, 3, 3).astype(np.float32)

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from r2s_core import build, device
+from r2s_core import build, device, registry
 from r2s_core.config import RunConfig, load_config
 from r2s_core.episodes import summarise
 from r2s_core.errors import R2SError
@@ -141,8 +141,6 @@ def _with_episodes(config: RunConfig, episodes: int) -> RunConfig:
 
 def _grid_of(config: RunConfig) -> Path:
     """The task's own file of perturbations, `perturbations`, if it has one."""
-    from r2s_core import registry
-
     use = config.environment
     made = registry.build("environment", use.use, use.options)
     return Path(getattr(made, "perturbations", DEFAULT_GRID))

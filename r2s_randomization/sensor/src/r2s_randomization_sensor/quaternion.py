@@ -20,6 +20,5 @@ def turned(quat: Array, vector: Array) -> Array:
 
 def between(first: Array, second: Array, share: Array) -> Array:
     """From the first to the second by a share of the way, on the unit sphere: [4]."""
-    second = jnp.where(jnp.dot(first, second) < 0, -second, second)
-    mean = first + share * (second - first)
+    mean = first + share * (rotation.nearest_sign(second, first) - first)
     return mean / jnp.sqrt(jnp.sum(mean * mean) + 1e-12)

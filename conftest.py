@@ -1,7 +1,29 @@
-"""Load the installed r2s_core before pytest names test modules after the folder of that name.
+"""What every test of this repository stands on."""
 
-With `--import-mode=importlib`, `r2s_core/tests/test_x.py` becomes the module
-`r2s_core.tests.test_x`, and pytest would make the folder `r2s_core/` its parent package.
-"""
+import os
+import time
+from pathlib import Path
 
+import pytest
+
+# Loaded before pytest names test modules after the folder of that name: with
+# `--import-mode=importlib`, `r2s_core/tests/test_x.py` becomes the module `r2s_core.tests.test_x`,
+# and pytest would make the folder `r2s_core/` its parent package.
 import r2s_core  # noqa: F401
+
+_KEEP_COMPILED_S = 7 * 24 * 3600.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all processes, of this run and of the next ones, share what JAX has compiled.
+
+    Compiling is most of what these tests do. `pytest --cache-clear` forgets it all.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or config.cache is None:
+        return  # the user's own, or a worker of pytest-xdist, which has it from whom it works for
+    compiled = Path(config.cache.mkdir("jax"))
+    for file in compiled.iterdir():
+        if file.stat().st_mtime < time.time() - _KEEP_COMPILED_S:
+            file.unlink(missing_ok=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"

@@ -22,7 +22,13 @@ SMALL = {
     "target_update_rate": 0.05,
     "learning_rate": 3e-3,
 }
-AS_PUBLISHED = {"twin_critics": False, "target_noise": 0.0, "policy_delay": 1, "n_step": 1}
+AS_PUBLISHED = {
+    "num_atoms": None,
+    "twin_critics": False,
+    "target_noise": 0.0,
+    "policy_delay": 1,
+    "n_step": 1,
+}
 
 
 def _make(env, **options):

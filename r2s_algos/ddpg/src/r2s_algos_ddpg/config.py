@@ -12,11 +12,15 @@ from r2s_core.plugin import option
 class DDPGConfig(OffPolicyConfig):
     """Options of deep deterministic policy gradients; the defaults suit pick-and-place.
 
-    TD3 is twin_critics, target_noise above 0 and policy_delay 2, which are the defaults; DDPG as
-    published is twin_critics: false, target_noise: 0, policy_delay: 1.
+    TD3 is twin_critics, target_noise above 0, policy_delay 2 and num_atoms null, all defaults but
+    the last; DDPG as published is twin_critics: false, target_noise: 0, policy_delay: 1,
+    num_atoms: null; with atoms and n_step it is D4PG (Barth-Maron et al. 2018).
     """
 
     discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
+    num_atoms: int | None = option(
+        51, "a categorical critic with so many atoms (Bellemare et al. 2017); null: scalar"
+    )
     # TD3's fixes (Fujimoto et al. 2018); the third, policy_delay, is above
     twin_critics: bool = option(True, "two critics, of which the lesser is believed")
     target_noise: float = option(

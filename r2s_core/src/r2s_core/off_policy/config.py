@@ -74,7 +74,9 @@ class OffPolicyConfig:
         None, "a categorical critic with so many atoms (Bellemare et al. 2017); null: scalar"
     )
     value_range: tuple[float, float] = option(
-        (-5.0, 5.0), "the atoms' range, in units of the reward scale"
+        (-5.0, 5.0),
+        "the atoms' range, in units of the reward scale; the metric value_range_ends tells how "
+        "much of the returns lies at or beyond its ends",
     )
 
     def __post_init__(self) -> None:

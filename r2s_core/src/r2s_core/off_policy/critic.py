@@ -62,7 +62,10 @@ class Critic:
         (size, value), gradient = jax.value_and_grad(loss, has_aux=True)(critics.online)
         online, optimizer = self._adam.step(critics.online, critics.optimizer, gradient, rate)
         moved = polyak(critics.target, online, self._target_update_rate)
-        return Critics(online, moved, optimizer), {"loss/critic": size, "value": value}
+        metrics = {"loss/critic": size, "value": value}
+        if self.atoms is not None:
+            metrics["value_range_ends"] = jnp.mean(target[:, 0] + target[:, -1])
+        return Critics(online, moved, optimizer), metrics
 
     def values(self, params: tuple[Any, ...], observation: Array, action: Array) -> Array:
         """What each network expects as return, float32[count, B]."""

@@ -12,7 +12,7 @@ run:  ## train, evaluate and report; CONFIG=... and ARGS="key=value ..." change 
 
 test:  ## all tests, on two cores; ARGS="-k name" for some
 	@scripts/setup.sh dev
-	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check:  ## formatting, lint and types
 	@scripts/setup.sh dev

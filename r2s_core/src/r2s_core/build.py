@@ -19,11 +19,11 @@ from r2s_core.curriculum import Growth
 from r2s_core.device import resolve_backend
 from r2s_core.env import EngineOptions, VectorEnv, empty_view
 from r2s_core.errors import R2SError
+from r2s_core.randomization import measured
 from r2s_core.suggest import did_you_mean
 from r2s_core.types import (
     Backend,
     Environment,
-    HasReadings,
     HasStartBank,
     RandomizerContext,
     RewardFn,
@@ -123,13 +123,7 @@ def randomizer_context(task: Task[Any], scene: SceneSpec) -> RandomizerContext:
     of_variant = () if scene.variants is None else (jnp.int32(0),)
 
     def readings(key: Any) -> Any:
-        view = empty_view(scene)
-        state = task.init(key, *of_variant)[0]
-        return (
-            task.readings(state, view)
-            if isinstance(task, HasReadings)
-            else task.observe(state, view)
-        )
+        return measured(task, task.init(key, *of_variant)[0], empty_view(scene))
 
     first = 0 if scene.variants is None else 1
     shapes = {n: np.shape(values)[first:] for n, values in scene.properties.items()}

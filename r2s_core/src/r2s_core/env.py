@@ -18,14 +18,13 @@ import numpy as np
 from r2s_core.config import RunConfig
 from r2s_core.curriculum import Curriculum, Growth, Levels, level_of
 from r2s_core.errors import R2SError
-from r2s_core.randomization import Randomization
+from r2s_core.randomization import Randomization, measured, observed
 from r2s_core.types import (
     Array,
     Backend,
     Checked,
     EnvSpec,
     HasDifficulty,
-    HasReadings,
     HasStartBank,
     Named,
     Physics,
@@ -375,14 +374,11 @@ class VectorEnv:
             truth, read = dict(self.task.observe(task, view)), {}
             obs = dict(truth)
             if self._randomization.has("reading"):
-                if isinstance(self.task, HasReadings):
-                    read, readings = step("reading", self.task.readings(task, view))
-                    obs = dict(self.task.observe(*self.task.perceived(task, view, readings)))
-                else:
-                    read, obs = step("reading", obs)
+                read, readings = step("reading", measured(self.task, task, view))
+                obs = observed(self.task, task, view, readings)
                 obs |= {name: truth[name] for name in ("critic",) if name in truth}
-            observed, obs = step("observation", obs)
-            return {"reading": read, "observation": observed}, obs
+            remembered, obs = step("observation", obs)
+            return {"reading": read, "observation": remembered}, obs
 
         keys = jax.random.split(key, self.spec.num_worlds)
         return jax.vmap(one)(keys, state.memory, state.task, state.variant, view)

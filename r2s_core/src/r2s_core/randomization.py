@@ -16,11 +16,14 @@ from r2s_core.types import (
     WRENCH,
     Array,
     Backend,
+    HasReadings,
     Named,
     Randomizer,
     RemembersEpisode,
     SceneSpec,
     Stage,
+    Task,
+    View,
 )
 
 #: The stages of every control step, whose randomizers may remember.
@@ -121,6 +124,20 @@ class Randomization:
             for key, table in self._properties.items()
         }
         return {**known, "level": level_of(levels, f"randomization.{name}"), **values}
+
+
+def measured(task: Task[Any], state: Any, view: View) -> dict[str, Array]:
+    """What the stage "reading" varies: a task's readings, or its observation groups."""
+    if isinstance(task, HasReadings):
+        return dict(task.readings(state, view))
+    return dict(task.observe(state, view))
+
+
+def observed(task: Task[Any], state: Any, view: View, readings: Named) -> dict[str, Array]:
+    """The observation that follows from what was `measured`, with its errors."""
+    if isinstance(task, HasReadings):
+        return dict(task.observe(*task.perceived(state, view, readings)))
+    return dict(readings)
 
 
 def model_field(model: Any, name: str) -> Array:

@@ -16,7 +16,7 @@ from r2s_core import registry
 from r2s_core.build import randomizer_context
 from r2s_core.config.convert import to_dataclass
 from r2s_core.config.nodes import Problems, to_node
-from r2s_core.randomization import model_field
+from r2s_core.randomization import measured, model_field
 from r2s_core.testing.requirements import (
     require,
     require_equal,
@@ -26,7 +26,6 @@ from r2s_core.testing.requirements import (
 )
 from r2s_core.testing.tasks import CartTask
 from r2s_core.types import (
-    HasReadings,
     Named,
     Randomizer,
     RandomizerContext,
@@ -160,8 +159,8 @@ def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[st
     backend = registry.build("backend", "mujoco", scene, 1, config)
     view = backend.init({}, qpos[None], qvel[None]).view
     view = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], view)
-    if randomizer.stage == "reading" and isinstance(task, HasReadings):
-        return dict(task.readings(state, view))
+    if randomizer.stage == "reading":
+        return measured(task, state, view)
     return dict(task.observe(state, view))
 
 

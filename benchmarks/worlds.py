@@ -5,7 +5,7 @@
 The point mass of `r2s_core.testing.environments`: pushed to the middle and held there it earns 0.9
 per step, at random 0.4. Training ends after so many steps of every world, but not before
 `LEAST_STEPS` in all; PPO, which learns from each step four times and not sixteen, gets more.
-Prints the rows of worlds.md.
+Prints the rows of a table in algorithms.md.
 """
 
 from __future__ import annotations
@@ -13,31 +13,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from typing import Any
 
 import jax
 import numpy as np
 
 from r2s_core import registry
 from r2s_core.testing.environments import point_mass
+from r2s_core.testing.known_answers import reward_per_step
 
 STEPS_PER_WORLD, OF_PPO, LEAST_STEPS = 96, 640, 100_000
 WORLDS = (64, 256, 1024, 4096, 16384)
 EPISODES = 1024
-
-
-def reward_per_step(algorithm: Any, learner: Any) -> float:
-    """Of the deterministic policy, over whole episodes from fresh starts."""
-    env = point_mass(EPISODES)
-    policy = algorithm.policy(learner, True)
-
-    def one(carry: Any, _: None) -> tuple[Any, jax.Array]:
-        state, obs = carry
-        state, step = env.step(state, policy(obs, jax.random.key(0)))
-        return (state, step.obs), step.reward
-
-    start = env.reset(jax.random.key(7))
-    return float(jax.lax.scan(one, start, length=env.spec.max_episode_steps)[1].mean())
 
 
 def train(name: str, worlds: int, seed: int) -> tuple[int, float, float]:
@@ -53,7 +39,8 @@ def train(name: str, worlds: int, seed: int) -> tuple[int, float, float]:
     learner, _ = algorithm.update_many(learner, updates)
     jax.block_until_ready(learner)
     seconds = time.perf_counter() - began
-    return updates * algorithm.steps_per_update, seconds, reward_per_step(algorithm, learner)
+    reward = reward_per_step(algorithm, learner, point_mass(EPISODES))
+    return updates * algorithm.steps_per_update, seconds, reward
 
 
 def main() -> None:

@@ -79,13 +79,13 @@ def test_the_density_of_the_squashed_gaussian_integrates_to_one(mean, log_std):
     assert integral == pytest.approx(1.0, abs=2e-3)
 
 
-def test_the_temperature_brings_the_entropy_to_its_target():
+@pytest.mark.parametrize("target", [-1.0, -0.3])
+def test_the_temperature_brings_the_entropy_to_its_target(target):
     """In the bandit, at the temperature that is known to lead there.
 
     The best policy at temperature a is exp(-(action - observation)^2 / a), a Gaussian of variance
     a / 2, whose entropy is log(pi e a) / 2.
     """
-    target = -1.0
     sac = _make(
         bandit(64),
         learn_temperature=True,

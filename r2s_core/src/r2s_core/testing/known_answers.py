@@ -65,6 +65,20 @@ def check_point_mass(make: Make) -> None:
     """A point is pushed to 0 and held there: above 0.85 per step, where random play earns 0.4."""
     env = environments.point_mass(64)
     algorithm, learner, _ = _train(make, env, 30_000, discount=0.95)
+    reward = reward_per_step(algorithm, learner, env)
+    require(reward > 0.85, f"it earns {reward:.2f} per step")
+
+
+def check_privileged_critic(make: Make) -> None:
+    """The reward is a coin that only the group "critic" shows."""
+    algorithm, learner, _ = _train(make, _Coin(32), 6000)
+    require(algorithm.critic_group == "critic", "the critic does not read the group 'critic'")
+    sides = jnp.array([[0.0], [1.0]])
+    _close(action_values(algorithm, learner, sides, jnp.zeros((2, 1))), np.array([0.0, 1.0]), 0.1)
+
+
+def reward_per_step(algorithm: Any, learner: Any, env: Environment[Any]) -> float:
+    """What the deterministic policy earns, over an episode of every world from a fresh start."""
     policy = algorithm.policy(learner, True)
 
     def one(carry: tuple[Any, Named], _: None) -> tuple[tuple[Any, Named], Array]:
@@ -74,15 +88,7 @@ def check_point_mass(make: Make) -> None:
 
     start = env.reset(jax.random.key(7))
     _, reward = jax.lax.scan(one, start, length=env.spec.max_episode_steps)
-    require(float(reward.mean()) > 0.85, f"it earns {float(reward.mean()):.2f} per step")
-
-
-def check_privileged_critic(make: Make) -> None:
-    """The reward is a coin that only the group "critic" shows."""
-    algorithm, learner, _ = _train(make, _Coin(32), 6000)
-    require(algorithm.critic_group == "critic", "the critic does not read the group 'critic'")
-    sides = jnp.array([[0.0], [1.0]])
-    _close(action_values(algorithm, learner, sides, jnp.zeros((2, 1))), np.array([0.0, 1.0]), 0.1)
+    return float(reward.mean())
 
 
 def action_values(

@@ -83,12 +83,14 @@ def r2s(name: str, algorithm: str, seed: int, steps: int) -> Trained:
         num_steps=delay,
         discount=task.discount[algorithm],
         noise_correlation=0.0,
+        random_steps=LEARNING_STARTS,  # as Stable-Baselines3, which has no option of its own
         buffer_size=steps,
         learning_starts=LEARNING_STARTS,
         n_step=1,
         update_to_data_ratio=BATCH,  # a gradient step for each environment step
         batch_size=BATCH,
         learning_rate=task.learning_rate[algorithm],
+        adam_epsilon=1e-8,
         max_grad_norm=math.inf,
         target_update_rate=rate,
         policy_delay=delay,

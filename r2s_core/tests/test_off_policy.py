@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from r2s_core.errors import ConfigError
+from r2s_core.normalize import init_return_scale
 from r2s_core.off_policy.batch import Batch
 from r2s_core.off_policy.config import OffPolicyConfig, sizes
 from r2s_core.off_policy.critic import Critic, polyak
+from r2s_core.off_policy.learn import Agent, Learning
+from r2s_core.off_policy.replay import init_replay
+from r2s_core.optimizer import Adam
+from r2s_core.testing.environments import point_mass
 
 CONFIG = OffPolicyConfig(hidden_sizes=(16,))
 
@@ -96,3 +101,42 @@ def test_samples_without_weight_teach_nothing(num_atoms):
 def test_polyak_moves_a_share_of_the_way():
     moved = polyak({"x": jnp.array([0.0, 1.0])}, {"x": jnp.array([1.0, 1.0])}, 0.25)
     np.testing.assert_allclose(moved["x"], [0.25, 1.0])
+
+
+class _Watching:
+    """An actor-critic whose networks are the last two batches that the critics learned from."""
+
+    def learn_critics(self, networks, batch, rate, key):
+        moved = jnp.any(networks["latest"] != batch.observation).astype(jnp.float32)
+        return {"latest": batch.observation, "before": networks["latest"]}, {"moved": moved}
+
+    def learn_policy(self, networks, batch, rate, key):
+        same = jnp.all(networks["latest"] == batch.observation).astype(jnp.float32)
+        return networks, {"same": same}
+
+
+def test_the_policy_learns_from_the_batch_that_the_critics_learned_from_last():
+    env = point_mass(8)
+    config = dataclasses.replace(
+        CONFIG, num_steps=4, batch_size=16, policy_delay=2, normalize_observations=False
+    )
+    found = sizes(config, 8, "sac")
+    assert found.gradient_steps == 32  # policy_delay several times over
+    replay = init_replay(env.spec, ("policy",), found.rows)
+    obs = jax.random.normal(jax.random.key(0), replay.obs["policy"].shape)
+    replay = dataclasses.replace(replay, obs={"policy": obs}, filled=jnp.int32(found.rows))
+    agent = Agent({}, {}, init_return_scale(8), jnp.zeros((8, 1)), jnp.int32(0), jax.random.key(1))
+    empty = jnp.zeros((16, obs.shape[-1]))
+    agent = dataclasses.replace(agent, networks={"latest": empty, "before": empty})
+    learning = Learning(config, found, 32, _Watching(), "policy")  # type: ignore[arg-type]
+    networks, metrics = jax.jit(learning.learn)(agent, replay, jax.random.key(2))
+    assert metrics["same"] == metrics["moved"] == 1.0
+    assert not np.array_equal(networks["latest"], networks["before"])
+
+
+def test_gradients_far_below_adam_s_epsilon_move_little():
+    for epsilon, step in ((1e-8, 0.99), (1e-5, 0.091)):
+        adam = Adam(np.inf, epsilon)
+        params, gradient = jnp.zeros(1), jnp.full(1, 1e-6)
+        moved, _ = adam.step(params, adam.init(params), gradient, jnp.float32(1.0))
+        np.testing.assert_allclose(-moved, step, rtol=0.01)

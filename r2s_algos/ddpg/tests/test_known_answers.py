@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_algos_ddpg.train import make
@@ -72,6 +73,25 @@ def test_each_world_explores_at_a_scale_of_its_own_that_shrinks_on_schedule():
         action = ddpg.actor_critic.act(acting, obs, noise)
         mean = ddpg.actor_critic.mean(acting, obs)
         np.testing.assert_allclose((action - mean)[:, 0], scale * np.array([0.1, 0.3, 0.5]), 1e-5)
+
+
+def test_the_first_actions_are_drawn_uniformly_then_the_policy_acts():
+    options = {"exploration_noise": (0.0, 0.0), "learning_starts": 4096}
+    ddpg = _make(bandit(64), random_steps=512, **options)  # two updates
+    learner, _ = ddpg.update_many(ddpg.init(jax.random.key(0)), 3)
+    drawn, acted = np.split(np.asarray(learner.replay.action)[:12], [8])
+    assert scipy.stats.kstest(drawn.ravel(), "uniform", (-1.0, 2.0)).pvalue > 0.01
+    assert np.abs(acted).max() < 0.1  # a policy that has not learned, without noise
+
+
+def test_adam_s_epsilon_reaches_all_that_learns():
+    ddpg = _make(bandit(64), adam_epsilon=1e9, learning_starts=1)
+    fresh = ddpg.init(jax.random.key(0))
+    before = jax.tree.map(np.array, (fresh.agent.networks.policy, fresh.agent.networks.critics))
+    networks = ddpg.update_many(fresh, 3)[0].agent.networks
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-9)
+    jax.tree.map(close, before[0], networks.policy)
+    jax.tree.map(close, before[1].online, networks.critics.online)
 
 
 def test_the_noise_must_rise_from_zero_or_more():

@@ -13,9 +13,11 @@ from r2s_core.types import Array
 class Adam:
     """Gradients clipped to a global norm, then Adam (Kingma and Ba 2015). Holds no state."""
 
-    def __init__(self, max_grad_norm: float) -> None:
+    def __init__(self, max_grad_norm: float, epsilon: float = 1e-5) -> None:
+        """epsilon: added to the root of the mean square that a gradient is divided by, so that
+        gradients far below it move little."""
         self._transformation = optax.chain(
-            optax.clip_by_global_norm(max_grad_norm), optax.scale_by_adam(eps=1e-5)
+            optax.clip_by_global_norm(max_grad_norm), optax.scale_by_adam(eps=epsilon)
         )
 
     def init(self, params: Any) -> Any:

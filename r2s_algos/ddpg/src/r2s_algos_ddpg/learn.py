@@ -38,7 +38,7 @@ class DDPG:
         self._policy = MLP((*config.hidden_sizes, spec.action_size), config.activation, 0.01)
         count = 2 if config.twin_critics else 1
         self.critic = Critic(config, critic_inputs + spec.action_size, count)
-        self._adam = Adam(config.max_grad_norm)
+        self._adam = Adam(config.max_grad_norm, config.adam_epsilon)
 
     def init(self, key: Array) -> Networks:
         policy_key, critic_key = jax.random.split(key)

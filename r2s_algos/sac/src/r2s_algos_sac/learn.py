@@ -41,7 +41,7 @@ class SAC:
         self.critic = Critic(config, inputs + spec.action_size, count=2)
         wanted = config.target_entropy
         self.target_entropy = -float(spec.action_size) if wanted is None else wanted
-        self._adam = Adam(config.max_grad_norm)
+        self._adam = Adam(config.max_grad_norm, config.adam_epsilon)
 
     def init(self, key: Array) -> Networks:
         policy_key, critic_key = jax.random.split(key)

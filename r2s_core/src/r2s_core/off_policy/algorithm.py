@@ -162,11 +162,19 @@ class OffPolicy(Generic[N]):
 
     def _acting(self, agent: Agent) -> Any:
         networks = self.actor_critic.acting(agent.networks, self.learning.progress(agent))
-        return {"networks": networks, "statistics": {"policy": agent.statistics["policy"]}}
+        random_updates = -(-self.config.random_steps // self.steps_per_update)
+        return {
+            "networks": networks,
+            "statistics": {"policy": agent.statistics["policy"]},
+            "random": agent.updates < random_updates,
+        }
 
     def _act_worlds(self, acting: Any, obs: Named, noise: Array) -> tuple[Array, Named]:
         observation = self.learning.normalize(acting["statistics"], "policy", obs["policy"])
         action = self.actor_critic.act(acting["networks"], observation, noise)
+        if self.config.random_steps:
+            # What is standard normal is uniform by its own distribution function.
+            action = jnp.where(acting["random"], 2.0 * jax.scipy.special.ndtr(noise) - 1.0, action)
         return scale_action(action, self._low, self._high), {"action": action}
 
     def _act_deterministically(self, acting: Any, obs: Named, key: Array) -> Array:

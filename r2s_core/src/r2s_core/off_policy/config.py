@@ -27,6 +27,9 @@ class OffPolicyConfig:
         minimum=0.0,
         below=1.0,
     )
+    random_steps: int = option(
+        0, "transitions collected with actions drawn uniformly, before the policy acts", minimum=0
+    )
     # Replay
     buffer_size: int | None = option(
         None, "transitions kept; null: 2,048 per world, 262,144 to 4,194,304", minimum=1
@@ -53,6 +56,9 @@ class OffPolicyConfig:
         None, "where schedules end; left out: training.total_timesteps", minimum=1
     )
     max_grad_norm: float = option(10.0, "the global gradient norm is clipped to this", above=0.0)
+    adam_epsilon: float = option(
+        1e-5, "Adam's epsilon: gradients far below it move little", above=0.0
+    )
     target_update_rate: float = option(
         0.01, "how far target networks move per gradient step", above=0.0, maximum=1.0
     )

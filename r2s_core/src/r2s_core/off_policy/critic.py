@@ -36,7 +36,7 @@ class Critic:
         """inputs: the sizes of observation and action, summed."""
         self._inputs, self._count = inputs, count
         self._target_update_rate = config.target_update_rate
-        self._adam = Adam(config.max_grad_norm)
+        self._adam = Adam(config.max_grad_norm, config.adam_epsilon)
         self.atoms = None
         if config.num_atoms is not None:
             self.atoms = jnp.linspace(*config.value_range, config.num_atoms)

@@ -102,32 +102,35 @@ class Learning(Generic[N]):
         """`policy_delay` steps of the critics, then one of the policy, again and again."""
         learns, delay = self._actor_critic, self.config.policy_delay
 
-        def critics(networks: N, key: Array) -> tuple[N, Named]:
-            sample_key, learn_key = jax.random.split(key)
-            batch = self._batch(agent, replay, sample_key)
-            return learns.learn_critics(networks, batch, rate, learn_key)
+        def critics(networks: N, x: tuple[Batch, Array]) -> tuple[N, Named]:
+            return learns.learn_critics(networks, x[0], rate, x[1])
 
-        def one(networks: N, keys: Array) -> tuple[N, Named]:
-            sample_key, policy_key = jax.random.split(keys[delay])
+        def one(networks: N, key: Array) -> tuple[N, Named]:
+            sample_key, policy_key, *critic_keys = jax.random.split(key, 2 + delay)
+            batches = self._batches(agent, replay, sample_key)
             # A scan, since every copy of the step in the program costs seconds to compile.
-            networks, metrics = jax.lax.scan(critics, networks, keys[:delay])
-            batch = self._batch(agent, replay, sample_key)
-            networks, more = learns.learn_policy(networks, batch, rate, policy_key)
+            networks, metrics = jax.lax.scan(critics, networks, (batches, jnp.stack(critic_keys)))
+            # The policy learns where the critics just did, as it is published: on a batch of its
+            # own TD3 was slower to learn (benchmarks/off_policy_standard.md).
+            latest = jax.tree.map(lambda x: x[-1], batches)
+            networks, more = learns.learn_policy(networks, latest, rate, policy_key)
             metrics = {**jax.tree.map(jnp.mean, metrics), **more}
             finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]))
             return networks, {**metrics, "finite": finite.astype(jnp.float32)}
 
-        keys = jax.random.split(key, (self._sizes.gradient_steps // delay, delay + 1))
+        keys = jax.random.split(key, self._sizes.gradient_steps // delay)
         networks, metrics = jax.lax.scan(one, networks, keys)
         return networks, {
             n: jnp.min(x) if n == "finite" else jnp.mean(x) for n, x in metrics.items()
         }
 
-    def _batch(self, agent: Agent, replay: Replay, key: Array) -> Batch:
+    def _batches(self, agent: Agent, replay: Replay, key: Array) -> Batch:
+        """`policy_delay` batches, leaves [policy_delay, B, ...]."""
         config, group = self.config, self._critic_group
-        samples = sample(replay, key, self._sizes.batch_size, config.n_step, config.discount)
+        shape = (config.policy_delay, self._sizes.batch_size)
+        samples = sample(replay, key, math.prod(shape), config.n_step, config.discount)
         read = lambda group, obs: self.normalize(agent.statistics, group, obs[group])  # noqa: E731
-        return Batch(
+        batch = Batch(
             observation=read("policy", samples.obs),
             critic_observation=read(group, samples.obs),
             action=samples.action,
@@ -137,6 +140,7 @@ class Learning(Generic[N]):
             next_critic_observation=read(group, samples.next_obs),
             weight=samples.weight,
         )
+        return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
 
     def normalize(self, statistics: Mapping[str, RunningStatistics], group: str, x: Array) -> Array:
         if not self.config.normalize_observations:

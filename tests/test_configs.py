@@ -1,11 +1,13 @@
 """The configurations that ship, and the mission's own example, load as they are written."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from r2s_core.build import start_bank_steps
 from r2s_core.config import load_config
+from r2s_core.evaluate import evaluate_run
 
 _CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -56,3 +58,20 @@ def test_the_start_state_bank_is_spent_by_its_share_of_the_training(tmp_path):
     assert start_bank_steps(load_config(path), num_worlds=100) is None
     config = load_config(path, ["environment.start_state_until=0.8"])
     assert start_bank_steps(config, num_worlds=100) == 8000  # control steps of each world
+
+
+def test_a_run_is_evaluated_without_its_randomization_by_taking_that_out_alone(
+    tmp_path, monkeypatch
+):
+    """Its curriculum, which speaks of it, is nothing to an evaluation."""
+    (randomized,) = (path for path in _CONFIGS if path.name == "randomized.yaml")
+    shutil.copy(randomized, tmp_path / "config.yaml")
+    seen = []
+    played = {"success_rate": 1.0, "success_ci95": [0.9, 1.0], "episodes": 1}
+    monkeypatch.setattr(
+        "r2s_core.evaluate.evaluate_policy", lambda config, *_: seen.append(config) or played
+    )
+    monkeypatch.setattr("r2s_core.evaluate.print_result", lambda result: None)
+    evaluate_run(tmp_path, overrides=["randomization={}"])
+    evaluate_run(tmp_path)
+    assert [len(config.randomization) for config in seen] == [0, 12]

@@ -40,6 +40,21 @@ OFF_POLICY = {
     "update_to_data_ratio": 2,
     "final_learning_rate": 0,
 }
+#: What remembers from step to step, within an episode or across them.
+RANDOMIZED = {
+    "randomization": {
+        "mass": {"bodies": ["object"]},
+        "push": {"bodies": ["object"], "force": [0.0, 1.0], "duration": 0.2},
+        "sensor_delay": {"readings": ["object_*"], "delay": [0.0, 0.08], "jitter": 0.02},
+        "action_delay": {"delay": [0.0, 0.08]},
+    },
+    "curriculum": {
+        "randomization": {
+            "push": {"over": 0.5},
+            "action_delay": {"at_success": 0.01, "episodes": 200},
+        }
+    },
+}
 ALGORITHMS = {"ppo": SMALL, "sac": OFF_POLICY, "ddpg": {**OFF_POLICY, "final_noise_scale": 0.5}}
 
 
@@ -47,7 +62,8 @@ ALGORITHMS = {"ppo": SMALL, "sac": OFF_POLICY, "ddpg": {**OFF_POLICY, "final_noi
 def config(request, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("resume") / "small.yaml"
     algorithms = {request.param: ALGORITHMS[request.param]}
-    path.write_text(yaml.safe_dump({**CONFIG, "algorithms": algorithms}))
+    more = RANDOMIZED if request.param == "ppo" else {}
+    path.write_text(yaml.safe_dump({**CONFIG, **more, "algorithms": algorithms}))
     return path
 
 
@@ -108,6 +124,9 @@ def test_killed_twice_and_resumed_is_bit_exact(config, tmp_path):
     rows = deterministic(whole)
     assert len(rows) == 1 + 24
     assert not np.array_equal(rows[1][1:], rows[-1][1:])
+    levels = [i for i, name in enumerate(rows[0]) if "/level/" in name]
+    assert bool(levels) is ("curriculum:" in config.read_text())
+    assert not levels or any(rows[1][i] != rows[-1][i] for i in levels)
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks into /proc")

@@ -34,6 +34,9 @@ late:
 both:
   cases:
     mild: {environment.physics.timestep_factor: 0.5}
+elsewhere:
+  values: [mujoco, mjx]
+  changes: {backend: $}
 """
 
 
@@ -50,6 +53,8 @@ def test_values_are_put_in_and_scaled(tmp_path):
         ("finer", "x 0.25"),
         ("late", "20 ms"),
         ("both", "mild"),
+        ("elsewhere", "mujoco"),
+        ("elsewhere", "mjx"),
     ]
     assert cases[1].overrides == ("environment.physics.timestep_factor=0.25",)
     assert cases[2].overrides == ('randomization.no_such_thing={"delay": [0.02, 0.02]}',)
@@ -99,6 +104,7 @@ def run_dir(tmp_path, install, monkeypatch):
         return env
 
     monkeypatch.setattr(r2s_core.build, "make_environment", make_environment)
+    monkeypatch.setattr("r2s_core.device.has_gpu", lambda: False)
     monkeypatch.setattr("r2s_core.robustness.measure._grid_of", lambda config: grid(tmp_path, GRID))
     config = {
         "name": "tiny",
@@ -121,6 +127,8 @@ def test_every_case_is_played_and_told(run_dir, capsys):
     # Off by 0.25 where 0.2 is a success; off by 0.375, less.
     assert rows["finer x 0.25"]["success_rate"] < rows["finer x 0.5"]["success_rate"] < 0.8
     assert "no_such_thing" in rows["late 20 ms"]["not_played"]
+    assert "what the others are played on" in rows["elsewhere mujoco"]["not_played"]
+    assert "slow without a GPU" in rows["elsewhere mjx"]["not_played"]
     played = [rows[n]["success_rate"] for n in ("finer x 0.5", "finer x 0.25", "both mild")]
     assert result["mean_success"] == pytest.approx(sum(played) / 3)
     low, high = result["mean_success_ci95"]

@@ -72,7 +72,8 @@ def evaluate_run(
     changes = [*overrides]
     if backend is not None:
         changes.append(f"backend={backend}")
-    config = load_config(path, changes)
+    # Evaluation plays whole ranges; so nobody has to take out what widens one that he takes out.
+    config = load_config(path, [*changes, "curriculum={}"])
     result = evaluate_policy(config, run_dir, episodes) | {"overrides": changes}
     written = _next_path(path.parent)
     write_json(written, result)

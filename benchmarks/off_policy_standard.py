@@ -73,56 +73,12 @@ def r2s(name: str, algorithm: str, seed: int, steps: int) -> Trained:
     from r2s_algos_sac.config import SACConfig
     from r2s_algos_sac.train import make as make_sac
 
-    task, env = TASKS[name], GymnasiumEnvironment(name, 1, seed)
-    delay = POLICY_DELAY if algorithm == "td3" else 1
-    rate = TARGET_UPDATE_RATE
-    if algorithm == "td3":
-        # Stable-Baselines3 moves the critics' targets with the policy's, r2s at every step.
-        rate = 1.0 - (1.0 - rate) ** (1.0 / delay)
-    options: dict[str, Any] = dict(
-        num_steps=delay,
-        discount=task.discount[algorithm],
-        noise_correlation=0.0,
-        random_steps=LEARNING_STARTS,  # as Stable-Baselines3, which has no option of its own
-        buffer_size=steps,
-        learning_starts=LEARNING_STARTS,
-        n_step=1,
-        update_to_data_ratio=BATCH,  # a gradient step for each environment step
-        batch_size=BATCH,
-        learning_rate=task.learning_rate[algorithm],
-        adam_epsilon=1e-8,
-        max_grad_norm=math.inf,
-        target_update_rate=rate,
-        policy_delay=delay,
-        normalize_observations=False,
-        normalize_rewards=False,
-        hidden_sizes=HIDDEN,
-        activation="relu",
-        layer_norm=False,
-        num_atoms=None,
-    )
+    env = GymnasiumEnvironment(name, 1, seed)
     if algorithm == "sac":
-        config = SACConfig(
-            **options,
-            initial_temperature=1.0,
-            temperature_learning_rate=task.learning_rate[algorithm],
-            target_entropy=None,  # -1 per action dimension on both sides
-            initial_log_std=0.0,
-            min_log_std=-5.0,
-            max_log_std=2.0,
-        )
-        made = make_sac(env, config)
+        made = make_sac(env, SACConfig(**sac_options(name), buffer_size=steps))
     else:
-        config = DDPGConfig(
-            **options,
-            twin_critics=algorithm == "td3",
-            target_noise=TARGET_NOISE if algorithm == "td3" else 0.0,
-            target_noise_clip=TARGET_NOISE_CLIP,
-            exploration_noise=(EXPLORATION_NOISE, EXPLORATION_NOISE),
-            final_noise_scale=1.0,
-            preactivation_penalty=0.0,
-        )
-        made = make_ddpg(env, config)
+        options = td3_options(name) if algorithm == "td3" else ddpg_options(name)
+        made = make_ddpg(env, DDPGConfig(**options, buffer_size=steps))
     assert made.sizes.gradient_steps == made.steps_per_update
     learner: Any = made.init(jax.random.key(seed))
 
@@ -135,7 +91,76 @@ def r2s(name: str, algorithm: str, seed: int, steps: int) -> Trained:
     return learn, lambda obs: deterministic(made, learner)(obs)
 
 
+def shared_options(name: str, algorithm: str) -> dict[str, Any]:
+    """r2s's options that give it Stable-Baselines3's defaults, and the hyperparameters above."""
+    task = TASKS[name]
+    return dict(
+        num_steps=1,
+        discount=task.discount[algorithm],
+        noise_correlation=0.0,
+        random_steps=LEARNING_STARTS,  # there, the same option says both
+        learning_starts=LEARNING_STARTS,
+        n_step=1,
+        update_to_data_ratio=BATCH,  # a gradient step for each environment step
+        batch_size=BATCH,
+        learning_rate=task.learning_rate[algorithm],
+        adam_epsilon=1e-8,
+        max_grad_norm=math.inf,
+        target_update_rate=TARGET_UPDATE_RATE,
+        policy_delay=1,
+        normalize_observations=False,
+        normalize_rewards=False,
+        hidden_sizes=HIDDEN,
+        activation="relu",
+        layer_norm=False,
+        num_atoms=None,
+    )
+
+
+def sac_options(name: str) -> dict[str, Any]:
+    return shared_options(name, "sac") | dict(
+        initial_temperature=1.0,
+        temperature_learning_rate=TASKS[name].learning_rate["sac"],
+        target_entropy=None,  # -1 per action dimension on both sides
+        initial_log_std=0.0,
+        min_log_std=-5.0,
+        max_log_std=2.0,
+    )
+
+
+def ddpg_options(name: str) -> dict[str, Any]:
+    return shared_options(name, "ddpg") | dict(
+        twin_critics=False,
+        target_noise=0.0,
+        exploration_noise=(EXPLORATION_NOISE, EXPLORATION_NOISE),
+        final_noise_scale=1.0,
+        preactivation_penalty=0.0,
+    )
+
+
+def td3_options(name: str) -> dict[str, Any]:
+    return (
+        ddpg_options(name)
+        | shared_options(name, "td3")
+        | dict(
+            num_steps=POLICY_DELAY,
+            policy_delay=POLICY_DELAY,
+            twin_critics=True,
+            target_noise=TARGET_NOISE,
+            target_noise_clip=TARGET_NOISE_CLIP,
+            # Stable-Baselines3 moves the critics' targets with the policy's, r2s at every step.
+            target_update_rate=1.0 - (1.0 - TARGET_UPDATE_RATE) ** (1.0 / POLICY_DELAY),
+        )
+    )
+
+
 def sb3(name: str, algorithm: str, seed: int, steps: int) -> Trained:
+    model = sb3_model(name, algorithm, seed, steps)
+    learn = lambda count: model.learn(count, reset_num_timesteps=False)  # noqa: E731
+    return learn, lambda obs: model.predict(obs, deterministic=True)[0]
+
+
+def sb3_model(name: str, algorithm: str, seed: int, steps: int) -> Any:
     import torch
     from stable_baselines3 import DDPG, SAC, TD3
     from stable_baselines3.common.env_util import make_vec_env
@@ -159,7 +184,7 @@ def sb3(name: str, algorithm: str, seed: int, steps: int) -> Trained:
         device="cpu",
     )
     if algorithm == "sac":
-        model = SAC(**options, ent_coef="auto")
+        model: Any = SAC(**options, ent_coef="auto")
     else:
         size = env.action_space.shape
         options["action_noise"] = NormalActionNoise(
@@ -174,8 +199,7 @@ def sb3(name: str, algorithm: str, seed: int, steps: int) -> Trained:
             )
         else:
             model = DDPG(**options)
-    learn = lambda count: model.learn(count, reset_num_timesteps=False)  # noqa: E731
-    return learn, lambda obs: model.predict(obs, deterministic=True)[0]
+    return model
 
 
 def train(side: str, name: str, algorithm: str, seed: int, steps: int) -> dict[str, Any]:

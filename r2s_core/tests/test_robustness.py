@@ -13,7 +13,8 @@ from r2s_core import cli
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.robustness import measure_robustness
 from r2s_core.robustness.grid import read_grid
-from r2s_core.robustness.measure import summary
+from r2s_core.robustness.measure import _line, summary
+from r2s_core.robustness.page import write_page
 from r2s_core.trainer import Real2SimTrainer
 
 SOURCE = Path(__file__).with_name("tiny_plugin.py")
@@ -139,6 +140,26 @@ def test_every_case_is_played_and_told(run_dir, capsys):
     assert "Not played: late 20 ms" in page
     assert not re.search(r"(src|href)=\"http", page)
     assert "finer x 0.5: " in capsys.readouterr().err
+
+
+def test_failed_physics_is_told(tmp_path):
+    row = {
+        "perturbation": "cones",
+        "label": "flat",
+        "success_rate": 0.5,
+        "success_ci95": [0.4, 0.6],
+        "episodes": 100,
+        "diverged_episodes": 7,
+    }
+    nominal = row | {"perturbation": "none", "diverged_episodes": 0}
+    rows = [nominal, row]
+    result = {"name": "a", "algorithm": "b", "trained_with": [], "cases": rows, **summary(rows)}
+    write_page(tmp_path / "page.html", result)
+    page = (tmp_path / "page.html").read_text()
+    assert "cones flat: the physics failed in 7 of 100 episodes" in page
+    assert page.count("physics failed") == 1
+    assert _line(row) == "cones flat: 50.0% (40.0% to 60.0%); the physics failed in 7 of 100"
+    assert "failed" not in _line(nominal)
 
 
 def test_the_command_line(run_dir, capsys, tmp_path):

@@ -150,7 +150,9 @@ def _line(row: Mapping[str, Any]) -> str:
     if "not_played" in row:
         return f"{name}: not played: {row['not_played']}"
     low, high = row["success_ci95"]
-    return f"{name}: {row['success_rate']:.1%} ({low:.1%} to {high:.1%})"
+    failed = row["diverged_episodes"]
+    more = f"; the physics failed in {failed:,} of {row['episodes']:,}" if failed else ""
+    return f"{name}: {row['success_rate']:.1%} ({low:.1%} to {high:.1%}){more}"
 
 
 def _say(line: str) -> None:

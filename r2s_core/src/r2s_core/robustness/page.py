@@ -23,7 +23,7 @@ def write_page(path: Path, result: Mapping[str, Any]) -> None:
         subtitle=html.escape(f"{result['algorithm']}, trained with {trained}"),
         cards=_cards(result),
         map=_map(result["cases"]),
-        missing=_missing(result["cases"]),
+        missing=_missing(result["cases"]) + _failed(result["cases"]),
     )
     path.write_text(page, encoding="utf-8")
 
@@ -84,6 +84,17 @@ def _missing(rows: list[Mapping[str, Any]]) -> str:
         f"{html.escape(row['label'])}: {html.escape(row['not_played'])}</p>"
         for row in rows
         if "not_played" in row
+    )
+
+
+def _failed(rows: list[Mapping[str, Any]]) -> str:
+    """Where success says as much of the physics as of the policy."""
+    return "".join(
+        f'<p class="note">{html.escape(row["perturbation"])} {html.escape(row["label"])}: the '
+        f"physics failed in {row['diverged_episodes']:,} of {row['episodes']:,} episodes, which "
+        "count as failures</p>"
+        for row in rows
+        if row.get("diverged_episodes")
     )
 
 

@@ -2,12 +2,9 @@
 
     python benchmarks/robustness.py RUN_DIR... [--against RUN_DIR...]
 
-Prints a table of what `r2s eval RUN --robustness` left in the folders, one column for each group of
-runs: means over seeds with 95 % bootstrap intervals. To make them, seeds 0 to 2 of each:
-
-    r2s compare configs/quickstart.yaml configs/randomized.yaml --seeds 3 --output runs/robust
-    for run in runs/robust/*/seed_*; do r2s eval $run --robustness; done
-    python benchmarks/robustness.py runs/robust/quickstart/* --against runs/robust/randomized/*
+Prints a table of what `r2s eval RUN --robustness` left in the folders: a column for each group of
+runs, means over seeds with 95 % bootstrap intervals, and what the first gains on the second.
+`robustness.md` tells how its runs were made.
 """
 
 from __future__ import annotations
@@ -33,6 +30,20 @@ def cell(values: np.ndarray) -> str:
     return text + (f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else "")
 
 
+def gain(columns: list[np.ndarray]) -> list[str]:
+    """How much higher the first column's mean is than the second's, in points."""
+    if len(columns) < 2:
+        return []
+    a, b = columns
+    text = f"{100 * (a.mean() - b.mean()):+.1f}"
+    interval = bootstrap_interval(
+        (a, b), lambda x: x[..., : len(a)].mean(-1) - x[..., len(a) :].mean(-1)
+    )
+    if interval is None:
+        return [text]
+    return [f"{text} ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
@@ -40,14 +51,17 @@ def main() -> None:
     arguments = parser.parse_args()
     groups = [read(folders) for folders in (arguments.runs, arguments.against) if folders]
     names = [", ".join(sorted({run["name"] for run in group})) for group in groups]
-    print(f"| perturbation | {' | '.join(names)} |\n|---|{'---|' * len(groups)}")
+    names += ["gain"] * (len(groups) == 2)
+    print(f"| perturbation | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
     for index, row in enumerate(groups[0][0]["cases"]):
         rates = [np.array([run["cases"][index].get("success_rate") for run in g]) for g in groups]
         if all(None not in column for column in rates):
             label = f"{row['perturbation']} {row['label']}".strip()
-            print(f"| {label} | {' | '.join(cell(c.astype(float)) for c in rates)} |")
+            columns = [column.astype(float) for column in rates]
+            print(f"| {label} | {' | '.join([*map(cell, columns), *gain(columns)])} |")
     means = [np.array([run["mean_success"] for run in group]) for group in groups]
-    print(f"| **mean over all but the first** | {' | '.join(f'**{cell(m)}**' for m in means)} |")
+    cells = [f"**{x}**" for x in (*map(cell, means), *gain(means))]
+    print(f"| **mean over all but the first** | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

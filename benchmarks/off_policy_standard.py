@@ -217,14 +217,6 @@ def train(side: str, name: str, algorithm: str, seed: int, steps: int) -> dict[s
     return {"curve": curve, "final": evaluate(name, act), "seconds": seconds}
 
 
-def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float] | None:
-    """The 95 % bootstrap interval of how much higher a's mean is than b's."""
-    from r2s_core.statistics import bootstrap_interval
-
-    n = len(a)
-    return bootstrap_interval((a, b), lambda x: x[..., :n].mean(-1) - x[..., n:].mean(-1))
-
-
 def mean_and_interval(values: np.ndarray) -> str:
     from r2s_core.statistics import bootstrap_interval
 
@@ -244,6 +236,8 @@ def report(results: Path) -> str:
     Of the seeds that both sides have finished. Intervals are 95 % bootstrap intervals of means
     over seeds; "no worse": the difference's interval reaches 0 or more.
     """
+    from r2s_core.statistics import difference_interval
+
     head = (
         *("task", "algorithm", *SIDES.values(), "r2s less the other", "r2s is"),
         *(f"CPU seconds, {side}" for side in SIDES.values()),

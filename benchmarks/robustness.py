@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from r2s_core.statistics import bootstrap_interval
+from r2s_core.statistics import bootstrap_interval, difference_interval
 
 
 def read(folders: list[Path]) -> list[dict[str, Any]]:
@@ -36,12 +36,8 @@ def gain(columns: list[np.ndarray]) -> list[str]:
         return []
     a, b = columns
     text = f"{100 * (a.mean() - b.mean()):+.1f}"
-    interval = bootstrap_interval(
-        (a, b), lambda x: x[..., : len(a)].mean(-1) - x[..., len(a) :].mean(-1)
-    )
-    if interval is None:
-        return [text]
-    return [f"{text} ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"]
+    interval = difference_interval(a, b)
+    return [text + (f" ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})" if interval else "")]
 
 
 def main() -> None:

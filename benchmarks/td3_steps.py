@@ -27,7 +27,9 @@ from r2s_algos_ddpg.learn import DDPG
 from r2s_core.off_policy.batch import Batch
 from r2s_core.types import EnvSpec
 
-TASK, DISCOUNT, RATE = "InvertedDoublePendulum-v5", 0.99, 3e-4
+TASK = "InvertedDoublePendulum-v5"
+DISCOUNT = standard.TASKS[TASK].discount["td3"]
+RATE = standard.TASKS[TASK].learning_rate["td3"]
 LOOKED_AT = (1, 2, 10, 50, 100, 200)
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from r2s_core.statistics import (
     bootstrap_interval,
+    difference_interval,
     improvement_interval,
     interquartile_mean,
     probability_of_improvement,
@@ -108,3 +109,14 @@ def test_the_probability_of_improvement_is_mann_whitneys_u():
     low, high = improvement_interval([a], [b]) or (0, 0)
     assert low < u < high
     assert 0.15 < high - low < 0.4  # about 1.96 * 2 * sqrt((n + m + 1) / (12 n m)) = 0.27
+
+
+def test_the_difference_of_two_means_has_the_interval_of_both():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(3.0, 1.0, 400), rng.normal(1.0, 1.0, 300)
+    found = difference_interval(a, b)
+    assert found is not None
+    error = 1.96 * np.hypot(a.std() / 20.0, b.std() / 300**0.5)
+    middle = a.mean() - b.mean()
+    np.testing.assert_allclose(found, (middle - error, middle + error), atol=0.02)
+    assert difference_interval(a[:1], b) is None

@@ -65,6 +65,15 @@ def bootstrap_interval(
     return _percentiles(statistic(np.concatenate(drawn, axis=1)), confidence)
 
 
+def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float] | None:
+    """The 95 % bootstrap interval of how much higher a's mean is than b's; float[n], float[m].
+
+    None where either has fewer than two runs.
+    """
+    n = len(a)
+    return bootstrap_interval((a, b), lambda x: x[..., :n].mean(-1) - x[..., n:].mean(-1))
+
+
 def probability_of_improvement(a: Strata, b: Strata) -> float:
     """The chance that a run of `a` scores higher than one of `b`, averaged over the strata.
 

@@ -42,6 +42,7 @@ OFF_POLICY = {
 }
 #: What remembers from step to step, within an episode or across them.
 RANDOMIZED = {
+    "environment": {**CONFIG["environment"], "action_history": 2},
     "randomization": {
         "mass": {"bodies": ["object"]},
         "push": {"bodies": ["object"], "force": [0.0, 1.0], "duration": 0.2},

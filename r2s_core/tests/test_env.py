@@ -301,3 +301,91 @@ def test_rollout_stacks_steps_and_continues():
     np.testing.assert_array_equal(one.step.final_obs["policy"][:-1], one.obs["policy"][1:])
     _, _, two = rollout(env, jax.jit(act), 0.1, state, obs, jax.random.key(2), 3)
     np.testing.assert_array_equal(two.obs["policy"][0], one.step.final_obs["policy"][-1])
+
+
+# The latest actions among the observations.
+
+HISTORY = 3
+
+
+class NamedSlider(Slider):
+    """With names, a critic and a picture."""
+
+    action_names = ("force",)
+
+    def __init__(self):
+        super().__init__()
+        self.observation_names = {"policy": ("x", "v"), "critic": ("x",)}
+
+    def observe(self, task, view):
+        return {
+            **super().observe(task, view),
+            "critic": view.qpos,
+            "picture": jnp.zeros((2, 2)),
+        }
+
+
+class Weak:
+    """Halves what is asked for."""
+
+    stage = "action"
+    writes = frozenset({"action"})
+
+    def __call__(self, key, values):
+        return {"action": 0.5 * values["action"]}
+
+
+def past(obs, group="policy"):
+    return np.asarray(obs[group])[:, -HISTORY:]
+
+
+def test_the_newest_comes_first_and_before_the_first_there_was_none():
+    env = make(action_history=HISTORY)
+    state, obs = env.reset(jax.random.key(0))
+    np.testing.assert_array_equal(past(obs), np.zeros((WORLDS, HISTORY)))
+    seen = []
+    for force in (0.1, -0.2, 0.3, 0.4):
+        state, step = env.step(state, push(force))
+        seen.append(past(step.obs)[0])
+    wanted = [[0.1, 0, 0], [-0.2, 0.1, 0], [0.3, -0.2, 0.1], [0.4, 0.3, -0.2]]
+    np.testing.assert_allclose(seen, wanted)
+
+
+def test_an_episode_s_end_shows_its_own_actions_and_the_next_starts_without():
+    env = make(action_history=HISTORY)
+    state, _ = env.reset(jax.random.key(0))
+    for i in range(STEPS):
+        state, step = env.step(state, push(0.01 * (i + 1)))
+    assert np.asarray(step.truncated).all()
+    last = [0.01 * STEPS, 0.01 * (STEPS - 1), 0.01 * (STEPS - 2)]
+    np.testing.assert_allclose(past(step.final_obs), np.tile(last, (WORLDS, 1)), rtol=1e-6)
+    np.testing.assert_array_equal(past(step.obs), np.zeros((WORLDS, HISTORY)))
+
+
+def test_it_is_what_was_asked_for_within_bounds_not_what_came_of_it():
+    steps = []
+    for randomizers in ({}, {"weak": Weak()}):
+        env = make(action_history=HISTORY, randomizers=randomizers)
+        steps.append(env.step(env.reset(jax.random.key(0))[0], push(7.0))[1])
+    for step in steps:
+        np.testing.assert_array_equal(past(step.obs)[:, 0], 1.0)
+    speeds = [np.asarray(step.obs["policy"])[:, 1] for step in steps]
+    np.testing.assert_allclose(speeds[1], 0.5 * speeds[0], rtol=1e-5)
+
+
+def test_every_flat_group_has_it_and_the_names_tell():
+    env = make(NamedSlider(), action_history=2)
+    _, obs = env.reset(jax.random.key(0))
+    shapes = {group: values.shape[1:] for group, values in obs.items()}
+    assert shapes == env.spec.observation_shapes
+    assert shapes == {"policy": (4,), "critic": (3,), "picture": (2, 2)}
+    asked = ("action_force_1_ago", "action_force_2_ago")
+    assert env.spec.observation_names == {"policy": ("x", "v", *asked), "critic": ("x", *asked)}
+
+
+def test_without_it_nothing_is_different():
+    env = make()
+    assert env.spec.observation_shapes == {"policy": (2,)}
+    state, _ = env.reset(jax.random.key(0))
+    _, step = env.step(state, push(0.5))
+    assert step.obs["policy"].shape == (WORLDS, 2)

@@ -79,6 +79,7 @@ def wrap_task(
         start_bank_steps=start_bank_steps(config, worlds),
         stagger=training,
         variants=None if training else variants,
+        action_history=engine.action_history,
         growths=_growths(config, worlds) if training else {},
     )
     rewards, randomizers = _rewards(task, engine), make_randomizers(config, task, scene)

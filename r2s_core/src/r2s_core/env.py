@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core.action_history import remember, with_action_names, with_actions
 from r2s_core.config import RunConfig
 from r2s_core.curriculum import Curriculum, Growth, Levels, level_of
 from r2s_core.errors import R2SError
@@ -59,6 +60,7 @@ class EnvState:
     variant: Array  # int32[W], of the scene
     memory: Mapping[str, Any]  # what randomizers remember of the episode, by stage
     levels: Levels  # where the curriculum is
+    asked: Array  # float32[W, K, A], the latest actions of the episode, the newest first
     key: Array
 
 
@@ -72,6 +74,7 @@ class EngineOptions:
     stagger: spread the first episodes' ends over time by starting their clocks at random.
     variants: which of the scene's variants are played, each in its own share of the worlds;
       None: those that are not held out, drawn anew for every episode.
+    action_history: how many of the latest actions are observed, after everything else.
     growths: the curriculum: "task", "rewards.NAME" or "randomization.NAME" -> how it grows.
     """
 
@@ -80,6 +83,7 @@ class EngineOptions:
     start_bank_steps: int | None = None
     stagger: bool = False
     variants: tuple[int, ...] | None = None
+    action_history: int = 0
     growths: Mapping[str, Growth] = dataclasses.field(default_factory=dict)
 
 
@@ -138,6 +142,8 @@ class VectorEnv:
         self._observe = jax.jit(self._observe_worlds)
         self.spec = self._make_spec()
         self._no_action = jnp.clip(0.0, self.spec.action_low, self.spec.action_high)
+        history = (self.spec.num_worlds, options.action_history, self.spec.action_size)
+        self._none_asked = jnp.broadcast_to(self._no_action, history)
         self._no_wrench = jnp.zeros((scene.model.nbody, 6))
 
     # What an algorithm calls.
@@ -166,6 +172,7 @@ class VectorEnv:
             variant=variant,
             memory=memory,
             levels=levels,
+            asked=self._none_asked,
             key=key,
         )
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
@@ -216,6 +223,7 @@ class VectorEnv:
             variant=jnp.where(done, variant, state.variant),
             elapsed=jnp.where(done, 0, state.elapsed),
             episode_return=jnp.where(done, 0.0, state.episode_return),
+            asked=_where(done, self._none_asked, state.asked),
         )
         return state, (qpos, qvel, fields)
 
@@ -272,7 +280,8 @@ class VectorEnv:
         ctrl, wrench, memory = jax.vmap(one)(
             worlds, state.memory, state.task, state.variant, view, action
         )
-        state = dataclasses.replace(state, memory={**state.memory, **memory})
+        asked = remember(state.asked, action)
+        state = dataclasses.replace(state, memory={**state.memory, **memory}, asked=asked)
         if not self._randomization.has("wrench"):
             wrench = None
         return state, ctrl, wrench, action, (next_key, final_key, observe_key, start_key)
@@ -363,7 +372,7 @@ class VectorEnv:
         """
 
         def one(
-            key: Array, memory: Any, task: Any, variant: Array, view: View
+            key: Array, memory: Any, task: Any, variant: Array, view: View, asked: Array
         ) -> tuple[dict[str, Any], dict[str, Array]]:
             def step(stage: Any, values: Named) -> tuple[dict[str, Any], dict[str, Any]]:
                 where = (key, values, state.levels, variant)
@@ -378,19 +387,23 @@ class VectorEnv:
                 obs = observed(self.task, task, view, readings)
                 obs |= {name: truth[name] for name in ("critic",) if name in truth}
             remembered, obs = step("observation", obs)
-            return {"reading": read, "observation": remembered}, obs
+            return {"reading": read, "observation": remembered}, with_actions(obs, asked)
 
         keys = jax.random.split(key, self.spec.num_worlds)
-        return jax.vmap(one)(keys, state.memory, state.task, state.variant, view)
+        told = state.memory, state.task, state.variant, view, state.asked
+        return jax.vmap(one)(keys, *told)
 
     def _make_spec(self) -> EnvSpec:
         def first_observation(key: Array) -> Named:
             of_variant = () if self.scene.variants is None else (jnp.int32(0),)
             task, _, _ = self.task.init(key, *of_variant)
-            return self.task.observe(task, empty_view(self.scene))
+            asked = jnp.zeros((self.options.action_history, len(low)))
+            return with_actions(self.task.observe(task, empty_view(self.scene)), asked)
 
-        shapes = jax.eval_shape(first_observation, jax.random.key(0))
         low = np.asarray(self.task.action_low, np.float32)
+        shapes = jax.eval_shape(first_observation, jax.random.key(0))
+        actions = getattr(self.task, "action_names", ()) or tuple(map(str, range(len(low))))
+        names = getattr(self.task, "observation_names", {})
         return EnvSpec(
             num_worlds=self.backend.num_worlds,
             observation_shapes={name: leaf.shape for name, leaf in shapes.items()},
@@ -399,7 +412,7 @@ class VectorEnv:
             max_episode_steps=self.options.max_episode_steps,
             control_dt=self.scene.control_dt,
             traceable=self.backend.traceable,
-            observation_names=getattr(self.task, "observation_names", {}),
+            observation_names=with_action_names(names, actions, self.options.action_history),
         )
 
 

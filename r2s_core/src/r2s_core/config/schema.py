@@ -79,6 +79,11 @@ class EngineConfig:
         above=0.0,
         maximum=1.0,
     )
+    action_history: int = option(
+        0,
+        "the latest actions that are observed too, as asked for; worth it where actions come late",
+        minimum=0,
+    )
     physics: PhysicsConfig = option(
         PhysicsConfig(), "how the world is stepped, where not as the task has it"
     )

@@ -354,12 +354,15 @@ def test_the_newest_comes_first_and_before_the_first_there_was_none():
 def test_an_episode_s_end_shows_its_own_actions_and_the_next_starts_without():
     env = make(action_history=HISTORY)
     state, _ = env.reset(jax.random.key(0))
-    for i in range(STEPS):
-        state, step = env.step(state, push(0.01 * (i + 1)))
-    assert np.asarray(step.truncated).all()
-    last = [0.01 * STEPS, 0.01 * (STEPS - 1), 0.01 * (STEPS - 2)]
-    np.testing.assert_allclose(past(step.final_obs), np.tile(last, (WORLDS, 1)), rtol=1e-6)
-    np.testing.assert_array_equal(past(step.obs), np.zeros((WORLDS, HISTORY)))
+    forces = 0.01 * np.arange(1, STEPS + 1)
+    steps = []
+    for force in forces:
+        state, step = env.step(state, push(force))
+        steps.append(step)
+    assert np.asarray(steps[-1].truncated).all()
+    last = np.tile(forces[: -HISTORY - 1 : -1], (WORLDS, 1))
+    np.testing.assert_allclose(past(steps[-1].final_obs), last, rtol=1e-6)
+    np.testing.assert_array_equal(past(steps[-1].obs), np.zeros((WORLDS, HISTORY)))
 
 
 def test_it_is_what_was_asked_for_within_bounds_not_what_came_of_it():

@@ -1,7 +1,7 @@
 """The latest actions among what is observed: what a policy needs to know where actions come late.
 
 With a constant delay of k control steps, the observation and the last k actions make the state of
-a Markov decision process again (Katsikopoulos and Engelbrecht 2003, section III).
+a Markov decision process again (Katsikopoulos and Engelbrecht 2003).
 """
 
 from __future__ import annotations

@@ -335,8 +335,8 @@ class Weak:
         return {"action": 0.5 * values["action"]}
 
 
-def past(obs, group="policy"):
-    return np.asarray(obs[group])[:, -HISTORY:]
+def past(obs):
+    return np.asarray(obs["policy"])[:, -HISTORY:]
 
 
 def test_the_newest_comes_first_and_before_the_first_there_was_none():

@@ -390,8 +390,7 @@ class VectorEnv:
             return {"reading": read, "observation": remembered}, with_actions(obs, asked)
 
         keys = jax.random.split(key, self.spec.num_worlds)
-        told = state.memory, state.task, state.variant, view, state.asked
-        return jax.vmap(one)(keys, *told)
+        return jax.vmap(one)(keys, state.memory, state.task, state.variant, view, state.asked)
 
     def _make_spec(self) -> EnvSpec:
         def first_observation(key: Array) -> Named:

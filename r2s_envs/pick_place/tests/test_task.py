@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 import pytest
 
@@ -225,6 +226,25 @@ def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
     distance = np.linalg.norm(qpos[:, 9:12] - grip, axis=-1)
     np.testing.assert_allclose(np.linalg.norm(read[:, :3], axis=-1), distance, atol=1e-5)
     np.testing.assert_allclose(read[:, 2], grip[:, 2] - 0.03, atol=2e-3)  # ahead is down
+
+
+def test_the_hands_motion_is_what_mujoco_makes_of_the_joints_velocities():
+    task = PickPlace(PickPlaceConfig(observations=("ee_motion",)), pick_object.box())
+    rng = np.random.default_rng(0)
+    state, start, _ = task.init(jax.random.key(0))
+    qpos, qvel = np.repeat(np.asarray(start)[None], 8, 0), rng.normal(size=(8, 15)) * 0.5
+    qpos[:, :7] += 0.3 * rng.normal(size=(8, 7))
+    model = task.scene().model
+    data, jacobian = mujoco.MjData(model), np.zeros((6, model.nv))
+    backend = MujocoBackend(task.scene(), 8, MujocoConfig())
+    view = backend.init({}, jnp.asarray(qpos), jnp.asarray(qvel)).view
+    read = jax.vmap(task.observe, (None, 0))(state, view)["policy"]
+    for world in range(8):
+        data.qpos[:], data.qvel[:] = qpos[world], qvel[world]
+        mujoco.mj_forward(model, data)
+        mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], task.arm.grip_id)
+        wanted = (jacobian @ data.qvel)[[0, 1, 2, 5]]
+        np.testing.assert_allclose(read[world], wanted, atol=2e-5)
 
 
 def test_the_bank_starts_episodes_all_along_the_pick():

@@ -17,6 +17,7 @@ OBSERVATIONS = {
     "pose": "end-effector pose 7, object pose 7, end effector->object 3, object->goal 3, goal 3, "
     "fingers 2",
     "joints": "arm joint angles 7 and velocities 7, finger velocities 2",
+    "ee_motion": "the end effector's linear velocity 3 and yaw rate 1, from the joints' readings",
     "alignment": "the object's axes in the gripper's frame 9",
     "grasp": "where to close, in the gripper's frame 3; the angle from the fingers to the "
     "direction to close along, as cosine and sine of twice it 2",

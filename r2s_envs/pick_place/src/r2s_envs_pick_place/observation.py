@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Protocol
 
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -21,6 +22,7 @@ from r2s_envs_pick_place.scene import LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT
 #: The gripper pointing down, closing axis along the world's y: where its quaternion is read from.
 _DOWN = np.array([0.0, 1.0, 0.0, 0.0], np.float32)
 _UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0], np.float32)
+_CONJUGATE = np.array([1.0, -1.0, -1.0, -1.0], np.float32)
 _ALIGNED = float(np.cos(np.pi / 4))
 _MIN_OPENING = 0.002  # fingers closer than this (m) hold nothing between them
 
@@ -46,6 +48,7 @@ OBSERVATION_NAMES: Mapping[str, tuple[str, ...]] = {
         "left_finger_velocity",
         "right_finger_velocity",
     ),
+    "ee_motion": (*_axes("ee_velocity"), "ee_yaw_rate"),
     "alignment": tuple(f"object_axis_{a}_in_gripper_{b}" for b in "xyz" for a in "xyz"),
     "grasp": (*_axes("grasp_point_in_gripper"), "cos_twice_grasp_yaw", "sin_twice_grasp_yaw"),
     "object_motion": _axes("object_velocity", "object_angular_velocity"),
@@ -184,6 +187,15 @@ class Observer:
 
     def _joints(self, episode: Episode, thing: Facts, view: View) -> Array:
         return jnp.concatenate([view.qpos[:7], view.qvel[:9]])
+
+    def _ee_motion(self, episode: Episode, thing: Facts, view: View) -> Array:
+        # From angles and velocities as they are read, so that what is wrong with those is in it.
+        (_, hand), (velocity, turning) = jax.jvp(
+            self.arm.forward, (view.qpos[:7],), (view.qvel[:7],)
+        )
+        # A turning quaternion is half its angular velocity times itself.
+        rate = 2.0 * rotation.multiply(turning, hand * _CONJUGATE)
+        return jnp.append(velocity, rate[3])
 
     def _alignment(self, episode: Episode, thing: Facts, view: View) -> Array:
         gripper = view.site_xmat[self.arm.grip_id]

@@ -105,7 +105,6 @@ def run_dir(tmp_path, install, monkeypatch):
         return env
 
     monkeypatch.setattr(r2s_core.build, "make_environment", make_environment)
-    monkeypatch.setattr("r2s_core.device.has_gpu", lambda: False)
     monkeypatch.setattr("r2s_core.robustness.measure._grid_of", lambda config: grid(tmp_path, GRID))
     config = {
         "name": "tiny",
@@ -129,14 +128,14 @@ def test_every_case_is_played_and_told(run_dir, capsys):
     assert rows["finer x 0.25"]["success_rate"] < rows["finer x 0.5"]["success_rate"] < 0.8
     assert "no_such_thing" in rows["late 20 ms"]["not_played"]
     assert "what the others are played on" in rows["elsewhere mujoco"]["not_played"]
-    assert "slow without a GPU" in rows["elsewhere mjx"]["not_played"]
-    played = [rows[n]["success_rate"] for n in ("finer x 0.5", "finer x 0.25", "both mild")]
-    assert result["mean_success"] == pytest.approx(sum(played) / 3)
+    names = ("finer x 0.5", "finer x 0.25", "both mild", "elsewhere mjx")
+    played = [rows[name]["success_rate"] for name in names]
+    assert result["mean_success"] == pytest.approx(sum(played) / 4)
     low, high = result["mean_success_ci95"]
     assert low < result["mean_success"] < high
-    assert json.loads((run_dir / "robustness.json").read_text())["played"] == 3
+    assert json.loads((run_dir / "robustness.json").read_text())["played"] == 4
     page = (run_dir / "robustness.html").read_text()
-    assert page.count("hsl(") == 4
+    assert page.count("hsl(") == 5
     assert "Not played: late 20 ms" in page
     assert not re.search(r"(src|href)=\"http", page)
     assert "finer x 0.5: " in capsys.readouterr().err
@@ -164,7 +163,7 @@ def test_failed_physics_is_told(tmp_path):
 
 def test_the_command_line(run_dir, capsys, tmp_path):
     assert cli.main(["eval", str(run_dir), "--robustness", "--episodes", "64"]) == 0
-    assert "mean success over 3 cases" in capsys.readouterr().err
+    assert "mean success over 4 cases" in capsys.readouterr().err
     assert cli.main(["eval", str(run_dir), "--grid", "x.yaml"]) == 2
     assert "--grid is of --robustness" in capsys.readouterr().err
     own = grid(

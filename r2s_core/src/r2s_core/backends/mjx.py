@@ -202,7 +202,7 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
       BackendError: warp-lang is missing, or there is no device that it runs on.
     """
     try:
-        importlib.import_module("warp")
+        warp = importlib.import_module("warp")
     except ImportError as error:
         raise BackendError(
             "the backend warp needs NVIDIA Warp: pip install 'mujoco-mjx[warp]', or use "
@@ -213,6 +213,8 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
             f"the backend warp runs on NVIDIA GPUs and, slowly, on CPUs, not on "
             f"{jax.default_backend()}; use backend: mjx"
         )
+    # It would tell of each of a hundred kernels that it loads.
+    warp.config.log_level = max(warp.config.log_level, warp.LOG_WARNING)
     capacity = _capacity(scene, config)
 
     def make_data() -> Any:

@@ -109,20 +109,18 @@ def _row(
     row: dict[str, Any] = {"perturbation": case.perturbation, "label": case.label}
     try:
         config = _with_episodes(load_config(path, [*common, *case.overrides]), episodes)
-        if any(override.startswith("backend=") for override in case.overrides):
-            _check_backend(config, nominal)
+        if (
+            _names_backend(case)
+            and config.backend.use == device.resolve_backend(nominal).backend.use
+        ):
+            raise R2SError("it is what the others are played on")
         return row | {"changes": list(case.overrides), **_played(config, policy)}
     except R2SError as error:  # a package that is not there, an object that is refused
         return row | {"changes": list(case.overrides), "not_played": str(error).splitlines()[0]}
 
 
-def _check_backend(config: RunConfig, nominal: RunConfig) -> None:
-    """Raises `R2SError` for a backend that says nothing here, or would take hours."""
-    use = config.backend.use
-    if use == device.resolve_backend(nominal).backend.use:
-        raise R2SError("it is what the others are played on")
-    if use in ("mjx", "warp") and not device.has_gpu():
-        raise R2SError(f"slow without a GPU; `r2s eval RUN --robustness --backend {use}` does it")
+def _names_backend(case: Case) -> bool:
+    return any(override.startswith(("backend=", "backend.")) for override in case.overrides)
 
 
 def _played(config: RunConfig, policy: SavedPolicy) -> dict[str, Any]:

@@ -144,6 +144,14 @@ def test_delays_differ_by_episode_and_jitter_by_step():
     assert abs(np.corrcoef(late[:, -1], late[:, -2])[0, 1]) < 0.12
 
 
+def test_a_share_of_the_episodes_is_late_and_the_others_are_not():
+    options = {"readings": ["angle"], "delay": [0.02, 0.06], "share": 0.3}
+    made = build_randomizer("sensor_delay", Sensed(), options)
+    late = 9 - np.asarray(episodes(made, _moving(10), number=4000)["angle"][:, -1])
+    assert stats.binomtest(int((late > 0).sum()), 4000, 0.3).pvalue > 1e-3
+    assert fits(late[late > 0] * 0.02, stats.uniform(0.02, 0.04))
+
+
 def test_a_late_orientation_is_one():
     turning = [
         VALUES | {"box_quaternion": jnp.array([jnp.cos(t / 4), 0.0, jnp.sin(t / 4), 0.0])}

@@ -36,6 +36,7 @@ class DelayConfig:
     """How late; a delay of a part of a control step is interpolated."""
 
     delay: tuple[float, float] = option((0.0, 0.05), "s, drawn for each episode")
+    share: float = option(1.0, "of the episodes that come late at all", above=0.0, maximum=1.0)
     jitter: float = option(
         0.0, "s, at most so much more or less, drawn for each control step", minimum=0.0
     )

@@ -44,7 +44,9 @@ class Delay:
 
     def begin(self, key: Array, values: Named) -> Past:
         held = {n: jnp.repeat(values[n][None], self._length, axis=0) for n in self._names}
+        chance, key = jax.random.split(key)
         delay = draw(key, (), self._options.delay, level=values["level"], neutral=0.0)
+        delay *= jax.random.uniform(chance) < self._options.share
         return Past(held, delay)
 
     def step(self, memory: Past, key: Array, values: Named) -> tuple[Past, dict[str, Any]]:

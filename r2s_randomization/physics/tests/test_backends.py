@@ -82,12 +82,11 @@ def _models():
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_constants_that_follow_are_those_of_mj_set_const(number):
-    """Within 1e-6 of each value: the inverse inertias of an arm, in float32."""
     model = list(_models())[number]
     rng = np.random.default_rng(0)
     follow = jax.jit(derived_constants(model))
     free = model.body_simple == 0
-    for _ in range(3):
+    for _ in range(20):
         varied = copy.copy(model)
         scale = rng.uniform(0.5, 2.0, model.nbody)
         varied.body_mass[:] *= scale
@@ -95,12 +94,17 @@ def test_constants_that_follow_are_those_of_mj_set_const(number):
         varied.body_ipos[free] += rng.uniform(-0.01, 0.01, (free.sum(), 3))
         varied.body_sameframe[free] = 0
         varied.dof_armature[:] *= rng.uniform(0.5, 2.0)
+        given = {n: getattr(varied, n).astype(np.float32) for n in INPUTS}
+        for name, value in given.items():  # both of the same numbers
+            getattr(varied, name)[:] = value
         mujoco.mj_setConst(varied, mujoco.MjData(varied))
-        found = follow({n: jnp.asarray(getattr(varied, n), jnp.float32) for n in INPUTS})
+        found = follow(given)
         assert len(found) >= 5
         for name, value in found.items():
+            assert value.dtype == jnp.float32
+            # float32 itself is good for 6e-8.
             np.testing.assert_allclose(
-                value, getattr(varied, name), rtol=2e-6, atol=1e-9, err_msg=name
+                value, getattr(varied, name), rtol=2e-7, atol=1e-9, err_msg=name
             )
 
 

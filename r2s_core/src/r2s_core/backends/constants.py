@@ -2,6 +2,8 @@
 
 What `mj_setConst` computes in C, as a pure function of one world's fields: MJX and MuJoCo Warp read
 these constants from the model, and would go on with those of the masses that it was compiled with.
+
+In float64, as MuJoCo does: an arm's inverse inertia loses a digit of float32's seven.
 """
 
 from __future__ import annotations
@@ -41,8 +43,11 @@ def derived_constants(model: mujoco.MjModel) -> Callable[[Named], Named]:
             raise BackendError(
                 "masses and inertias of a model with flexes can vary on the backend mujoco only"
             )
-        known = {n: jnp.asarray(getattr(model, n), jnp.float32) for n in INPUTS}
-        return reference.constants(known | {n: fields[n] for n in INPUTS if n in fields})
+        with jax.enable_x64(True):
+            known = {n: jnp.asarray(getattr(model, n)) for n in INPUTS}
+            given = {n: jnp.asarray(fields[n], jnp.float64) for n in INPUTS if n in fields}
+            found = reference.constants(known | given)
+            return {name: value.astype(jnp.float32) for name, value in found.items()}
 
     return constants
 
@@ -54,44 +59,42 @@ class _Reference:
         data = mujoco.MjData(model)
         mujoco.mj_fwdPosition(model, data)
         self._model = model
-        self._rotation = data.xmat.reshape(-1, 3, 3).astype(np.float32)
+        self._rotation = data.xmat.reshape(-1, 3, 3)
         linear, angular = np.zeros((2, model.nbody, 3, model.nv))
         for body in range(model.nbody):
             mujoco.mj_jac(model, data, linear[body], angular[body], data.xpos[body], body)
-        self._linear, self._angular = linear.astype(np.float32), angular.astype(np.float32)
+        self._linear, self._angular = linear, angular
         self._tendon = _dense_tendons(model, data)
         self._moment = _dense_moment(model, data)
         self._under = _subtrees(model)
         self._static = np.asarray(model.body_weldid) == 0
 
     def constants(self, fields: Named) -> Named:
-        """See `derived_constants`; fields has all of `INPUTS`."""
+        """See `derived_constants`; fields has all of `INPUTS`, float64."""
         mass, model = fields["body_mass"], self._model
-        lever = _dot(self._rotation, fields["body_ipos"][:, :, None])
+        lever = self._rotation @ fields["body_ipos"][:, :, None]
         angular = jnp.asarray(self._angular)
         # The velocity of the centre of mass is that of the origin, plus omega x lever.
         linear = self._linear + jnp.cross(angular, lever, axis=1)
-        axes = _dot(self._rotation, rotation.to_matrix(fields["body_iquat"]))
-        spin = _dot(jnp.swapaxes(axes, 1, 2), angular)  # about the principal axes
+        axes = self._rotation @ rotation.to_matrix(fields["body_iquat"])
+        spin = jnp.swapaxes(axes, 1, 2) @ angular  # about the principal axes
         inertia = _sum(mass[:, None, None] * linear, linear)
         inertia += _sum(fields["body_inertia"][:, :, None] * spin, spin)
         inertia += jnp.diag(fields["dof_armature"])
         if model.ntendon:
-            armature = jnp.asarray(model.tendon_armature, jnp.float32)
-            inertia += _dot(self._tendon.T * armature, self._tendon)
+            armature = model.tendon_armature
+            inertia += (self._tendon.T * armature) @ self._tendon
         inverse = _inverse(inertia)
         body = jnp.stack([_mean_inverse(linear, inverse), _mean_inverse(angular, inverse)], axis=-1)
         outputs = {
-            "body_subtreemass": _dot(self._under, mass),
+            "body_subtreemass": self._under @ mass,
             "dof_M0": jnp.diag(inertia),
             "dof_invweight0": self._by_joint(jnp.diag(inverse)),
             "body_invweight0": jnp.where(self._static[:, None], 0.0, body),
-            "actuator_acc0": jnp.linalg.norm(_dot(self._moment, inverse), axis=1),
+            "actuator_acc0": jnp.linalg.norm(self._moment @ inverse, axis=1),
         }
         if model.ntendon:
-            outputs["tendon_invweight0"] = jnp.sum(
-                _dot(self._tendon, inverse) * self._tendon, axis=1
-            )
+            outputs["tendon_invweight0"] = jnp.sum((self._tendon @ inverse) * self._tendon, axis=1)
         return outputs
 
     def _by_joint(self, diagonal: Array) -> Array:
@@ -102,39 +105,31 @@ class _Reference:
                 groups[first : first + 6] = [first] * 3 + [first + 3] * 3
             elif kind == mujoco.mjtJoint.mjJNT_BALL:
                 groups[first : first + 3] = first
-        same = (groups[:, None] == groups[None, :]).astype(np.float32)
-        return _dot(same / same.sum(axis=1, keepdims=True), diagonal)
-
-
-def _dot(a: Any, b: Any) -> Array:
-    # Not with the short mantissas that GPUs multiply matrices with by default.
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+        same = groups[:, None] == groups[None, :]
+        return (same / same.sum(axis=1, keepdims=True)) @ diagonal
 
 
 def _sum(a: Array, b: Any) -> Array:
     """Sum over bodies and axes: [nbody, 3, nv] x [nbody, 3, nv] -> [nv, nv]."""
-    return _dot(a.reshape(-1, a.shape[-1]).T, b.reshape(-1, b.shape[-1]))
+    return a.reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
 
 
 def _mean_inverse(jacobian: Any, inverse: Array) -> Array:
     """A third of the trace of J M^-1 J^T, by body: [nbody]."""
-    return jnp.sum(_dot(jacobian, inverse) * jacobian, axis=(1, 2)) / 3.0
+    return jnp.sum((jacobian @ inverse) * jacobian, axis=(1, 2)) / 3.0
 
 
 def _inverse(inertia: Array) -> Array:
-    """The inverse of a joint-space inertia, whose diagonal spans orders of magnitude."""
-    scale = jax.lax.rsqrt(jnp.diag(inertia))
-    scaled = inertia * scale[:, None] * scale[None, :]
-    factor = jnp.linalg.cholesky(scaled)
-    root = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(scale)), lower=True)
-    inverse = _dot(root.T, root)
-    inverse += _dot(inverse, jnp.eye(len(scale)) - _dot(scaled, inverse))  # one step of Newton's
-    return inverse * scale[:, None] * scale[None, :]
+    """The inverse of a joint-space inertia."""
+    root = jax.scipy.linalg.solve_triangular(
+        jnp.linalg.cholesky(inertia), jnp.eye(len(inertia)), lower=True
+    )
+    return root.T @ root
 
 
 def _subtrees(model: mujoco.MjModel) -> np.ndarray:
     """float32[nbody, nbody]: 1 where the second is in the first's subtree."""
-    under = np.eye(model.nbody, dtype=np.float32)
+    under = np.eye(model.nbody)
     for body in range(model.nbody - 1, 0, -1):
         under[model.body_parentid[body]] += under[body]
     return under
@@ -150,7 +145,7 @@ def _dense_moment(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
         data.moment_rowadr,
         data.moment_colind.ravel(),
     )
-    return moment.astype(np.float32)
+    return moment
 
 
 def _dense_tendons(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
@@ -160,4 +155,4 @@ def _dense_tendons(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
         mujoco.mju_sparse2dense(
             dense, data.ten_J.ravel(), model.ten_J_rownnz, model.ten_J_rowadr, model.ten_J_colind
         )
-    return dense.astype(np.float32)
+    return dense

@@ -19,6 +19,8 @@ from r2s_core.config import load_config
 
 #: Beside those of configs/randomized.yaml.
 MORE = (
+    "randomization.push={bodies: [object], force: [0.0, 1.0], duration: 0.2}",
+    "randomization.action_noise={std: 0.05}",
     "randomization.inertia={bodies: [object]}",
     "randomization.contact_softness={geoms: ['object_*']}",
     "randomization.joint_damping={joints: ['joint*']}",

@@ -74,4 +74,4 @@ def test_a_run_is_evaluated_without_its_randomization_by_taking_that_out_alone(
     monkeypatch.setattr("r2s_core.evaluate.print_result", lambda result: None)
     evaluate_run(tmp_path, overrides=["randomization={}"])
     evaluate_run(tmp_path)
-    assert [len(config.randomization) for config in seen] == [0, 12]
+    assert [len(config.randomization) for config in seen] == [0, 10]

@@ -19,16 +19,17 @@ HIGH = np.asarray([0.1, 0.1, 0.04], np.float32)
 NAMES = ("x", "y", "z", "vx", "vy", "vz", "grip")
 
 
-def spec(observation_size=7):
+def spec(action_names=()):
     return EnvSpec(
         num_worlds=4,
-        observation_shapes={"policy": (observation_size,)},
+        observation_shapes={"policy": (7,)},
         action_low=LOW,
         action_high=HIGH,
         max_episode_steps=60,
         control_dt=0.048,
         traceable=True,
         observation_names={"policy": NAMES},
+        action_names=action_names,
     )
 
 
@@ -88,6 +89,14 @@ def test_the_contract_says_what_a_robot_needs(saved):
     assert contract["control_rate_hz"] == pytest.approx(1 / 0.048, abs=1e-5)
     assert contract["task"] == "reach"
     assert "radians" in contract["units"]
+
+
+def test_the_contract_names_what_the_environment_names(tmp_path):
+    _, export = trained()
+    folder = save_policy(tmp_path, export, spec(("x", "y", "grip")), task="reach")
+    assert load_policy(folder).contract["action"]["names"] == ["x", "y", "grip"]
+    with pytest.raises(PolicyError, match="names"):
+        save_policy(tmp_path, export, spec(("x", "y")), task="reach")
 
 
 def test_loading_needs_no_jax(saved):

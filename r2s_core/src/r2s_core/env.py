@@ -401,8 +401,9 @@ class VectorEnv:
 
         low = np.asarray(self.task.action_low, np.float32)
         shapes = jax.eval_shape(first_observation, jax.random.key(0))
-        actions = getattr(self.task, "action_names", ()) or tuple(map(str, range(len(low))))
         names = getattr(self.task, "observation_names", {})
+        action_names = tuple(getattr(self.task, "action_names", ()))
+        past = action_names or tuple(map(str, range(len(low))))
         return EnvSpec(
             num_worlds=self.backend.num_worlds,
             observation_shapes={name: leaf.shape for name, leaf in shapes.items()},
@@ -411,7 +412,8 @@ class VectorEnv:
             max_episode_steps=self.options.max_episode_steps,
             control_dt=self.scene.control_dt,
             traceable=self.backend.traceable,
-            observation_names=with_action_names(names, actions, self.options.action_history),
+            observation_names=with_action_names(names, past, self.options.action_history),
+            action_names=action_names,
         )
 
 

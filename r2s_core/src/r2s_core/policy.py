@@ -88,7 +88,6 @@ def as_saved(
     spec: EnvSpec,
     *,
     task: str,
-    action_names: tuple[str, ...] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> SavedPolicy:
     """`export` and the contract it is to be used under, as `load_policy` would read them.
@@ -96,7 +95,6 @@ def as_saved(
     Args:
       spec: of the environment it was trained in; its group "policy" is what the policy reads.
       task: the environment's plugin name.
-      action_names: one name per action, in order; `action_0`, ... where the task gives none.
       provenance: where it comes from (r2s version, configuration hash, seed, ...), stored as is.
 
     Raises `PolicyError` if the export contradicts itself or `spec`.
@@ -104,7 +102,7 @@ def as_saved(
     tensors = _tensors(export, spec)
     size, actions = len(tensors["observation.mean"]), spec.action_size
     names = tuple(spec.observation_names.get(_GROUP, ())) or _numbered("observation", size)
-    action_names = tuple(action_names) or _numbered("action", actions)
+    action_names = tuple(spec.action_names) or _numbered("action", actions)
     contract = {
         "format": _FORMAT,
         "task": task,
@@ -145,11 +143,10 @@ def save_policy(
     spec: EnvSpec,
     *,
     task: str,
-    action_names: tuple[str, ...] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write what `as_saved` makes of the same arguments to `directory`, and return that."""
-    policy = as_saved(export, spec, task=task, action_names=action_names, provenance=provenance)
+    policy = as_saved(export, spec, task=task, provenance=provenance)
     directory.mkdir(parents=True, exist_ok=True)
     _write(directory / _WEIGHTS, _bytes(policy.tensors))
     _write(directory / _CONTRACT, (json.dumps(policy.contract, indent=2) + "\n").encode())

@@ -123,7 +123,6 @@ class _Session:
             algorithm.export(training.learner),
             env.spec,
             task=self.config.environment.use,
-            action_names=tuple(getattr(getattr(env, "task", None), "action_names", ())),
             provenance={
                 "run": self.config.name,
                 "seed": self.config.seed,

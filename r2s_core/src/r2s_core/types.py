@@ -387,6 +387,7 @@ class EnvSpec:
     control_dt: float  # s
     traceable: bool
     observation_names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    action_names: tuple[str, ...] = ()  # one per action, in order; none: they are numbered
 
     @property
     def action_size(self) -> int:

@@ -152,6 +152,15 @@ def test_a_share_of_the_episodes_is_late_and_the_others_are_not():
     assert fits(late[late > 0] * 0.02, stats.uniform(0.02, 0.04))
 
 
+def test_nor_do_the_others_jitter():
+    options = {"readings": ["angle"], "delay": [0.0, 0.0], "jitter": 0.02, "share": 0.3}
+    made = build_randomizer("sensor_delay", Sensed(), options)
+    late = np.arange(10) - np.asarray(episodes(made, _moving(10), number=4000)["angle"])
+    jitters = (late > 1e-4).any(-1)
+    assert stats.binomtest(int(jitters.sum()), 4000, 0.3).pvalue > 1e-3
+    assert np.abs(late[~jitters]).max() < 1e-5
+
+
 def test_a_late_orientation_is_one():
     turning = [
         VALUES | {"box_quaternion": jnp.array([jnp.cos(t / 4), 0.0, jnp.sin(t / 4), 0.0])}

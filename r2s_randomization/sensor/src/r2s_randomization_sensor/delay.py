@@ -20,6 +20,7 @@ class Past:
 
     values: Named  # leaves [K, ...], the latest first
     delay: Array  # float32[], s
+    jitter: Array  # float32[], s
 
 
 class Delay:
@@ -46,15 +47,15 @@ class Delay:
         held = {n: jnp.repeat(values[n][None], self._length, axis=0) for n in self._names}
         chance, key = jax.random.split(key)
         delay = draw(key, (), self._options.delay, level=values["level"], neutral=0.0)
-        delay *= jax.random.uniform(chance) < self._options.share
-        return Past(held, delay)
+        is_late = jax.random.uniform(chance) < self._options.share
+        return Past(held, delay * is_late, is_late * values["level"] * self._options.jitter)
 
     def step(self, memory: Past, key: Array, values: Named) -> tuple[Past, dict[str, Any]]:
         past = {n: jnp.concatenate([values[n][None], memory.values[n][:-1]]) for n in self._names}
-        delay, jitter = memory.delay, self._options.jitter
-        if jitter:
+        delay = memory.delay
+        if self._options.jitter:
             unit = jax.random.uniform(key, minval=-1.0)
-            delay = jnp.maximum(delay + values["level"] * jitter * unit, 0.0)
+            delay = jnp.maximum(delay + memory.jitter * unit, 0.0)
         steps = delay / self._dt
         whole = jnp.clip(jnp.floor(steps).astype(jnp.int32), 0, self._length - 2)
         share = jnp.clip(steps - whole, 0.0, 1.0)
@@ -65,4 +66,4 @@ class Delay:
                 late[name] = between(newer, older, share)
             else:
                 late[name] = newer + share * (older - newer)
-        return Past(past, memory.delay), late
+        return Past(past, memory.delay, memory.jitter), late

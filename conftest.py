@@ -19,9 +19,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Compiling is most of what these tests do. `pytest --cache-clear` forgets it all.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or config.cache is None:
+    cache = getattr(config, "cache", None)  # none with `-p no:cacheprovider`
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or cache is None:
         return  # the user's own, or a worker of pytest-xdist, which has it from whom it works for
-    compiled = Path(config.cache.mkdir("jax"))
+    compiled = Path(cache.mkdir("jax"))
     for file in compiled.iterdir():
         if file.stat().st_mtime < time.time() - _KEEP_COMPILED_S:
             file.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """What randomizing everything costs, measured side by side in one run.
 
-    python benchmarks/randomization.py [--worlds 256]
+    python benchmarks/randomization.py [--worlds 256] [--backend warp]
 
 The quickstart's scripted pick is recorded and replayed, in turns, by the engine as it is and with
 every randomizer of configs/randomized.yaml and some more: prints a table, in control steps/s.
@@ -12,7 +12,8 @@ import argparse
 import statistics
 from typing import Any
 
-from engine import STEPS, record, replay_engine, turns
+import jax
+from engine import STEPS, print_rates, record, replay_engine, turns
 
 from r2s_core.build import make_environment
 from r2s_core.config import load_config
@@ -37,26 +38,26 @@ MORE = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--worlds", type=int, default=256)
-    worlds = parser.parse_args().worlds
-    path, common = "configs/randomized.yaml", [f"environment.num_parallel_envs={worlds}"]
+    parser.add_argument("--backend", default="mujoco", choices=["mujoco", "warp"])
+    options = parser.parse_args()
+    worlds, path = options.worlds, "configs/randomized.yaml"
+    common = [f"environment.num_parallel_envs={worlds}", f"backend={options.backend}"]
     plain: Any = make_environment(
         load_config(path, [*common, "randomization={}", "curriculum={}"]), training=False
     )
     varied: Any = make_environment(load_config(path, [*common, *MORE]), training=False)
     start, actions, _, contacts = record(plain)
-    varied_start, _ = varied.reset(start.key)
+    reset = jax.jit(varied.reset) if varied.spec.traceable else varied.reset
+    varied_start, _ = reset(start.key)
     rates = turns(
         {
-            "as it is": lambda: replay_engine(plain, start, actions),
-            "everything randomized": lambda: replay_engine(varied, varied_start, actions),
+            "as it is": replay_engine(plain, start, actions),
+            "everything randomized": replay_engine(varied, varied_start, actions),
         },
         STEPS * worlds,
     )
     print(f"{worlds} worlds, contacts per world {contacts:.1f}")
-    print("| what | control steps/s, median | lowest to highest |\n|---|---|---|")
-    for name, values in rates.items():
-        middle = statistics.median(values)
-        print(f"| {name} | {middle:,.0f} | {min(values):,.0f} to {max(values):,.0f} |")
+    print_rates(rates)
     as_is, all_of_it = (statistics.median(v) for v in rates.values())
     print(f"randomized / as it is: {all_of_it / as_is:.2f} (target 0.90)")
 

@@ -10,7 +10,6 @@ Here that is never silent: a world that lost something is not `ok`, and `check` 
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,9 +53,14 @@ _BUFFERS = {
     1 << 6: "contacts_per_world",  # CONTACT_MATCH
 }
 _LOST = sum(_BUFFERS)
-#: Head-room over the most contacts and constraints that were seen on C MuJoCo, whose collision
-#: routines differ in detail, and the capacities of a scene that offers no probe.
-_HEADROOM, _UNPROBED = 2.0, (24, 128)
+#: What buffers are for. All worlds share the contacts' and each has rows of its own.
+_CAPACITIES = ("contacts_per_world", "constraints_per_world")
+#: Room as a multiple of the most contacts and constraint rows that the scene's probe had, and the
+#: room in a scene that offers no probe. Twice is ample for contacts, of which most worlds have few
+#: at a time. Rows must last the worst moment of any world in a billion steps, and a policy that
+#: explores presses the object in ways that no probe does: within 200,000 steps one had more than
+#: twice the rows. A row costs some dozen floats.
+_HEADROOM, _UNPROBED = (2, 6), (24, 256)
 
 
 class MjxBackend:
@@ -230,9 +234,9 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
 
 def _capacity(scene: SceneSpec, config: WarpConfig) -> dict[str, int]:
     """The configured room for contacts and constraints, else what the scene's worst case needs."""
-    names = ("contacts_per_world", "constraints_per_world")
-    asked = [getattr(config, name) for name in names]
+    asked = [getattr(config, name) for name in _CAPACITIES]
     needed = _UNPROBED
     if None in asked and scene.worst_case is not None:
-        needed = tuple(math.ceil(_HEADROOM * n) for n in scene.worst_case())
-    return {n: a if a is not None else b for n, a, b in zip(names, asked, needed, strict=True)}
+        needed = tuple(k * n for k, n in zip(_HEADROOM, scene.worst_case(), strict=True))
+    room = (own if own is not None else most for own, most in zip(asked, needed, strict=True))
+    return dict(zip(_CAPACITIES, room, strict=True))

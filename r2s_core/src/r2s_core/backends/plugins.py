@@ -27,7 +27,7 @@ class WarpConfig:
         None, "room for contacts, a world on average; by default twice the scene's worst", above=0
     )
     constraints_per_world: int | None = option(
-        None, "room for constraint rows in each world; by default twice the scene's worst", above=0
+        None, "room for constraint rows in each world; by default six times the worst", above=0
     )
 
 

@@ -68,6 +68,7 @@ def fits(sample, distribution):
     [
         ("sensor_noise", {"std": 0.01, "bias": 0.01}),
         ("sensor_delay", {"delay": [0.0, 0.1], "jitter": 0.01}),
+        ("sensor_delay", {"delay": [1, 3], "jitter": 1, "unit": "steps"}),
         ("sensor_dropout", {"probability": 0.3}),
         ("sensor_quantization", {"resolution": 0.01}),
         ("action_noise", {"std": 0.1, "bias": 0.1}),
@@ -87,6 +88,7 @@ def test_it_keeps_the_contract(name, options, task):
         ("sensor_noise", {"std": 1, "readings": ["box_positon"]}, "did you mean box_position"),
         ("sensor_delay", {"delay": [0.0, 0.0]}, "no delay"),
         ("sensor_delay", {"delay": [-0.1, 0.0]}, "cannot be below 0"),
+        ("sensor_delay", {"delay": [0, 1.5], "unit": "steps"}, "whole"),
         ("sensor_dropout", {"probability": 0.0}, "probability"),
         ("action_noise", {"std": 0.1, "actions": ["gripper"]}, "no number of the action is called"),
     ],
@@ -141,6 +143,21 @@ def test_delays_differ_by_episode_and_jitter_by_step():
     )
     late = np.arange(12) - np.asarray(episodes(made, _moving(12), number=1000)["angle"])
     assert fits(late[:, -1] * 0.02, stats.uniform(0.01, 0.04))
+    assert abs(np.corrcoef(late[:, -1], late[:, -2])[0, 1]) < 0.12
+
+
+def test_steps_are_whole_and_each_is_as_likely():
+    options = {"readings": ["angle"], "delay": [1, 4], "unit": "steps"}
+    made = build_randomizer("sensor_delay", Sensed(), options)
+    late = 9 - np.asarray(episodes(made, _moving(10), number=2000)["angle"][:, -1])
+    values, counts = np.unique(late, return_counts=True)
+    assert values.tolist() == [1, 2, 3, 4]
+    assert stats.chisquare(counts).pvalue > 1e-3
+    made = build_randomizer("sensor_delay", Sensed(), options | {"delay": [3, 3], "jitter": 1})
+    late = np.arange(12) - np.asarray(episodes(made, _moving(12), number=1000)["angle"])
+    values, counts = np.unique(late[:, -1], return_counts=True)
+    assert values.tolist() == [2, 3, 4]
+    assert stats.chisquare(counts).pvalue > 1e-3
     assert abs(np.corrcoef(late[:, -1], late[:, -2])[0, 1]) < 0.12
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from r2s_core.plugin import option
 from r2s_core.ranges import check_range
@@ -33,13 +34,14 @@ class SensorNoiseConfig(NoiseConfig):
 
 @dataclasses.dataclass(frozen=True)
 class DelayConfig:
-    """How late; a delay of a part of a control step is interpolated."""
+    """How late. What is late by a part of a control step is interpolated; steps are whole."""
 
-    delay: tuple[float, float] = option((0.0, 0.05), "s, drawn for each episode")
-    share: float = option(1.0, "of the episodes that come late at all", above=0.0, maximum=1.0)
+    delay: tuple[float, float] = option((0.0, 0.05), "drawn for each episode, in `unit`")
     jitter: float = option(
-        0.0, "s, at most so much more or less, drawn for each control step", minimum=0.0
+        0.0, "at most so much more or less, drawn for each control step, in `unit`", minimum=0.0
     )
+    unit: Literal["s", "steps"] = option("s", "seconds, or whole control steps")
+    share: float = option(1.0, "of the episodes that come late at all", above=0.0, maximum=1.0)
 
     def __post_init__(self) -> None:
         check_range(delay=self.delay)
@@ -47,6 +49,12 @@ class DelayConfig:
             raise ValueError(f"delay is {list(self.delay)}; it cannot be below 0")
         if self.delay[1] + self.jitter == 0:
             raise ValueError("delay and jitter are both 0, which is no delay; set one")
+        amounts = (*self.delay, self.jitter)
+        if self.unit == "steps" and any(x != int(x) for x in amounts):
+            raise ValueError(
+                f"delay is {list(self.delay)} and jitter {self.jitter} in control steps, which are "
+                "whole; for parts of one use unit: s"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

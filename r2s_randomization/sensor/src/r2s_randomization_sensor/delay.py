@@ -19,8 +19,8 @@ class Past:
     """What there was, and how late it comes in this episode."""
 
     values: Named  # leaves [K, ...], the latest first
-    delay: Array  # float32[], s
-    jitter: Array  # float32[], s
+    delay: Array  # float32[], control steps
+    jitter: Array  # float32[], control steps
 
 
 class Delay:
@@ -40,23 +40,27 @@ class Delay:
     ) -> None:
         self.stage: Literal["reading", "action"] = stage
         self.writes = frozenset(names)
-        self._names, self._options, self._dt = names, options, control_dt
-        self._length = 2 + math.floor((options.delay[1] + options.jitter) / control_dt + 1e-6)
+        self._names, self._share, self._whole = names, options.share, options.unit == "steps"
+        per = 1.0 if self._whole else 1.0 / control_dt
+        low, high = (per * x for x in options.delay)
+        self._length = 2 + math.floor(high + per * options.jitter + 1e-6)
+        edge = 0.5 if self._whole else 0.0  # so that each whole number is as likely
+        self._delay = (low - edge, high + edge)
+        self._jitter = per * options.jitter + edge if options.jitter else 0.0
 
     def begin(self, key: Array, values: Named) -> Past:
         held = {n: jnp.repeat(values[n][None], self._length, axis=0) for n in self._names}
         chance, key = jax.random.split(key)
-        delay = draw(key, (), self._options.delay, level=values["level"], neutral=0.0)
-        is_late = jax.random.uniform(chance) < self._options.share
-        return Past(held, delay * is_late, is_late * values["level"] * self._options.jitter)
+        delay = self._rounded(draw(key, (), self._delay, level=values["level"], neutral=0.0))
+        is_late = jax.random.uniform(chance) < self._share
+        return Past(held, delay * is_late, is_late * values["level"] * self._jitter)
 
     def step(self, memory: Past, key: Array, values: Named) -> tuple[Past, dict[str, Any]]:
         past = {n: jnp.concatenate([values[n][None], memory.values[n][:-1]]) for n in self._names}
-        delay = memory.delay
-        if self._options.jitter:
+        steps = memory.delay
+        if self._jitter:
             unit = jax.random.uniform(key, minval=-1.0)
-            delay = jnp.maximum(delay + memory.jitter * unit, 0.0)
-        steps = delay / self._dt
+            steps = jnp.maximum(steps + self._rounded(memory.jitter * unit), 0.0)
         whole = jnp.clip(jnp.floor(steps).astype(jnp.int32), 0, self._length - 2)
         share = jnp.clip(steps - whole, 0.0, 1.0)
         late = {}
@@ -67,3 +71,6 @@ class Delay:
             else:
                 late[name] = newer + share * (older - newer)
         return Past(past, memory.delay, memory.jitter), late
+
+    def _rounded(self, steps: Array) -> Array:
+        return jnp.round(steps) if self._whole else steps

@@ -20,7 +20,11 @@ from r2s_core.statistics import bootstrap_interval, difference_interval
 
 
 def read(folders: list[Path]) -> list[dict[str, Any]]:
-    return [json.loads((folder / "robustness.json").read_text()) for folder in folders]
+    files = [folder / "robustness.json" for folder in folders]
+    for folder, file in zip(folders, files, strict=True):
+        if not file.is_file():
+            raise SystemExit(f"{file} is missing; `r2s eval {folder} --robustness` writes it")
+    return [json.loads(file.read_text()) for file in files]
 
 
 def cell(values: np.ndarray) -> str:

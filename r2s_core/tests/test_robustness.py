@@ -157,6 +157,7 @@ def test_failed_physics_is_told(tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "cones flat: the physics failed in 7 of 100 episodes" in page
     assert page.count("physics failed") == 1
+    assert page.count("40.0 to 60.0</small>") == 2
     assert _line(row) == "cones flat: 50.0% (40.0% to 60.0%); the physics failed in 7 of 100"
     assert "failed" not in _line(nominal)
 

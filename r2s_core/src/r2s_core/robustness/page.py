@@ -71,10 +71,11 @@ def _cell(row: Mapping[str, Any]) -> str:
     rate = row["success_rate"]
     # From red through yellow to green; half transparent, for light pages and dark ones.
     colour = f"hsl({120 * rate:.0f} 65% 45% / 0.55)"
+    low, high = row["success_ci95"]
     return (
-        f'<td style="background: {colour}" title="{_interval(row["success_ci95"])}, '
-        f'{row["episodes"]:,} episodes"><b>{_percent(rate)}</b><br>'
-        f"{html.escape(row['label']) or '&nbsp;'}</td>"
+        f'<td style="background: {colour}" title="{row["episodes"]:,} episodes">'
+        f"{html.escape(row['label'])}<br><b>{_percent(rate)}</b><br>"
+        f"<small>{100 * low:.1f} to {100 * high:.1f}</small></td>"
     )
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from r2s_core.build import start_bank_steps
+from r2s_core.build import make_randomizers, start_bank_steps
 from r2s_core.config import load_config
+from r2s_core.errors import ConfigError
 from r2s_core.evaluate import evaluate_run
+from r2s_core.testing.tasks import CartTask
 
 _CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -75,3 +77,11 @@ def test_a_run_is_evaluated_without_its_randomization_by_taking_that_out_alone(
     evaluate_run(tmp_path, overrides=["randomization={}"])
     evaluate_run(tmp_path)
     assert [len(config.randomization) for config in seen] == [0, 10]
+
+
+def test_a_randomizer_that_finds_nothing_to_vary_is_told_with_its_place(tmp_path):
+    path = tmp_path / "mission.yaml"
+    path.write_text(_MISSION)
+    config = load_config(path, ["randomization.heavier={use: mass, bodies: [nothing]}"])
+    with pytest.raises(ConfigError, match=r"^randomization.heavier: bodies: .* nothing"):
+        make_randomizers(config, CartTask(), CartTask().scene())

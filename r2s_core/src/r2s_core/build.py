@@ -18,7 +18,7 @@ from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
 from r2s_core.curriculum import Growth
 from r2s_core.device import resolve_backend
 from r2s_core.env import EngineOptions, VectorEnv, empty_view
-from r2s_core.errors import R2SError
+from r2s_core.errors import ConfigError, R2SError
 from r2s_core.randomization import measured
 from r2s_core.suggest import did_you_mean
 from r2s_core.types import (
@@ -108,15 +108,17 @@ def with_physics(scene: SceneSpec, physics: PhysicsConfig) -> SceneSpec:
 def make_randomizers(config: RunConfig, task: Task[Any], scene: SceneSpec) -> dict[str, Any]:
     """The configured randomizers by name, those of pictures among them.
 
-    Raises `R2SError` where one finds nothing to vary.
+    Raises `R2SError` where one finds nothing to vary; it says which.
     """
     if not config.randomization:
         return {}
-    context = randomizer_context(task, scene)
-    return {
-        name: registry.build("randomizer", use.use, use.options, context)
-        for name, use in config.randomization.items()
-    }
+    context, made = randomizer_context(task, scene), {}
+    for name, use in config.randomization.items():
+        try:
+            made[name] = registry.build("randomizer", use.use, use.options, context)
+        except ConfigError as error:
+            raise ConfigError(f"randomization.{name}: {error}") from error
+    return made
 
 
 def randomizer_context(task: Task[Any], scene: SceneSpec) -> RandomizerContext:

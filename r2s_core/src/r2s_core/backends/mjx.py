@@ -53,13 +53,11 @@ _BUFFERS = {
     1 << 6: "contacts_per_world",  # CONTACT_MATCH
 }
 _LOST = sum(_BUFFERS)
-#: What buffers are for. All worlds share the contacts' and each has rows of its own.
-_CAPACITIES = ("contacts_per_world", "constraints_per_world")
 #: Room as a multiple of the most contacts and constraint rows that the scene's probe had, and the
-#: room in a scene that offers no probe. Twice is ample for contacts, of which most worlds have few
-#: at a time. Rows must last the worst moment of any world in a billion steps, and a policy that
-#: explores presses the object in ways that no probe does: within 200,000 steps one had more than
-#: twice the rows. A row costs some dozen floats.
+#: room in a scene that offers no probe. Twice is ample for contacts, whose buffer all worlds share:
+#: most have few at a time. Rows are each world's own and must last its worst moment in a billion
+#: steps, and a policy that explores presses the object in ways that no probe does: within 200,000
+#: steps one had more than twice the rows. A row costs some dozen floats.
 _HEADROOM, _UNPROBED = (2, 6), (24, 256)
 
 
@@ -234,9 +232,9 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
 
 def _capacity(scene: SceneSpec, config: WarpConfig) -> dict[str, int]:
     """The configured room for contacts and constraints, else what the scene's worst case needs."""
-    asked = [getattr(config, name) for name in _CAPACITIES]
+    names = ("contacts_per_world", "constraints_per_world")
+    asked = [getattr(config, name) for name in names]
     needed = _UNPROBED
     if None in asked and scene.worst_case is not None:
         needed = tuple(k * n for k, n in zip(_HEADROOM, scene.worst_case(), strict=True))
-    room = (own if own is not None else most for own, most in zip(asked, needed, strict=True))
-    return dict(zip(_CAPACITIES, room, strict=True))
+    return {n: a if a is not None else b for n, a, b in zip(names, asked, needed, strict=True)}

@@ -71,11 +71,10 @@ def _cell(row: Mapping[str, Any]) -> str:
     rate = row["success_rate"]
     # From red through yellow to green; half transparent, for light pages and dark ones.
     colour = f"hsl({120 * rate:.0f} 65% 45% / 0.55)"
-    low, high = row["success_ci95"]
     return (
         f'<td style="background: {colour}" title="{row["episodes"]:,} episodes">'
         f"{html.escape(row['label'])}<br><b>{_percent(rate)}</b><br>"
-        f"<small>{100 * low:.1f} to {100 * high:.1f}</small></td>"
+        f"<small>{_bounds(row['success_ci95'])}</small></td>"
     )
 
 
@@ -104,4 +103,8 @@ def _percent(rate: float) -> str:
 
 
 def _interval(bounds: list[float]) -> str:
-    return f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %, 95 % interval"
+    return f"{_bounds(bounds)} %, 95 % interval"
+
+
+def _bounds(bounds: list[float]) -> str:
+    return f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from r2s_core import registry
 from r2s_core.config import RunConfig, Use
+from r2s_core.text import printable
 
 _PACKAGES = ("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy", "flax", "optax")
 
@@ -41,7 +42,7 @@ def select_device(use_gpu: bool | None) -> list[str]:
 def announce(lines: list[str]) -> None:
     """Say on stderr what `select_device` had to say."""
     for line in lines:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
 
 
 def resolve_backend(config: RunConfig) -> RunConfig:

@@ -13,12 +13,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from r2s_core.console import stderr_console, stdout_console
+
 _PLAIN_INTERVAL_S = 10.0
-
-
-def default_console() -> Console:
-    """The screen: progress and notes go to stderr, so that stdout stays for results."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class TrainingProgress:
@@ -28,7 +25,7 @@ class TrainingProgress:
     """
 
     def __init__(self, total_steps: int, start_step: int, console: Console | None = None) -> None:
-        self.console = console or default_console()
+        self.console = console or stderr_console()
         self._total, self._step, self._start = total_steps, start_step, start_step
         self._began = self._last_line = time.monotonic()
         self._bar: Progress | None = None
@@ -90,7 +87,7 @@ class TrainingProgress:
 
     def note(self, text: str) -> None:
         """A line above the bar."""
-        self.console.print(text, markup=False)
+        self.console.print(text)
 
 
 class _Line(ProgressColumn):
@@ -160,7 +157,7 @@ def _object_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def print_result(result: Mapping[str, Any], console: Console | None = None) -> None:
     """Print `result_rows` under the run's name."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or stdout_console()
     table = Table(title=str(result.get("name", "")), show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from r2s_core import build, device, evaluate, registry
 from r2s_core.config import RunConfig
+from r2s_core.console import stderr_console
 from r2s_core.episodes import Episodes, summarise
 from r2s_core.errors import R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
@@ -21,7 +22,7 @@ from r2s_core.hooks import Hooks
 from r2s_core.pictures import take_pictures
 from r2s_core.plugin import Kind
 from r2s_core.policy import load_policy, save_policy
-from r2s_core.progress import TrainingProgress, default_console, print_result
+from r2s_core.progress import TrainingProgress, print_result
 from r2s_core.report import write_report
 from r2s_core.run_folder import config_hash, open_run_folder, resume_command, shown
 from r2s_core.signals import RunInterrupted, StopSignals
@@ -52,7 +53,7 @@ def run(
       RunInterrupted: after SIGINT or SIGTERM, with a checkpoint saved.
       R2SError: whatever else a user can mend, in one sentence.
     """
-    console, began = default_console(), time.perf_counter()
+    console, began = stderr_console(), time.perf_counter()
     run_dir = (output or config.output).absolute()
     device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(dataclasses.replace(config, output=run_dir))

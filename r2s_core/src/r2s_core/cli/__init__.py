@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import errno
 import importlib.metadata
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import NoReturn
 
 from r2s_core import registry
 from r2s_core.errors import R2SError
+from r2s_core.text import printable
 
 _EPILOG = """examples:
   r2s run configs/quickstart.yaml            train, evaluate, report
@@ -45,12 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = _message(error)
         if debug or message is None:
             raise
-        print(message, file=sys.stderr)
+        print(printable(message, lines=True), file=sys.stderr)
         return error.exit_code if isinstance(error, R2SError) else 1
 
 
 def program() -> NoReturn:
     """`main` as a process of its own."""
+    for stream in (sys.stdout, sys.stderr):  # an ASCII terminal shows `ö` as `\\xf6`
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     status = main()
     if status > 128:  # stopped by a signal
         # JAX may be compiling in a thread of its own, which crashes where Python takes down what

@@ -13,10 +13,11 @@ from r2s_core.compare.page import write_comparison
 from r2s_core.compare.plan import Job, State, is_finished, make_jobs, sort_inputs, state_of
 from r2s_core.compare.records import Run, find_runs, group_runs, read_run
 from r2s_core.compare.tables import markdown, print_comparison
+from r2s_core.console import stderr_console
 from r2s_core.errors import R2SError
 from r2s_core.history import EVALUATED
-from r2s_core.progress import default_console
 from r2s_core.run_folder import shown
+from r2s_core.text import printable
 
 #: What makes times comparable.
 _MACHINE = ("cpu", "cpu_cores", "jax_devices")
@@ -36,7 +37,7 @@ def compare(
     Returns the exit status: 1 where a run failed and the report is about the others. Raises
     `ConfigError` before anything is run where any argument is wrong, and `ComparisonStopped`.
     """
-    console = default_console()
+    console = stderr_console()
     files, folders, overrides = sort_inputs(inputs)
     jobs = make_jobs(files, overrides, vary, seeds, output)
     states: list[State] = [state_of(job) for job in jobs]
@@ -56,7 +57,7 @@ def compare(
     _write(output, numbers)
     print_comparison(numbers)
     for name in ("compare.html", "compare.md", "compare.json"):
-        print(shown(output.absolute() / name))
+        print(printable(shown(output.absolute() / name)))
     return 1 if failed else 0
 
 

@@ -39,10 +39,10 @@ def run_jobs(jobs: Sequence[Job], states: Sequence[State], console: Console) -> 
         for number, (job, state) in enumerate(zip(jobs, states, strict=True), 1):
             where = f"[{number}/{len(jobs)}] {job.label}, seed {job.config.seed}"
             if state == "finished":
-                console.print(f"{where}: finished already, in {shown(job.folder)}", markup=False)
+                console.print(f"{where}: finished already, in {shown(job.folder)}")
                 continue
             how = ": going on" if state == "interrupted" else ""
-            console.print(f"{where}{how}", markup=False)
+            console.print(f"{where}{how}")
             status = signals.run([*COMMAND, *job.arguments, *(["--resume"] if how else [])])
             if signals.received is not None:
                 raise ComparisonStopped(signals.received)

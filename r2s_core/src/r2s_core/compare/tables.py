@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from r2s_core.console import stdout_console
 from r2s_core.progress import count, percent
 
 Numbers = Mapping[str, Any]
@@ -113,7 +114,7 @@ def captions(numbers: Numbers) -> list[str]:
 
 def print_comparison(numbers: Numbers, console: Console | None = None) -> None:
     """Print the table, a column for each group, and what must be known about it."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or stdout_console()
     groups = numbers["groups"]
     table = Table(title="comparison", title_justify="left")
     table.add_column(style="bold")
@@ -126,11 +127,11 @@ def print_comparison(numbers: Numbers, console: Console | None = None) -> None:
     over = numbers["by_algorithm"]
     for name, final in _finals(over) if over else ():
         estimate = interval(final["interquartile_mean"])
-        console.print(f"{name}, over {over['tasks']} tasks: {estimate}", markup=False)
+        console.print(f"{name}, over {over['tasks']} tasks: {estimate}")
     for row in [*numbers["improvement"], *(over["improvement"] if over else [])]:
-        console.print("probability of improvement, {}: {}".format(*improvement(row)), markup=False)
+        console.print("probability of improvement, {}: {}".format(*improvement(row)))
     for text in (f"success while training: {numbers['source']}", *numbers["notes"]):
-        console.print(text, markup=False)
+        console.print(text)
 
 
 def _finals(over: Numbers) -> list[tuple[str, Numbers]]:

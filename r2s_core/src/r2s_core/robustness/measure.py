@@ -21,6 +21,7 @@ from r2s_core.policy import SavedPolicy, load_policy
 from r2s_core.robustness.grid import DEFAULT_GRID, Case, read_grid
 from r2s_core.robustness.page import write_page
 from r2s_core.run_folder import shown
+from r2s_core.text import printable
 
 #: The run's configuration without what it was trained under.
 _NOMINAL = ("randomization={}", "curriculum={}")
@@ -154,4 +155,4 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)

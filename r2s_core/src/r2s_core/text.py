@@ -1,0 +1,40 @@
+"""Text from outside (file names, YAML keys, messages of other people's code) for a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+#: Control characters, format characters (bidi overrides among them), lone surrogates, and the
+#: separators that start a new line.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+#: Joiners: Persian and emoji are not written without them, and they move nothing.
+_HARMLESS = frozenset("\u200c\u200d")
+
+
+def printable(text: object, *, lines: bool = False) -> str:
+    r"""`text` with everything that a terminal would obey instead of show written out.
+
+    ESC becomes `\x1b`, a right-to-left override `\u202e`, and a byte of a file name that is no
+    UTF-8 (a lone surrogate to Python) that byte, as in `Gr\xf6\xdfe.stl`: the result can be
+    printed and encoded anywhere that UTF-8 can.
+
+    lines: keep line breaks and tabs, for whole messages; a name has none to keep.
+    """
+    kept = "\n\t" if lines else ""
+    text = str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in kept or not _is_hidden(c) else _written_out(c) for c in text)
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in _HIDDEN and character not in _HARMLESS
+
+
+def _written_out(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # Python's stand-in for an undecodable byte of a file name
+        code -= 0xDC00
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-run}
 build_tools="hatchling editables"
-dev_tools="pytest pytest-xdist ruff pyright[nodejs] jsonschema tensorboardX scikit-image warp-lang"
+dev_tools="pytest pytest-xdist ruff uv pyright[nodejs] jsonschema tensorboardX scikit-image warp-lang"
 venv=.venv
 stamp=$venv/r2s-setup-$level
 marker=$venv/r2s-setup-unfinished
@@ -30,6 +30,8 @@ wanted() {
   for folder in "${packages[@]}"; do cat "$folder/pyproject.toml"; done
 }
 wanted=$(wanted | cksum)
+place=$venv/r2s-place  # the folder that .venv was made in: its scripts name that one for ever
+was_moved() { [[ ! -f $place || $(cat "$place") != "$(pwd -P)" ]]; }
 if [[ -f $stamp && $(cat "$stamp") == "$wanted" && -x $venv/bin/python && ! -e $marker ]]; then
   exit 0
 fi
@@ -71,12 +73,13 @@ make_venv() {
   }
 }
 
-# A venv that was interrupted, moved here from elsewhere, or has lost its Python is made anew.
-if [[ -e $marker || ! -x $venv/bin/python ]] || ! is_new_enough "$venv/bin/python" ||
+# A venv that was interrupted, moved or copied from elsewhere, or has lost its Python is made anew.
+if [[ -e $marker || ! -x $venv/bin/python ]] || was_moved || ! is_new_enough "$venv/bin/python" ||
   ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
   python=$(find_python)
   say "making $venv with $("$python" --version) ($python)"
   make_venv "$python"
+  pwd -P >"$place"
 fi
 
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)

@@ -1,4 +1,4 @@
-"""scripts/setup.sh makes .venv once, and anew where it was copied to; with a Python that only acts."""
+"""scripts/setup.sh makes .venv once, and anew where it was copied to (with a pretended Python)."""
 
 import os
 import shutil

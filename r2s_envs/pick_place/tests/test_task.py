@@ -144,6 +144,27 @@ def test_pressing_closed_fingers_on_the_top_is_no_grasp(env):
     assert not np.asarray(task.ever_grasped).any()
 
 
+def test_an_object_grasped_far_from_its_grasp_point_was_reached():
+    """A mug is held by whichever side of its rim: no stage may be rarer than the one after it."""
+    aside = dataclasses.replace(pick_object.box(), grasp_offset=(0.0, 0.12, 0.0))
+    task = PickPlace(PickPlaceConfig(), aside)
+    state, qpos, qvel = task.init(jax.random.key(0))
+    backend = MujocoBackend(task.scene(), 1, MujocoConfig())
+    view = jax.tree.map(lambda x: jnp.asarray(x[0]), backend.init({}, qpos[None], qvel[None]).view)
+    assert not task.update(state, view).ever_reached
+    grip, closing = view.site_xpos[task.arm.grip_id], view.site_xmat[task.arm.grip_id][:, 1]
+    sensors = view.sensordata
+    for address in task.observer.pad_addresses:
+        sensors = sensors.at[address].set(1.0).at[address + 4 : address + 7].set(closing)
+    held = dataclasses.replace(
+        view, qpos=view.qpos.at[9:12].set(grip + jnp.array([0.0, 0.0, 0.1])), sensordata=sensors
+    )
+    after = task.update(state, held)
+    assert after.reach_distance > 0.1, "the grip is nowhere near the grasp point"
+    stages = [bool(after.ever_reached), bool(after.ever_grasped), bool(after.ever_lifted)]
+    assert stages == [True, True, True]
+
+
 def test_an_object_that_leaves_the_table_ends_the_episode(env):
     state, _ = env.reset(jax.random.key(0))
     view = jax.tree.map(lambda x: x[0], state.physics.view)

@@ -30,7 +30,7 @@ READY = np.array([0.0, 0.1756, 0.0, -2.3, 0.0, 2.4756, 0.7854, 0.04, 0.04], np.f
 GOAL_RADIUS, TIGHT_RADIUS, HOLD_STEPS = 0.05, 0.025, 10
 #: The object has left the workspace beyond this from its centre, m.
 BOUNDS = 0.40
-_REACHED = 0.05  # the grip is at the grasp point within this, m
+_REACHED = 0.05  # the hand is at the object: the grip at the grasp point within this, m
 _LIFTED = 0.05  # the object is off its resting height by this, m
 _MIN_CARRY, _GOAL_DRAWS = 0.10, 8  # m between the object and a goal on the table; draws for it
 _FIRST: Any = np.int32(0)  # the object where there is only one
@@ -187,7 +187,8 @@ class PickPlace:
         tight = (task.goal_distance < TIGHT_RADIUS) & counts
         return dataclasses.replace(
             task,
-            ever_reached=task.ever_reached | (task.reach_distance < _REACHED),
+            # A pad on the object has reached it, however far that is from the grasp point.
+            ever_reached=task.ever_reached | touching.any() | (task.reach_distance < _REACHED),
             ever_grasped=task.ever_grasped | grasped,
             ever_lifted=ever_lifted,
             placed=near & places,

@@ -11,7 +11,6 @@ import json
 import os
 import struct
 import subprocess
-import sys
 import tempfile
 import zlib
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from r2s_core.errors import R2SError
+from r2s_core.worker import python_command
 
 if TYPE_CHECKING:
     import mujoco
@@ -154,7 +154,7 @@ def _run_worker(interface: str, arguments: list[str], timeout: float) -> str:
     environment.pop("PYOPENGL_PLATFORM", None)
     try:
         worker = subprocess.run(
-            [sys.executable, "-m", _WORKER, *arguments],
+            python_command("-m", _WORKER, *arguments),
             env=environment,
             capture_output=True,
             text=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from types import FrameType
 
@@ -13,10 +12,7 @@ from rich.console import Console
 from r2s_core.compare.plan import Job, State
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.run_folder import shown
-
-#: As a user starts it, from the very same installation; -P: whatever lies in the working
-#: directory must not be taken for a module.
-COMMAND = (sys.executable, "-P", "-m", "r2s_core")
+from r2s_core.worker import python_command
 
 
 class ComparisonStopped(R2SError):
@@ -43,7 +39,8 @@ def run_jobs(jobs: Sequence[Job], states: Sequence[State], console: Console) -> 
                 continue
             how = ": going on" if state == "interrupted" else ""
             console.print(f"{where}{how}")
-            status = signals.run([*COMMAND, *job.arguments, *(["--resume"] if how else [])])
+            resume = ["--resume"] if how else []
+            status = signals.run(python_command("-m", "r2s_core", *job.arguments, *resume))
             if signals.received is not None:
                 raise ComparisonStopped(signals.received)
             if status == ConfigError.exit_code:  # no other run would fare better; it has said why

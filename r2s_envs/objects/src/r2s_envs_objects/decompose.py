@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import fast_simplification
 import numpy as np
 from manifold3d import Error, Manifold, Mesh, OpType
 
+from r2s_core.worker import python_command
 from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.columns import intersection_over_union
 from r2s_envs_objects.hull import hull_mesh, hull_volume, reduce_hull
@@ -119,7 +119,7 @@ def _coacd(vertices: Floats, faces: Ints, max_pieces: int) -> list[Floats]:
         options = np.array([max_pieces, CONCAVITY])
         np.savez(source, vertices=vertices, faces=faces, options=options)
         subprocess.run(
-            [sys.executable, "-m", "r2s_envs_objects.coacd_worker", source, result],
+            python_command("-m", "r2s_envs_objects.coacd_worker", str(source), str(result)),
             check=True,
             timeout=TIMEOUT,
             stdin=subprocess.DEVNULL,

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from r2s_core.errors import AssetError
+from r2s_core.worker import python_command
 from r2s_envs_objects.source import SUFFIXES
 
 INDEX = "library.json"
@@ -110,7 +110,7 @@ class _Crew:
         # One thread each: there are as many processes as there are cores.
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         process = subprocess.Popen(
-            [sys.executable, *_R2S, "object", "fix", scan, "-o", folder, *self._options],
+            python_command(*_R2S, "object", "fix", str(scan), "-o", str(folder), *self._options),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

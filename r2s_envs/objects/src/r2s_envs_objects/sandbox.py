@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from r2s_core.errors import AssetError
+from r2s_core.worker import python_command
 from r2s_envs_objects.limits import patience
 
 SECONDS = 55.0  # for one file, on a machine that is not busy
@@ -82,7 +82,7 @@ class _Worker:
         self.late = False
         one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "r2s_envs_objects.worker"],
+            python_command("-m", "r2s_envs_objects.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

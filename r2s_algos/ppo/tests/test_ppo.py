@@ -10,10 +10,18 @@ import numpy as np
 import pytest
 
 from r2s_algos_ppo.config import PPOConfig
-from r2s_algos_ppo.learn import adapt_learning_rate, desired_kl, learning_rate, minibatches
+from r2s_algos_ppo.learn import (
+    adapt_learning_rate,
+    desired_kl,
+    learning_rate,
+    minibatches,
+    prepare,
+)
+from r2s_algos_ppo.losses import ppo_loss
 from r2s_algos_ppo.train import PPO
 from r2s_core.errors import ConfigError, TrainingDiverged
 from r2s_core.metrics import rollout_metrics
+from r2s_core.rollout import rollout
 from r2s_core.testing.environments import HostDriven, bandit, constant_reward, point_mass
 from r2s_core.types import Step
 
@@ -88,9 +96,46 @@ def test_the_learning_rate_follows_the_divergence():
     assert adapt(1e-3, 0.05) == pytest.approx(1e-3 / 1.5)
     assert adapt(1e-3, 0.02) == pytest.approx(1e-3)
     assert adapt(1e-3, 0.005) == pytest.approx(1.5e-3)
-    assert adapt(1e-3, 0.0) == pytest.approx(1e-3)
+    assert adapt(1e-3, 0.0) == pytest.approx(1.5e-3)
     assert adapt(1.1e-4, 1.0) == pytest.approx(1e-4)
     assert adapt(9e-3, 1e-4) == pytest.approx(1e-2)
+
+
+def _shifting(num_worlds=16):
+    """A point mass whose observations are far from zero mean and unit variance."""
+
+    def change(step):
+        far = lambda obs: {"policy": 5.0 + 0.1 * obs["policy"]}  # noqa: E731
+        return dataclasses.replace(step, obs=far(step.obs), final_obs=far(step.final_obs))
+
+    return _Poisoned(change, num_worlds)
+
+
+def test_before_any_gradient_step_the_policy_is_the_one_that_acted():
+    """However much the observations' statistics learn from the batch."""
+    ppo = PPO(_shifting(), dataclasses.replace(SMALL, normalize_observations=True))
+    learner = ppo.init(jax.random.key(0))
+    # Weights as large as after training: fresh ones hardly look at the observation.
+    params = jax.tree.map(lambda x: 10.0 * x, learner.agent.params)
+    agent, noise = ppo.model.explore(dataclasses.replace(learner.agent, params=params))
+    *_, trajectory = rollout(
+        ppo.env, ppo.model.act, ppo.model.acting(agent), learner.env_state, learner.obs, noise, 8
+    )
+    learned_from, batch, _ = prepare(ppo.model, SMALL, agent, trajectory)
+    old_log_std = agent.params["log_std"]
+    _, parts = ppo_loss(agent.params, old_log_std, batch, ppo.model.apply, SMALL)
+    assert float(jnp.abs(batch.mean).max()) > 0.01
+    assert not _same(learned_from.statistics, agent.statistics)
+    assert float(parts["kl"]) < 1e-6  # rounding
+    assert float(parts["clip_fraction"]) == 0.0
+
+
+def test_the_first_minibatch_of_an_update_does_not_change_the_learning_rate():
+    """It has moved nothing yet; of the three that follow here, each says: faster."""
+    options = {"desired_kl": 1e6, "learning_rate": 1e-4, "max_learning_rate": 1.0}
+    ppo = PPO(_shifting(), dataclasses.replace(SMALL, **options))
+    _, metrics = ppo.update_many(ppo.init(jax.random.key(0)), 2)
+    np.testing.assert_allclose(metrics["learning_rate"], 1e-4 * 1.5 ** np.asarray([3, 6]), 1e-5)
 
 
 def test_the_divergence_aimed_at_falls_to_its_final_value():
@@ -320,6 +365,8 @@ def test_options_that_do_not_fit_are_refused(options, message):
         {"value_clip_range": 0.0},
         {"min_learning_rate": 1.0},
         {"hidden_sizes": (0,)},
+        {"final_desired_kl": 0.01, "learning_rate_schedule": "constant"},
+        {"num_epochs": 1, "num_minibatches": 1},
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options):

@@ -83,3 +83,13 @@ class PPOConfig:
             raise ValueError("hidden_sizes and critic_hidden_sizes must be positive")
         if self.min_learning_rate > self.max_learning_rate:
             raise ValueError("min_learning_rate is above max_learning_rate")
+        if self.learning_rate_schedule != "adaptive" and self.final_desired_kl is not None:
+            raise ValueError(
+                f"final_desired_kl has no effect with learning_rate_schedule "
+                f"{self.learning_rate_schedule}, only with adaptive; set it to null"
+            )
+        if self.learning_rate_schedule == "adaptive" and self.num_epochs * self.num_minibatches < 2:
+            raise ValueError(
+                "learning_rate_schedule adaptive measures how far the minibatches before have "
+                "moved the policy, so num_epochs * num_minibatches must be 2 or more"
+            )

@@ -38,14 +38,18 @@ def learn(
     old_log_std = agent.params["log_std"]
     optimizer = Adam(config.max_grad_norm)
 
-    def one(carry: tuple[Any, Any, Array], samples: Array) -> tuple[tuple[Any, Any, Array], Named]:
-        params, state, rate = carry
+    def one(
+        carry: tuple[Any, Any, Array], x: tuple[Array, Array]
+    ) -> tuple[tuple[Any, Any, Array], Named]:
+        (params, state, rate), (number, samples) = carry, x
         minibatch = jax.tree.map(lambda x: x[samples], batch)
         (loss, metrics), gradient = jax.value_and_grad(ppo_loss, has_aux=True)(
             params, old_log_std, minibatch, model.apply, config
         )
         if config.learning_rate_schedule == "adaptive":
-            rate = adapt_learning_rate(rate, metrics["kl"], desired, config)
+            # The first minibatch sees the very policy that acted: its KL is rounding.
+            adapted = adapt_learning_rate(rate, metrics["kl"], desired, config)
+            rate = jnp.where(number > 0, adapted, rate)
         params, state = optimizer.step(params, state, gradient, rate)
         params["log_std"] = jnp.clip(params["log_std"], config.min_log_std, config.max_log_std)
         norm = optax.tree.norm(gradient)
@@ -56,7 +60,8 @@ def learn(
     desired = desired_kl(agent, config, batch.value.size)
     samples = minibatches(shuffle_key, batch.value.size, config)
     carry = (agent.params, agent.optimizer, rate)
-    (params, optimizer_state, rate), metrics = jax.lax.scan(one, carry, samples)
+    numbered = (jnp.arange(len(samples)), samples)
+    (params, optimizer_state, rate), metrics = jax.lax.scan(one, carry, numbered)
     metrics = {name: jnp.min(x) if name == "finite" else jnp.mean(x) for name, x in metrics.items()}
     metrics |= {
         "learning_rate": rate,
@@ -82,7 +87,9 @@ def prepare(
     """The samples to learn from, the agent with its statistics brought up to date, and the
     number that rewards were divided by."""
     step, valid = trajectory.step, ~trajectory.step.diverged
-    # Before learning, so that even the first update sees normalised observations.
+    # The critic reads by the statistics with this batch, so that even its first update sees
+    # normalised observations. The policy must go on reading by those that it acted by: under
+    # others it is another policy, and the ratios and the KL would begin away from 1 and 0.
     statistics = model.observe(agent.statistics, trajectory.obs)
     reward = jnp.where(valid, step.reward, 0.0)
     returns = update_return_scale(agent.returns, reward, step.done, config.discount)
@@ -105,7 +112,7 @@ def prepare(
     )
     weight = valid.astype(jnp.float32)
     batch = Batch(
-        observation=model.normalize(statistics, "policy", trajectory.obs["policy"]),
+        observation=model.normalize(agent.statistics, "policy", trajectory.obs["policy"]),
         critic_observation=critic_obs,
         raw_action=trajectory.extras["raw_action"],
         mean=trajectory.extras["mean"],
@@ -160,8 +167,7 @@ def adapt_learning_rate(rate: Array, kl: Array, desired: Array, config: PPOConfi
     """Slower where the policy moves too far from the one that acted, faster where too little.
 
     The rule of Schulman et al. (2017) for a KL penalty, put on the learning rate as in rsl_rl.
-    A kl of zero says nothing yet: the first minibatch of an update sees the very policy that acted.
     """
     factor = jnp.where(kl > 2.0 * desired, 1 / 1.5, 1.0)
-    factor = jnp.where((kl < 0.5 * desired) & (kl > 0.0), 1.5, factor)
+    factor = jnp.where(kl < 0.5 * desired, 1.5, factor)
     return jnp.clip(rate * factor, config.min_learning_rate, config.max_learning_rate)

@@ -1,5 +1,6 @@
 """The command line: light where it lists, one message where the user is wrong."""
 
+import contextlib
 import errno
 import json
 import os
@@ -87,6 +88,30 @@ def test_help_lists_the_commands_and_where_others_come_from(install, capsys):
     out = capsys.readouterr().out
     assert "  run        Train as a YAML file says" in out
     assert "  fly        from fake-cmd 1.2.3" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        (["help"], "usage: r2s COMMAND"),
+        (["help", "run"], "usage: r2s run "),
+        (["version"], "r2s "),
+        (["-V"], "r2s "),
+    ],
+)
+def test_words_that_people_try_are_understood(words, start, capsys):
+    with contextlib.suppress(SystemExit):
+        cli.main(words)
+    assert capsys.readouterr().out.startswith(start)
+
+
+def test_what_is_wrong_with_the_arguments_is_told_first(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["run"])
+    assert caught.value.code == 2
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == "r2s run: the following arguments are required: CONFIG"
+    assert rest[0].startswith("usage: r2s run ")
 
 
 def test_a_command_may_come_from_another_package(install, capsys):

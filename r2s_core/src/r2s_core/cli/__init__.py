@@ -30,6 +30,10 @@ _EPILOG = """examples:
 
 `r2s COMMAND --help` tells more of each. R2S_DEBUG=1 shows the traceback of an error."""
 
+_OURS = frozenset({"r2s-core", "r2s-envs-objects", "r2s-envs-pick-place"})
+#: What only reads configurations and packages.
+_ON_WINDOWS = frozenset({"info", "new", "plugins", "schema", "validate"})
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status. Users' mistakes become one message, without a traceback."""
@@ -71,11 +75,14 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0
-    if arguments[0] == "--version":
+    if arguments[0] == "help":  # `r2s help run` is `r2s run --help`
+        return _dispatch([*arguments[1:2], "--help"])
+    if arguments[0] in ("-V", "--version", "version"):
         print(f"r2s {importlib.metadata.version('r2s-core')}")
         return 0
     command = registry.get("command", arguments[0])
-    parser = argparse.ArgumentParser(
+    _check_platform(arguments[0])
+    parser = Parser(
         prog=f"r2s {arguments[0]}",
         description=command.plugin.summary,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -90,11 +97,30 @@ def _dispatch(arguments: list[str]) -> int:
     return int(registry.load_target(command)(parsed) or 0)
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse's, with what is wrong on the first line, before the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        sentence = printable(f"{self.prog}: {message}", lines=True)
+        self.exit(2, f"{sentence}\n{self.format_usage()}`{self.prog} --help` tells more\n")
+
+
+def _check_platform(command: str) -> None:
+    """Raises `R2SError` on Windows for what needs processes that can be forked and limited."""
+    if sys.platform == "win32" and command not in _ON_WINDOWS:
+        raise R2SError(
+            f"`r2s {command}` runs on Linux and macOS, not on Windows itself; install WSL 2 "
+            "(wsl --install) and use r2s in it as on Linux. Here work: "
+            + ", ".join(sorted(_ON_WINDOWS))
+        )
+
+
 def _help() -> str:
-    """The commands; of those from other packages nothing is imported, so none can break this."""
+    """The commands; of other people's packages nothing is imported, so none can break this."""
     lines = ["usage: r2s COMMAND [-h] ...", "", "commands:"]
     for entry in registry.discover("command"):
-        if entry.dist == "r2s-core":
+        if entry.dist in _OURS:
             summary = registry.load_manifest(entry).plugin.summary
         else:
             summary = f"from {entry.dist} {entry.version}"

@@ -20,7 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="the folder of a run")
     parser.add_argument(
-        "overrides", metavar="key=value", nargs="*", help="replaces a value of its configuration"
+        "overrides",
+        metavar="key=value",
+        nargs="*",
+        default=[],
+        help="replaces a value of its configuration",
     )
     parser.add_argument("--episodes", type=_positive, metavar="N", help="default: the run's own")
     parser.add_argument(

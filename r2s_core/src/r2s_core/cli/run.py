@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     parser.add_argument("config", metavar="CONFIG", help="the YAML file")
     parser.add_argument(
-        "overrides", metavar="key=value", nargs="*", help="replaces a value of the file"
+        "overrides", metavar="key=value", nargs="*", default=[], help="replaces a value of the file"
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
     parser.add_argument(

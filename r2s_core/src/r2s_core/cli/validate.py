@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
   r2s validate configs/quickstart.yaml --show     with every default filled in"""
     parser.add_argument("config", metavar="CONFIG", help="the YAML file")
     parser.add_argument(
-        "overrides", metavar="key=value", nargs="*", help="replaces a value of the file"
+        "overrides", metavar="key=value", nargs="*", default=[], help="replaces a value of the file"
     )
     parser.add_argument("--show", action="store_true", help="print the whole configuration")
 

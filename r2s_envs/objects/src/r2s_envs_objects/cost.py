@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import time
 from collections.abc import Sequence
 
@@ -33,8 +33,7 @@ def cost_ratio(asset: ObjectAsset) -> float:
 
 def cpu_seconds() -> float:
     """Processor time of this process and of its finished children: a busy host adds little."""
-    own = time.process_time()
-    return own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    return time.process_time() + os.times().children_user
 
 
 def _squeezed(

@@ -22,14 +22,16 @@ LARGEST_COORDINATE = 1e9
 class PointCloud:
     """points [n, 3]; normals [n, 3] outward and of unit length, or None.
 
-    viewpoints [n, 3]: where each point was seen from, or None. The unit is the file's until
-    `scaled` to metres. findings: what was noticed on the way.
+    viewpoints [n, 3]: where each point was seen from, or None; seen: that is known, as for depth
+    images, and not only claimed by a file. The unit is the file's until `transformed` to metres.
+    findings: what was noticed on the way.
     """
 
     points: Floats
     normals: Floats | None = None
     viewpoints: Floats | None = None
     findings: tuple[Finding, ...] = ()
+    seen: bool = False
 
     def __len__(self) -> int:
         return len(self.points)
@@ -52,7 +54,8 @@ class PointCloud:
         named = {name: getattr(self, name) for name in ("points", "normals", "viewpoints")}
         findings = json.dumps([dataclasses.asdict(finding) for finding in self.findings])
         arrays: dict[str, Any] = {name: x for name, x in named.items() if x is not None}
-        return arrays | {"findings": np.frombuffer(findings.encode(), np.uint8)}
+        encoded = np.frombuffer(findings.encode(), np.uint8)
+        return arrays | {"findings": encoded, "seen": np.array(self.seen)}
 
     @staticmethod
     def from_arrays(arrays: dict[str, Any]) -> PointCloud:
@@ -63,6 +66,7 @@ class PointCloud:
             arrays.get("normals"),
             arrays.get("viewpoints"),
             tuple(Finding(**finding) for finding in findings),
+            bool(arrays["seen"]),
         )
 
     def transformed(self, transform: Floats) -> PointCloud:

@@ -24,7 +24,7 @@ SCENE_SHARE = 0.4  # of the points in one plane, under all others: a table
 def main(args: argparse.Namespace) -> int:
     """Reconstruct, write, and tell what was found; the exit status."""
     path = args.source.expanduser()
-    cloud, unit = source.read(path, args.units, args.mask)
+    cloud, unit = source.read(path, args.units, args.mask, args.segment)
     to_metres = np.diag([unit, unit, unit, 1.0])
     up = np.eye(3)["xyz".index(args.up[-1])] * (-1.0 if args.up.startswith("-") else 1.0)
     if args.segment:

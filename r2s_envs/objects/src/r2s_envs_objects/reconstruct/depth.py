@@ -77,7 +77,7 @@ def fuse(views: list[DepthView], label: str) -> PointCloud:
     findings = [Finding(f"{len(views)} depth images fused into {len(cloud)} points")]
     if stride > 1:
         findings.append(Finding(f"only every {stride}th row and column was taken: too many pixels"))
-    return cloud.noting(*findings)
+    return dataclasses.replace(cloud.noting(*findings), seen=True)
 
 
 def _wanted(view: DepthView) -> np.ndarray:

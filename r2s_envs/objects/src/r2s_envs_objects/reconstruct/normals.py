@@ -22,6 +22,9 @@ SWEEPS = 30
 LOWEST_VIEW, FROM_BELOW = 0.1, 0.02  # height of the unit sphere under which a vote counts less
 AGREEMENT = 0.5  # share of the votes by which one side must win
 CLEAR_VIEW = 0.3  # cosine to the normal above which a virtual view is believed
+#: Given normals are the surface's if the median cosine to fitted ones is above FITS. Their side is
+#: taken as a whole: right, or turned, if this share of the evidence says so; else found anew.
+FITS, ONE_SIDE = 0.6, 0.75
 
 
 class Sight(NamedTuple):
@@ -40,33 +43,65 @@ def with_normals(cloud: PointCloud) -> tuple[PointCloud, Sight]:
     """The cloud with outward normals, and how its points were seen.
 
     Normals are the file's own, else of planes fitted to neighbours. What is outside comes from
-    where points were seen from, else from a vote of virtual views.
+    where points were seen from, else from a vote of virtual views; a file's own normals are never
+    turned one by one against it, only all or none of them believed.
     """
     near = KDTree(cloud.points).query(cloud.points, k=min(NEIGHBOURS, len(cloud)))[1]
     neighbours = np.asarray(near, np.int64)
-    given = cloud.normals
-    normals = fitted_normals(cloud.points, neighbours) if given is None else given
-    if cloud.viewpoints is not None and not _seen_from_within(cloud):
-        towards = ((cloud.viewpoints - cloud.points) * normals).sum(axis=1)
-        normals = _signed(normals, towards)
-        return dataclasses.replace(cloud, normals=normals), Sight(
-            cloud.points, cloud.viewpoints, 0.0
-        )
-    votes, sure, voters, views = _votes(cloud.points, normals)
+    fitted = fitted_normals(cloud.points, neighbours)
+    normals, given, notes = _fitting(cloud, fitted)
+    cloud = cloud.noting(*notes)
+    if (viewpoints := cloud.viewpoints) is not None:
+        towards = ((viewpoints - cloud.points) * normals).sum(axis=1)
+        sign, notes = _whole_sign(np.sign(towards), given)
+        normals = normals * sign if sign else _signed(normals, towards)
+        cloud = dataclasses.replace(cloud, normals=normals).noting(*notes)
+        return cloud, Sight(cloud.points, viewpoints, 0.0)
+    votes, sure, voters, views = _votes(cloud.points, normals, FROM_BELOW)
     ambiguous = 0.0
-    if given is None:
+    sign, notes = _whole_sign(np.where(sure, votes, 0.0), given)
+    if sign:
+        normals = normals * sign
+    else:
         normals = _agreed(normals, neighbours, votes)
         ambiguous = float(np.mean(~sure))
         what = "no viewpoints: which side is outside was found from how the points hide each other"
-        cloud = cloud.noting(Finding(what))
-    elif (votes * np.abs(votes)).sum() < 0.0:
-        normals = -normals
-        cloud = cloud.noting(Finding("the file's normals point inward: turned", repaired=True))
+        notes.append(Finding(what))
+    cloud = cloud.noting(*notes)
     points = cloud.points[voters]
     away = views - points
     front = (away * normals[voters]).sum(axis=1) > CLEAR_VIEW * np.linalg.norm(away, axis=1)
     cloud = dataclasses.replace(cloud, normals=normals, viewpoints=None)
     return cloud, Sight(points[front], views[front], ambiguous)
+
+
+def _fitting(cloud: PointCloud, fitted: Floats) -> tuple[Floats, bool, list[Finding]]:
+    """The file's normals and True where it has some that fit its points; else the fitted."""
+    if cloud.normals is None:
+        return fitted, False, []
+    cosine = np.abs((cloud.normals * fitted).sum(axis=1))
+    if np.median(cosine) > FITS:
+        return cloud.normals, True, []
+    what = "the file's normals do not fit the surface that its points show: estimated instead"
+    return fitted, False, [Finding(what, "warning", repaired=True)]
+
+
+def _whole_sign(evidence: Floats, given: bool) -> tuple[int, list[Finding]]:
+    """1 or -1 if given normals are right or turned as a whole, else 0; and what to say of it.
+
+    evidence [n]: how much speaks for each normal (> 0) or for its opposite (< 0).
+    """
+    if not given:
+        return 0, []
+    all_of_it = np.abs(evidence).sum()
+    right = evidence[evidence > 0.0].sum() / all_of_it if all_of_it > 0.0 else 1.0
+    if right >= ONE_SIDE:
+        return 1, []
+    if right <= 1.0 - ONE_SIDE:
+        return -1, [Finding("the file's normals point inward: all turned", repaired=True)]
+    what = f"the file's normals point outward for {right:.0%} of the surface and inward for the "
+    what += "rest: their directions are kept, which side is outside was found anew"
+    return 0, [Finding(what, "warning", repaired=True)]
 
 
 def fitted_normals(points: Floats, neighbours: Ints) -> Floats:
@@ -80,19 +115,22 @@ def _signed(normals: Floats, sign: Floats) -> Floats:
     return np.where(sign[:, None] < 0.0, -normals, normals)
 
 
-def _seen_from_within(cloud: PointCloud) -> bool:
-    """Whether the viewpoint is amid the points: then it is a default, not where a sensor was."""
-    assert cloud.viewpoints is not None
-    view = cloud.viewpoints.mean(axis=0)
-    low, high = cloud.points.min(axis=0), cloud.points.max(axis=0)
-    return bool(((view > low) & (view < high)).all())
+def outward_votes(points: Floats, normals: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """How clearly virtual views all around see each normal's front rather than its back [n].
+
+    Also whether the views of a point agree [n].
+    """
+    votes, sure, _, _ = _votes(points, normals, 1.0)
+    return votes, sure
 
 
-def _votes(points: Floats, normals: Floats) -> tuple[Floats, NDArray[np.bool_], Ints, Floats]:
+def _votes(
+    points: Floats, normals: Floats, from_below: float
+) -> tuple[Floats, NDArray[np.bool_], Ints, Floats]:
     """How many virtual views see each normal's front, less its back [n]; 0: none saw the point.
 
     Also whether the views agree [n], and who saw what: indices of points [m] and the views'
-    positions [m, 3].
+    positions [m, 3]. from_below: weight of a view from there.
     """
     pixel = PIXEL * spacing_of(points)
     far = 10.0 * float(np.ptp(points, axis=0).max())
@@ -102,7 +140,7 @@ def _votes(points: Floats, normals: Floats) -> tuple[Floats, NDArray[np.bool_], 
         seen = np.flatnonzero(_visible(points, direction, pixel))
         cosine = normals[seen] @ direction
         # From below one looks into objects whose underside is missing.
-        weight = 1.0 if direction[2] > LOWEST_VIEW else FROM_BELOW
+        weight = 1.0 if direction[2] > LOWEST_VIEW else from_below
         votes[seen] += weight * cosine
         total[seen] += weight * np.abs(cosine)
         some = seen[:: max(1, len(seen) // RAYS_PER_VIEW)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from r2s_envs_objects.reconstruct.cloud import (
     check_room,
     finite_cloud,
 )
+from r2s_envs_objects.reconstruct.viewpoint import is_projection
 
 HEADER_BYTES = 20_000
 MAX_VALUES_PER_POINT = 1000
@@ -30,6 +32,7 @@ class Header(NamedTuple):
     fields: list[str]
     dtype: np.dtype  # structured, one point; fields named f0, f1, ... as names may repeat
     points: int
+    height: int  # rows of an organised cloud, else 1
     viewpoint: Floats | None  # [3], where the sensor stood; None where the file does not say
     encoding: str
     length: int  # bytes
@@ -51,7 +54,11 @@ def parse(data: bytes, label: str) -> PointCloud:
     views = None
     if header.viewpoint is not None:
         views = np.broadcast_to(header.viewpoint, points.shape)
-    return finite_cloud(points, normals, views, label)
+    cloud = finite_cloud(points, normals, views, label)
+    if header.height > 1 and header.viewpoint is not None and not header.viewpoint.any():
+        seen = is_projection(points.reshape(header.height, -1, 3))
+        cloud = dataclasses.replace(cloud, seen=seen)
+    return cloud
 
 
 def read_header(data: bytes, label: str) -> Header:
@@ -98,7 +105,7 @@ def _checked_header(entries: dict[str, list[str]], encoding: str, length: int) -
         viewpoint = np.array([float(word) for word in entries["VIEWPOINT"][:3]])
         if not np.isfinite(viewpoint).all():
             raise ValueError("VIEWPOINT is not finite")
-    return Header(fields, np.dtype(parts), points, viewpoint, encoding, length)
+    return Header(fields, np.dtype(parts), points, height, viewpoint, encoding, length)
 
 
 def _ascii(body: bytes, header: Header, label: str) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from r2s_core.errors import AssetError
 from r2s_envs_objects import sandbox
 from r2s_envs_objects.asset import Finding
-from r2s_envs_objects.reconstruct import apc_folder, depth, depth_folder, pcd, ply
+from r2s_envs_objects.reconstruct import apc_folder, depth, depth_folder, pcd, ply, viewpoint
 from r2s_envs_objects.reconstruct.cloud import PointCloud
 from r2s_envs_objects.source import content
 from r2s_envs_objects.units import METRES, SMALLEST
@@ -20,8 +20,11 @@ PARSERS = {".ply": ply.parse, ".pcd": pcd.parse}
 LARGEST_SCENE = 10.0
 
 
-def read(path: Path, units: str, mask: str | None) -> tuple[PointCloud, float]:
-    """The points in metres, and how many metres the file's unit is."""
+def read(path: Path, units: str, mask: str | None, scene: bool = False) -> tuple[PointCloud, float]:
+    """The points in metres, and how many metres the file's unit is.
+
+    scene: they show a table with objects, and not one object.
+    """
     if path.is_dir():
         return _read_folder(path, mask), 1.0
     cloud = _read_file(path)
@@ -29,7 +32,8 @@ def read(path: Path, units: str, mask: str | None) -> tuple[PointCloud, float]:
     low, high = np.quantile(cloud.points, [0.01, 0.99], axis=0)
     factor, finding = metres_per_unit(float((high - low).max()), units, str(path))
     transform = np.diag([factor, factor, factor, 1.0])
-    return cloud.transformed(transform).noting(*finding), factor
+    cloud = cloud.transformed(transform).noting(*finding)
+    return viewpoint.checked(cloud, scene), factor
 
 
 def _read_file(path: Path) -> PointCloud:

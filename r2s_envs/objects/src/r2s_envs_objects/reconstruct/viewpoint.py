@@ -1,0 +1,124 @@
+"""Whether the points of a cloud can have been seen from where its file says.
+
+PCL, Open3D and CloudCompare write `VIEWPOINT 0 0 0 1 0 0 0` into every PCD, wherever the sensor
+stood. Taken as fact it turns the far side of an object inside out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from r2s_envs_objects.asset import Finding, Floats
+from r2s_envs_objects.reconstruct.clean import spacing_of, thinned
+from r2s_envs_objects.reconstruct.cloud import PointCloud
+from r2s_envs_objects.reconstruct.normals import NEIGHBOURS, fitted_normals, outward_votes
+
+CELLS, MOST = 100, 30_000  # of the check: cells along the longest side, and points
+WIDEST_VIEW = 75.0  # degrees from the middle of the view to nearly all points
+PIXEL = 2.0  # of the depth image from the viewpoint, in distances between points
+BEHIND = 3.0  # such distances by which a hidden point lies behind, seen head-on
+GRAZING = 0.08  # least cosine: what is seen more obliquely spreads over many depths
+HIDDEN = 0.15  # share of the points; up to 0.08 in single views, 0.2 and more in whole objects
+#: An object shows one side to virtual views all around. Where that is so clear for this share of
+#: the points, and this share of them faces the other way, the viewpoint was none.
+CLEAR, CONTRADICTED = 0.65, 0.6
+PROJECTION_PIXELS = 1.5  # error of a pinhole camera fitted to an organised cloud
+
+
+def checked(cloud: PointCloud, scene: bool = False) -> PointCloud:
+    """The cloud with a finding about its viewpoint, and without it where the points disagree.
+
+    scene: several objects with what they stand on, which may well be concave as seen from outside.
+    """
+    if cloud.viewpoints is None or cloud.seen:
+        return cloud
+    view = cloud.viewpoints[0]
+    where = " ".join(f"{x:.4g}" for x in view)
+    reason = _contradiction(cloud, view, scene)
+    if reason is None:
+        what = f"the file's viewpoint ({where}) agrees with the points: believed"
+        return dataclasses.replace(cloud.noting(Finding(what)), seen=True)
+    what = f"the file's viewpoint ({where}) is not believed: {reason}"
+    if not view.any():
+        what += "; many programs write 0 0 0 whatever the truth"
+    return dataclasses.replace(cloud.noting(Finding(what, repaired=True)), viewpoints=None)
+
+
+def _contradiction(cloud: PointCloud, view: Floats, scene: bool) -> str | None:
+    """Why the points cannot have been seen from `view` [3]; None if they can."""
+    points = _few(cloud)
+    away = view - points
+    distance = np.linalg.norm(away, axis=1)
+    if distance.min() < 1e-9:
+        return "it lies on a point"
+    away /= distance[:, None]
+    middle = away.mean(axis=0)
+    width = np.arccos(np.clip(away @ middle / max(np.linalg.norm(middle), 1e-12), -1.0, 1.0))
+    if np.quantile(width, 0.98) > np.radians(WIDEST_VIEW):
+        return "it lies amid the points"
+    neighbours = KDTree(points).query(points, k=min(NEIGHBOURS, len(points)))[1]
+    normals = fitted_normals(points, np.asarray(neighbours, np.int64))
+    cosine = (away * normals).sum(axis=1)
+    if (hidden := _hidden(points, away, distance, np.abs(cosine))) > HIDDEN:
+        return f"from there {hidden:.0%} of the points would be hidden behind others"
+    if scene or view.any():
+        return None
+    normals[cosine < 0.0] *= -1.0
+    votes, sure = outward_votes(points, normals)
+    against = np.abs(votes[sure & (votes < 0.0)]).sum() / max(np.abs(votes[sure]).sum(), 1e-12)
+    if sure.mean() > CLEAR and against > CONTRADICTED:
+        return f"{against:.0%} of the surface would be seen from its inner side"
+    return None
+
+
+def _few(cloud: PointCloud) -> Floats:
+    bare = PointCloud(cloud.points)
+    low, high = np.quantile(cloud.points, [0.01, 0.99], axis=0)
+    cell = float((high - low).max()) / CELLS
+    thin = thinned(bare, cell)
+    while len(thin) > MOST:
+        cell *= 1.2
+        thin = thinned(bare, cell)
+    return thin.points
+
+
+def _hidden(points: Floats, away: Floats, distance: Floats, cosine: Floats) -> float:
+    """Share of the points that lie behind others, seen along `away` [n, 3] from `distance` [n]."""
+    spacing = spacing_of(points)
+    # Cells of directions: the unit sphere cut into small cubes, of which each holds one patch.
+    cell = np.floor(away / (PIXEL * spacing / np.median(distance))).astype(np.int64)
+    _, group = np.unique(cell, axis=0, return_inverse=True)
+    group = group.ravel()
+    front = np.full(group.max() + 1, np.inf)
+    np.minimum.at(front, group, distance)
+    cosine = np.maximum(cosine, GRAZING)
+    depth = spacing * (BEHIND + PIXEL * np.sqrt(1.0 - cosine**2) / cosine)
+    return float((distance > front[group] + depth).mean())
+
+
+def is_projection(points: Floats) -> bool:
+    """Whether an organised cloud [height, width, 3] is what a pinhole camera at the origin sees."""
+    row, column = np.nonzero(np.isfinite(points).all(axis=2) & points.any(axis=2))
+    if len(row) < 100:
+        return False
+    chosen = np.random.default_rng(0).permutation(len(row))[:4000]
+    row, column = row[chosen], column[chosen]
+    rays = points[row, column]
+    rays = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    scale = max(points.shape[:2])
+    pixels = np.stack([column / scale, row / scale, np.ones(len(row))], axis=1)
+    # rays x (camera @ pixels) = 0 for every pixel: the camera [3, 3] is the null vector of that.
+    cross = np.cross(rays[:, None], np.eye(3)[None])  # rays x each axis, [n, axis, 3]
+    system = np.einsum("nia,nj->naij", cross, pixels).reshape(-1, 9)
+    values, vectors = np.linalg.eigh(system.T @ system)
+    if values[1] < 1e-9 * values[-1]:
+        return False  # as when all points lie in one plane or line: many cameras would do
+    seen = pixels @ vectors[:, 0].reshape(3, 3).T
+    seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
+    off = np.linalg.norm(np.cross(seen, rays), axis=1)
+    pixel = np.linalg.norm(vectors[:, 0].reshape(3, 3)[:, 0]) / scale
+    pixel /= np.median(np.linalg.norm(pixels @ vectors[:, 0].reshape(3, 3).T, axis=1))
+    return bool(np.quantile(off, 0.95) < PROJECTION_PIXELS * pixel)

@@ -14,6 +14,13 @@ import r2s_core  # noqa: F401
 _KEEP_COMPILED_S = 7 * 24 * 3600.0
 
 
+@pytest.fixture(autouse=True)
+def _own_config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test trusts, the user has not trusted."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+    monkeypatch.setattr("r2s_core.trust._trusted", set())
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let all processes, of this run and of the next ones, share what JAX has compiled.
 

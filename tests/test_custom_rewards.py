@@ -29,7 +29,10 @@ def test_a_plugin_and_a_plain_function_are_terms_with_weights(tmp_path):
     (tmp_path / "rewards").mkdir()
     (tmp_path / "rewards" / "mine.py").write_text(_FUNCTION)
     (tmp_path / "x.yaml").write_text(_CONFIG)
-    env = make_environment(load_config(tmp_path / "x.yaml"), training=False)
+    config = load_config(tmp_path / "x.yaml")
+    # Neither trusted nor needed where nothing is learned: an evaluation runs nobody's functions.
+    assert make_environment(config, training=False).rewards == {}  # type: ignore[attr-defined]
+    env = make_environment(config, training=True, trust=True)
     state, _ = env.reset(jax.random.key(0))
     _, step = env.step(state, jnp.ones((4, env.spec.action_size)))
     terms = {name: np.asarray(term) for name, term in step.terms.items()}

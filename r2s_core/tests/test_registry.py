@@ -6,6 +6,7 @@ import pytest
 
 from r2s_core import registry
 from r2s_core.errors import PluginError, PluginLoadError
+from r2s_core.trust import UntrustedCodeError
 
 REWARDS = "r2s.rewards"
 
@@ -133,9 +134,12 @@ def test_check_tells_the_error_that_use_would_meet(install, manifest):
     assert isinstance(registry.check(registry.find("reward", "b")), PluginLoadError)
 
 
-def test_a_reward_may_be_a_function_in_a_file(tmp_path):
+def test_a_trusted_reward_may_be_a_function_in_a_file(tmp_path, monkeypatch):
     path = tmp_path / "mine.py"
     path.write_text("def near(transition):\n    return transition + 1\n")
+    with pytest.raises(UntrustedCodeError, match=r"function near of .*mine\.py \(SHA-256"):
+        registry.build("reward", f"{path}:near", None)
+    monkeypatch.setattr("r2s_core.trust._is_trusted", lambda sha256: True)
     assert registry.build("reward", f"{path}:near", None)(1) == 2
     with pytest.raises(PluginLoadError, match=r"no function 'naer'; did you mean near?"):
         registry.load_function(f"{path}:naer")

@@ -21,6 +21,7 @@ from r2s_core.env import EngineOptions, VectorEnv, empty_view
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.randomization import measured
 from r2s_core.suggest import did_you_mean
+from r2s_core.trust import require
 from r2s_core.types import (
     Backend,
     Environment,
@@ -39,19 +40,24 @@ _BANK_SEED = 7919  # apart from the seeds of training and evaluation
 
 
 def make_environment(
-    config: RunConfig, num_worlds: int | None = None, *, training: bool
+    config: RunConfig, num_worlds: int | None = None, *, training: bool, trust: bool = False
 ) -> Environment[Any]:
     """The environment that a configuration describes.
 
     Args:
       num_worlds: worlds side by side; default: `environment.num_parallel_envs`.
-      training: True turns on what only training episodes have: start states from the bank and
-        episodes whose ends are spread over time. Evaluation always starts from the task's own
-        distribution.
+      training: True turns on what only training episodes have: rewards, start states from the
+        bank and episodes whose ends are spread over time. Evaluation always starts from the
+        task's own distribution.
+
+      trust: the reward functions in files that the configuration names may run; see
+        `r2s_core.trust`.
 
     Raises:
       R2SError: a plugin, the object or the backend refuses.
     """
+    if training:
+        require(config, trust)
     environment = config.environment
     made = registry.build("environment", environment.use, environment.options)
     if hasattr(made, "step"):
@@ -82,8 +88,11 @@ def wrap_task(
         action_history=engine.action_history,
         growths=_growths(config, worlds) if training else {},
     )
-    rewards, randomizers = _rewards(task, engine), make_randomizers(config, task, scene)
-    _check_growths(config, rewards)
+    # An evaluation counts successes: it needs no rewards, and so runs nobody's reward functions.
+    rewards = _rewards(task, engine) if training else {}
+    randomizers = make_randomizers(config, task, scene)
+    if training:
+        _check_growths(config, rewards)
     moving = {name: r for name, r in randomizers.items() if r.stage != "visual"}
     env = VectorEnv(task, scene, backend, rewards, options, moving)
     env.looks = Looks(randomizers, scene)

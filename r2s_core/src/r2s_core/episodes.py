@@ -62,6 +62,7 @@ class Episodes:
     metrics: Mapping[str, np.ndarray]
     recordings: tuple[Recording, ...] = ()
     variant: np.ndarray | None = None  # of the scene; None where it has none
+    rewarded: bool = True  # False where the environment has no rewards, and returns mean nothing
 
     def __len__(self) -> int:
         return len(self.success)
@@ -71,7 +72,7 @@ class Episodes:
         columns = {name: getattr(self, name)[which] for name in _OUTCOMES}
         metrics = {name: column[which] for name, column in self.metrics.items()}
         variant = None if self.variant is None else self.variant[which]
-        return Episodes(**columns, metrics=metrics, variant=variant)
+        return Episodes(**columns, metrics=metrics, variant=variant, rewarded=self.rewarded)
 
 
 def advancing(env: Environment[Any]) -> Advance:
@@ -128,7 +129,8 @@ def run_episodes(
     columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     metrics = {k.removeprefix("metrics/"): v for k, v in columns.items() if "/" in k}
     rest: dict[str, Any] = {name: column for name, column in columns.items() if "/" not in name}
-    return Episodes(**rest, metrics=metrics, recordings=recorder.recordings())
+    rewarded = bool(getattr(env, "rewards", True))
+    return Episodes(**rest, metrics=metrics, recordings=recorder.recordings(), rewarded=rewarded)
 
 
 def summarise(episodes: Episodes, variants: Variants | None = None) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def _summary(episodes: Episodes) -> dict[str, Any]:
         "stage_rates": {name: means[name] for name in STAGES if name in means},
         "failures": failure_kinds(episodes),
         "diverged_episodes": int(episodes.diverged.sum()),
-        "mean_return": float(np.mean(episodes.episode_return)),
+        "mean_return": float(np.mean(episodes.episode_return)) if episodes.rewarded else None,
         "mean_length": float(np.mean(episodes.episode_length)),
         "metrics": means,
     }

@@ -25,6 +25,9 @@ from r2s_core.run_folder import CONFIG, shown
 from r2s_core.types import Array, Environment, Named, Policy, Variants
 
 _RECORDED_EPISODES = 8
+#: What of a run's configuration an evaluation does without: nothing grows, no reward function
+#: runs (the run may be a stranger's, its files gone), and no hook listens.
+UNUSED = ("curriculum={}", "environment.rewards=null", "hooks={}")
 
 
 def play(
@@ -72,8 +75,7 @@ def evaluate_run(
     changes = [*overrides]
     if backend is not None:
         changes.append(f"backend={backend}")
-    # Evaluation plays whole ranges; so nobody has to take out what widens one that he takes out.
-    config = load_config(path, [*changes, "curriculum={}"])
+    config = load_config(path, [*changes, *UNUSED])
     result = evaluate_policy(config, run_dir, episodes) | {"overrides": changes}
     written = _next_path(path.parent)
     write_json(written, result)

@@ -20,6 +20,7 @@ from typing import Any
 from r2s_core.errors import PluginError, PluginLoadError, R2SError
 from r2s_core.plugin import CONTRACT_VERSION, GROUPS, Kind, Plugin
 from r2s_core.suggest import did_you_mean
+from r2s_core.trust import trusted_source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +145,7 @@ def load_function(reference: str) -> Callable[..., Any]:
     """The function that `path/to/file.py:function` names, run from its file.
 
     Raises:
+        UntrustedCodeError: the user has not trusted what is in the file.
         PluginLoadError: the file is missing or fails, or has no such function.
     """
     location, _, attribute = reference.rpartition(":")
@@ -153,9 +155,10 @@ def load_function(reference: str) -> Callable[..., Any]:
     spec = importlib.util.spec_from_file_location(f"_r2s_file_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
+    source = trusted_source(reference)
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, path, "exec"), vars(module))  # what was trusted, not a second reading
     except Exception as error:
         raise PluginLoadError(f"{location} cannot be imported: {_describe(error)}") from error
     function = getattr(module, attribute, None)

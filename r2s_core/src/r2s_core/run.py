@@ -27,6 +27,7 @@ from r2s_core.report import write_report
 from r2s_core.run_folder import config_hash, open_run_folder, resume_command, shown
 from r2s_core.signals import RunInterrupted, StopSignals
 from r2s_core.training import Training, start, train
+from r2s_core.trust import require
 from r2s_core.types import Algorithm, Environment
 
 #: (config, number of worlds, training) -> Environment. In evaluation (training False) there is
@@ -39,6 +40,7 @@ def run(
     output: Path | None = None,
     resume: bool = False,
     *,
+    trust: bool = False,
     make_env: MakeEnvironment | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate and report as `config` says; returns what result.json holds.
@@ -47,6 +49,8 @@ def run(
       output: the run's folder instead of `config.output`. An earlier run there is moved to
         `<name>-old-<n>`, never overwritten.
       resume: go on from the folder's last sound checkpoint, if there is one.
+      trust: the reward functions in files that the configuration names may run; see
+        `r2s_core.trust`.
       make_env: builds the environments; by default the engine, from the configuration.
 
     Raises:
@@ -54,6 +58,7 @@ def run(
       R2SError: whatever else a user can mend, in one sentence.
     """
     console, began = stderr_console(), time.perf_counter()
+    require(config, trust)
     run_dir = (output or config.output).absolute()
     device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(dataclasses.replace(config, output=run_dir))

@@ -16,17 +16,22 @@ from typing import Any
 from r2s_core import build, device, evaluate, registry
 from r2s_core.config import RunConfig, Use, load_config, load_mapping
 from r2s_core.run import MakeEnvironment, run
+from r2s_core.trust import require
 from r2s_core.types import Environment
 
 
 class Real2SimTrainer:
     """Trains and evaluates what a configuration describes.
 
-    config: a YAML file, a mapping of the same shape, or a loaded `RunConfig`.
+    config: a YAML file, a mapping of the same shape, or a loaded `RunConfig`. trust: the reward
+    functions in files that it names may run; see `r2s_core.trust`.
     """
 
-    def __init__(self, config: RunConfig | Mapping[str, Any] | str | Path) -> None:
+    def __init__(
+        self, config: RunConfig | Mapping[str, Any] | str | Path, *, trust: bool = False
+    ) -> None:
         """Raises `ConfigError` with one line for everything that is wrong."""
+        self._trust = trust
         if isinstance(config, RunConfig):
             self.config = config
         elif isinstance(config, Mapping):
@@ -44,6 +49,7 @@ class Real2SimTrainer:
         device.announce(device.select_device(self.config.training.use_gpu))
         config = device.resolve_backend(self.config)
         worlds = config.environment.engine.num_parallel_envs
+        require(config, self._trust)
         return build.make_environment(config, worlds, training=True)
 
     def train_ppo(
@@ -72,7 +78,7 @@ class Real2SimTrainer:
         make_env = None
         if env is not None:
             config, make_env = _around(config, env)
-        return run(config, resume=resume, make_env=make_env)
+        return run(config, resume=resume, trust=self._trust, make_env=make_env)
 
     def evaluate_model(
         self, path: str | Path | None = None, *, episodes: int | None = None

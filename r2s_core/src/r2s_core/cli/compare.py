@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from r2s_core.cli.run import TRUST
+
 _EXAMPLES = """examples:
   r2s compare configs/quickstart.yaml                          one configuration, seeds 0 to 4
   r2s compare configs/quickstart.yaml configs/panda_joint.yaml --seeds 3
@@ -44,10 +46,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="for the runs and compare.html, .json and .md; default: runs/compare",
     )
+    parser.add_argument("--trust", action="store_true", help=TRUST)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run what is to be run, and report."""
     from r2s_core.compare import compare
 
-    return compare(args.inputs, seeds=args.seeds, vary=args.vary, output=args.output)
+    return compare(
+        args.inputs, seeds=args.seeds, vary=args.vary, output=args.output, trust=args.trust
+    )

@@ -7,12 +7,18 @@ from pathlib import Path
 
 from r2s_core.config import load_config
 from r2s_core.signals import interruptible_at_once
+from r2s_core.trust import require
 
 _EXAMPLES = """examples:
   r2s run configs/quickstart.yaml
   r2s run configs/quickstart.yaml seed=3 training.total_timesteps=2e6
   r2s run configs/quickstart.yaml algorithms.ppo.learning_rate=3e-4 --output runs/slower
-  r2s run configs/quickstart.yaml --resume      go on from the last checkpoint"""
+  r2s run configs/quickstart.yaml --resume      go on from the last checkpoint
+  r2s run my.yaml --trust                       it names a reward function of yours in a file"""
+
+
+#: Also of `r2s compare`.
+TRUST = "run the Python functions that it names as rewards; remembers what is in their files"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +32,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint, if there is one"
     )
+    parser.add_argument("--trust", action="store_true", help=TRUST)
 
 
 def main(args: argparse.Namespace) -> int:
     """Check the configuration before anything heavy is imported, then run."""
     config = load_config(args.config, args.overrides)
+    require(config, args.trust)
     with interruptible_at_once():
         from r2s_core.run import run
 

@@ -18,13 +18,19 @@ from r2s_core.errors import R2SError
 from r2s_core.history import EVALUATED
 from r2s_core.run_folder import shown
 from r2s_core.text import printable
+from r2s_core.trust import require
 
 #: What makes times comparable.
 _MACHINE = ("cpu", "cpu_cores", "jax_devices")
 
 
 def compare(
-    inputs: Sequence[str], *, seeds: int = 5, vary: Sequence[str] = (), output: Path
+    inputs: Sequence[str],
+    *,
+    seeds: int = 5,
+    vary: Sequence[str] = (),
+    output: Path,
+    trust: bool = False,
 ) -> int:
     """Run the configurations among `inputs`, collect the runs, report on all of them.
 
@@ -33,6 +39,7 @@ def compare(
       seeds: of each configuration, 0 to seeds - 1.
       vary: KEY=V1,V2,...: each YAML once for every value.
       output: for the runs, and for compare.html, compare.json and compare.md.
+      trust: the reward functions in files that the configurations name may run.
 
     Returns the exit status: 1 where a run failed and the report is about the others. Raises
     `ConfigError` before anything is run where any argument is wrong, and `ComparisonStopped`.
@@ -41,10 +48,13 @@ def compare(
     files, folders, overrides = sort_inputs(inputs)
     jobs = make_jobs(files, overrides, vary, seeds, output)
     states: list[State] = [state_of(job) for job in jobs]
+    for job, state in zip(jobs, states, strict=True):
+        if state != "finished":
+            require(job.config, trust)
     found = [find_runs(folder) for folder in folders]
     _make_folder(output)
 
-    failed = run_jobs(jobs, states, console)
+    failed = run_jobs(jobs, states, console, ["--trust"] if trust else [])
     paths = [path for paths, _ in found for path in paths]
     paths += [job.folder for job in _in_order(jobs) if is_finished(job.folder)]
     if not paths:

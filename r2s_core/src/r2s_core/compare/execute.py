@@ -23,8 +23,10 @@ class ComparisonStopped(R2SError):
         self.exit_code = 128 + signum  # 130 after Ctrl-C, as for `r2s run`
 
 
-def run_jobs(jobs: Sequence[Job], states: Sequence[State], console: Console) -> list[str]:
-    """Run each job that is not finished; returns a line for each that failed.
+def run_jobs(
+    jobs: Sequence[Job], states: Sequence[State], console: Console, options: Sequence[str] = ()
+) -> list[str]:
+    """Run each job that is not finished, with these options; a line for each that failed.
 
     A run that fails (training diverged, say) is told and the others go on: without it the numbers
     would look better than they are only if nobody knew. Raises `ComparisonStopped` after a signal,
@@ -40,7 +42,9 @@ def run_jobs(jobs: Sequence[Job], states: Sequence[State], console: Console) -> 
             how = ": going on" if state == "interrupted" else ""
             console.print(f"{where}{how}")
             resume = ["--resume"] if how else []
-            status = signals.run(python_command("-m", "r2s_core", *job.arguments, *resume))
+            status = signals.run(
+                python_command("-m", "r2s_core", *job.arguments, *options, *resume)
+            )
             if signals.received is not None:
                 raise ComparisonStopped(signals.received)
             if status == ConfigError.exit_code:  # no other run would fare better; it has said why

@@ -16,7 +16,7 @@ from r2s_core import build, device, registry
 from r2s_core.config import RunConfig, load_config
 from r2s_core.episodes import summarise
 from r2s_core.errors import R2SError
-from r2s_core.evaluate import config_of, num_worlds, play, write_json
+from r2s_core.evaluate import UNUSED, config_of, num_worlds, play, write_json
 from r2s_core.policy import SavedPolicy, load_policy
 from r2s_core.robustness.grid import DEFAULT_GRID, Case, read_grid
 from r2s_core.robustness.page import write_page
@@ -24,7 +24,7 @@ from r2s_core.run_folder import shown
 from r2s_core.text import printable
 
 #: The run's configuration without what it was trained under.
-_NOMINAL = ("randomization={}", "curriculum={}")
+_NOMINAL = ("randomization={}", *UNUSED)
 _EPISODES = 256
 _KEPT = ("success_rate", "success_ci95", "success_rate_2p5cm", "episodes", "diverged_episodes")
 
@@ -66,7 +66,7 @@ def measure_robustness(
         "name": nominal.name,
         "algorithm": nominal.algorithm,
         "grid": str(grid or "the task's"),
-        "trained_with": sorted(load_config(path).randomization),
+        "trained_with": sorted(load_config(path, UNUSED).randomization),
         **summary(rows),
         "cases": rows,
         "total_s": round(time.perf_counter() - began, 1),

@@ -11,7 +11,7 @@ import sys
 import pytest
 import yaml
 
-from r2s_core import cli
+from r2s_core import cli, registry
 from r2s_core.errors import R2SError
 
 _HEAVY = ("jax", "mujoco", "flax", "optax", "trimesh", "rich", "numpy", "scipy", "pytest")
@@ -219,7 +219,7 @@ def test_a_reader_that_goes_away_is_no_error():
 _STOPPED_COMPILING = """
 import signal
 import jax, jax.numpy as jnp
-from r2s_core import cli
+from r2s_core import cli, registry
 
 def slow(x):
     for i in range(3000):
@@ -248,8 +248,13 @@ def test_a_program_stopped_while_jax_compiles_does_not_crash():
     assert (done.returncode, done.stdout, done.stderr) == (130, "stopped\n", "")
 
 
-def test_plugins_lists_twins_and_check_fails_on_a_broken_one(install, manifest, capsys):
-    rewards = "r2s.rewards"
+def test_plugins_lists_twins_and_check_fails_on_a_broken_one(
+    install, manifest, capsys, monkeypatch
+):
+    rewards, discover = "r2s.rewards", registry.discover
+    monkeypatch.setattr(  # importing all that is really installed takes seconds
+        registry, "discover", lambda kind: discover(kind) if kind in ("reward", "command") else []
+    )
     install("fake-a", {rewards: {"twin": "fake_a:PLUGIN"}}, {"fake_a": manifest("twin", "reward")})
     install("fake-b", {rewards: {"twin": "fake_b:PLUGIN"}}, {"fake_b": "import nope_nope"})
     assert cli.main(["plugins"]) == 0

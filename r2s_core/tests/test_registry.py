@@ -1,12 +1,16 @@
 """Every row of DESIGN.md's table of cases, and what a user reads when a name is wrong."""
 
+import json
 import sys
 
 import pytest
 
-from r2s_core import registry
+from r2s_core import cli, registry
+from r2s_core.config.json_schema import config_schema
 from r2s_core.errors import PluginError, PluginLoadError
+from r2s_core.plugin import GROUPS
 from r2s_core.trust import UntrustedCodeError
+from r2s_core.user_file import load_function
 
 REWARDS = "r2s.rewards"
 
@@ -28,32 +32,86 @@ def test_discovering_reads_metadata_and_imports_nothing(install):
 def test_a_broken_plugin_that_nothing_uses_harms_nobody(install, manifest):
     install("fake-a", {REWARDS: {"broken": "fake_broken:PLUGIN"}}, {"fake_broken": "1 / 0"})
     install(
-        "fake-b", {REWARDS: {"good": "fake_good:PLUGIN"}}, {"fake_good": manifest("good", "reward")}
+        "fake-b",
+        {"r2s.hooks": {"good": "fake_good:PLUGIN"}},
+        {"fake_good": manifest("good", "hook")},
     )
-    assert registry.build("reward", "good", 2.5) == 2
+    assert registry.build("hook", "good", 2.5) == 2
     assert "fake_broken" not in sys.modules
 
 
 @pytest.mark.parametrize(
     ("source", "cause"),
     [
-        ("1 / 0", "ZeroDivisionError"),
-        ("import no_such_module_xyz", "No module named 'no_such_module_xyz'"),
-        ("def broken(:", "SyntaxError"),
-        ("PLUGIN = 3", "it is int, not a Plugin"),
+        ("\n1 / 0", "fake_bad.py:2: ZeroDivisionError"),
+        ("import no_such_module_xyz", "No module named 'no_such_module_xyz'; pip install the pac"),
+        ("\n\ndef broken(:", "fake_bad.py:3: SyntaxError"),
+        ("PLUGIN = 3", "fake_bad:PLUGIN: it is int, not a Plugin; report it to the authors of fak"),
         ("", "has no attribute 'PLUGIN'"),
+        ("import sys; sys.exit()", "fake_bad.py:1: it called sys.exit()"),
+        ("raise SystemExit(0)", "fake_bad.py:1: it called sys.exit(0)"),
+        ("raise KeyboardInterrupt", "fake_bad.py:1: it raised KeyboardInterrupt"),
     ],
 )
-def test_a_broken_manifest_in_use_names_plugin_dist_version_target_cause_and_fix(
-    install, source, cause
-):
+def test_a_broken_manifest_in_use_names_plugin_dist_version_place_and_cause(install, source, cause):
     install("fake-a", {REWARDS: {"bad": "fake_bad:PLUGIN"}}, {"fake_bad": source})
     with pytest.raises(PluginLoadError) as caught:
         registry.get("reward", "bad")
     message = str(caught.value)
-    for part in ("reward plugin 'bad'", "fake-a 1.2.3", "fake_bad:PLUGIN", cause, "reinstall"):
+    for part in ("reward plugin 'bad' (fake-a 1.2.3)", cause):
         assert part in message
+    assert "reinstall" not in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("manifest", "cause"),
+    [
+        ("contract='1'", "its contract is '1', not a whole number"),
+        ("contract=None", "its contract is None, not a whole number"),
+        ("target=7", "its target is 7, not text"),
+        ("target='math'", "its target is 'math', not module:callable"),
+        ("summary=b'x'", "its summary is b'x', not text"),
+        ("config=int", "its config is <class 'int'>, not a dataclass of options"),
+        ("config={}", "its config is {}, not a dataclass of options"),
+        ("configure='x'", "its configure is 'x', not a function"),
+        ("config=Config", "NameError: name 'NoSuchType' is not defined"),
+    ],
+)
+def test_a_manifest_of_the_wrong_shape_is_one_line_and_harms_no_listing(install, manifest, cause):
+    source = (
+        "import dataclasses\nfrom r2s_core.plugin import Plugin\n"
+        "@dataclasses.dataclass(frozen=True)\nclass Config:\n    x: 'NoSuchType' = 1\n"
+        "fields = dict(name='bad', kind='reward', summary='', target='math:floor')\n"
+        f"PLUGIN = Plugin(**(fields | dict({manifest})))\n"
+    )
+    install("fake-a", {REWARDS: {"bad": "fake_bad:PLUGIN"}}, {"fake_bad": source})
+    with pytest.raises(PluginLoadError) as caught:
+        registry.get("reward", "bad")
+    assert cause in str(caught.value)
+    assert "\n" not in str(registry.check(registry.find("reward", "bad")))
+    assert "bad" not in config_schema()["definitions"]["reward"]
+
+
+def test_a_package_with_damaged_metadata_is_one_line_of_the_list(install, manifest, capsys):
+    folder = install(
+        "fake-a", {REWARDS: {"a": "fake_m:PLUGIN"}}, {"fake_m": manifest("a", "reward")}
+    )
+    for number, damage in enumerate((b"\xff\xfe[r2s.rewards]", b"[r2s.rewards]\nno equals sign\n")):
+        info = folder / f"torn{number}-1.dist-info"
+        info.mkdir()
+        (info / "entry_points.txt").write_bytes(damage)
+    info = folder / "nameless-1.dist-info"  # without METADATA
+    info.mkdir()
+    (info / "entry_points.txt").write_text("[r2s.rewards]\nx = y:z\n")
+    assert registry.find("reward", "a").dist == "fake-a"
+    assert cli.main(["plugins"]) == 0
+    streams = capsys.readouterr()
+    assert "fake-a" in streams.out
+    lines = streams.err.splitlines()
+    assert len(lines) == 3
+    for line, name in zip(sorted(lines), ("nameless", "torn0", "torn1"), strict=True):
+        assert f"{name}-1.dist-info: its metadata cannot be read: " in line
 
 
 def test_a_builder_that_cannot_be_imported_or_raises_is_a_load_error(install, manifest):
@@ -64,9 +122,11 @@ def test_a_builder_that_cannot_be_imported_or_raises_is_a_load_error(install, ma
         "fake_boom": "def make(config): raise RuntimeError('no GPU here')",
     }
     install("fake-a", {REWARDS: {"one": "fake_m:PLUGIN", "two": "fake_n:PLUGIN"}}, modules)
-    with pytest.raises(PluginLoadError, match=r"fake_heavy:make.*no_such_module_xyz"):
+    with pytest.raises(PluginLoadError, match=r"'one'.*fake_heavy.py:1: .*no_such_module_xyz"):
         registry.build("reward", "one", None)
-    with pytest.raises(PluginLoadError, match=r"fake_boom:make.*RuntimeError: no GPU here"):
+    with pytest.raises(
+        PluginLoadError, match=r"fake_boom.py:1 \(make\): RuntimeError: no GPU here"
+    ):
         registry.build("reward", "two", None)
 
 
@@ -82,7 +142,7 @@ def test_one_name_from_two_dists_is_an_error_only_when_used(install, manifest):
     for dist in ("fake-one", "fake-two"):
         module = dist.replace("-", "_")
         source = manifest("twin", "reward", target=f"{module}_heavy:make")
-        heavy = f"def make(config): return {dist!r}"
+        heavy = f"def make(config): return lambda step: {dist!r}"
         install(
             dist,
             {REWARDS: {"twin": f"{module}:PLUGIN"}},
@@ -96,7 +156,54 @@ def test_one_name_from_two_dists_is_an_error_only_when_used(install, manifest):
         registry.get("reward", "twin")
     for part in ("fake-one 1.2.3", "fake-two 1.2.3", "fake-one:twin or fake-two:twin"):
         assert part in str(caught.value)
-    assert registry.build("reward", "fake-two:twin", None) == "fake-two"
+    assert registry.build("reward", "fake-two:twin", None)(0) == "fake-two"
+
+
+def test_a_name_of_ours_stays_ours_and_the_other_is_told_of_once(install, manifest, capsys):
+    modules = {"fake_csv": manifest("csv", "hook", "no_such_module_xyz:make")}
+    install("fake-a", {"r2s.hooks": {"csv": "fake_csv:PLUGIN"}}, modules)
+    for _ in range(2):
+        assert registry.get("hook", "csv").entry.dist == "r2s-core"
+    assert capsys.readouterr().err == (
+        "hook 'csv' is offered by fake-a too; r2s-core's is used (write fake-a:csv for the other)\n"
+    )
+    assert registry.get("hook", "fake-a:csv").entry.dist == "fake-a"
+    entries = {entry.dist: entry for entry in registry.discover("hook") if entry.name == "csv"}
+    assert registry.name_in_yaml(entries["r2s-core"]) == "csv"
+    assert registry.name_in_yaml(entries["fake-a"]) == "fake-a:csv"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "cause"),
+    [
+        ("environment", "return None", "it returned nothing, no environment: there is no action_l"),
+        ("algorithm", "return 3", "it returned int, no algorithm: there is no steps_per_update"),
+        ("reward", "return 'x'", "it returned str, no reward: there is no __call__"),
+        ("backend", "raise SystemExit", "fake_h.py:1 (make): it called sys.exit()"),
+        ("randomizer", "import sys; sys.exit(0)", "fake_h.py:1 (make): it called sys.exit(0)"),
+        ("hook", "raise KeyboardInterrupt", "fake_h.py:1 (make): it raised KeyboardInterrupt"),
+    ],
+)
+def test_a_builder_that_gives_something_else_is_named(install, manifest, kind, body, cause):
+    modules = {
+        "fake_m": manifest("odd", kind, "fake_h:make"),
+        "fake_h": f"def make(*args): {body}",
+    }
+    install("fake-a", {GROUPS[kind]: {"odd": "fake_m:PLUGIN"}}, modules)
+    with pytest.raises(PluginLoadError) as caught:
+        registry.build(kind, "odd", None)
+    assert f"{kind} plugin 'odd' (fake-a 1.2.3)" in str(caught.value)
+    assert cause in str(caught.value)
+
+
+def test_a_plugin_that_prints_spoils_nothing(install, manifest, capsys):
+    source = "print('hello')\n" + manifest("loud", "reward", "fake_h:make")
+    modules = {"fake_m": source, "fake_h": "print('hello'); make = print"}
+    install("fake-a", {REWARDS: {"loud": "fake_m:PLUGIN"}}, modules)
+    assert cli.main(["info", "reward:loud", "--json"]) == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["name"] == "loud"
+    assert streams.err == "hello\n"
 
 
 @pytest.mark.parametrize(("contract", "upgrade"), [(99, "upgrade r2s-core"), (0, "upgrade fake-a")])
@@ -134,6 +241,44 @@ def test_check_tells_the_error_that_use_would_meet(install, manifest):
     assert isinstance(registry.check(registry.find("reward", "b")), PluginLoadError)
 
 
+_COUNTED = """
+import dataclasses, pathlib, typing
+with pathlib.Path(__file__).with_name("runs").open("a") as log:
+    log.write("x")
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    near: "float" = 2.0
+
+typing.get_type_hints(Weights)
+def near(transition): return Weights().near
+def far(transition): return -Weights().near
+"""
+
+
+@pytest.fixture
+def trusting(monkeypatch):
+    """The user trusts every file."""
+    monkeypatch.setattr("r2s_core.trust._is_trusted", lambda sha256: True)
+
+
+@pytest.mark.usefixtures("trusting")
+def test_a_users_file_is_a_module_like_any_other_and_runs_once_for_all_its_functions(tmp_path):
+    path = tmp_path / "my rewards.py"
+    path.write_text(_COUNTED)
+    assert registry.build("reward", f"{path}:near", None)(0) == 2.0
+    assert registry.build("reward", f"{path}:far", None)(0) == -2.0
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+@pytest.mark.usefixtures("trusting")
+@pytest.mark.parametrize("source", ["raise SystemExit", "import sys\nsys.exit(0)", "exit()"])
+def test_a_users_file_cannot_end_the_program_unsaid(tmp_path, source):
+    (tmp_path / "mine.py").write_text(source)
+    with pytest.raises(PluginLoadError, match=r"mine.py:\d: it called sys.exit"):
+        load_function(f"{tmp_path}/mine.py:near")
+
+
 def test_a_trusted_reward_may_be_a_function_in_a_file(tmp_path, monkeypatch):
     path = tmp_path / "mine.py"
     path.write_text("def near(transition):\n    return transition + 1\n")
@@ -142,9 +287,9 @@ def test_a_trusted_reward_may_be_a_function_in_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr("r2s_core.trust._is_trusted", lambda sha256: True)
     assert registry.build("reward", f"{path}:near", None)(1) == 2
     with pytest.raises(PluginLoadError, match=r"no function 'naer'; did you mean near?"):
-        registry.load_function(f"{path}:naer")
+        load_function(f"{path}:naer")
     path.write_text("import no_such_module_xyz\n")
-    with pytest.raises(PluginLoadError, match=r"mine\.py cannot be imported: ModuleNotFoundError"):
-        registry.load_function(f"{path}:near")
+    with pytest.raises(PluginLoadError, match=r"mine\.py:1: ModuleNotFoundError: No module named"):
+        load_function(f"{path}:near")
     with pytest.raises(PluginLoadError, match="no such file"):
-        registry.load_function(f"{tmp_path}/other.py:near")
+        load_function(f"{tmp_path}/other.py:near")

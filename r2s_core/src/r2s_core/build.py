@@ -225,7 +225,7 @@ def _rewards(task: Task[Any], engine: EngineConfig) -> dict[str, tuple[RewardFn,
         )
     terms = {}
     for name, weight in defaults().items():
-        terms[name] = (_reward(name, registry.get("reward", name).plugin.config()), weight)
+        terms[name] = (_reward(name, registry.get("reward", name).default_options()), weight)
     return terms
 
 

@@ -53,7 +53,7 @@ def resolve_backend(config: RunConfig) -> RunConfig:
     if config.backend.use != "auto":
         return config
     name = "warp" if has_nvidia_gpu() else "mujoco"
-    options = registry.get("backend", name).plugin.config()
+    options = registry.get("backend", name).default_options()
     return dataclasses.replace(config, backend=Use(name, options))
 
 

@@ -39,23 +39,32 @@ class MachineError(R2SError):
 
 
 @contextlib.contextmanager
-def calling(whose: str, code: Any = None) -> Iterator[None]:
+def calling(
+    whose: str,
+    code: Any = None,
+    *,
+    advice: str = "",
+    raising: type[R2SError] = ForeignError,
+    may_print: bool = False,
+) -> Iterator[None]:
     """Around every call into code that is not r2s's own.
 
-    What that code prints goes to stderr: stdout is for results.
+    What that code prints goes to stderr: stdout is for results (unless it `may_print`).
 
     Args:
         whose: as the user knows it: "reward 'slow'", "hook plugin 'slack' (r2s-slack 1.0)".
         code: the function, object or module that is called, which tells its own lines in a
             traceback from those of the libraries around it.
+        advice: what the user may do about a failure, the end of the sentence.
+        raising: the error that a failure becomes.
 
     Raises:
-        ForeignError: for any exception of that code, `sys.exit` and a KeyboardInterrupt that it
-            raised itself among them.
+        ForeignError: (or `raising`) for any exception of that code, `sys.exit` and a
+            KeyboardInterrupt that it raised itself among them.
         MachineError: out of memory, or a device that JAX was told to use and that is not there.
     """
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stdout if may_print else sys.stderr):
             yield
     except R2SError:
         raise
@@ -67,7 +76,10 @@ def calling(whose: str, code: Any = None) -> Iterator[None]:
             raise MachineError(f"{whose}: {machine}") from error
         place = where(error, code)
         at = f" at {place}" if place else ""
-        raise ForeignError(f"{whose} failed{at}: {describe(error)}") from error
+        if isinstance(error, ModuleNotFoundError):
+            advice = "pip install the package that provides it"
+        end = f"; {advice}" if advice else ""
+        raise raising(f"{whose} failed{at}: {describe(error)}{end}") from error
 
 
 def describe(error: BaseException) -> str:

@@ -7,20 +7,47 @@ builder that it names. So listing never imports, and a broken plugin that nobody
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
 import importlib.metadata
-import importlib.util
 import sys
+import typing
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from r2s_core.errors import PluginError, PluginLoadError, R2SError
+from r2s_core.foreign import calling, describe
 from r2s_core.plugin import CONTRACT_VERSION, GROUPS, Kind, Plugin
 from r2s_core.suggest import did_you_mean
-from r2s_core.trust import trusted_source
+from r2s_core.text import printable
+from r2s_core.user_file import is_file_reference, load_function
+
+#: The packages of r2s itself: where another package offers a name of theirs, theirs is meant.
+OURS = frozenset(
+    {
+        "r2s-core",
+        "r2s-algos-ppo",
+        "r2s-algos-sac",
+        "r2s-algos-ddpg",
+        "r2s-envs-objects",
+        "r2s-envs-pick-place",
+        "r2s-randomization-physics",
+        "r2s-randomization-sensor",
+        "r2s-randomization-objects",
+        "r2s-randomization-visual",
+    }
+)
+_TASK = "action_low action_high scene init control update observe terminated success metrics"
+#: What a builder's product must have, by kind; `r2s_core.types` says the rest.
+_PARTS: dict[Kind, str] = {
+    "algorithm": "steps_per_update init update policy export",
+    "environment": _TASK,
+    "reward": "__call__",
+    "randomizer": "stage writes",
+    "backend": "num_worlds batchable traceable init step reset",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +76,20 @@ class Installed:
     entry: Entry
     plugin: Plugin
 
+    def default_options(self) -> Any:
+        """Its configuration with every default."""
+        with _loading(self.entry, self.plugin.config):
+            return self.plugin.config()
+
 
 def discover(kind: Kind) -> list[Entry]:
     """Every installed plugin of a kind, sorted by name and package; imports no plugin."""
-    return [entry for entry in _entries(tuple(sys.path)) if entry.kind == kind]
+    return [entry for entry in _scan(tuple(sys.path))[0] if entry.kind == kind]
+
+
+def damaged() -> tuple[str, ...]:
+    """A line for each installed package whose metadata cannot be read; its plugins are unknown."""
+    return _scan(tuple(sys.path))[1]
 
 
 def find(kind: Kind, name: str) -> Entry:
@@ -62,6 +99,14 @@ def find(kind: Kind, name: str) -> Entry:
         matches = [entry for entry in entries if entry.qualified == name]
     else:
         matches = [entry for entry in entries if entry.name == name]
+    if len(matches) > 1 and (ours := [entry for entry in matches if entry.dist in OURS]):
+        for other in matches:
+            if other not in ours:
+                _say_once(
+                    f"{kind} '{name}' is offered by {other.dist} too; {ours[0].dist}'s is used "
+                    f"(write {other.qualified} for the other)"
+                )
+        matches = ours
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -81,11 +126,23 @@ def get(kind: Kind, name: str) -> Installed:
     return load_manifest(find(kind, name))
 
 
+def name_in_yaml(entry: Entry) -> str:
+    """The name that means this plugin: its own, or `dist:name` where that means another's."""
+    twins = [e for e in discover(entry.kind) if e.name == entry.name]
+    alone = len(twins) == 1 or (
+        entry.dist in OURS and not any(e.dist in OURS for e in twins if e != entry)
+    )
+    return entry.name if alone else entry.qualified
+
+
 def load_manifest(entry: Entry) -> Installed:
     """Import an entry's manifest; refuse what is no manifest or speaks another contract."""
     plugin = _import_from(entry, entry.location)
     if not isinstance(plugin, Plugin):
         raise _broken(entry, entry.location, f"it is {type(plugin).__name__}, not a Plugin")
+    if type(plugin.contract) is not int:
+        found = f"its contract is {plugin.contract!r}, not a whole number"
+        raise _broken(entry, entry.location, found)
     if plugin.contract != CONTRACT_VERSION:
         core = importlib.metadata.version("r2s-core")
         older = plugin.contract < CONTRACT_VERSION
@@ -93,12 +150,30 @@ def load_manifest(entry: Entry) -> Installed:
             f"{entry} was built for contract {plugin.contract}, but r2s-core {core} speaks "
             f"contract {CONTRACT_VERSION}; upgrade {entry.dist if older else 'r2s-core'}"
         )
-    if (plugin.kind, plugin.name) != (entry.kind, entry.name):
-        found = f"its manifest says {plugin.kind} '{plugin.name}'"
-        raise _broken(
-            entry, entry.location, f"{found}, its entry point {entry.kind} '{entry.name}'"
-        )
+    if fault := _malformed(entry, plugin):
+        raise _broken(entry, entry.location, fault)
     return Installed(entry, plugin)
+
+
+def _malformed(entry: Entry, plugin: Plugin) -> str | None:
+    """What is wrong with the fields of a manifest."""
+    for field in ("name", "kind", "summary", "target"):
+        if not isinstance(value := getattr(plugin, field), str):
+            return f"its {field} is {value!r}, not text"
+    if (plugin.kind, plugin.name) != (entry.kind, entry.name):
+        return (
+            f"its manifest says {plugin.kind} '{plugin.name}', "
+            f"its entry point {entry.kind} '{entry.name}'"
+        )
+    if not all(plugin.target.partition(":")):
+        return f"its target is '{plugin.target}', not module:callable"
+    if not (isinstance(plugin.config, type) and dataclasses.is_dataclass(plugin.config)):
+        return f"its config is {plugin.config!r}, not a dataclass of options"
+    if plugin.configure is not None and not callable(plugin.configure):
+        return f"its configure is {plugin.configure!r}, not a function"
+    with _loading(entry, plugin.config):
+        typing.get_type_hints(plugin.config)  # a name in them may not exist
+    return None
 
 
 def load_target(installed: Installed) -> Callable[..., Any]:
@@ -118,13 +193,17 @@ def build(kind: Kind, name: str, *args: Any) -> Any:
     if kind == "reward" and is_file_reference(name):
         return load_function(name)
     installed = get(kind, name)
-    builder = load_target(installed)
-    try:
-        return builder(*args)
-    except R2SError:
-        raise
-    except Exception as error:
-        raise _broken(installed.entry, installed.plugin.target, _describe(error)) from error
+    entry, builder = installed.entry, load_target(installed)
+    with _loading(entry, builder):
+        made = builder(*args)
+        whole = kind == "environment" and hasattr(made, "step")
+        parts = "spec reset step" if whole else _PARTS.get(kind, "")
+        missing = [part for part in parts.split() if not hasattr(made, part)]
+    if missing:
+        what = "nothing" if made is None else type(made).__name__
+        found = f"it returned {what}, no {kind}: there is no {', '.join(missing)}"
+        raise _broken(entry, installed.plugin.target, found)
+    return made
 
 
 def check(entry: Entry) -> R2SError | None:
@@ -136,78 +215,67 @@ def check(entry: Entry) -> R2SError | None:
     return None
 
 
-def is_file_reference(name: str) -> bool:
-    """Whether `name` means a function in a file (`path/to/file.py:function`), not a plugin."""
-    return name.rpartition(":")[0].endswith(".py")
-
-
-def load_function(reference: str) -> Callable[..., Any]:
-    """The function that `path/to/file.py:function` names, run from its file.
-
-    Raises:
-        UntrustedCodeError: the user has not trusted what is in the file.
-        PluginLoadError: the file is missing or fails, or has no such function.
-    """
-    location, _, attribute = reference.rpartition(":")
-    path = Path(location)
-    if not path.is_file():
-        raise PluginLoadError(f"{location}: no such file (named by `use: {reference}`)")
-    spec = importlib.util.spec_from_file_location(f"_r2s_file_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    source = trusted_source(reference)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        exec(compile(source, path, "exec"), vars(module))  # what was trusted, not a second reading
-    except Exception as error:
-        raise PluginLoadError(f"{location} cannot be imported: {_describe(error)}") from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        known = [name for name, value in vars(module).items() if callable(value)]
-        raise PluginLoadError(
-            f"{location} defines no function '{attribute}'{did_you_mean(attribute, known)}"
-        )
-    return function
-
-
 @functools.lru_cache(maxsize=8)
-def _entries(path: tuple[str, ...]) -> tuple[Entry, ...]:
-    """All plugins on the import path; keyed by it, so that a changed path is read again."""
-    points = importlib.metadata.entry_points()
-    entries = [
-        Entry(
-            kind=kind,
-            name=point.name,
-            location=point.value,
-            dist=point.dist.name if point.dist else "unknown",
-            version=point.dist.version if point.dist else "unknown",
-        )
+def _scan(path: tuple[str, ...]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+    """All plugins on the import path, and a line for each package that could not be read.
+
+    Keyed by the path, so that a changed one is read again. Of two packages of one name the first
+    on the path is imported, so the other's entry points do not count.
+    """
+    found: dict[str, list[Entry]] = {}
+    damaged = []
+    for dist in importlib.metadata.distributions():
+        try:
+            own = _entries_of(dist)
+        except Exception as error:  # whatever a broken installation comes to
+            place = getattr(dist, "_path", "a package")
+            damaged.append(f"{place}: its metadata cannot be read: {describe(error)}")
+            continue
+        if own:
+            found.setdefault(own[0].dist, own)
+    entries = [entry for own in found.values() for entry in own]
+    entries.sort(key=lambda entry: (entry.kind, entry.name, entry.dist))
+    return tuple(entries), tuple(damaged)
+
+
+def _entries_of(dist: importlib.metadata.Distribution) -> list[Entry]:
+    """The plugins that a package offers; most offer none, and of those only one file is read."""
+    if "r2s." not in (dist.read_text("entry_points.txt") or ""):
+        return []
+    name, version = dist.metadata["Name"], dist.metadata["Version"]
+    if not name:
+        raise ValueError("there is no name in METADATA")
+    points = dist.entry_points
+    return [
+        Entry(kind, point.name, point.value, name, version or "unknown")
         for kind, group in GROUPS.items()
         for point in points.select(group=group)
     ]
-    return tuple(sorted(entries, key=lambda entry: (entry.kind, entry.name, entry.dist)))
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _import_from(entry: Entry, location: str) -> Any:
     """The object at "module:attribute"; whatever goes wrong names the plugin and its package."""
     module_name, _, attribute = location.partition(":")
-    try:
+    with _loading(entry, module_name):
         value: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             value = getattr(value, part)
-    except Exception as error:
-        raise _broken(entry, location, _describe(error)) from error
     return value
 
 
+def _loading(entry: Entry, code: Any) -> contextlib.AbstractContextManager[None]:
+    """Around whatever a plugin runs when it is imported or built."""
+    return calling(str(entry), code, advice=_advice(entry), raising=PluginLoadError)
+
+
 def _broken(entry: Entry, target: str, cause: str) -> PluginLoadError:
-    return PluginLoadError(
-        f"{entry} cannot be loaded from {target}: {cause}; reinstall it with its dependencies "
-        f"(pip install --force-reinstall {entry.dist}), report it to its author, "
-        f"or choose another {entry.kind}"
-    )
+    return PluginLoadError(f"{entry} cannot be used: {target}: {cause}; {_advice(entry)}")
 
 
-def _describe(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _advice(entry: Entry) -> str:
+    return f"report it to the authors of {entry.dist}, or choose another {entry.kind}"

@@ -97,7 +97,7 @@ class Real2SimTrainer:
 def _with_algorithm(config: RunConfig, name: str) -> RunConfig:
     algorithms = dict(config.algorithms)
     if name not in algorithms:
-        algorithms[name] = Use(name, registry.get("algorithm", name).plugin.config())
+        algorithms[name] = Use(name, registry.get("algorithm", name).default_options())
     return dataclasses.replace(config, algorithm=name, algorithms=algorithms)
 
 

@@ -65,7 +65,7 @@ def trusted_source(reference: str) -> bytes:
 
 def reward_files(config: RunConfig) -> list[tuple[str, str]]:
     """(key, `path/to/file.py:function`) of each reward of the configuration that is a file's."""
-    from r2s_core.registry import is_file_reference  # which imports this module
+    from r2s_core.user_file import is_file_reference  # which imports this module
 
     terms = config.environment.engine.rewards or {}
     return [

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from r2s_core import registry
 from r2s_core.errors import R2SError
+from r2s_core.foreign import calling
 from r2s_core.text import printable
 
 _EPILOG = """examples:
@@ -88,13 +89,29 @@ def _dispatch(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if command.plugin.configure is not None:
-        command.plugin.configure(parser)
+        with calling(str(command.entry), command.plugin.configure):
+            command.plugin.configure(parser)
     # Intermixed, so that key=value may stand after --options too; argparse has that for commands
     # without verbs of their own only.
     has_verbs = getattr(parser, "_subparsers", None) is not None
     parse = parser.parse_args if has_verbs else parser.parse_intermixed_args
     parsed = parse(arguments[1:])
-    return int(registry.load_target(command)(parsed) or 0)
+    return _run(command, parsed)
+
+
+def _run(command: registry.Installed, arguments: argparse.Namespace) -> int:
+    """The exit status of a command; an error in one from elsewhere is told as its own."""
+    target = registry.load_target(command)
+    if command.entry.dist in registry.OURS:
+        return int(target(arguments) or 0)
+    with calling(str(command.entry), target, may_print=True):
+        try:
+            status = target(arguments)
+        except SystemExit as end:  # as programs end
+            if isinstance(end.code, str):
+                raise R2SError(end.code) from end
+            status = end.code
+        return int(status or 0)
 
 
 class Parser(argparse.ArgumentParser):
@@ -124,7 +141,7 @@ def _help() -> str:
             summary = registry.load_manifest(entry).plugin.summary
         else:
             summary = f"from {entry.dist} {entry.version}"
-        lines.append(f"  {entry.name:<10} {summary}")
+        lines.append(printable(f"  {entry.name:<10} {summary}"))
     return "\n".join([*lines, "", _EPILOG])
 
 

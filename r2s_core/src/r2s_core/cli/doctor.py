@@ -155,7 +155,7 @@ def _throughput(name: str) -> float:
 
     model = mujoco.MjModel.from_xml_string(_SCENE)
     scene = SceneSpec(model, _SUBSTEPS, frozenset({"qpos"}))
-    config = registry.get("backend", name).plugin.config()
+    config = registry.get("backend", name).default_options()
     backend: Any = registry.build("backend", name, scene, _WORLDS, config)
     qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (_WORLDS, 1))
     init, step = backend.init, backend.step

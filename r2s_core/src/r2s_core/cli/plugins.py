@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import sys
@@ -13,9 +12,11 @@ from r2s_core import registry
 from r2s_core.config.convert import field_types, type_name
 from r2s_core.config.schema import EngineConfig, to_plain
 from r2s_core.errors import PluginError
+from r2s_core.foreign import calling
 from r2s_core.plugin import GROUPS
 from r2s_core.registry import Entry
 from r2s_core.suggest import did_you_mean
+from r2s_core.text import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """List, and check if asked."""
     entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
-    with contextlib.redirect_stdout(sys.stderr):  # what plugins print must not get into the list
-        errors = {entry: registry.check(entry) for entry in entries} if args.check else {}
+    errors = {entry: registry.check(entry) for entry in entries} if args.check else {}
     broken = {entry: str(error) for entry, error in errors.items() if error}
     if args.json:
         rows = [dataclasses.asdict(entry) for entry in entries]
@@ -40,16 +40,18 @@ def main(args: argparse.Namespace) -> int:
             rows = [row | {"error": broken.get(e)} for row, e in zip(rows, entries, strict=True)]
         print(json.dumps(rows, indent=2))
     else:
-        rows = [_row(entry, entries, errors) for entry in entries]
+        rows = [_row(entry, errors) for entry in entries]
         print_table([("KIND", "NAME", "PACKAGE", "VERSION", ""), *rows])
         for message in broken.values():
-            print(message, file=sys.stderr)
-    return 1 if broken else 0
+            print(printable(message), file=sys.stderr)
+    for line in registry.damaged():
+        print(printable(line), file=sys.stderr)
+    return 1 if broken or (args.check and registry.damaged()) else 0
 
 
-def _row(entry: Entry, entries: list[Entry], errors: dict[Entry, Any]) -> tuple[str, ...]:
-    twins = [e for e in entries if (e.kind, e.name) == (entry.kind, entry.name)]
-    note = f"offered twice: write {entry.qualified}" if len(twins) > 1 else ""
+def _row(entry: Entry, errors: dict[Entry, Any]) -> tuple[str, ...]:
+    name = registry.name_in_yaml(entry)
+    note = f"offered twice: write {name}" if name != entry.name else ""
     if errors:
         note = "BROKEN" if errors[entry] else note or "ok"
     return entry.kind, entry.name, entry.dist, entry.version, note
@@ -69,7 +71,8 @@ def main_info(args: argparse.Namespace) -> int:
     """Tell of one plugin."""
     installed = _find(args.plugin)
     entry, plugin = installed.entry, installed.plugin
-    options = _options(plugin.config)
+    with calling(str(entry), plugin.config):
+        options = _options(plugin.config)
     if args.json:
         print(
             json.dumps(
@@ -81,11 +84,13 @@ def main_info(args: argparse.Namespace) -> int:
                     "options": options,
                 },
                 indent=2,
+                default=repr,
             )
         )
         return 0
-    print(f"{entry.kind} {entry.name}: {plugin.summary}")
-    print(f"from {entry.dist} {entry.version}, contract {plugin.contract}, {plugin.target}\n")
+    print(printable(f"{entry.kind} {entry.name}: {plugin.summary}"))
+    source = f"{entry.dist} {entry.version}"
+    print(printable(f"from {source}, contract {plugin.contract}, {plugin.target}") + "\n")
     _print_options("options", options)
     if entry.kind == "environment":
         _print_options("\noptions of the engine, beside these", _options(EngineConfig))
@@ -97,8 +102,8 @@ def _find(text: str) -> registry.Installed:
     if colon and kind in GROUPS:
         return registry.get(kind, name)
     matches = [entry for k in GROUPS for entry in registry.discover(k) if entry.name == text]
-    if len(matches) == 1:
-        return registry.load_manifest(matches[0])
+    if len({entry.kind for entry in matches}) == 1:
+        return registry.get(matches[0].kind, text)
     if matches:
         choices = " or ".join(f"{entry.kind}:{entry.qualified}" for entry in matches)
         raise PluginError(f"'{text}' is offered more than once; say which: {choices}")
@@ -152,11 +157,12 @@ def _print_options(title: str, options: list[dict[str, Any]]) -> None:
 
 
 def _show(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=repr)
 
 
 def print_table(rows: list[tuple[str, ...]]) -> None:
     """Rows in aligned columns; a long cell moves only its own row."""
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [min(28, max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

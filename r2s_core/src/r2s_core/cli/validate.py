@@ -48,5 +48,5 @@ def main_schema(args: argparse.Namespace) -> int:
     """Print the schema."""
     from r2s_core.config.json_schema import config_schema
 
-    print(json.dumps(config_schema(), indent=2))
+    print(json.dumps(config_schema(), indent=2, default=repr))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -19,7 +20,8 @@ from r2s_core.config.schema import (
     TrainingConfig,
     to_plain,
 )
-from r2s_core.errors import PluginError
+from r2s_core.errors import R2SError
+from r2s_core.foreign import calling
 from r2s_core.plugin import Kind, Plugin
 
 Schema = dict[str, Any]
@@ -141,16 +143,14 @@ def _type(kind: Any) -> Schema:
 
 
 def _installed(kind: Kind) -> list[tuple[str, Plugin]]:
-    """Names as written in YAML, with manifests; one offered twice goes by `dist:name` only."""
-    entries = registry.discover(kind)
-    names = [entry.name for entry in entries]
+    """Names as written in YAML, with manifests; those of broken plugins are left out."""
     found = []
-    for entry in entries:
-        name = entry.name if names.count(entry.name) == 1 else entry.qualified
-        try:
-            found.append((name, registry.load_manifest(entry).plugin))
-        except PluginError:
-            continue
+    for entry in registry.discover(kind):
+        with contextlib.suppress(R2SError):
+            plugin = registry.load_manifest(entry).plugin
+            with calling(str(entry), plugin.config):
+                dataclass_schema(plugin.config)  # options of odd types harm nobody but themselves
+            found.append((registry.name_in_yaml(entry), plugin))
     return found
 
 

@@ -31,8 +31,10 @@ from r2s_core.config.schema import (
     Use,
 )
 from r2s_core.errors import PluginError, PluginLoadError
+from r2s_core.foreign import calling
 from r2s_core.plugin import Kind, NoConfig
 from r2s_core.suggest import did_you_mean
+from r2s_core.user_file import is_file_reference
 
 DEFAULT_ENVIRONMENT = "real2sim_pick_place"
 DEFAULT_ALGORITHM = "ppo"
@@ -229,7 +231,8 @@ class _Loader:
         option_names = [field.name for field in dataclasses.fields(cls)]
         known = list(dict.fromkeys(["use", *engine_names, *option_names]))
         check_keys(values, known, key, self.problems)
-        options = fill(cls, values, node.where, key, self.problems)
+        with calling(f"environment '{name}'", cls):
+            options = fill(cls, values, node.where, key, self.problems)
         own = {k: v for k, v in values.items() if k not in option_names}
         engine = fill(EngineConfig, own, node.where, key, self.problems)
         if options is None or engine is None:
@@ -265,7 +268,7 @@ class _Loader:
             value = to_type(kind, node, join(key, name), self.problems)
         except Invalid:
             return None
-        if name == "use" and registry.is_file_reference(value):
+        if name == "use" and is_file_reference(value):
             location, _, function = value.rpartition(":")
             return f"{node.folder / Path(location).expanduser()}:{function}"
         return value
@@ -277,17 +280,18 @@ class _Loader:
         cls = self.options_type(key, name, where, kind)
         if cls is None:
             return None
-        if registry.is_file_reference(name) and values:
+        if is_file_reference(name) and values:
             what = "a function from a file takes no options; make it a plugin: `r2s new reward`"
             self.problems.add(where, key, what)
             return None
         check_keys(values, [field.name for field in dataclasses.fields(cls)], key, self.problems)
-        options = fill(cls, values, where, key, self.problems)
+        with calling(f"{kind} '{name}'", cls):  # its options may have code of their own
+            options = fill(cls, values, where, key, self.problems)
         return None if options is None else Use(name, options)
 
     def options_type(self, key: str, name: str, where: str, kind: Kind) -> type | None:
         """The configuration dataclass of a plugin; None, with the reason told, if unknown."""
-        if registry.is_file_reference(name):
+        if is_file_reference(name):
             reason = _refusal_of_function(name) if kind == "reward" else f"a {kind} is a plugin"
             if reason:
                 self.problems.add(where, key, reason)

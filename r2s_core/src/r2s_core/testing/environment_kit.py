@@ -41,7 +41,7 @@ def check_environment(made: Task[Any] | Environment[Any]) -> None:
     task: Task[Any] = made  # type: ignore[assignment]
     _check_task(task)
     scene = task.scene()
-    config = registry.get("backend", "mujoco").plugin.config()
+    config = registry.get("backend", "mujoco").default_options()
     backend = registry.build("backend", "mujoco", scene, _WORLDS, config)
     _check_vectorised(VectorEnv(task, scene, backend, {}, EngineOptions(_EPISODE)))
 
@@ -60,7 +60,7 @@ def _check_task(task: Task[Any]) -> None:
     require_array(qvel[0], (model.nv,), "float32", "the qvel of init")
     require_finite((state, qpos, qvel), "init")
 
-    config = registry.get("backend", "mujoco").plugin.config()
+    config = registry.get("backend", "mujoco").default_options()
     backend = registry.build("backend", "mujoco", scene, _WORLDS, config)
     view = jax.tree.map(jnp.asarray, backend.init({}, qpos, qvel).view)
     action = jax.random.uniform(keys[0], (_WORLDS, len(low)), minval=low, maxval=high)

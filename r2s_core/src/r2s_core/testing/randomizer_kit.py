@@ -155,7 +155,7 @@ def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[st
         return {"action": jnp.asarray(task.action_low, jnp.float32)}
     if randomizer.stage == "wrench":
         return {"wrench": jnp.zeros((scene.model.nbody, 6))}
-    config = registry.get("backend", "mujoco").plugin.config()
+    config = registry.get("backend", "mujoco").default_options()
     backend = registry.build("backend", "mujoco", scene, 1, config)
     view = backend.init({}, qpos[None], qvel[None]).view
     view = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], view)

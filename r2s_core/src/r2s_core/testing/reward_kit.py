@@ -38,7 +38,7 @@ def sample_transitions(
 ) -> Transition:
     """Random play of a task, from its own start states; leaves [worlds * steps, ...]."""
     scene = task.scene()
-    config = registry.get("backend", "mujoco").plugin.config()
+    config = registry.get("backend", "mujoco").default_options()
     backend: Backend = registry.build("backend", "mujoco", scene, worlds, config)
     key, init_key = jax.random.split(jax.random.key(seed))
     state, qpos, qvel = jax.vmap(task.init)(jax.random.split(init_key, worlds))

@@ -31,7 +31,7 @@ def test_the_reward_keeps_the_contract(task, distance):
 def test_inverse_kinematics_solves_it(registry, task, distance):
     """A servo to the posture that touches the target: success, and most of the reward."""
     scene, worlds = task.scene(), 64
-    config = registry.get("backend", "mujoco").plugin.config()
+    config = registry.get("backend", "mujoco").default_options()
     backend = registry.build("backend", "mujoco", scene, worlds, config)
     env = VectorEnv(task, scene, backend, {"distance": (distance, 1.0)}, EngineOptions(60))
     state, obs = env.reset(jax.random.key(0))

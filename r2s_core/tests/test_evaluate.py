@@ -1,10 +1,12 @@
 """`r2s eval` and the Python interface judge what a run saved, by the same engine."""
 
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import yaml
@@ -12,7 +14,7 @@ import yaml
 import r2s_core.build
 from r2s_core.config import load_config, load_mapping
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.evaluate import evaluate_run
+from r2s_core.evaluate import _network, _next_path, evaluate_run
 from r2s_core.policy import PolicyError, load_policy
 from r2s_core.trainer import Real2SimTrainer
 
@@ -150,14 +152,35 @@ def test_a_policy_for_other_observations_is_refused(config, tmp_path):
         evaluate_run(tmp_path / "tiny")
 
 
-def test_strict_json_has_no_nan(tmp_path):
-    from r2s_core.evaluate import write_json
+def test_a_result_has_a_number_of_its_own_whatever_lies_beside_it(tmp_path):
+    for name in ("eval-².json", "eval-x.json", "eval-7.json", "eval-1.json", "eval-9.jsonl"):
+        (tmp_path / name).touch()
+    assert _next_path(tmp_path).name == "eval-8.json"
 
-    values = {"a": float("nan"), "b": [np.float32(1.5), np.int64(3)], "c": {"d": Path("x")}}
-    write_json(tmp_path / "x.json", values)
-    text = (tmp_path / "x.json").read_text()
-    assert json.loads(text) == {"a": None, "b": [1.5, 3], "c": {"d": "x"}}
-    assert "NaN" not in text
+
+def test_numbers_that_cannot_be_written_are_printed(config, tmp_path, monkeypatch, capsys):
+    Real2SimTrainer(config).train()
+    capsys.readouterr()
+
+    def full(path, value):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("r2s_core.files.write_json", full)
+    with pytest.raises(R2SError, match=r"eval-1\.json cannot be written \(Read-only file system\)"):
+        evaluate_run(tmp_path / "tiny")
+    assert "episodes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("output", ["clip", "tanh"])
+def test_a_saved_policy_multiplies_as_precisely_as_in_training(output):
+    """JAX multiplies in TF32 on recent GPUs unless told otherwise."""
+    act = _network("policy", 2, "elu", 5.0, output)
+    tensors = {f"layers.{i}.kernel": np.zeros((2, 2)) for i in range(2)}
+    tensors |= {f"layers.{i}.bias": np.zeros(2) for i in range(2)}
+    names = ("observation.mean", "observation.std", "action.low", "action.high")
+    tensors |= {name: np.zeros(2) for name in names}
+    program = str(jax.make_jaxpr(act)(tensors, {"policy": np.zeros((3, 2))}, None))
+    assert program.count("dot_general") == program.count("precision=(Precision.HIGHEST") == 2
 
 
 def test_the_package_offers_the_trainer_and_stays_light():

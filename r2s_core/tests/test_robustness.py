@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import r2s_core.build
@@ -21,7 +22,18 @@ SOURCE = Path(__file__).with_name("tiny_plugin.py")
 POINTS = {
     "r2s.environments": {"touch": "tiny_plugin:ENVIRONMENT"},
     "r2s.algorithms": {"climb": "tiny_plugin:ALGORITHM"},
+    "r2s.randomizers": {"shake": "shaking:SHAKE"},
 }
+SHAKING = """
+import dataclasses
+from r2s_core.plugin import Plugin, option
+
+@dataclasses.dataclass(frozen=True)
+class Shake:
+    size: float = option(0.0, "how much")
+
+SHAKE = Plugin("shake", "randomizer", "Nothing, really", "shaking:none", Shake)
+"""
 GRID = """
 finer:
   unit: x
@@ -83,7 +95,7 @@ def test_a_grid_that_says_nothing_is_refused(tmp_path, text, complaint):
 @pytest.fixture
 def run_dir(tmp_path, install, monkeypatch):
     """A finished run of the tiny task, whose dot is seen the worse the finer physics is."""
-    install("tiny-task", POINTS, {"tiny_plugin": SOURCE.read_text()})
+    install("tiny-task", POINTS, {"tiny_plugin": SOURCE.read_text(), "shaking": SHAKING})
     from tiny_plugin import touch  # type: ignore[import-not-found]
 
     def make_environment(config, num_worlds, *, training):
@@ -152,7 +164,8 @@ def test_failed_physics_is_told(tmp_path):
     }
     nominal = row | {"perturbation": "none", "diverged_episodes": 0}
     rows = [nominal, row]
-    result = {"name": "a", "algorithm": "b", "trained_with": [], "cases": rows, **summary(rows)}
+    result = {"name": "a", "algorithm": "b", "trained_with": [], "cases": rows}
+    result |= summary(rows, [np.asarray([0.0, 1.0] * 50)])
     write_page(tmp_path / "page.html", result)
     page = (tmp_path / "page.html").read_text()
     assert "cones flat: the physics failed in 7 of 100 episodes" in page
@@ -179,4 +192,36 @@ def test_the_command_line(run_dir, capsys, tmp_path):
 def test_nothing_to_play_is_an_error_with_the_reasons():
     nominal = {"success_rate": 0.9, "success_ci95": [0.8, 1.0], "episodes": 10}
     with pytest.raises(R2SError, match="needs a package"):
-        summary([nominal, {"perturbation": "a", "not_played": "needs a package"}])
+        summary([nominal, {"perturbation": "a", "not_played": "needs a package"}], [])
+
+
+def test_the_interval_of_the_mean_covers_the_truth_though_cases_share_their_starts():
+    """Of 400 policies tried on 128 starts under 20 cases, where hard starts are hard in each."""
+    rng = np.random.default_rng(0)
+    hard = rng.normal(size=(400, 128, 1))
+    chance = 1 / (1 + np.exp(-(2.0 + np.linspace(1, -2, 20) - 2.0 * hard)))
+    success = (rng.random(chance.shape) < chance).astype(float)  # [policies, starts, cases]
+    truth, covered = chance.mean(), 0
+    for policy in success:
+        rows = [
+            {"success_rate": x, "success_ci95": [0, 1], "episodes": 128} for x in policy.T.mean(1)
+        ]
+        found = summary([rows[0], *rows], list(policy.T))
+        assert found["mean_success"] == pytest.approx(policy.mean())
+        low, high = found["mean_success_ci95"]
+        covered += low <= truth <= high
+    assert 0.93 < covered / 400 < 0.975  # as if cases were independent it was 0.5
+
+
+def test_a_randomization_that_the_user_asks_for_stays_in_every_case(run_dir, monkeypatch):
+    made = []
+    make = r2s_core.build.make_environment
+
+    def noting(config, *arguments, **more):
+        made.append(dict(config.randomization))
+        return make(config, *arguments, **more)
+
+    monkeypatch.setattr(r2s_core.build, "make_environment", noting)
+    measure_robustness(run_dir, 64, overrides=["randomization.shaky={use: shake, size: 0.1}"])
+    assert len(made) == 5
+    assert all(randomization["shaky"].options.size == 0.1 for randomization in made)

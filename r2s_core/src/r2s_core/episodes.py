@@ -63,6 +63,7 @@ class Episodes:
     recordings: tuple[Recording, ...] = ()
     variant: np.ndarray | None = None  # of the scene; None where it has none
     rewarded: bool = True  # False where the environment has no rewards, and returns mean nothing
+    world: np.ndarray | None = None  # the one that played it
 
     def __len__(self) -> int:
         return len(self.success)
@@ -72,7 +73,14 @@ class Episodes:
         columns = {name: getattr(self, name)[which] for name in _OUTCOMES}
         metrics = {name: column[which] for name, column in self.metrics.items()}
         variant = None if self.variant is None else self.variant[which]
-        return Episodes(**columns, metrics=metrics, variant=variant, rewarded=self.rewarded)
+        world = None if self.world is None else self.world[which]
+        own = {"variant": variant, "world": world, "rewarded": self.rewarded}
+        return Episodes(**columns, metrics=metrics, **own)
+
+    def success_by_world(self) -> np.ndarray:
+        """Each world's success rate, float[W]; of episodes that `run_episodes` played."""
+        assert self.world is not None
+        return np.bincount(self.world, self.success) / np.bincount(self.world)
 
 
 def advancing(env: Environment[Any]) -> Advance:
@@ -207,6 +215,7 @@ def _ended(step: Step, which: np.ndarray) -> dict[str, np.ndarray]:
     columns = {name: getattr(step, name) for name in _OUTCOMES}
     if step.variant is not None:
         columns["variant"] = step.variant
+    columns["world"] = np.arange(len(which))
     columns |= {f"metrics/{name}": column for name, column in step.metrics.items()}
     return {name: np.asarray(column)[which] for name, column in columns.items()}
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from r2s_core import build, device
+from r2s_core import build, device, files
 from r2s_core.config import RunConfig, load_config
 from r2s_core.episodes import Episodes, run_episodes, summarise
 from r2s_core.errors import R2SError
@@ -78,7 +77,13 @@ def evaluate_run(
     config = load_config(path, [*changes, *UNUSED])
     result = evaluate_policy(config, run_dir, episodes) | {"overrides": changes}
     written = _next_path(path.parent)
-    write_json(written, result)
+    try:
+        files.write_json(written, result)
+    except OSError as error:
+        print_result(result)
+        raise R2SError(
+            f"{written} cannot be written ({error.strerror}); the numbers are printed above."
+        ) from error
     print_result(result | {"files": {"written": shown(written)}})
     return result
 
@@ -150,28 +155,13 @@ def _network(
         x = (obs[group] - tensors["observation.mean"]) / tensors["observation.std"]
         x = jnp.clip(x, -clip, clip)
         for i in range(layers):
-            x = x @ tensors[f"layers.{i}.kernel"] + tensors[f"layers.{i}.bias"]
+            # As in training, see `networks.MLP`: in TF32 it would be another policy.
+            x = jnp.matmul(x, tensors[f"layers.{i}.kernel"], precision=jax.lax.Precision.HIGHEST)
+            x += tensors[f"layers.{i}.bias"]
             x = activation(x) if i + 1 < layers else squash(x, output)
         return scale_action(x, tensors["action.low"], tensors["action.high"])
 
     return act
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Strict JSON: what is not finite becomes null."""
-    path.write_text(json.dumps(_strict(value), indent=2) + "\n", encoding="utf-8")
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    if isinstance(value, np.integer | np.bool_):
-        return value.item()
-    return str(value) if isinstance(value, Path) else value
 
 
 def config_of(path: Path) -> Path | None:
@@ -183,6 +173,6 @@ def config_of(path: Path) -> Path | None:
 
 
 def _next_path(folder: Path) -> Path:
-    numbers = (path.stem.removeprefix("eval-") for path in folder.glob("eval-*.json"))
-    used = [int(number) for number in numbers if number.isdigit()]
+    names = (re.fullmatch(r"eval-([0-9]+)\.json", path.name) for path in folder.iterdir())
+    used = [int(name[1]) for name in names if name]
     return folder / f"eval-{max(used, default=0) + 1}.json"

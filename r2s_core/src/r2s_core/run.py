@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from r2s_core import build, device, evaluate, registry
+from r2s_core import build, device, evaluate, files, registry
 from r2s_core.config import RunConfig
 from r2s_core.console import stderr_console
 from r2s_core.episodes import Episodes, summarise
@@ -171,7 +171,7 @@ class _Session:
             episodes, env = self._evaluate()
             result = summarise(episodes, evaluate.variants_of(env))
             result["evaluation_s"] = round(time.perf_counter() - began, 3)
-            evaluate.write_json(run_dir / "result.json", facts | result)
+            files.write_json(run_dir / "result.json", facts | result)
             if config.evaluation.video:
                 frames, notes = take_pictures(run_dir, env, episodes.recordings)
         for line in notes:
@@ -182,7 +182,7 @@ class _Session:
             "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
             "total_s": round(time.perf_counter() - self.began, 3),
         }
-        evaluate.write_json(run_dir / "result.json", facts | result)
+        files.write_json(run_dir / "result.json", facts | result)
         write_report(
             run_dir / "report.html",
             facts | result,

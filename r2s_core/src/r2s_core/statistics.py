@@ -28,14 +28,31 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
         raise ValueError(f"successes must lie in 0..{trials}, got {successes}")
     if trials == 0:
         return 0.0, 1.0
-    rate = successes / trials
-    spread = z * z / trials
-    center = (rate + spread / 2) / (1 + spread)
-    margin = z / (1 + spread) * math.sqrt(rate * (1 - rate) / trials + spread / (4 * trials))
-    # At the ends the exact bound is 0 or 1; rounding must not put the rate outside its interval.
-    low = 0.0 if successes == 0 else center - margin
-    high = 1.0 if successes == trials else center + margin
-    return low, high
+    return _wilson(successes / trials, trials, z)
+
+
+def clustered_interval(rates: np.ndarray, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a success rate that was measured in independent clusters.
+
+    Within a cluster trials may depend on each other, as those from one start state do; so what
+    the clusters differ by tells how many independent trials would be as good, and Wilson's
+    interval for that many is taken (Kott and Carr 1997), with Student's quantile for few clusters.
+
+    Args:
+      rates: float[n], each cluster's success rate.
+      trials: how many there are in each cluster.
+    """
+    n, rate = len(rates), float(np.mean(rates))
+    if n < 2:
+        return 0.0, 1.0
+    variance = float(np.var(rates, ddof=1)) / n
+    # Where no trial failed, or none succeeded, nothing is known of the dependence: n, the least.
+    effective = float(n)
+    if variance > 0:
+        effective = min(rate * (1 - rate) / variance, float(n * trials))
+    normal = 1.959964
+    student = normal + (normal**3 + normal) / (4 * (n - 1))
+    return _wilson(rate, effective, student)
 
 
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
@@ -97,6 +114,16 @@ def improvement_interval(
         )
         total += ((times_x @ _wins(x, y)) * times_y).sum(axis=1) / (len(x) * len(y))
     return _percentiles(total / len(a), confidence)
+
+
+def _wilson(rate: float, trials: float, z: float) -> tuple[float, float]:
+    spread = z * z / trials
+    center = (rate + spread / 2) / (1 + spread)
+    margin = z / (1 + spread) * math.sqrt(rate * (1 - rate) / trials + spread / (4 * trials))
+    # At the ends the exact bound is 0 or 1; rounding must not put the rate outside its interval.
+    low = 0.0 if rate == 0 else center - margin
+    high = 1.0 if rate == 1 else center + margin
+    return low, high
 
 
 def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -131,7 +131,7 @@ def _project(probabilities: Array, moved: Array, atoms: Array) -> Array:
     spacing = atoms[1] - atoms[0]
     place = (jnp.clip(moved, atoms[0], atoms[-1]) - atoms[0]) / spacing
     near = jnp.clip(1.0 - jnp.abs(place[:, :, None] - jnp.arange(atoms.size)), 0.0, 1.0)
-    return jnp.einsum("bi,bij->bj", probabilities, near)
+    return jnp.einsum("bi,bij->bj", probabilities, near, precision=jax.lax.Precision.HIGHEST)
 
 
 def polyak(target: Any, online: Any, rate: float) -> Any:

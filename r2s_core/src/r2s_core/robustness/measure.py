@@ -12,19 +12,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from r2s_core import build, device, registry
+from r2s_core import build, device, files, registry
 from r2s_core.config import RunConfig, load_config
 from r2s_core.episodes import summarise
 from r2s_core.errors import R2SError
-from r2s_core.evaluate import UNUSED, config_of, num_worlds, play, write_json
+from r2s_core.evaluate import UNUSED, config_of, num_worlds, play
 from r2s_core.policy import SavedPolicy, load_policy
 from r2s_core.robustness.grid import DEFAULT_GRID, Case, read_grid
 from r2s_core.robustness.page import write_page
 from r2s_core.run_folder import shown
+from r2s_core.statistics import clustered_interval
 from r2s_core.text import printable
 
-#: The run's configuration without what it was trained under.
-_NOMINAL = ("randomization={}", *UNUSED)
+#: The run's configuration without what it was trained under; before what the user asks for.
+_NOMINAL = "randomization={}"
 _EPISODES = 256
 _KEPT = ("success_rate", "success_ci95", "success_rate_2p5cm", "episodes", "diverged_episodes")
 
@@ -41,7 +42,8 @@ def measure_robustness(
     Args:
       episodes: of each case; default 256.
       backend: another physics backend than the run's.
-      overrides: `key=value`, on top of the run's own config.yaml, in every case.
+      overrides: `key=value`, in every case, on top of the run's own config.yaml without its
+        randomization and curriculum.
       grid: a file of perturbations (see `grid.read_grid`); default: the task's, else a general one.
 
     Returns what the file holds. A case that cannot be played, for lack of a package say, is listed
@@ -53,25 +55,30 @@ def measure_robustness(
     if path is None:
         raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
     policy = load_policy(run_dir)
-    common = [*overrides, *_NOMINAL, *([f"backend={backend}"] if backend else [])]
-    nominal = _with_episodes(load_config(path, common), episodes or _EPISODES)
+    common = [_NOMINAL, *overrides, *([f"backend={backend}"] if backend else [])]
+    nominal = load_config(path, [*common, *UNUSED])
+    options = dataclasses.replace(nominal.evaluation, episodes=episodes or _EPISODES)
+    nominal = dataclasses.replace(nominal, evaluation=options)
     device.announce(device.select_device(nominal.training.use_gpu))
     cases = read_grid(grid or _grid_of(nominal))
     _say(f"{1 + len(cases)} cases of {nominal.evaluation.episodes:,} episodes")
-    rows = [{"perturbation": "none", "label": "", **_played(nominal, policy)}]
+    rows = [{"perturbation": "none", "label": "", **_played(nominal, policy)[0]}]
+    by_world: list[np.ndarray] = []
     for case in cases:
-        rows.append(_row(case, path, common, policy, nominal))
-        _say(_line(rows[-1]))
+        row, rates = _row(case, path, common, policy, nominal)
+        rows.append(row)
+        by_world += [] if rates is None else [rates]
+        _say(_line(row))
     result = {
         "name": nominal.name,
         "algorithm": nominal.algorithm,
         "grid": str(grid or "the task's"),
         "trained_with": sorted(load_config(path, UNUSED).randomization),
-        **summary(rows),
+        **summary(rows, by_world),
         "cases": rows,
         "total_s": round(time.perf_counter() - began, 1),
     }
-    write_json(path.parent / "robustness.json", result)
+    files.write_json(path.parent / "robustness.json", result)
     write_page(path.parent / "robustness.html", result)
     _say(
         f"mean success over {result['played']} cases: {result['mean_success']:.1%} "
@@ -80,22 +87,23 @@ def measure_robustness(
     return result
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summary(rows: Sequence[Mapping[str, Any]], by_world: Sequence[np.ndarray]) -> dict[str, Any]:
     """The one number: the mean success over all cases but the unperturbed one, which has rates and
-    interval of its own; with the interval of that mean under these cases."""
+    interval of its own; with the interval of that mean under these cases.
+
+    by_world: float[W] for each case that was played, the success rate of each world. A world has
+    the same start state in every case, and hard starts are hard in many of them; so cases are not
+    independent of each other, only worlds are.
+    """
     played = [row for row in rows[1:] if "success_rate" in row]
     if not played:
         reasons = {row["not_played"] for row in rows[1:]}
         raise R2SError(f"None of the perturbations can be played: {'; '.join(sorted(reasons))}")
-    rates = np.array([row["success_rate"] for row in played])
-    numbers = np.array([row["episodes"] for row in played])
-    mean = float(rates.mean())
-    # Agresti and Coull's two more of each, so that a rate of 1 has an error too.
-    smooth = (rates * numbers + 2.0) / (numbers + 4.0)
-    error = 1.96 * float(np.sqrt((smooth * (1.0 - smooth) / numbers).sum())) / len(rates)
+    worlds = np.mean(by_world, axis=0)
+    episodes = sum(row["episodes"] for row in played)
     return {
-        "mean_success": mean,
-        "mean_success_ci95": [max(mean - error, 0.0), min(mean + error, 1.0)],
+        "mean_success": float(worlds.mean()),
+        "mean_success_ci95": list(clustered_interval(worlds, episodes // len(worlds))),
         "worst": min(played, key=lambda row: row["success_rate"]),
         "played": len(played),
         "nominal_success": rows[0]["success_rate"],
@@ -105,36 +113,36 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _row(
     case: Case, path: Path, common: Sequence[str], policy: SavedPolicy, nominal: RunConfig
-) -> dict[str, Any]:
-    episodes = nominal.evaluation.episodes
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """What became of a case, and the success rate of each world; None where it was not played."""
     row: dict[str, Any] = {"perturbation": case.perturbation, "label": case.label}
+    row["changes"] = list(case.overrides)
     try:
-        config = _with_episodes(load_config(path, [*common, *case.overrides]), episodes)
+        config = load_config(path, [*common, *case.overrides, *UNUSED])
+        # The same worlds in every case, so that a world's start state is the same, too.
+        config = dataclasses.replace(config, evaluation=nominal.evaluation)
         if (
             _names_backend(case)
             and config.backend.use == device.resolve_backend(nominal).backend.use
         ):
             raise R2SError("it is what the others are played on")
-        return row | {"changes": list(case.overrides), **_played(config, policy)}
+        result, rates = _played(config, policy)
+        return row | result, rates
     except R2SError as error:  # a package that is not there, an object that is refused
-        return row | {"changes": list(case.overrides), "not_played": str(error).splitlines()[0]}
+        return row | {"not_played": str(error).splitlines()[0]}, None
 
 
 def _names_backend(case: Case) -> bool:
     return any(override.startswith(("backend=", "backend.")) for override in case.overrides)
 
 
-def _played(config: RunConfig, policy: SavedPolicy) -> dict[str, Any]:
+def _played(config: RunConfig, policy: SavedPolicy) -> tuple[dict[str, Any], np.ndarray]:
     config = device.resolve_backend(config)
     env = build.make_environment(config, num_worlds(config), training=False)
-    result = summarise(play(config, policy, env))
+    episodes = play(config, policy, env)
+    result = summarise(episodes)
     jax.clear_caches()  # each case compiles an engine of its own
-    return {key: result[key] for key in _KEPT}
-
-
-def _with_episodes(config: RunConfig, episodes: int) -> RunConfig:
-    options = dataclasses.replace(config.evaluation, episodes=episodes)
-    return dataclasses.replace(config, evaluation=options)
+    return {key: result[key] for key in _KEPT}, episodes.success_by_world()
 
 
 def _grid_of(config: RunConfig) -> Path:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import re
-
 import numpy as np
-import trimesh
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats, Ints
+from r2s_envs_objects.formats import obj, ply, stl
+from r2s_envs_objects.formats.limits import check_faces
+from r2s_envs_objects.formats.polygons import strips, triangulated
 from r2s_envs_objects.topology import used_vertices
 
-MAX_FACES = 2_000_000
-MAX_VERTICES = 3 * MAX_FACES
 MAX_NONFINITE_SHARE = 0.001
-
-# Our errors say what is wrong; without a handler, trimesh's tracebacks would go to the screen too.
-logging.getLogger("trimesh").addHandler(logging.NullHandler())
 
 
 def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Finding]]:
@@ -27,60 +20,76 @@ def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Find
     suffix: ".stl", ".obj" or ".ply"; label: what errors call the file. AssetError on anything
     that is not a mesh with finite vertices and valid indices.
     """
-    check = {".stl": _check_stl, ".obj": _check_obj, ".ply": _check_ply}[suffix]
-    file_type = check(data, label)
-    if file_type == "stl":
-        vertices, faces = _binary_stl(data)
-    else:
-        vertices, faces = _with_trimesh(data, file_type, label)
+    vertices, faces, findings = {".stl": stl.read, ".obj": _obj, ".ply": _ply}[suffix](data, label)
     if len(faces) == 0:
         raise AssetError(f"{label}: holds no faces; export a triangle mesh")
-    if len(faces) > MAX_FACES:
+    vertices, faces, dropped = _drop_nonfinite(vertices, faces, label)
+    return vertices, faces, findings + dropped
+
+
+def _obj(data: bytes, label: str) -> tuple[Floats, Ints, list[Finding]]:
+    vertices, faces, coloured = obj.read(data, label)
+    return vertices, faces, _colour_findings(coloured)
+
+
+def _ply(data: bytes, label: str) -> tuple[Floats, Ints, list[Finding]]:
+    header = ply.read_header(data, label, "mesh")
+    if not any(header.rows(name) for name in ("face", "tristrips")):
         raise AssetError(
-            f"{label}: {len(faces)} faces, over the limit of {MAX_FACES}; decimate the scan first"
+            f"{label}: a point cloud, not a mesh; make one with `r2s object reconstruct`"
         )
-    if faces.min() < 0 or faces.max() >= len(vertices):
-        face = int(np.argmax((faces < 0).any(axis=1) | (faces >= len(vertices)).any(axis=1)))
+    found = ply.read_elements(data, header, {"vertex", "face", "tristrips"}, label)
+    points = found.get("vertex", {})
+    if not {"x", "y", "z"} <= set(points):
+        raise AssetError(f"{label}: its PLY vertices have no x y z; export positions")
+    check_faces(header.rows("face"), header.rows("vertex"), label)
+    with np.errstate(invalid="ignore"):  # signalling NaNs of damaged files
+        vertices = np.stack([points[axis].astype(np.float64) for axis in "xyz"], axis=1)
+    parts = []
+    if "face" in found:
+        corners, counts = _indices(found["face"], len(vertices), label)
+        check_faces(int(np.maximum(counts - 2, 0).sum()), len(vertices), label)
+        parts.append(triangulated(corners, counts, vertices))
+    if "tristrips" in found:
+        corners, counts = _indices(found["tristrips"], len(vertices), label, restarts=True)
+        # Each strip is a list, or -1 ends one within a list: then it ends with its list too.
+        ends = np.cumsum(counts)
+        parts.append(strips(np.insert(corners, ends, -1)))
+    faces = np.concatenate(parts)
+    check_faces(len(faces), len(vertices), label)
+    names = set(points) | set(found.get("face", ()))
+    return vertices, faces, _colour_findings(bool(names & _COLOURS))
+
+
+_COLOURS = {"red", "diffuse_red", "s", "u", "texture_u", "texcoord"}
+
+
+def _indices(
+    columns: ply.Columns, vertices: int, label: str, restarts: bool = False
+) -> tuple[Ints, Ints]:
+    """The vertex indices [k] of faces or strips on end, and how many are of each."""
+    lists = {name: value for name, value in columns.items() if isinstance(value, ply.Lists)}
+    names = [name for name in ("vertex_indices", "vertex_index") if name in lists]
+    if not names and len(lists) != 1:
+        raise AssetError(f"{label}: its PLY faces have no vertex_indices; export a triangle mesh")
+    values, counts = lists[names[0]] if names else next(iter(lists.values()))
+    values = values.astype(np.float64)
+    if restarts:  # -1 as an unsigned number
+        values = np.where(np.isin(values, [2.0**32 - 1.0, 2.0**16 - 1.0]), -1.0, values)
+    sound = (values >= (-1.0 if restarts else 0.0)) & (values < vertices)
+    sound &= np.floor(values) == values
+    if not sound.all():
+        face = int(np.searchsorted(np.cumsum(counts), np.argmin(sound), side="right"))
         raise AssetError(
-            f"{label}: face {face} names a vertex that does not exist (there are "
-            f"{len(vertices)}); export the scan again"
+            f"{label}: face {face} names a vertex that does not exist (there are {vertices}); "
+            "export the scan again"
         )
-    return _drop_nonfinite(vertices, faces, label)
+    return values.astype(np.int64), counts
 
 
-def _binary_stl(data: bytes) -> tuple[Floats, Ints]:
-    """trimesh needs four times the memory."""
-    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attributes", "<u2")])
-    corners = np.frombuffer(data, record, offset=84)["corners"]
-    with np.errstate(invalid="ignore"):
-        vertices = corners.reshape(-1, 3).astype(np.float64)
-    return vertices, np.arange(len(vertices)).reshape(-1, 3)
-
-
-def _with_trimesh(data: bytes, file_type: str, label: str) -> tuple[Floats, Ints]:
-    # Names and comments may be in any encoding; what counts is ASCII in all of them.
-    text, mark, body = data.partition(b"end_header") if file_type == "ply" else (data, b"", b"")
-    data = text.decode("ascii", "replace").encode("utf-8") + mark + body
-    try:
-        with np.errstate(invalid="ignore"):
-            mesh = trimesh.load(
-                io.BytesIO(data),
-                file_type=file_type,
-                force="mesh",
-                process=False,  # `process` would drop NaN vertices without a word
-                skip_materials=True,
-            )
-        assert isinstance(mesh, trimesh.Trimesh)
-        vertices = np.array(mesh.vertices, np.float64).reshape(-1, 3)
-        faces = np.array(mesh.faces, np.int64).reshape(-1, 3)
-    except MemoryError:
-        raise
-    except Exception as error:  # the parser is fed hostile bytes and raises anything
-        raise AssetError(
-            f"{label}: cannot be read as {file_type[:3].upper()} ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}); export the scan again"
-        ) from None
-    return vertices, faces
+def _colour_findings(coloured: bool) -> list[Finding]:
+    what = "its colours or textures are not kept: an object has a shape only"
+    return [Finding(what, code="colours")] if coloured else []
 
 
 def _drop_nonfinite(vertices: Floats, faces: Ints, label: str):
@@ -99,73 +108,3 @@ def _drop_nonfinite(vertices: Floats, faces: Ints, label: str):
     kept = faces[~bad[faces].any(axis=1)]
     what = f"{count} vertices were NaN or infinite: dropped with {len(faces) - len(kept)} faces"
     return vertices, kept, [Finding(what, "warning", repaired=True, code="not-finite")]
-
-
-def _check_stl(data: bytes, label: str) -> str:
-    """ "stl" for binary, "stl_ascii" for text; AssetError if the size belies the header."""
-    claimed = int.from_bytes(data[80:84], "little") if len(data) >= 84 else 0
-    if len(data) == 84 + 50 * claimed and claimed > 0:
-        return "stl"
-    if data[:5].lower() == b"solid" and b"facet" in data[:1000]:
-        if b"endsolid" not in data[-1000:]:
-            raise AssetError(f"{label}: the STL text breaks off before `endsolid`; copy it again")
-        return "stl_ascii"
-    if len(data) < 84:
-        raise AssetError(f"{label}: {len(data)} bytes are no STL mesh; export the scan again")
-    fits = (len(data) - 84) // 50
-    raise AssetError(
-        f"{label}: its STL header claims {claimed} faces but the file has room for {fits}: "
-        "truncated, or not an STL mesh; copy or export it again"
-    )
-
-
-def _check_obj(data: bytes, label: str) -> str:
-    """AssetError unless every index of every face exists, naming the line that lies."""
-    if b"\0" in data:
-        raise AssetError(f"{label}: binary bytes in an OBJ text file; export the scan again")
-    vertices = len(re.findall(rb"^[ \t]*v[ \t]", data, re.MULTILINE))
-    faces = re.findall(rb"^[ \t]*f[ \t]", data, re.MULTILINE)
-    if not vertices or not faces:
-        missing = "vertices" if not vertices else "faces"
-        raise AssetError(f"{label}: no {missing} in the OBJ file; export a triangle mesh")
-    if len(faces) > MAX_FACES or vertices > MAX_VERTICES:
-        raise AssetError(f"{label}: over {MAX_FACES} faces; decimate the scan first")
-    for number, line in enumerate(data.splitlines(), start=1):
-        words = line.split()
-        if not words or words[0] != b"f":
-            continue
-        for word in words[1:]:
-            try:
-                index = int(word.split(b"/")[0])
-            except ValueError:
-                index = 0
-            if not (1 <= index <= vertices or -vertices <= index <= -1):
-                raise AssetError(
-                    f"{label}: line {number}: face index {word.decode(errors='replace')!r} is out "
-                    f"of range (the file has {vertices} vertices); export the scan again"
-                )
-    return "obj"
-
-
-def _check_ply(data: bytes, label: str) -> str:
-    """AssetError if the PLY header is none, or claims more than the file can hold."""
-    header, mark, body = data.partition(b"end_header")
-    if not data.startswith(b"ply") or not mark or len(header) > 100_000:
-        raise AssetError(f"{label}: no PLY header; the file is not a PLY mesh, export it again")
-    claims = re.findall(rb"^element\s+(\S+)\s+(\d+)", header, re.MULTILINE)
-    counts = {name.decode(errors="replace"): int(count) for name, count in claims}
-    if not counts.get("face"):
-        raise AssetError(
-            f"{label}: a point cloud, not a mesh; make one with `r2s object reconstruct`"
-        )
-    # The least that an element takes: 3 one-byte numbers in binary, 3 digits and spaces as text.
-    least = {"vertex": 3, "face": 4}
-    for name, count in counts.items():
-        if count * least.get(name, 1) > len(body):
-            raise AssetError(
-                f"{label}: its PLY header claims {count} x {name} but only {len(body)} bytes "
-                "follow: truncated or damaged; copy or export it again"
-            )
-    if counts["face"] > MAX_FACES or counts.get("vertex", 0) > MAX_VERTICES:
-        raise AssetError(f"{label}: over {MAX_FACES} faces; decimate the scan first")
-    return "ply"

@@ -103,6 +103,14 @@ def check_room(claimed: int, available: int, label: str, what: str) -> None:
         )
 
 
+def stacked(columns: dict[str, NDArray[Any]], names: tuple[str, ...]) -> Floats | None:
+    """Three columns [n] as one array [n, 3]; None where one is missing."""
+    if not set(names) <= set(columns):
+        return None
+    with np.errstate(invalid="ignore"):  # signalling NaNs of damaged files
+        return np.stack([columns[name].astype(np.float64) for name in names], axis=1)
+
+
 def finite_cloud(
     points: Floats, normals: Floats | None, viewpoints: Floats | None, label: str
 ) -> PointCloud:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import re
 from typing import NamedTuple
 
@@ -11,31 +10,48 @@ import numpy as np
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Floats
+from r2s_envs_objects.formats.text import BadNumberError, normalised, numbers
 from r2s_envs_objects.reconstruct import lzf
 from r2s_envs_objects.reconstruct.cloud import (
     PointCloud,
     check_count,
     check_room,
     finite_cloud,
+    stacked,
 )
 from r2s_envs_objects.reconstruct.viewpoint import is_projection
 
 HEADER_BYTES = 20_000
 MAX_VALUES_PER_POINT = 1000
-_KINDS = {"F": "f", "I": "i", "U": "u"}
-_SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
+PADDING = "_"  # the name of fields that fill gaps
+_SIZES = {"f": (4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8)}
+_DATA = re.compile(rb"(?:\A|[\r\n])[ \t]*DATA[ \t]+(\w+)[ \t]*(?:\r\n|\n|\r)", re.IGNORECASE)
+
+
+class Field(NamedTuple):
+    """size: numbers of the kind (NumPy's name) that each point has of it; 0 is none."""
+
+    name: str
+    kind: str
+    size: int
 
 
 class Header(NamedTuple):
     """What the text before the data claims, checked for sense but not against the data."""
 
-    fields: list[str]
-    dtype: np.dtype  # structured, one point; fields named f0, f1, ... as names may repeat
+    fields: list[Field]
     points: int
     height: int  # rows of an organised cloud, else 1
     viewpoint: Floats | None  # [3], where the sensor stood; None where the file does not say
     encoding: str
     length: int  # bytes
+
+    def without_padding(self) -> list[Field]:
+        """What is left where a writer wrote the padding into the header only."""
+        return [field for field in self.fields if field.name != PADDING]
+
+
+Columns = dict[str, np.ndarray]  # of each field the first number [n]
 
 
 def parse(data: bytes, label: str) -> PointCloud:
@@ -45,12 +61,11 @@ def parse(data: bytes, label: str) -> PointCloud:
     body = data[header.length :]
     read = {"ascii": _ascii, "binary": _binary, "binary_compressed": _compressed}[header.encoding]
     columns = read(body, header, label)
-    points = _triple(columns, header, ("x", "y", "z"))
+    points = stacked(columns, ("x", "y", "z"))
     if points is None:
-        raise AssetError(
-            f"{label}: its fields are {' '.join(header.fields)}, without x y z; export positions"
-        )
-    normals = _triple(columns, header, ("normal_x", "normal_y", "normal_z"))
+        names = " ".join(field.name for field in header.fields)
+        raise AssetError(f"{label}: its fields are {names}, without x y z; export positions")
+    normals = stacked(columns, ("normal_x", "normal_y", "normal_z"))
     views = None
     if header.viewpoint is not None:
         views = np.broadcast_to(header.viewpoint, points.shape)
@@ -63,12 +78,12 @@ def parse(data: bytes, label: str) -> PointCloud:
 
 def read_header(data: bytes, label: str) -> Header:
     """The header; AssetError if it is none, or contradicts itself."""
-    match = re.search(rb"^DATA[ \t]+(\w+)[ \t]*\r?\n", data[:HEADER_BYTES], re.MULTILINE)
+    match = _DATA.search(data, 0, HEADER_BYTES)
     if match is None:
         raise AssetError(f"{label}: no PCD header (no DATA line); export the cloud again")
-    lines = data[: match.start()].decode("ascii", "replace").splitlines()
-    split = (line.split() for line in lines if line.strip() and not line.startswith("#"))
-    entries = {words[0].upper(): words[1:] for words in split}
+    lines = normalised(data[: match.start()]).decode("ascii").split("\n")
+    split = (line.split() for line in lines)
+    entries = {words[0]: words[1:] for words in split if words and not words[0].startswith("#")}
     encoding = match.group(1).decode().lower()
     if encoding not in ("ascii", "binary", "binary_compressed"):
         raise AssetError(f"{label}: PCD data {encoding!r} is unknown; save it as binary")
@@ -81,87 +96,100 @@ def read_header(data: bytes, label: str) -> Header:
 
 
 def _checked_header(entries: dict[str, list[str]], encoding: str, length: int) -> Header:
-    fields = entries.get("FIELDS") or entries["COLUMNS"]
-    sizes = [int(word) for word in entries["SIZE"]]
-    types = entries["TYPE"]
-    counts = [int(word) for word in entries.get("COUNT", ["1"] * len(fields))]
-    if not len(fields) == len(sizes) == len(types) == len(counts):
+    names = entries.get("fields") or entries["columns"]
+    sizes = [int(word) for word in entries["size"]]
+    types = entries["type"]
+    counts = [int(word) for word in entries.get("count") or ["1"] * len(names)]
+    if not len(names) == len(sizes) == len(types) == len(counts):
         raise ValueError("FIELDS, SIZE, TYPE and COUNT differ in length")
-    if min(counts) < 1 or sum(counts) > MAX_VALUES_PER_POINT:
+    # A field of COUNT 0 takes no room; PCL writes such padding.
+    if min(counts) < 0 or not 0 < sum(counts) <= MAX_VALUES_PER_POINT:
         raise ValueError("COUNT is out of range")
     for kind, size in zip(types, sizes, strict=True):
         if size not in _SIZES[kind]:
-            raise ValueError(f"TYPE {kind} of SIZE {size}")
-    parts = [
-        (f"f{i}", f"<{_KINDS[kind]}{size}", (count,))
-        for i, (kind, size, count) in enumerate(zip(types, sizes, counts, strict=True))
-    ]
-    width, height = int(entries["WIDTH"][0]), int(entries.get("HEIGHT", ["1"])[0])
-    points = int(entries["POINTS"][0]) if "POINTS" in entries else width * height
+            raise ValueError(f"TYPE {kind.upper()} of SIZE {size}")
+    kinds = [f"{kind}{size}" for kind, size in zip(types, sizes, strict=True)]
+    fields = [Field(*field) for field in zip(names, kinds, counts, strict=True)]
+    width, height = int(entries["width"][0]), int(entries.get("height", ["1"])[0])
+    points = int(entries["points"][0]) if "points" in entries else width * height
     if points != width * height or points < 0:
         raise ValueError(f"{points} points, but {width} x {height}")
     viewpoint = None
-    if len(entries.get("VIEWPOINT", ())) == 7:
-        viewpoint = np.array([float(word) for word in entries["VIEWPOINT"][:3]])
+    if len(entries.get("viewpoint", ())) == 7:
+        viewpoint = np.array([float(word) for word in entries["viewpoint"][:3]])
         if not np.isfinite(viewpoint).all():
             raise ValueError("VIEWPOINT is not finite")
-    return Header(fields, np.dtype(parts), points, height, viewpoint, encoding, length)
+    return Header(fields, points, height, viewpoint, encoding, length)
 
 
-def _ascii(body: bytes, header: Header, label: str) -> list[np.ndarray]:
-    width = sum(header.dtype[i].shape[0] for i in range(len(header.fields)))
+def _ascii(body: bytes, header: Header, label: str) -> Columns:
+    width = sum(field.size for field in header.fields)
     what = f"{header.points} points of {width} values"
-    check_room(header.points * (2 * width) - 1, len(body), label, what)
+    fields, narrow = header.fields, sum(field.size for field in header.without_padding())
+    check_room(header.points * 2 * narrow - 1, len(body), label, what)
+    text = normalised(body)
     try:
-        table = np.loadtxt(io.BytesIO(body), ndmin=2, max_rows=header.points, comments=None)
-    except ValueError as error:
-        reason = str(error).splitlines()[0]
-        raise AssetError(f"{label}: its PCD text is damaged ({reason}); export it again") from None
-    if table.shape != (header.points, width):
+        values = numbers(text)
+    except BadNumberError as error:
+        raise AssetError(f"{label}: its PCD text is damaged ({error}); export it again") from None
+    if len(text.lstrip().partition(b"\n")[0].split()) == narrow:
+        fields, width = header.without_padding(), narrow
+    if len(values) < header.points * width or len(values) % width:
         raise AssetError(
-            f"{label}: its PCD header claims {what}, but {table.shape[0]} lines of "
-            f"{table.shape[1]} follow; export it again"
+            f"{label}: its PCD header claims {what}, but {len(values)} values follow: truncated or "
+            "damaged; copy or export it again"
         )
-    ends = np.cumsum([header.dtype[i].shape[0] for i in range(len(header.fields))])
-    return [table[:, end - header.dtype[i].shape[0]] for i, end in enumerate(ends)]
+    table = values[: header.points * width].reshape(header.points, width)
+    columns, start = {}, 0
+    for field in fields:
+        if field.size:
+            columns.setdefault(field.name, table[:, start])
+        start += field.size
+    return columns
 
 
-def _binary(body: bytes, header: Header, label: str) -> list[np.ndarray]:
-    size = header.points * header.dtype.itemsize
-    check_room(size, len(body), label, f"{header.points} points of {header.dtype.itemsize} bytes")
-    table = np.frombuffer(body[:size], header.dtype)
-    return [table[f"f{i}"][:, 0] for i in range(len(header.fields))]
+def _binary(body: bytes, header: Header, label: str) -> Columns:
+    parts = [(f"f{i}", f"<{kind}", (count,)) for i, (_, kind, count) in enumerate(header.fields)]
+    dtype = np.dtype(parts)
+    size = header.points * dtype.itemsize
+    check_room(size, len(body), label, f"{header.points} points of {dtype.itemsize} bytes")
+    table = np.frombuffer(body[:size], dtype)
+    columns: Columns = {}
+    for i, field in enumerate(header.fields):
+        if field.size:
+            columns.setdefault(field.name, table[f"f{i}"][:, 0])
+    return columns
 
 
-def _compressed(body: bytes, header: Header, label: str) -> list[np.ndarray]:
+def _compressed(body: bytes, header: Header, label: str) -> Columns:
     packed, unpacked = (int.from_bytes(body[i : i + 4], "little") for i in (0, 4))
     what = f"{packed} compressed bytes"
     check_room(packed, max(len(body) - 8, 0), label, what)
-    size = header.points * header.dtype.itemsize
-    check_room(size, packed * lzf.LARGEST_GROWTH, label, f"{header.points} points in {what}")
-    if unpacked != size:
+    # PCL leaves padding out when it compresses, whatever the header says.
+    sizes = {
+        header.points * sum(int(kind[1:]) * count for _, kind, count in fields): fields
+        for fields in (header.fields, header.without_padding())
+    }
+    smallest = min(sizes)
+    check_room(smallest, packed * lzf.LARGEST_GROWTH, label, f"{header.points} points in {what}")
+    if unpacked not in sizes:
         raise AssetError(
-            f"{label}: its {header.points} points take {size} bytes, but {unpacked} are packed; "
-            "export it again"
+            f"{label}: its {header.points} points take {max(sizes)} bytes, but {unpacked} are "
+            "packed; export it again"
         )
     try:
-        raw = lzf.decompress(body[8 : 8 + packed], size)
+        raw = lzf.decompress(body[8 : 8 + packed], unpacked)
     except ValueError as error:
         raise AssetError(
             f"{label}: its compressed points are damaged ({error}); copy it again"
         ) from None
     # Unpacked, each field stands by itself: all x, then all y, ...
-    columns, offset = [], 0
-    for i in range(len(header.fields)):
-        base, (count,) = header.dtype[i].base, header.dtype[i].shape
-        values = np.frombuffer(raw, base, header.points * count, offset)
-        columns.append(values.reshape(-1, count)[:, 0])
-        offset += header.points * header.dtype[i].itemsize
+    columns: Columns = {}
+    offset = 0
+    for field in sizes[unpacked]:
+        if field.size:
+            kind, count = np.dtype(f"<{field.kind}"), header.points * field.size
+            values = np.frombuffer(raw, kind, count, offset)
+            columns.setdefault(field.name, values[:: field.size])
+            offset += count * kind.itemsize
     return columns
-
-
-def _triple(columns: list[np.ndarray], header: Header, names: tuple[str, ...]) -> Floats | None:
-    if not set(names) <= set(header.fields):
-        return None
-    with np.errstate(invalid="ignore"):  # signalling NaNs of damaged files
-        return np.stack([columns[header.fields.index(n)].astype(np.float64) for n in names], axis=1)

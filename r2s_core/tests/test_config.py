@@ -1,6 +1,7 @@
 """Strict configuration: what is accepted, and the exact words with which the rest is refused."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import yaml
 
 from r2s_core import registry
 from r2s_core.config import RunConfig, load_config
+from r2s_core.config.convert import plain, to_dataclass
+from r2s_core.config.nodes import Problems, read_file, to_node
 from r2s_core.errors import ConfigError, PluginLoadError
 
 #: Options of the fake environment and algorithm, with every type that an option may have.
@@ -253,7 +256,9 @@ def test_a_reward_from_a_file_is_checked_without_running_it(write, tmp_path):
     assert "did you mean near_it?" in _refusal(write(text.format("near_t", "")))[0]
     assert "takes no options" in _refusal(write(text.format("near_it", ", size: 3")))[0]
     gone = "environment: {rewards: {mine: {use: 'gone.py:f'}}}"
-    assert _refusal(write(gone))[0].endswith("gone.py: no such file")
+    assert _refusal(write(gone))[0].endswith(
+        "gone.py: no such file; check the path of a reward function"
+    )
 
 
 def test_several_algorithms_need_a_choice_and_the_others_are_checked_too(write):
@@ -377,3 +382,98 @@ def test_a_curriculum_grows_what_is_there(write):
 def test_a_curriculum_or_physics_that_cannot_be_is_refused(write, text, complaint):
     with pytest.raises(ConfigError, match=complaint):
         load_config(write(text))
+
+
+def _aliases(levels: int) -> str:
+    lines = ["a0: &a0 [1, 2]"]
+    lines += [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+def _merges(levels: int) -> str:
+    lines = ["a0: &a0 {x: 1}"]
+    lines += [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}], k{n}: 1}}" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (_aliases(40), "more than 20,000 values"),
+        (_merges(60), "unknown key"),
+        ("a: &a {<<: *a}", "contains itself"),
+        ("a: {<<: 3}", "<< merges keys and values"),
+        ("a: " + "[" * 900, "nested deeper than 40 levels"),
+        ("a: " + "[" * 60 + "]" * 60, "nested deeper than 40 levels"),
+        ("seed: !!bool x", "'x' cannot be a bool"),
+        ("seed: !!int ''", "'' cannot be a int"),
+        ("seed: !!timestamp x", "'x' cannot be a timestamp"),
+        ("seed: !!python/object:os.system {}", "expected a whole number"),
+        (f"seed: {'9' * 400}", "is beyond 64 bits"),
+        (f"training: {{time_limit_s: {'9' * 400}}}", "is beyond 64 bits"),
+        ("seed: 9223372036854775807", "must be from 0 to 2147483647"),
+        ("seed: -1", "must be from 0 to 2147483647"),
+        ("training: {time_limit_s: 1e39}", "expected"),
+        ("training: {time_limit_s: 5e-324}", "expected"),
+        ("environment: {physics: {timestep_factor: 1e-9}}", "must be at least 0.01"),
+        ("environment: {max_episode_steps: 1e12}", "must be at most 1,000,000"),
+        ("environment: {num_parallel_envs: 1e9}", "must be at most 1,048,576"),
+        ("evaluation: {episodes: 1e30}", "expected a whole number"),
+        ("environment: {use: ''}", "must name a plugin"),
+        ("algorithms: {x: {use: ''}}", "must name a plugin"),
+        ("output: ~nosuchuser/x", "there is no such home folder"),
+        ("environment: {rewards: {a: {use: '~nosuchuser/x.py:f'}}}", "no such home folder"),
+        ('name: "a\\0b"', r"has the character '\x00'"),
+        ('name: "a\\x1b[2J"', r"has the character '\x1b'"),
+        ("name: '.'", "must name the run's folder"),
+        ("backend: {use: ''}", "must name a plugin"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_is_made_to_break_the_reader_is_refused_in_one_line(write, text, words):
+    (line, *_) = _refusal(write(text))
+    assert words in line
+    assert len(line) < 500
+
+
+@pytest.mark.parametrize("name", ["zero", "fifo", "folder", "large"])
+def test_a_configuration_is_a_regular_file_of_its_size(name, tmp_path):
+    path = tmp_path / "x.yaml"
+    if name == "zero":
+        path = Path("/dev/zero")
+    elif name == "fifo":
+        os.mkfifo(path)
+    elif name == "folder":
+        path.mkdir()
+    else:
+        path.write_text("# " + "x" * 2**19)
+    with pytest.raises(ConfigError, match=str(path)) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scan_in_place_of_a_configuration_is_told_what_to_do(tmp_path):
+    (tmp_path / "book.stl").touch()
+    with pytest.raises(ConfigError, match=r"this is a scan.* environment.objects=.*book\.stl"):
+        load_config(tmp_path / "book.stl")
+
+
+def test_merge_keys_mean_what_yaml_says(write):
+    text = (
+        "x: &x {epochs: 2, rate: 0.1}\ny: &y {epochs: 3, size: 4}\nz: {<<: [*x, *y], rate: 0.2}\n"
+    )
+    merged = plain(read_file(write(text), Problems()))["z"]
+    assert merged == yaml.safe_load(text)["z"] == {"epochs": 2, "size": 4, "rate": 0.2}
+
+
+def test_one_text_where_a_list_is_expected_is_a_list_of_one(write):
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        objects: tuple[str, ...] = ()
+        pair: tuple[str, str] = ("a", "b")
+
+    problems = Problems()
+    node = to_node({"objects": "scan.stl"}, "here", Path())
+    assert to_dataclass(Options, node, "", problems).objects == ("scan.stl",)
+    assert to_dataclass(Options, to_node({"pair": "a"}, "here", Path()), "", problems) is None
+    assert "expected a list" in problems.lines[0]

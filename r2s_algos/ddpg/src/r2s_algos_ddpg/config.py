@@ -19,7 +19,10 @@ class DDPGConfig(OffPolicyConfig):
 
     discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
     num_atoms: int | None = option(
-        51, "a categorical critic with so many atoms (Bellemare et al. 2017); null: scalar"
+        51,
+        "a categorical critic with so many atoms (Bellemare et al. 2017); null: scalar",
+        minimum=2,
+        maximum=10_000,
     )
     # TD3's fixes (Fujimoto et al. 2018); the third, policy_delay, is above
     twin_critics: bool = option(True, "two critics, of which the lesser is believed")

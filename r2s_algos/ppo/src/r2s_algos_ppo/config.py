@@ -13,15 +13,20 @@ class PPOConfig:
     """Options of proximal policy optimisation; the defaults suit pick-and-place."""
 
     # Collecting
-    num_steps: int = option(32, "control steps per world between updates", minimum=1)
+    num_steps: int = option(
+        32, "control steps per world between updates", minimum=1, maximum=10_000
+    )
     discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
     gae_lambda: float = option(
         0.9, "lambda of generalised advantage estimation", minimum=0.0, maximum=1.0
     )
     # Learning
-    num_epochs: int = option(4, "passes over each batch of experience", minimum=1)
+    num_epochs: int = option(4, "passes over each batch of experience", minimum=1, maximum=1000)
     num_minibatches: int = option(
-        4, "minibatches per pass; must divide num_steps * num_parallel_envs", minimum=1
+        4,
+        "minibatches per pass; must divide num_steps * num_parallel_envs",
+        minimum=1,
+        maximum=2**20,
     )
     clip_range: float = option(0.2, "how far the probability ratio may move from 1", above=0.0)
     value_clip_range: float | None = option(
@@ -43,15 +48,17 @@ class PPOConfig:
     min_learning_rate: float = option(1e-5, "lower bound of the adaptive learning rate", above=0.0)
     max_learning_rate: float = option(1e-2, "upper bound of the adaptive learning rate", above=0.0)
     total_timesteps: int | None = option(
-        None, "where schedules end; left out: training.total_timesteps", minimum=1
+        None, "where schedules end; left out: training.total_timesteps", minimum=1, maximum=10**12
     )
     # Normalisation
     normalize_observations: bool = option(True, "observations to zero mean and unit variance")
     normalize_rewards: bool = option(True, "divide rewards by the scale of the discounted return")
     # Networks
-    hidden_sizes: tuple[int, ...] = option((128, 128), "units of the policy's hidden layers")
+    hidden_sizes: tuple[int, ...] = option(
+        (128, 128), "units of the policy's hidden layers", minimum=1, maximum=2**14
+    )
     critic_hidden_sizes: tuple[int, ...] | None = option(
-        None, "units of the critic's hidden layers; null: as the policy's"
+        None, "units of the critic's hidden layers; null: as the policy's", minimum=1, maximum=2**14
     )
     activation: Literal["elu", "relu", "tanh", "swish"] = option("elu", "between layers")
     critic_observations: Literal["auto", "policy", "critic"] = option(
@@ -79,8 +86,6 @@ class PPOConfig:
             raise ValueError(
                 f"value_clip_range is {self.value_clip_range}; it must be positive, or null"
             )
-        if min((*self.hidden_sizes, *(self.critic_hidden_sizes or ())), default=1) < 1:
-            raise ValueError("hidden_sizes and critic_hidden_sizes must be positive")
         if self.min_learning_rate > self.max_learning_rate:
             raise ValueError("min_learning_rate is above max_learning_rate")
         if self.learning_rate_schedule != "adaptive" and self.final_desired_kl is not None:

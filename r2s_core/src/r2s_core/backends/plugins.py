@@ -11,7 +11,9 @@ from r2s_core.plugin import Plugin, option
 class MujocoConfig:
     """Options of the `mujoco` backend."""
 
-    threads: int = option(0, "CPU threads that step the worlds; 0 takes all cores", minimum=0)
+    threads: int = option(
+        0, "CPU threads that step the worlds; 0 takes all cores", minimum=0, maximum=4096
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +26,16 @@ class WarpConfig:
     """Options of the `warp` backend."""
 
     contacts_per_world: int | None = option(
-        None, "room for contacts, a world on average; by default twice the scene's worst", above=0
+        None,
+        "room for contacts, a world on average; by default twice the scene's worst",
+        minimum=1,
+        maximum=10**6,
     )
     constraints_per_world: int | None = option(
-        None, "room for constraint rows in each world; by default six times the worst", above=0
+        None,
+        "room for constraint rows in each world; by default six times the worst",
+        minimum=1,
+        maximum=10**6,
     )
 
 

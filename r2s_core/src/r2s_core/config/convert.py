@@ -7,16 +7,21 @@ import math
 import re
 import types
 import typing
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, cast
 
-from r2s_core.config.nodes import Node, Problems, describe
+from r2s_core.config.nodes import Node, Problems, describe, short
 from r2s_core.errors import R2SError
 from r2s_core.suggest import did_you_mean
 
 #: What YAML 1.1 takes for text because it has no point or no sign: 3e-4, 1e6, 1.5e3.
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
+#: Of whole numbers: they go into arrays, files and seeds of 64 bits.
+LARGEST = 2**63 - 1
+_SMALLEST, _LARGEST_FLOAT = 1.2e-38, 3.4e38  # of 32-bit floats
 
 
 class Invalid(Exception):
@@ -61,7 +66,7 @@ def fill(cls: type, values: Mapping[str, Node], where: str, key: str, problems: 
         return None
     try:
         return cls(**arguments)
-    except (ValueError, R2SError) as error:  # what a dataclass's own __post_init__ refuses
+    except (ValueError, ArithmeticError, R2SError) as error:  # what its own __post_init__ refuses
         problems.add(where, key, str(error))
         return None
 
@@ -81,7 +86,7 @@ def check_keys(values: Mapping[str, Node], known: list[str], key: str, problems:
     for name, node in values.items():
         if name not in known:
             hint = did_you_mean(name, known) or f"; known keys: {', '.join(known) or 'none'}"
-            problems.add(node.where, join(key, name), f"unknown key{hint}")
+            problems.add(node.where, join(key, short(name)), f"unknown key{hint}")
 
 
 def to_type(kind: Any, node: Node, key: str, problems: Problems) -> Any:
@@ -151,28 +156,59 @@ def type_name(kind: Any) -> str:
 
 def _to_scalar(kind: type, node: Node, key: str, problems: Problems) -> Any:
     value = node.value
+    if isinstance(value, str) and (character := _forbidden(value)):
+        problems.add(node.where, key, f"has the character {character}, which no option may have")
+        raise Invalid
+    if isinstance(value, int) and abs(value) > LARGEST:
+        problems.add(node.where, key, f"{describe(node)} is beyond 64 bits")
+        raise Invalid
     if kind is bool and isinstance(value, bool):
         return value
-    if kind is int and (number := _number(value)) is not None and number == int(number):
+    number = _number(value)
+    if kind is int and number is not None and abs(number) <= LARGEST and number == int(number):
         return int(number)
-    if kind is float and (number := _number(value)) is not None:
+    if kind is float and number is not None:
         return float(number)
     if kind is str and isinstance(value, str):
         return value
     if kind is Path and isinstance(value, str) and value:
-        return node.folder / Path(value).expanduser()
+        return node.folder / expanded(value, node.where, key, problems)
     hint = "; put it in quotes" if kind is str and _is_plain_scalar(value) else ""
     problems.add(node.where, key, f"expected {_article(kind)}, got {describe(node)}{hint}")
     raise Invalid
 
 
+def expanded(text: str, where: str, key: str, problems: Problems) -> Path:
+    """A path with its ~ replaced; `Invalid` where that user has no home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        problems.add(where, key, f"{short(text)}: there is no such home folder; write the path out")
+        raise Invalid from None
+
+
 def _number(value: Any) -> int | float | None:
-    """Numbers, and those that YAML 1.1 reads as text, such as 3e-4; never NaN, infinity, bools."""
+    """Numbers, and those that YAML 1.1 reads as text, such as 3e-4; no bools.
+
+    Nor NaN, infinity, or what would become either or zero among the 32-bit numbers of an array.
+    """
     if isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value and not _SMALLEST < abs(value) < _LARGEST_FLOAT:
+        return None
+    return value
+
+
+def _forbidden(text: str) -> str | None:
+    """The first control character of a text, written out, or half a character, if there is one."""
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            return ascii(character)
+    return None
 
 
 def _to_union(arguments: tuple[Any, ...], node: Node, key: str, problems: Problems) -> Any:
@@ -208,11 +244,14 @@ def _to_choice(choices: tuple[Any, ...], node: Node, key: str, problems: Problem
 
 
 def _to_tuple(arguments: tuple[Any, ...], node: Node, key: str, problems: Problems) -> tuple:
+    any_length = len(arguments) == 1 or Ellipsis in arguments
+    if any_length and isinstance(node.value, str) and node.value:  # `objects: scan.stl`
+        return (to_type(arguments[0], node, key, problems),)
     if not isinstance(node.value, list):
         problems.add(node.where, key, f"expected a list as in [1, 2], got {describe(node)}")
         raise Invalid
     items = node.value
-    if len(arguments) == 1 or Ellipsis in arguments:
+    if any_length:
         arguments = (arguments[0],) * len(items)
     if len(arguments) != len(items):
         problems.add(node.where, key, f"expected {len(arguments)} values, got {len(items)}")
@@ -238,12 +277,14 @@ def _check_range(
         limit = field.metadata.get(name)
         numbers = [item for item in items if isinstance(item, int | float)]
         if limit is not None and not all(holds(item, limit) for item in numbers):
-            problems.add(node.where, key, f"must be {words} {limit}, got {plain(node)}")
+            what = f"must be {words} {limit:,}, got {short(str(plain(node)))}"
+            problems.add(node.where, key, what)
     choices = field.metadata.get("choices")
     for item in items:
         if choices is not None and item is not None and item not in choices:
             known = [str(choice) for choice in choices]
-            what = f"must be one of {', '.join(known)}; got {item}{did_you_mean(str(item), known)}"
+            shown = short(str(item))
+            what = f"must be one of {', '.join(known)}; got {shown}{did_you_mean(shown, known)}"
             problems.add(node.where, key, what)
 
 

@@ -119,19 +119,21 @@ def _type(kind: Any) -> Schema:
     if origin in (Union, types.UnionType):
         members = [_type(argument) for argument in arguments]
         if all(set(member) == {"type"} for member in members):
-            found = list(dict.fromkeys(member["type"] for member in members))
+            found = list(dict.fromkeys(name for member in members for name in _names(member)))
             return {"type": found if len(found) > 1 else found[0]}
         if len(members) == 2 and {"type": "null"} in members:  # `X | None`: keep X's shape
             (member,) = [member for member in members if member != {"type": "null"}]
             if "enum" in member:
                 return {"enum": [*member["enum"], None]}
-            return {**member, "type": [member["type"], "null"]}
+            return {**member, "type": [*_names(member), "null"]}
         return {"anyOf": members}
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin in (tuple, list):
         if origin is list or Ellipsis in arguments:
-            return {"type": "array", "items": _type(arguments[0])}
+            items = _type(arguments[0])
+            alone = ["string"] if "string" in _names(items) else []  # `objects: scan.stl`
+            return {"type": ["array", *alone] if alone else "array", "items": items}
         count = len(arguments)
         same = {"items": _type(arguments[0])} if len(set(arguments)) == 1 else {}
         return {"type": "array", "minItems": count, "maxItems": count, **same}
@@ -140,6 +142,12 @@ def _type(kind: Any) -> Schema:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return dataclass_schema(kind)
     return {}
+
+
+def _names(schema: Schema) -> list[str]:
+    """The types that a schema allows, always as a list."""
+    names = schema.get("type", [])
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _installed(kind: Kind) -> list[tuple[str, Plugin]]:

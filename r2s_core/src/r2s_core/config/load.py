@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from r2s_core import registry
+from r2s_core import files, registry
 from r2s_core.config.convert import (
     Invalid,
     check_keys,
+    expanded,
     fill,
     join,
     mapping_of,
@@ -19,8 +20,9 @@ from r2s_core.config.convert import (
     to_dataclass,
     to_type,
 )
-from r2s_core.config.nodes import Node, Problems, apply_overrides, read_file, to_node
+from r2s_core.config.nodes import Node, Problems, apply_overrides, read_file, short, to_node
 from r2s_core.config.schema import (
+    LARGEST_SEED,
     EngineConfig,
     EnvironmentConfig,
     EvaluationConfig,
@@ -30,7 +32,7 @@ from r2s_core.config.schema import (
     TrainingConfig,
     Use,
 )
-from r2s_core.errors import PluginError, PluginLoadError
+from r2s_core.errors import PluginError, PluginLoadError, R2SError
 from r2s_core.foreign import calling
 from r2s_core.plugin import Kind, NoConfig
 from r2s_core.suggest import did_you_mean
@@ -98,13 +100,13 @@ class _Loader:
     def load(self) -> RunConfig | None:
         """The configuration, or None with problems."""
         check_keys(self.values, list(_SECTIONS), "", self.problems)
-        name = self.scalar("name", str, self.path.stem)
+        name = self.name()
         algorithms = self.plugins("algorithm", "algorithms")
         output = self.scalar("output", str, str(Path("runs") / str(name)))
         randomization = self.plugins("randomizer", "randomization")
         sections = {
             "name": name,
-            "seed": self.scalar("seed", int, 0),
+            "seed": self.seed(),
             "algorithm": self.choose_algorithm(algorithms),
             "backend": self.backend(),
             "environment": self.environment(),
@@ -114,7 +116,7 @@ class _Loader:
             "evaluation": self.section("evaluation", EvaluationConfig),
             "algorithms": algorithms,
             "hooks": self.plugins("hook", "hooks", default=("csv",)),
-            "output": Path(output or "").expanduser().absolute(),
+            "output": self.folder(output),
             "base_dir": self.path.resolve().parent,
         }
         return None if self.problems.lines else RunConfig(**sections)
@@ -130,6 +132,28 @@ class _Loader:
             return to_type(kind, self.values[key], key, self.problems)
         except Invalid:
             return None
+
+    def name(self) -> str | None:
+        """What the run is called, which is a folder under runs/ unless `output` says otherwise."""
+        name = self.scalar("name", str, self.path.stem)
+        if name is not None and not name.strip(" ./\\"):
+            self.problems.add(self.node("name").where, "name", "must name the run's folder")
+        return name
+
+    def seed(self) -> int | None:
+        """JAX's keys take 32 bits, and evaluation adds its offset: no two seeds may be one."""
+        seed = self.scalar("seed", int, 0)
+        if seed is not None and not 0 <= seed <= LARGEST_SEED:
+            what = f"must be from 0 to {LARGEST_SEED}, got {seed}"
+            self.problems.add(self.node("seed").where, "seed", what)
+        return seed
+
+    def folder(self, output: str | None) -> Path:
+        try:
+            where = self.node("output").where
+            return expanded(output or "", where, "output", self.problems).absolute()
+        except Invalid:
+            return Path()
 
     def section(self, key: str, cls: type) -> Any:
         return to_dataclass(cls, self.node(key), key, self.problems)
@@ -270,7 +294,14 @@ class _Loader:
             return None
         if name == "use" and is_file_reference(value):
             location, _, function = value.rpartition(":")
-            return f"{node.folder / Path(location).expanduser()}:{function}"
+            try:
+                path = expanded(location, node.where, join(key, name), self.problems)
+            except Invalid:
+                return None
+            return f"{node.folder / path}:{function}"
+        if name == "use" and not value:
+            self.problems.add(node.where, join(key, name), "must name a plugin; `r2s plugins`")
+            return None
         return value
 
     def use(
@@ -315,13 +346,13 @@ class _Loader:
 def _refusal_of_function(reference: str) -> str | None:
     """Why `file.py:function` cannot be used, told by reading the file without running it."""
     location, _, function = reference.rpartition(":")
-    path = Path(location)
-    if not path.is_file():
-        return f"{location}: no such file"
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError) as error:
-        return f"{location} is not valid Python: {error}"
+        source = files.read_text(location, limit=files.MIB, what="a reward function")
+        tree = ast.parse(source)
+    except R2SError as error:
+        return str(error)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"{location} is not valid Python: {short(str(error) or type(error).__name__)}"
     names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     names += [
         target.id

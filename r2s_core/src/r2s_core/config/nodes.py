@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from r2s_core import files
 from r2s_core.errors import ConfigError
+
+_BYTES = 2**18  # of a configuration; ours have some 2 kB
+_VALUES = 20_000  # of a configuration, those behind an alias counted each time
+_DEPTH = 40
+_MERGE = "tag:yaml.org,2002:merge"
+#: What people hand to `r2s run` for want of a configuration.
+_SCANS = (".stl", ".obj", ".ply", ".pcd", ".glb", ".gltf", ".off", ".3mf", ".usdz")
 
 
 class Problems:
@@ -56,13 +66,8 @@ def read_file(path: Path, problems: Problems) -> Node:
     Raises:
         ConfigError: the file cannot be read, or is no YAML mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file{_nearby(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from error
+    _refuse_other_things(path)
+    text = files.read_text(path, limit=_BYTES, what="a configuration", error=ConfigError)
     root = _compose(text, str(path), path.resolve().parent, problems)
     if root.value is None:
         root.value = {}
@@ -76,13 +81,14 @@ def apply_overrides(root: Node, overrides: Iterable[str], problems: Problems) ->
     for override in overrides:
         dotted, equals, text = override.partition("=")
         keys = dotted.split(".")
-        if not equals or not all(keys):
-            problems.add("command line", "", f"'{override}': expected key=value, as in seed=3")
+        if not equals or not all(keys) or len(keys) > _DEPTH:
+            what = f"'{short(override)}': expected key=value, as in seed=3"
+            problems.add("command line", "", what)
             continue
         try:
             value = _compose(text, "", Path.cwd(), problems)
         except ConfigError:
-            problems.add("command line", dotted, f"'{text}' is not valid YAML")
+            problems.add("command line", dotted, f"'{short(text)}' is not valid YAML")
             continue
         node = root
         for key in keys[:-1]:
@@ -114,7 +120,12 @@ def describe(node: Node) -> str:
         return "a list"
     names = {bool: "true/false", int: "a whole number", float: "a number", str: "text"}
     shown = str(value).lower() if isinstance(value, bool) else repr(value)
-    return f"{shown} ({names.get(type(value), type(value).__name__)})"
+    return f"{short(shown)} ({names.get(type(value), type(value).__name__)})"
+
+
+def short(text: str) -> str:
+    """What of a long text fits into a sentence."""
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _compose(text: str, source: str, folder: Path, problems: Problems) -> Node:
@@ -130,18 +141,22 @@ def _compose(text: str, source: str, folder: Path, problems: Problems) -> Node:
         where = f"{source}:{mark.line + 1}" if mark else source
         raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:  # a forbidden character, a date like 2026-99-99
-        reason = " ".join(str(error).split())
+        reason = short(" ".join(str(error).split()))
         raise ConfigError(f"{source}: not valid YAML: {reason}") from error
+    except RecursionError:
+        raise ConfigError(f"{source}: nested deeper than {_DEPTH} levels") from None
 
 
 class _Converter:
-    """Turns YAML's own nodes into ours."""
+    """Turns YAML's own nodes into ours, within bounds: a file of 1 kB can name a billion values."""
 
     def __init__(
         self, loader: yaml.SafeLoader, source: str, folder: Path, problems: Problems
     ) -> None:
         self.loader, self.source, self.folder, self.problems = loader, source, folder, problems
-        self.ancestors: set[int] = set()
+        self.ancestors: list[int] = []
+        self.count = 0
+        self.merged: dict[int, dict[str, tuple[yaml.Node, yaml.Node]]] = {}
 
     def where(self, node: yaml.Node) -> str:
         return f"{self.source}:{node.start_mark.line + 1}" if self.source else "command line"
@@ -149,26 +164,69 @@ class _Converter:
     def convert(self, node: yaml.Node, where: str | None = None) -> Node:
         """`where` is the line of the key that holds the node, which is what a reader looks for."""
         where = where or self.where(node)
+        self.count += 1
+        if self.count > _VALUES:
+            raise ConfigError(
+                f"{where}: more than {_VALUES:,} values, counting what each alias (*name) repeats; "
+                "no configuration needs as many"
+            )
+        with self.inside(node, where):
+            return Node(where, self.folder, self.value(node, where))
+
+    @contextmanager
+    def inside(self, node: yaml.Node, where: str) -> Iterator[None]:
+        """While this node's children are read."""
         if id(node) in self.ancestors:
             raise ConfigError(f"{where}: an alias (*name) that contains itself")
-        self.ancestors.add(id(node))
+        if len(self.ancestors) >= _DEPTH:
+            raise ConfigError(f"{where}: nested deeper than {_DEPTH} levels")
+        self.ancestors.append(id(node))
         try:
-            return Node(where, self.folder, self._value(node))
+            yield
         finally:
-            self.ancestors.discard(id(node))
+            self.ancestors.pop()
 
-    def _value(self, node: yaml.Node) -> Any:
+    def value(self, node: yaml.Node, where: str) -> Any:
         if isinstance(node, yaml.MappingNode):
-            self._report_duplicates(node)
-            self.loader.flatten_mapping(node)  # merge keys (<<)
             return {
-                _key_text(key): self.convert(value, self.where(key)) for key, value in node.value
+                name: self.convert(value, self.where(key))
+                for name, (key, value) in self.items(node).items()
             }
         if isinstance(node, yaml.SequenceNode):
             return [self.convert(item) for item in node.value]
-        return self.loader.construct_object(node)
+        try:
+            return self.loader.construct_object(node)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception as error:  # `!!bool x`, `!!int ""`, `!!timestamp x`
+            kind = node.tag.rpartition(":")[2]
+            raise ConfigError(
+                f"{where}: not valid YAML: {short(repr(node.value))} cannot be a {kind}"
+            ) from error
 
-    def _report_duplicates(self, node: yaml.MappingNode) -> None:
+    def items(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """Its keys and values by name; those that it merges (<<) are overridden by its own."""
+        if id(node) in self.merged:
+            return self.merged[id(node)]
+        self.report_duplicates(node)
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                for source in self.merge_sources(key, value):
+                    with self.inside(source, self.where(key)):
+                        found = self.items(source) | found
+        found |= {_key_text(key): (key, v) for key, v in node.value if key.tag != _MERGE}
+        self.merged[id(node)] = found
+        return found
+
+    def merge_sources(self, key: yaml.Node, value: yaml.Node) -> list[yaml.MappingNode]:
+        sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        mappings = [source for source in sources if isinstance(source, yaml.MappingNode)]
+        if len(mappings) != len(sources):
+            raise ConfigError(f"{self.where(key)}: << merges keys and values, as in <<: *name")
+        return mappings
+
+    def report_duplicates(self, node: yaml.MappingNode) -> None:
         first: dict[str, int] = {}
         for key, _ in node.value:
             name = _key_text(key)
@@ -181,6 +239,20 @@ class _Converter:
 def _key_text(key: yaml.Node) -> str:
     """A key as it is written: `on` is the key "on", not YAML 1.1's True."""
     return key.value if isinstance(key, yaml.ScalarNode) else str(key.start_mark)
+
+
+def _refuse_other_things(path: Path) -> None:
+    """Raises `ConfigError` where there is no file, or one that is clearly something else."""
+    if path.suffix.lower() in _SCANS:
+        raise ConfigError(
+            f"{path}: this is a scan, and here goes a configuration; to train on it: "
+            f"r2s run configs/quickstart.yaml environment.objects={path}"
+        )
+    with contextlib.suppress(OSError, ValueError):  # which reading it will name
+        if path.is_dir() and (path / "config.yaml").is_file():
+            raise ConfigError(f"{path}: a folder; its configuration is {path / 'config.yaml'}")
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file{_nearby(path)}")
 
 
 def _nearby(path: Path) -> str:

@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from r2s_core.plugin import option
 
+#: Of `seed` and of `evaluation.seed_offset`: their sum still is one of JAX's 32-bit keys.
+LARGEST_SEED = 2**31 - 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Use:
@@ -40,7 +43,10 @@ class PhysicsConfig:
     """How the task's world is stepped, where not as the task has it: to see what depends on it."""
 
     timestep_factor: float = option(
-        1.0, "physics timestep, as a share of the task's: 1, 1/2, 1/3, ...", above=0.0, maximum=1.0
+        1.0,
+        "physics timestep, as a share of the task's: 1, 1/2, 1/3, ...",
+        minimum=0.01,
+        maximum=1.0,
     )
     integrator: Literal["Euler", "RK4", "implicit", "implicitfast"] | None = option(
         None, "MuJoCo's integrator; default: the task's"
@@ -59,9 +65,14 @@ class PhysicsConfig:
 class EngineConfig:
     """How the engine runs a task; these keys stand beside the task's own under `environment`."""
 
-    num_parallel_envs: int = option(256, "worlds stepped side by side in training", minimum=1)
+    num_parallel_envs: int = option(
+        256, "worlds stepped side by side in training", minimum=1, maximum=2**20
+    )
     max_episode_steps: int | None = option(
-        None, "control steps after which an episode is truncated; default: the task's", minimum=1
+        None,
+        "control steps after which an episode is truncated; default: the task's",
+        minimum=1,
+        maximum=10**6,
     )
     rewards: Mapping[str, RewardTerm] | None = option(
         None, "the reward's terms by name; default: the task's"
@@ -83,6 +94,7 @@ class EngineConfig:
         0,
         "the latest actions that are observed too, as asked for; worth it where actions come late",
         minimum=0,
+        maximum=100,
     )
     physics: PhysicsConfig = option(
         PhysicsConfig(), "how the world is stepped, where not as the task has it"
@@ -108,7 +120,10 @@ class GrowthConfig:
         maximum=1.0,
     )
     episodes: int = option(
-        10_000, "with at_success: episodes of all worlds that it takes from start to 1", minimum=1
+        10_000,
+        "with at_success: episodes of all worlds that it takes from start to 1",
+        minimum=1,
+        maximum=10**9,
     )
 
     def __post_init__(self) -> None:
@@ -130,7 +145,7 @@ class TrainingConfig:
     """How long to train, on what, and when to save."""
 
     total_timesteps: int = option(
-        1_000_000, "environment steps over all worlds; 0 only evaluates", minimum=0
+        1_000_000, "environment steps over all worlds; 0 only evaluates", minimum=0, maximum=10**12
     )
     use_gpu: bool | None = option(None, "true or false; default: a GPU where there is one")
     time_limit_s: float | None = option(None, "stop after this many seconds of training", above=0)
@@ -138,24 +153,33 @@ class TrainingConfig:
         None, "stop once the training episodes' success rate holds this", above=0.0, maximum=1.0
     )
     checkpoint_interval_s: float = option(60.0, "seconds between checkpoints", minimum=0)
-    keep_checkpoints: int = option(2, "older checkpoints are deleted", minimum=1)
+    keep_checkpoints: int = option(2, "older checkpoints are deleted", minimum=1, maximum=10_000)
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
     """How the trained policy is judged: deterministic, on episodes never trained on."""
 
-    episodes: int = option(1024, "fresh episodes after training; 0 skips the evaluation", minimum=0)
-    num_parallel_envs: int = option(256, "worlds stepped side by side in evaluation", minimum=1)
-    seed_offset: int = option(1_000_000, "added to the run's seed for the evaluation", minimum=1)
+    episodes: int = option(
+        1024, "fresh episodes after training; 0 skips the evaluation", minimum=0, maximum=10**7
+    )
+    num_parallel_envs: int = option(
+        256, "worlds stepped side by side in evaluation", minimum=1, maximum=2**20
+    )
+    seed_offset: int = option(
+        1_000_000, "added to the run's seed for the evaluation", minimum=1, maximum=LARGEST_SEED
+    )
     video: bool = option(True, "render a video and the report's frames where GL can be had")
     curve_points: int = option(
         0,
         "evaluations of the deterministic policy spread evenly over training.total_timesteps, "
         "outside of the training's clock, for the column eval/success of the metrics; 0: none",
         minimum=0,
+        maximum=10_000,
     )
-    curve_episodes: int = option(256, "fresh episodes of each of these evaluations", minimum=1)
+    curve_episodes: int = option(
+        256, "fresh episodes of each of these evaluations", minimum=1, maximum=10**6
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,10 @@ class OffPolicyConfig:
 
     # Collecting
     num_steps: int | None = option(
-        None, "control steps per world between updates; null: 2,048 / worlds, 1 to 32", minimum=1
+        None,
+        "control steps per world between updates; null: 2,048 / worlds, 1 to 32",
+        minimum=1,
+        maximum=10_000,
     )
     discount: float = option(0.95, "discount per control step", minimum=0.0, below=1.0)
     noise_correlation: float = option(
@@ -28,32 +31,46 @@ class OffPolicyConfig:
         below=1.0,
     )
     random_steps: int = option(
-        0, "transitions collected with actions drawn uniformly, before the policy acts", minimum=0
+        0,
+        "transitions collected with actions drawn uniformly, before the policy acts",
+        minimum=0,
+        maximum=10**9,
     )
     # Replay
     buffer_size: int | None = option(
-        None, "transitions kept; null: 2,048 per world, 262,144 to 4,194,304", minimum=1
+        None,
+        "transitions kept; null: 2,048 per world, 262,144 to 4,194,304",
+        minimum=1,
+        maximum=10**9,
     )
     learning_starts: int | None = option(
-        None, "transitions collected before learning starts; null: 32 per world", minimum=1
+        None,
+        "transitions collected before learning starts; null: 32 per world",
+        minimum=1,
+        maximum=10**9,
     )
-    n_step: int = option(3, "rewards summed up before the critic stands for the rest", minimum=1)
+    n_step: int = option(
+        3, "rewards summed up before the critic stands for the rest", minimum=1, maximum=1000
+    )
     checkpoint_buffer: bool = option(
         True, "save the buffer, too, so that --resume goes on exactly; without it, it fills anew"
     )
     # Learning
     update_to_data_ratio: float = option(
-        16.0, "samples learned from per sample collected, on average", above=0.0
+        16.0, "samples learned from per sample collected, on average", above=0.0, maximum=10_000
     )
     batch_size: int | None = option(
-        None, "samples of a gradient step; null: 1 per world, 256 to 8,192", minimum=1
+        None,
+        "samples of a gradient step; null: 1 per world, 256 to 8,192",
+        minimum=1,
+        maximum=2**20,
     )
     learning_rate: float = option(1e-3, "Adam's learning rate at the start", above=0.0)
     final_learning_rate: float | None = option(
         None, "what it falls to, evenly, at total_timesteps; null: it stays", minimum=0.0
     )
     total_timesteps: int | None = option(
-        None, "where schedules end; left out: training.total_timesteps", minimum=1
+        None, "where schedules end; left out: training.total_timesteps", minimum=1, maximum=10**12
     )
     max_grad_norm: float = option(10.0, "the global gradient norm is clipped to this", above=0.0)
     adam_epsilon: float = option(
@@ -62,14 +79,18 @@ class OffPolicyConfig:
     target_update_rate: float = option(
         0.01, "how far target networks move per gradient step", above=0.0, maximum=1.0
     )
-    policy_delay: int = option(2, "gradient steps of the critics per step of the policy", minimum=1)
+    policy_delay: int = option(
+        2, "gradient steps of the critics per step of the policy", minimum=1, maximum=1000
+    )
     # Normalisation
     normalize_observations: bool = option(True, "observations to zero mean and unit variance")
     normalize_rewards: bool = option(True, "divide rewards by the scale of the discounted return")
     # Networks
-    hidden_sizes: tuple[int, ...] = option((128, 128), "units of the policy's hidden layers")
+    hidden_sizes: tuple[int, ...] = option(
+        (128, 128), "units of the policy's hidden layers", minimum=1, maximum=2**14
+    )
     critic_hidden_sizes: tuple[int, ...] | None = option(
-        None, "units of the critics' hidden layers; null: as the policy's"
+        None, "units of the critics' hidden layers; null: as the policy's", minimum=1, maximum=2**14
     )
     activation: Literal["elu", "relu", "tanh", "swish"] = option("elu", "between layers")
     layer_norm: bool = option(True, "normalise the critics' hidden layers (Ba et al. 2016)")
@@ -77,7 +98,10 @@ class OffPolicyConfig:
         "auto", "what the critics read; auto: the group critic where the task has one"
     )
     num_atoms: int | None = option(
-        None, "a categorical critic with so many atoms (Bellemare et al. 2017); null: scalar"
+        None,
+        "a categorical critic with so many atoms (Bellemare et al. 2017); null: scalar",
+        minimum=2,
+        maximum=10_000,
     )
     value_range: tuple[float, float] = option(
         (-5.0, 5.0),
@@ -86,10 +110,6 @@ class OffPolicyConfig:
     )
 
     def __post_init__(self) -> None:
-        if min((*self.hidden_sizes, *(self.critic_hidden_sizes or ())), default=1) < 1:
-            raise ValueError("hidden_sizes and critic_hidden_sizes must be positive")
-        if self.num_atoms is not None and self.num_atoms < 2:
-            raise ValueError(f"num_atoms is {self.num_atoms}; a distribution needs 2 or more")
         if self.value_range[0] >= self.value_range[1]:
             raise ValueError(f"value_range is {list(self.value_range)}; the first must be smaller")
 

@@ -42,9 +42,12 @@ class PickPlaceConfig:
     held_out_objects: tuple[Path | str, ...] = option(
         (), "objects that evaluation plays too, and training never sees"
     )
-    object_scale: float = option(1.0, "scales the objects", above=0.0)
+    object_scale: float = option(1.0, "scales the objects", above=0.0, maximum=1e6)
     object_scales: tuple[float, ...] = option(
-        (1.0,), "sizes of which each object comes, as factors on `object_scale`"
+        (1.0,),
+        "sizes of which each object comes, as factors on `object_scale`",
+        above=0.0,
+        maximum=100.0,
     )
     object_poses: Literal["scanned", "any"] = option(
         "scanned",
@@ -57,9 +60,13 @@ class PickPlaceConfig:
         "reaches in 26 directions",
     )
     object_units: Literal["auto", "m", "cm", "mm", "inch"] = option("auto", "units of the scan")
-    object_mass: float | None = option(None, "kg; by default from volume and density", above=0.0)
+    object_mass: float | None = option(
+        None, "kg; by default from volume and density", above=0.0, maximum=1000.0
+    )
     force: bool = option(False, "train on objects that this gripper cannot hold, too")
-    max_pieces: int = option(8, "convex pieces that the object may be cut into", minimum=1)
+    max_pieces: int = option(
+        8, "convex pieces that the object may be cut into", minimum=1, maximum=1000
+    )
     max_hull_vertices: int = option(
         32, "vertices of each piece; fewer are faster", minimum=8, maximum=256
     )
@@ -76,14 +83,28 @@ class PickPlaceConfig:
     reward: Reward = option("dense", "the default reward terms; `rewards` names others")
     goal: Goal = option("air", "air: hold it at a point; place: put it on the table and let go")
     object_range: float = option(
-        0.12, "the object starts within +- this of the centre, m", minimum=0.0
+        0.12, "the object starts within +- this of the centre, m", minimum=0.0, maximum=1.0
     )
-    goal_range: float = option(0.12, "the goal lies within +- this of the centre, m", minimum=0.0)
-    goal_height: tuple[float, float] = option((0.10, 0.40), "lowest and highest goal in the air, m")
+    goal_range: float = option(
+        0.12, "the goal lies within +- this of the centre, m", minimum=0.0, maximum=1.0
+    )
+    goal_height: tuple[float, float] = option(
+        (0.10, 0.40), "lowest and highest goal in the air, m", minimum=0.0, maximum=2.0
+    )
     official_meshes: bool = option(
         False, "draw the robot with its official meshes (r2s-envs-pick-place[menagerie])"
     )
-    object_yaw: float = option(180.0, "the object's yaw lies within +- this, degrees", minimum=0.0)
+    object_yaw: float = option(
+        180.0, "the object's yaw lies within +- this, degrees", minimum=0.0, maximum=180.0
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("observations", "critic_observations", "object_scales"):
+            if getattr(self, name) == ():
+                raise ValueError(f"{name} is an empty list; name at least one")
+        low, high = self.goal_height
+        if low > high:
+            raise ValueError(f"goal_height is {[low, high]}; the first is the lower")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from r2s_core import gl_environment
+
 if TYPE_CHECKING:
     from r2s_core.trainer import Real2SimTrainer
 
 __all__ = ["Real2SimTrainer"]
+
+gl_environment.settle()  # this package is imported before any other of ours, and they bring MuJoCo
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from r2s_core import gl_environment
 from r2s_core.errors import R2SError
 from r2s_core.worker import python_command
 
@@ -149,7 +150,7 @@ def encode_png(frame: np.ndarray) -> bytes:
 
 def _run_worker(interface: str, arguments: list[str], timeout: float) -> str:
     """Run the worker; returns why it failed, or an empty string."""
-    environment = os.environ | {"MUJOCO_GL": interface}
+    environment = os.environ | {"MUJOCO_GL": interface, gl_environment.PROBING: "1"}
     # PyOpenGL may have been told otherwise by an earlier import in this process.
     environment.pop("PYOPENGL_PLATFORM", None)
     try:

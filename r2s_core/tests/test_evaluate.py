@@ -1,5 +1,6 @@
 """`r2s eval` and the Python interface judge what a run saved, by the same engine."""
 
+import dataclasses
 import errno
 import json
 import subprocess
@@ -14,9 +15,11 @@ import yaml
 import r2s_core.build
 from r2s_core.config import load_config, load_mapping
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.evaluate import _network, _next_path, evaluate_run
-from r2s_core.policy import PolicyError, load_policy
+from r2s_core.evaluate import _network, _next_path, as_jax, evaluate_run
+from r2s_core.policy import PolicyError, as_saved, load_policy
+from r2s_core.testing.environments import bandit
 from r2s_core.trainer import Real2SimTrainer
+from r2s_core.types import PolicyExport
 
 SOURCE = Path(__file__).with_name("tiny_plugin.py")
 POINTS = {
@@ -142,14 +145,44 @@ def test_what_is_no_run_is_said_plainly(config, tmp_path):
         evaluate_run(tmp_path / "tiny")
 
 
-def test_a_policy_for_other_observations_is_refused(config, tmp_path):
-    Real2SimTrainer(config).train()
-    path = tmp_path / "tiny" / "policy" / "policy.json"
-    contract = json.loads(path.read_text())
-    contract["observation"]["names"] = ["square"]
-    path.write_text(json.dumps(contract))
-    with pytest.raises(PolicyError, match="reads square where the environment observes dot"):
-        evaluate_run(tmp_path / "tiny")
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("observation", {"names": ["square"]}, "observation 0 is square, the environment's dot"),
+        ("action", {"names": ["turn"]}, "action 0 is turn, the environment's action_0"),
+        ("observation", {"group": "critic"}, "number of observations is 1, the environment's 0"),
+        (None, {"task": "other"}, "task is other, the environment's touch"),
+        (None, {"control_rate_hz": 50.0}, "rate in Hz is 50.0, the environment's 20.0"),
+    ],
+)
+def test_a_policy_for_another_environment_is_refused(part, change, message):
+    env, policy = bandit_policy(part, change)
+    with pytest.raises(PolicyError, match=message):
+        as_jax(policy, env, "touch")
+
+
+def test_a_policy_with_other_limits_is_refused():
+    env, policy = bandit_policy(None, {})
+    as_jax(policy, env, "touch")
+    env.spec = dataclasses.replace(env.spec, action_high=env.spec.action_high * 2)
+    with pytest.raises(PolicyError, match=r"action.high of action_0 is 1.0, the environment's 2.0"):
+        as_jax(policy, env, "touch")
+
+
+def bandit_policy(part, change):
+    """An environment and a policy for it, with part of the contract changed."""
+    env = bandit(4)
+    names = {"policy": ("dot",)}
+    env.spec = dataclasses.replace(env.spec, observation_names=names, control_dt=0.05)
+    layers = ((np.ones((1, 1)), np.zeros(1)),)
+    export = PolicyExport(layers, "elu", np.zeros(1), np.ones(1), 5.0, "clip")
+    policy = as_saved(export, env.spec, task="touch")
+    contract = dict(policy.contract)
+    if part is None:
+        contract |= change
+    else:
+        contract[part] = contract[part] | change
+    return env, dataclasses.replace(policy, contract=contract)
 
 
 def test_a_result_has_a_number_of_its_own_whatever_lies_beside_it(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from r2s_core.config import load_config
+from r2s_core.evaluate import episodes_key
 from r2s_core.evaluation_curve import EvaluationCurve
 from r2s_core.history import EVALUATED, History
 from r2s_core.signals import RunInterrupted
@@ -100,6 +101,19 @@ def test_the_environment_is_made_once_for_evaluation_and_only_if_needed(tiny):
     assert made[1:] == [(64, False)]
     assert rates[0] == rates[2]  # the point decides the episodes
     assert rates[0] != rates[1]  # and the weights the actions, compiled once as they are
+
+
+def test_no_point_shares_a_random_key_with_the_final_evaluation(tiny):
+    """Nor a key that its episodes are split into."""
+    config = load_config(tiny.write(**CURVE))
+
+    def family(key, depth=2):
+        own = {np.asarray(jax.random.key_data(key)).tobytes()}
+        children = jax.random.split(key, 8) if depth else ()
+        return own.union(*(family(child, depth - 1) for child in children))
+
+    families = [family(episodes_key(config, point)) for point in (None, 1, 2, 3)]
+    assert len(set().union(*families)) == sum(map(len, families))
 
 
 @pytest.mark.parametrize(

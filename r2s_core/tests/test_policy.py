@@ -1,6 +1,7 @@
 """A saved policy acts as the JAX policy did, needs no JAX, and refuses files that do not fit."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from r2s_core.networks import ACTIVATIONS, MLP, mlp_layers, scale_action, squash
 from r2s_core.policy import PolicyError, load_policy, save_policy
+from r2s_core.policy_contract import sealed, text_of
 from r2s_core.types import EnvSpec, PolicyExport
 
 LOW = np.asarray([-0.1, -0.1, 0.0], np.float32)
@@ -135,10 +137,11 @@ def test_weights_of_another_policy(saved, tmp_path):
 
 
 def edit(saved, change):
+    """Change the contract and put a new digest under it, as someone who means to would."""
     path = saved / "policy.json"
     contract = json.loads(path.read_text())
     change(contract)
-    path.write_text(json.dumps(contract))
+    path.write_text(text_of(sealed(contract)))
 
 
 @pytest.mark.parametrize(
@@ -148,11 +151,19 @@ def edit(saved, change):
         (lambda c: c["action"].update(squashing="softmax"), "action.squashing"),
         (lambda c: c["observation"].update(size=6), "7 names for 6"),
         (lambda c: c["network"].update(layers=2), "layers.1.kernel"),
-        (lambda c: c["network"].update(layers=10**9), "not a whole policy contract"),
+        (lambda c: c["network"].update(layers=10**9), "layers: must be at most 1000"),
         (lambda c: c["tensors"].update({"layers.0.bias": [31]}), "layers.0.bias"),
-        (lambda c: c.pop("action"), "not a whole policy contract"),
+        (lambda c: c.pop("action"), "action: is missing"),
         (lambda c: c.update(format="r2s-policy/9"), "r2s-policy/9"),
-        (lambda c: c.update(control_rate_hz=0), "must be positive"),
+        (lambda c: c.update(format="r2s-policy/1"), "saved by an earlier r2s.*train"),
+        (lambda c: c.update(control_rate_hz=0), "control_rate_hz: must be above 0"),
+        (lambda c: c["action"].update(low=[-9.0] * 3), "action.low is not what policy.json says"),
+        (
+            lambda c: c["action"].update(low=[0.1, 0.2, 0.3]),
+            "low of action_1 is 0.2, not below its high, 0.1",
+        ),
+        (lambda c: c["network"].update(layers="3"), "layers: expected a whole number, got '3'"),
+        (lambda c: c["observation"].pop("group"), "observation.group: is missing"),
     ],
 )
 def test_a_contract_that_does_not_fit_is_refused_by_name(saved, change, message):
@@ -161,7 +172,9 @@ def test_a_contract_that_does_not_fit_is_refused_by_name(saved, change, message)
         load_policy(saved)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "\x00", '{"format": Infinity}', "[" * 9999]
+)
 def test_a_contract_that_is_no_json_object(saved, text):
     (saved / "policy.json").write_text(text)
     with pytest.raises(PolicyError, match=r"policy\.json"):
@@ -188,5 +201,87 @@ def test_a_policy_that_is_not_finite_is_refused(tmp_path):
     _, export = trained()
     layers = (*export.layers[:-1], (export.layers[-1][0] * np.nan, export.layers[-1][1]))
     bad = PolicyExport(layers, "elu", export.observation_mean, export.observation_std, 5.0, "clip")
-    with pytest.raises(PolicyError, match="not finite"):
-        load_policy(save_policy(tmp_path, bad, spec(), task="reach"))
+    with pytest.raises(PolicyError, match=r"layers\.2\.kernel holds numbers that are not finite"):
+        save_policy(tmp_path, bad, spec(), task="reach")
+    assert not list(tmp_path.iterdir())
+
+
+def refusal(folder):
+    """Why the policy cannot be loaded, in one sentence; None where it can."""
+    try:
+        policy = load_policy(folder)
+    except PolicyError as error:
+        message = str(error)
+    else:
+        assert np.isfinite(policy(np.zeros(policy.observation_size))).all()
+        return None
+    assert str(folder) in message
+    assert "\n" not in message
+    return message
+
+
+def test_every_single_bit_flip_in_either_file_is_refused(tmp_path):
+    network = ((np.ones((2, 1), np.float32) * 1e-6, np.ones(1, np.float32)),)
+    export = PolicyExport(network, "elu", np.zeros(2), np.ones(2), 5.0, "clip")
+    tiny = EnvSpec(1, {"policy": (2,)}, np.full(1, -1e-7), np.ones(1), 9, 0.05, True)
+    folder = save_policy(tmp_path, export, tiny, task="t", provenance={"config_sha256": "e1"})
+    rng, accepted = np.random.default_rng(0), []
+    for name in ("policy.json", "weights.safetensors"):
+        data = (folder / name).read_bytes()
+        with (folder / name).open("r+b", buffering=0) as file:  # in place: truncating takes longer
+            for bit in rng.integers(8 * len(data), size=1500):
+                byte = int(bit) // 8
+                os.pwrite(file.fileno(), bytes([data[byte] ^ 1 << int(bit) % 8]), byte)
+                if refusal(folder) is None:
+                    accepted.append((name, bit))
+                os.pwrite(file.fileno(), data[byte : byte + 1], byte)
+    assert load_policy(folder)([0.0, 0.0]).shape == (1,)
+    assert accepted == []
+
+
+def test_a_text_that_says_the_same_in_other_words_is_not_the_one_that_was_saved(saved):
+    path = saved / "policy.json"
+    path.write_text(path.read_text().replace(": 5.0", ": 5.0e0"))
+    with pytest.raises(PolicyError, match="not as it was saved"):
+        load_policy(saved)
+
+
+def places(tree, path=()):
+    """Every key of a JSON tree, as a path."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+def test_every_confusion_of_types_under_a_right_digest_ends_in_one_sentence(saved):
+    """What is accepted describes the policy; what is computed with is what was saved."""
+    path = saved / "policy.json"
+    whole = json.loads(path.read_text())
+    accepted = set()
+    for place in places(whole):
+        for value in (None, True, "3", 3, -1, 1.5, [], [1], {}, {"a": 1}, "x" * 9, 2**70):
+            contract = json.loads(json.dumps(whole))
+            parent = contract
+            for key in place[:-1]:
+                parent = parent[key]
+            if parent[place[-1]] == value or place == ("sha256",):
+                continue
+            parent[place[-1]] = value
+            path.write_text(text_of(sealed(contract)))
+            if refusal(saved) is None:
+                accepted.add(".".join(map(str, place[:2])))
+    assert accepted == {
+        "task",
+        "units",
+        "control_rate_hz",
+        "max_episode_steps",
+        "provenance",
+        "observation.group",
+        "observation.names",
+        "observation.normalisation",
+        "observation.clip",
+        "action.names",
+        "action.scaling",
+    }

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from r2s_core import build, device, files
 from r2s_core.config import RunConfig, load_config
 from r2s_core.episodes import Episodes, run_episodes, summarise
 from r2s_core.errors import R2SError
 from r2s_core.networks import ACTIVATIONS, scale_action, squash
-from r2s_core.policy import PolicyError, SavedPolicy, load_policy
+from r2s_core.policy import (
+    PolicyError,
+    SavedPolicy,
+    action_names,
+    load_policy,
+    observation_names,
+)
 from r2s_core.progress import print_result
 from r2s_core.run_folder import CONFIG, shown
-from r2s_core.types import Array, Environment, Named, Policy, Variants
+from r2s_core.types import Array, Environment, EnvSpec, Named, Policy, Variants
 
 _RECORDED_EPISODES = 8
 #: What of a run's configuration an evaluation does without: nothing grows, no reward function
@@ -36,10 +44,22 @@ def play(
 
     Raises `PolicyError` where the policy was trained for other observations or actions.
     """
-    key = jax.random.key(config.seed + config.evaluation.seed_offset)
+    key = episodes_key(config)
     per_world = -(-config.evaluation.episodes // env.spec.num_worlds)
     recorded = _RECORDED_EPISODES if record else 0
-    return run_episodes(env, as_jax(policy, env), key, per_world, recorded)
+    return run_episodes(env, as_jax(policy, env, config.environment.use), key, per_world, recorded)
+
+
+def episodes_key(config: RunConfig, point: int | None = None) -> Array:
+    """The random key of the evaluation's episodes, or of those of a point on the way there.
+
+    JAX may give the same key as an element of `split` and from `fold_in`; so each purpose has a
+    branch of its own, which nothing else is split off from.
+    """
+    root = jax.random.key(config.seed + config.evaluation.seed_offset)
+    if point is None:
+        return jax.random.fold_in(root, 0)
+    return jax.random.fold_in(jax.random.fold_in(root, 1), point)
 
 
 def variants_of(env: Environment[Any]) -> Variants | None:
@@ -114,23 +134,17 @@ def evaluate_policy(
     }
 
 
-def as_jax(policy: SavedPolicy, env: Environment[Any]) -> Policy:
-    """A saved policy as a jitted `Policy` of `env`; raises `PolicyError` if it does not fit."""
-    spec, contract = env.spec, policy.contract
-    group = contract["observation"]["group"]
-    shape = spec.observation_shapes.get(group)
-    if shape != (policy.observation_size,) or spec.action_size != policy.action_size:
-        raise PolicyError(
-            f"The policy reads {policy.observation_size} observations and gives "
-            f"{policy.action_size} actions, but the environment has {shape or 'none'} and "
-            f"{spec.action_size}; evaluate it with the configuration that it was trained with."
-        )
-    names = list(spec.observation_names.get(group, ())) or contract["observation"]["names"]
-    for mine, theirs in zip(contract["observation"]["names"], names, strict=True):
-        if mine != theirs:
+def as_jax(policy: SavedPolicy, env: Environment[Any], task: str) -> Policy:
+    """A saved policy as a jitted `Policy` of `env`; raises `PolicyError` if it does not fit.
+
+    task: the environment's plugin name.
+    """
+    contract, group = policy.contract, policy.contract["observation"]["group"]
+    for what, own, wanted in _interface(policy, env.spec, task):
+        if own != wanted:
             raise PolicyError(
-                f"The policy reads {mine} where the environment observes {theirs}; evaluate it "
-                "with the configuration that it was trained with."
+                f"The policy's {what} is {own}, the environment's {wanted}; evaluate it with the "
+                "configuration that it was trained with."
             )
     tensors = {name: jnp.asarray(tensor) for name, tensor in policy.tensors.items()}
     act = _network(
@@ -141,6 +155,30 @@ def as_jax(policy: SavedPolicy, env: Environment[Any]) -> Policy:
         contract["action"]["squashing"],
     )
     return jax.tree_util.Partial(act, tensors)
+
+
+def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[str, Any, Any]]:
+    """What must agree: (what, the policy's, the environment's)."""
+    contract = policy.contract
+    observation, action = contract["observation"], contract["action"]
+    shape = spec.observation_shapes.get(observation["group"], ())
+    size = shape[0] if len(shape) == 1 else 0
+    yield "task", contract["task"], task
+    yield "number of observations", policy.observation_size, size
+    yield "number of actions", policy.action_size, spec.action_size
+    for kind, mine, theirs in (
+        ("observation", observation["names"], observation_names(spec, observation["group"])),
+        ("action", action["names"], action_names(spec)),
+    ):
+        for i, pair in enumerate(zip(mine, theirs, strict=True)):
+            yield f"{kind} {i}", *pair
+    rate = round(1 / spec.control_dt, 6)
+    own = contract["control_rate_hz"]  # steps divided for finer physics round otherwise
+    yield "control rate in Hz", own, own if math.isclose(own, rate, rel_tol=1e-5) else rate
+    for bound, limits in (("low", spec.action_low), ("high", spec.action_high)):
+        wanted = np.asarray(limits, np.float32).tolist()
+        for name, *pair in zip(action["names"], action[bound], wanted, strict=True):
+            yield f"action.{bound} of {name}", *pair
 
 
 @functools.lru_cache(maxsize=8)

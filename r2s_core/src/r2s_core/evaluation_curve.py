@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jax
-
 from r2s_core import evaluate
 from r2s_core.config import RunConfig
 from r2s_core.episodes import advancing, run_episodes, summarise
@@ -46,8 +44,9 @@ class EvaluationCurve:
             worlds = min(options.num_parallel_envs, options.curve_episodes)
             self._env = self._make_env(config, worlds, False)
             self._advance = advancing(self._env)
-        policy = evaluate.as_jax(as_saved(export, spec, task=config.environment.use), self._env)
-        key = jax.random.fold_in(jax.random.key(config.seed + options.seed_offset), point)
+        task = config.environment.use
+        policy = evaluate.as_jax(as_saved(export, spec, task=task), self._env, task)
+        key = evaluate.episodes_key(config, point)
         per_world = -(-options.curve_episodes // self._env.spec.num_worlds)
         episodes = run_episodes(self._env, policy, key, per_world, advance=self._advance)
         summary = summarise(episodes, evaluate.variants_of(self._env))

@@ -1,15 +1,15 @@
 """The trained policy as data: `policy/weights.safetensors` and the contract `policy/policy.json`.
 
 Whoever deploys a policy needs neither the plugin that trained it nor JAX: `load_policy` checks
-both files against each other, runs no code from them, and returns a function of numpy arrays.
+both files bit for bit and against each other, runs no code from them, and returns a function of
+numpy arrays.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import os
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import safetensors.numpy
 
-from r2s_core.errors import R2SError
+from r2s_core import files, policy_contract
+from r2s_core.policy_contract import CONTRACT, FORMAT, WEIGHTS, PolicyError
 
 if TYPE_CHECKING:  # JAX must not be needed to run a policy
     from r2s_core.types import EnvSpec, PolicyExport
 
-_FORMAT = "r2s-policy/1"
-_CONTRACT = "policy.json"
-_WEIGHTS = "weights.safetensors"
+__all__ = ["PolicyError", "SavedPolicy", "as_saved", "load_policy", "save_policy"]
+
+_LIMIT = 4 * files.MIB  # of the contract; the longest so far has 6 kB
+_WEIGHTS_LIMIT = 1024 * files.MIB
 _GROUP = "policy"  # the observation group that policies read
 _UNITS = "SI (m, s, kg, N) and radians; quaternions are (w, x, y, z)"
 
@@ -38,10 +40,6 @@ _OUTPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "clip": lambda x: np.clip(x, -1, 1),
     "tanh": np.tanh,
 }
-
-
-class PolicyError(R2SError):
-    """A saved policy is missing, damaged, or does not fit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,14 +95,12 @@ def as_saved(
       task: the environment's plugin name.
       provenance: where it comes from (r2s version, configuration hash, seed, ...), stored as is.
 
-    Raises `PolicyError` if the export contradicts itself or `spec`.
+    Raises `PolicyError` if the export contradicts itself or `spec`, or is not finite.
     """
     tensors = _tensors(export, spec)
     size, actions = len(tensors["observation.mean"]), spec.action_size
-    names = tuple(spec.observation_names.get(_GROUP, ())) or _numbered("observation", size)
-    action_names = tuple(spec.action_names) or _numbered("action", actions)
     contract = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "task": task,
         "units": _UNITS,
         "control_rate_hz": round(1 / spec.control_dt, 6),
@@ -112,7 +108,7 @@ def as_saved(
         "observation": {
             "group": _GROUP,
             "size": size,
-            "names": list(names),
+            "names": observation_names(spec, _GROUP),
             "normalisation": "clip((observation - mean) / std, -clip, clip)",
             "clip": float(export.observation_clip),
         },
@@ -123,17 +119,22 @@ def as_saved(
         },
         "action": {
             "size": actions,
-            "names": list(action_names),
+            "names": action_names(spec),
             "low": np.asarray(spec.action_low, np.float32).tolist(),
             "high": np.asarray(spec.action_high, np.float32).tolist(),
             "squashing": export.output,
             "scaling": "low + (y + 1) / 2 * (high - low), y in [-1, 1]",
         },
         "tensors": {name: list(tensor.shape) for name, tensor in sorted(tensors.items())},
-        "weights": {"file": _WEIGHTS, "sha256": hashlib.sha256(_bytes(tensors)).hexdigest()},
+        "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(_bytes(tensors)).hexdigest()},
         "provenance": dict(provenance or {}),
     }
-    _check_contract(contract, Path(_CONTRACT))
+    try:
+        contract = policy_contract.sealed(contract)
+    except (TypeError, ValueError) as error:
+        raise PolicyError(f"The policy's provenance is not plain JSON: {error}.") from error
+    policy_contract.check(contract, "The policy")
+    _check_tensors(tensors, contract, "The policy")
     return SavedPolicy(contract, tensors)
 
 
@@ -148,8 +149,8 @@ def save_policy(
     """Write what `as_saved` makes of the same arguments to `directory`, and return that."""
     policy = as_saved(export, spec, task=task, provenance=provenance)
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / _WEIGHTS, _bytes(policy.tensors))
-    _write(directory / _CONTRACT, (json.dumps(policy.contract, indent=2) + "\n").encode())
+    files.write_bytes(directory / WEIGHTS, _bytes(policy.tensors))
+    files.write_text(directory / CONTRACT, policy_contract.text_of(policy.contract))
     return directory
 
 
@@ -160,11 +161,17 @@ def load_policy(directory: str | Path) -> SavedPolicy:
     changed since it was saved, or not what the other one says.
     """
     directory = Path(directory)
-    if not (directory / _CONTRACT).exists() and (directory / "policy" / _CONTRACT).exists():
+    if not (directory / CONTRACT).exists() and (directory / "policy" / CONTRACT).exists():
         directory = directory / "policy"
-    contract = _read_contract(directory / _CONTRACT)
-    tensors = _read_weights(directory / _WEIGHTS, contract)
-    return SavedPolicy(contract, tensors)
+    path = directory / CONTRACT
+    if not path.exists():
+        raise PolicyError(
+            f"{directory} holds no policy ({CONTRACT} is missing); a run writes one when it ends: "
+            "finish it with `r2s run CONFIG --resume`."
+        )
+    data = files.read_bytes(path, limit=_LIMIT, what="a policy's contract", error=PolicyError)
+    contract = policy_contract.parse(data, str(path))
+    return SavedPolicy(contract, _read_weights(directory / WEIGHTS, contract))
 
 
 def _tensors(export: PolicyExport, spec: EnvSpec) -> dict[str, np.ndarray]:
@@ -184,112 +191,53 @@ def _bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
     return safetensors.numpy.save(dict(tensors))
 
 
-def _numbered(prefix: str, count: int) -> tuple[str, ...]:
-    return tuple(f"{prefix}_{i}" for i in range(count))
+def observation_names(spec: EnvSpec, group: str) -> list[str]:
+    """A name for each number of an observation group; numbered where the task names none."""
+    size = math.prod(spec.observation_shapes.get(group, ()))
+    return list(spec.observation_names.get(group, ())) or [f"observation_{i}" for i in range(size)]
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all: a crash never leaves half a policy under the final name."""
-    temporary = path.with_name(f".{path.name}.writing")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def _read_contract(path: Path) -> dict[str, Any]:
-    try:
-        contract = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PolicyError(
-            f"{path.parent} holds no policy ({path.name} is missing); a run writes one when "
-            "it ends: finish it with `r2s run CONFIG --resume`."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise PolicyError(f"{path} cannot be read: {error}") from error
-    _check_contract(contract, path)
-    return contract
-
-
-def _check_contract(contract: Any, path: Path) -> None:
-    """Everything `SavedPolicy` relies on, so that a hand-edited contract fails here, by name."""
-    try:
-        if contract["format"] != _FORMAT:
-            raise PolicyError(f"{path} is {contract['format']}, but this r2s reads {_FORMAT}.")
-        observation, action, network = (contract[k] for k in ("observation", "action", "network"))
-        _choice(path, "network.activation", network["activation"], _ACTIVATIONS)
-        _choice(path, "action.squashing", action["squashing"], _OUTPUTS)
-        for name, part in (("observation", observation), ("action", action)):
-            if len(part["names"]) != part["size"]:
-                raise PolicyError(
-                    f"{path}: {name}.names lists {len(part['names'])} names for "
-                    f"{part['size']} numbers."
-                )
-        if not float(observation["clip"]) > 0 or not float(contract["control_rate_hz"]) > 0:
-            raise PolicyError(f"{path}: observation.clip and control_rate_hz must be positive.")
-        expected = _expected_shapes(contract)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PolicyError(f"{path} is not a whole policy contract: {error!r}.") from error
-    for name, check in expected.items():
-        shape = contract["tensors"].get(name)
-        if shape is None or not check(shape):
-            raise PolicyError(f"{path}: the tensor {name} has shape {shape}, which cannot be.")
-    if set(contract["tensors"]) != set(expected):
-        extra = sorted(set(contract["tensors"]) - set(expected))
-        raise PolicyError(f"{path}: the tensor {extra[0]} is unknown.")
-
-
-def _expected_shapes(contract: Mapping[str, Any]) -> dict[str, Callable[[list[int]], bool]]:
-    """What each tensor's shape must be: a chain of layers from observations to actions."""
-    n, actions = int(contract["observation"]["size"]), int(contract["action"]["size"])
-    layers = int(contract["network"]["layers"])
-    if layers < 1:
-        raise ValueError("network.layers must be at least 1")
-    tensors = contract["tensors"]
-    shapes: dict[str, Callable[[list[int]], bool]] = {
-        "observation.mean": lambda s: s == [n],
-        "observation.std": lambda s: s == [n],
-        "action.low": lambda s: s == [actions],
-        "action.high": lambda s: s == [actions],
-    }
-    width = n
-    for i in range(layers):
-        out = actions if i + 1 == layers else int(tensors[f"layers.{i}.kernel"][1])
-        shapes[f"layers.{i}.kernel"] = lambda s, w=width, o=out: s == [w, o]
-        shapes[f"layers.{i}.bias"] = lambda s, o=out: s == [o]
-        width = out
-    return shapes
-
-
-def _choice(path: Path, key: str, value: Any, known: Mapping[str, Any]) -> None:
-    if value not in known:
-        raise PolicyError(f"{path}: {key} is {value!r}; this r2s knows {', '.join(known)}.")
+def action_names(spec: EnvSpec) -> list[str]:
+    """A name for each number of an action; numbered where the task names none."""
+    return list(spec.action_names) or [f"action_{i}" for i in range(spec.action_size)]
 
 
 def _read_weights(path: Path, contract: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    if not path.exists():
+        raise PolicyError(f"{path} is missing; a policy is {CONTRACT} and {WEIGHTS}.")
+    data = files.read_bytes(
+        path, limit=_WEIGHTS_LIMIT, what="a policy's weights", error=PolicyError
+    )
+    if hashlib.sha256(data).hexdigest() != contract["weights"]["sha256"]:
+        raise PolicyError(
+            f"{path} is not the file that {CONTRACT} describes (its SHA-256 differs): it is "
+            "truncated, corrupted, or of another policy; copy both files again."
+        )
     try:
-        data = path.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != contract["weights"]["sha256"]:
-            raise PolicyError(
-                f"{path} is not the file that {_CONTRACT} describes (its SHA-256 differs): it is "
-                "truncated, corrupted, or of another policy; copy both files again."
-            )
         tensors = safetensors.numpy.load(data)
-    except FileNotFoundError:
-        raise PolicyError(f"{path} is missing; a policy is {_CONTRACT} and {_WEIGHTS}.") from None
-    except PolicyError:
+    except MemoryError:
         raise
-    except Exception as error:  # safetensors has its own exception types
-        raise PolicyError(f"{path} cannot be read: {error}") from error
+    except Exception as error:  # its own kinds, and those of numpy on a type that it lacks
+        raise PolicyError(f"{path} is no safetensors file of numbers: {error}") from error
+    _check_tensors(tensors, contract, str(path))
+    return tensors
+
+
+def _check_tensors(
+    tensors: Mapping[str, np.ndarray], contract: Mapping[str, Any], where: str
+) -> None:
+    """Whether the tensors are what the contract says, and numbers to compute with."""
     for name, shape in contract["tensors"].items():
         tensor = tensors.get(name)
-        if tensor is None or list(tensor.shape) != shape or tensor.dtype != np.float32:
+        if tensor is None or list(tensor.shape) != list(shape) or tensor.dtype != np.float32:
             found = "missing" if tensor is None else f"{tensor.dtype}{list(tensor.shape)}"
-            raise PolicyError(f"{path}: {name} is {found}, {_CONTRACT} says float32{shape}.")
+            raise PolicyError(f"{where}: {name} is {found}, {CONTRACT} says float32{list(shape)}.")
         if not np.isfinite(tensor).all():
-            raise PolicyError(f"{path}: {name} holds numbers that are not finite.")
+            raise PolicyError(f"{where}: {name} holds numbers that are not finite.")
+    if extra := sorted(set(tensors) - set(contract["tensors"])):
+        raise PolicyError(f"{where}: the tensor {extra[0]} is unknown.")
     if not (tensors["observation.std"] > 0).all():
-        raise PolicyError(f"{path}: observation.std must be positive.")
-    return tensors
+        raise PolicyError(f"{where}: observation.std must be positive.")
+    for bound in ("low", "high"):
+        if tensors[f"action.{bound}"].tolist() != list(contract["action"][bound]):
+            raise PolicyError(f"{where}: action.{bound} is not what {CONTRACT} says.")

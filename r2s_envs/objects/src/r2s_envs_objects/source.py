@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+from r2s_core import files
 from r2s_core.errors import AssetError
+from r2s_core.files import MIB
+from r2s_core.text import printable
 from r2s_envs_objects import samples
+from r2s_envs_objects.formats import known as known_formats
 
 SUFFIXES = (".stl", ".obj", ".ply")
-CLOUDS = (".pcd", ".xyz", ".pts", ".las", ".laz", ".e57")
-MAX_BYTES = 100 * 2**20
+CLOUDS = (".ply", ".pcd", ".xyz", ".pts", ".asc", ".csv", ".txt", ".las")
+MAX_BYTES = 100 * MIB
 
 
 def locate(source: str | Path) -> tuple[Path, str]:
@@ -18,39 +23,54 @@ def locate(source: str | Path) -> tuple[Path, str]:
     if text.startswith("sample:"):
         return samples.path(text[7:]), text
     path = Path(source).expanduser()
-    return path, str(path)
+    return path, printable(path)
 
 
 def read_bytes(path: Path) -> bytes:
     """The file's content; AssetError if it is missing, of another kind, empty or oversize."""
     if path.suffix.lower() not in SUFFIXES:
-        cloud = "; make a mesh of a point cloud with `r2s object reconstruct`"
         raise AssetError(
-            f"{path}: unsupported file type {path.suffix or '(none)'!r}; supported are "
-            f"{', '.join(SUFFIXES)}, and sample:NAME for a shipped sample"
-            f"{cloud if path.suffix.lower() in CLOUDS else ''}"
+            f"{printable(path)}: {_refusal(path, SUFFIXES)}, and sample:NAME for a shipped sample"
         )
-    data = content(path, "decimate the scan first")
-    if not data.strip():
-        raise AssetError(f"{path}: the file is empty; export the scan again")
-    return data
+    return content(path, "decimate the scan first")
+
+
+def read_cloud(path: Path) -> bytes:
+    """The same of a point cloud."""
+    if path.suffix.lower() not in CLOUDS:
+        raise AssetError(
+            f"{printable(path)}: {_refusal(path, CLOUDS)}, and folders of depth images"
+        )
+    return content(path, "thin the cloud out first")
+
+
+def _refusal(path: Path, supported: tuple[str, ...]) -> str:
+    suffix = path.suffix.lower()
+    if suffix in CLOUDS:
+        return "a point cloud; make a mesh of it with `r2s object reconstruct`; meshes are " + (
+            ", ".join(supported)
+        )
+    if suffix in SUFFIXES:
+        return f"a mesh; take it as it is to `r2s object check`; clouds are {', '.join(supported)}"
+    known = known_formats.advice(path) or f"unsupported file type {suffix or '(none)'!r}"
+    return f"{known}; supported are {', '.join(supported)}"
 
 
 def content(path: Path, smaller: str) -> bytes:
-    """What a file of at most 100 MB holds; AssetError if it is missing, unreadable or larger.
+    """What a regular file of at most 100 MB holds.
 
-    smaller: what to do about a larger one.
+    smaller: what to do about a larger one. AssetError if it is missing, unreadable, empty, larger,
+    or of another format than its name says.
     """
-    if not path.exists():
-        raise AssetError(f"{path}: no such file; check the path")
-    try:
-        if (size := path.stat().st_size) > MAX_BYTES:
+    with contextlib.suppress(OSError):
+        if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
             raise AssetError(
-                f"{path}: {size / 2**20:.0f} MB, over the limit of {MAX_BYTES / 2**20:.0f} MB; "
-                f"{smaller}"
+                f"{printable(path)}: {size / MIB:.0f} MB, over the limit of {MAX_BYTES / MIB:.0f} "
+                f"MB; {smaller}"
             )
-        return path.read_bytes()
-    except OSError as error:
-        raise AssetError(
-            f"{path}: cannot be read ({error.strerror}); check the permissions"
-        ) from None
+    data = files.read_bytes(path, limit=MAX_BYTES, what="the scan", error=AssetError)
+    if not data.strip():
+        raise AssetError(f"{printable(path)}: the file is empty; export the scan again")
+    if what := known_formats.misnamed(data, path):
+        raise AssetError(f"{printable(path)}: {what}")
+    return data

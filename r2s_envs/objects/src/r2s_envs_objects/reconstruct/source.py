@@ -8,14 +8,25 @@ from typing import Any
 import numpy as np
 
 from r2s_core.errors import AssetError
+from r2s_core.text import printable
 from r2s_envs_objects import sandbox
 from r2s_envs_objects.asset import Finding
-from r2s_envs_objects.reconstruct import apc_folder, depth, depth_folder, pcd, ply, viewpoint
+from r2s_envs_objects.reconstruct import (
+    apc_folder,
+    depth,
+    depth_folder,
+    las,
+    pcd,
+    ply,
+    viewpoint,
+    xyz,
+)
 from r2s_envs_objects.reconstruct.cloud import PointCloud
-from r2s_envs_objects.source import content
+from r2s_envs_objects.source import read_cloud
 from r2s_envs_objects.units import METRES, SMALLEST
 
-PARSERS = {".ply": ply.parse, ".pcd": pcd.parse}
+PARSERS = {".ply": ply.parse, ".pcd": pcd.parse, ".las": las.parse}
+PARSERS |= dict.fromkeys((".xyz", ".pts", ".asc", ".csv", ".txt"), xyz.parse)
 #: A scene is larger than an object: up to this many metres across is believed.
 LARGEST_SCENE = 10.0
 
@@ -37,16 +48,10 @@ def read(path: Path, units: str, mask: str | None, scene: bool = False) -> tuple
 
 
 def _read_file(path: Path) -> PointCloud:
-    suffix = path.suffix.lower()
-    if suffix not in PARSERS:
-        raise AssetError(
-            f"{path}: unsupported kind {path.suffix or '(none)'!r}; a point cloud is .ply or .pcd, "
-            f"depth images are a folder with {depth_folder.NAME}"
-        )
-    data = content(path, "thin the cloud out first")
-    arguments = {"suffix": suffix, "label": str(path)}
+    data, label = read_cloud(path), printable(path)
+    arguments = {"suffix": path.suffix.lower(), "label": label}
     target = "r2s_envs_objects.reconstruct.source:parsed"
-    return PointCloud.from_arrays(sandbox.call(target, data, arguments, str(path)))
+    return PointCloud.from_arrays(sandbox.call(target, data, arguments, label))
 
 
 def parsed(data: bytes, suffix: str, label: str) -> dict[str, Any]:

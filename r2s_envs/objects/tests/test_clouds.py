@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from r2s_core.errors import AssetError
-from r2s_envs_objects.reconstruct import lzf, pcd, ply
+from r2s_envs_objects.reconstruct import las, lzf, pcd, ply, xyz
 from r2s_envs_objects.reconstruct.source import parsed, read
+from r2s_envs_objects.source import read_bytes
 
 POINTS = np.random.default_rng(0).normal(0.0, 0.05, (300, 3)).astype(np.float32)
 NORMALS = (POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True)).astype(np.float32)
@@ -144,6 +145,73 @@ def test_every_ply_encoding_gives_the_same_points(form):
     np.testing.assert_allclose(cloud.normals, NORMALS, atol=1e-6)
 
 
+def text_of(table: np.ndarray, between: str = " ") -> str:
+    return "".join(between.join(f"{value:.9g}" for value in row) + "\n" for row in table.tolist())
+
+
+WITH_COLOUR = np.concatenate([POINTS, np.full((300, 4), 128.0)], axis=1)
+XYZ = {
+    "plain": text_of(POINTS),
+    "a count, intensity, colour": "300\n" + text_of(WITH_COLOUR),
+    "names of columns": "//X Y Z R G B\nx y z r g b\n" + text_of(WITH_COLOUR[:, :6]),
+    "commas": "x,y,z\n" + text_of(POINTS, ","),
+    "commas and blanks": text_of(POINTS, ", "),
+    "semicolons, decimal commas": text_of(POINTS, ";").replace(".", ","),
+    "blanks, decimal commas": text_of(POINTS).replace(".", ","),
+    "comments, empty lines": "# a\n\n" + text_of(POINTS).replace("\n", "\n  # b\n\n"),
+    "tabs, CR": text_of(POINTS, "\t").replace("\n", "\r"),
+    "no last line end": text_of(POINTS).rstrip(),
+}
+
+
+@pytest.mark.parametrize("spelling", XYZ)
+def test_text_of_points_in_any_spelling(spelling):
+    cloud = xyz.parse(XYZ[spelling].encode(), "cloud")
+    np.testing.assert_allclose(cloud.points, POINTS, atol=1e-8)
+    assert cloud.normals is None
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_text_of_points_with_normals(before):
+    colour = np.full((300, before), 128.0)
+    table = np.concatenate([POINTS, colour, NORMALS], axis=1)
+    cloud = xyz.parse(text_of(table).encode(), "cloud")
+    assert cloud.normals is not None
+    np.testing.assert_allclose(cloud.normals, NORMALS, atol=1e-6)
+
+
+def las_bytes(minor: int = 2, points: int = 300, form: int = 0, origin: float = 0.0) -> bytes:
+    length = 375 if minor == 4 else 227
+    header = bytearray(length + 40)  # a record of the writer's own before the points
+    header[:4], header[24:26] = b"LASF", bytes([1, minor])
+    struct.pack_into("<HII", header, 94, length, length + 40, 1)
+    struct.pack_into("<BHI", header, 104, form, 26, 0 if minor == 4 else points)
+    struct.pack_into("<6d", header, 131, 1e-6, 1e-6, 1e-6, origin, origin, 0.0)
+    if minor == 4:
+        struct.pack_into("<Q", header, 247, points)
+    table = np.zeros(300, [("xyz", "<i4", 3), ("rest", "u1", 14)])
+    table["xyz"] = np.round(POINTS * 1e6)
+    return bytes(header) + table.tobytes()
+
+
+@pytest.mark.parametrize("minor", [0, 2, 4])
+def test_las(minor):
+    np.testing.assert_allclose(las.parse(las_bytes(minor), "c").points, POINTS, atol=1e-6)
+
+
+def test_a_cloud_is_not_sent_in_a_circle(tmp_path):
+    for suffix in ("xyz", "pts", "csv", "las", "pcd"):
+        with pytest.raises(AssetError, match="make a mesh of it with `r2s object reconstruct`"):
+            read_bytes(tmp_path / f"cloud.{suffix}")
+    path = tmp_path / "cloud.las"
+    path.write_bytes(las_bytes())
+    assert len(read(path, "auto", None)[0]) == 300
+    with pytest.raises(AssetError, match=r"take it as it is to `r2s object check`"):
+        read(tmp_path / "mesh.stl", "auto", None)
+    with pytest.raises(AssetError, match=r"CloudCompare and save it as \.ply"):
+        read(tmp_path / "scan.laz", "auto", None)
+
+
 def test_an_organised_cloud_loses_its_empty_pixels_and_says_so():
     table = rows().copy()
     table["v"][:200:3] = np.nan
@@ -184,6 +252,13 @@ REFUSED = {
     "negative.pcd": (pcd_header("binary", -300), "damaged"),
     "million.ply": (ply_header("binary_little_endian", 3_000_000) + b"\0" * 99, "only 99 bytes"),
     "billion.ply": (ply_header("ascii", 10**12), "over the limit"),
+    "ragged.xyz": (text_of(POINTS).encode() + b"0 0\n", "902 numbers in 301 lines"),
+    "words.csv": (text_of(POINTS, ",").encode() + b"a,b,c\n", "'a' is not a number"),
+    "prose.txt": (b"once upon a time\n" * 200, "no line of three numbers"),
+    "cut.las": (las_bytes()[:-300], "truncated"),
+    "billion.las": (las_bytes(points=10**9), "over the limit"),
+    "laz.las": (las_bytes(form=128 + 3), "compressed"),
+    "short.las": (b"LASF" + b"\0" * 90, "no LAS header"),
     "cut.ply": (ply_bytes("binary_little_endian")[:-9], "truncated"),
     "words.ply": (ply_header("ascii") + b"a b c d e f g\n" * 300, "damaged"),
     "list.ply": (

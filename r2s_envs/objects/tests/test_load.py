@@ -44,7 +44,14 @@ REFUSED = {
     "huge_faces.ply": (PLY % (b"3", b"4294967295") + b"0 0 0\n" * 9, "x face"),
     "cloud.ply": (PLY % (b"3", b"0") + b"0 0 0\n1 0 0\n0 1 0\n", "point cloud"),
     "index.ply": (PLY % (b"3", b"1") + b"0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "vertex"),
-    "thing.fbx": (NOISE, "supported are .stl, .obj, .ply"),
+    "thing.fbx": (NOISE, "an FBX scene, which r2s does not read; import it in Blender"),
+    "thing.xyzw": (NOISE, "unsupported file type '.xyzw'; supported are .stl, .obj, .ply"),
+    "mug.glb": (b"glTF" + NOISE, "mug.glb', force='mesh').export('"),
+    "a; b.glb": (b"glTF" + NOISE, "trimesh.load('scan.glb'"),
+    "phone.usdz": (b"PK\3\4" + NOISE, "a USDZ scene"),
+    "page.stl": (b"\n<!DOCTYPE html><html>404</html>", "the download has failed"),
+    "pointer.ply": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "other.obj": (PLY % (b"3", b"1"), "a PLY file by its content; name it .ply"),
 }
 
 

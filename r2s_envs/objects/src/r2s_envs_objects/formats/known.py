@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _TRIMESH = (
@@ -69,8 +70,11 @@ def advice(path: Path) -> str | None:
     if (known := _FORMATS.get(path.suffix.lower())) is None:
         return None
     what, how = known
+    # Part of a shell command: only a name that no shell takes for more.
+    if not re.fullmatch(r"[\w./-]+", str(path), re.ASCII):
+        path = Path("scan" + path.suffix)
     return f"{what}, which r2s does not read; " + how.format(
-        name=path.name, target=path.with_suffix(".ply").name
+        name=str(path), target=str(path.with_suffix(".ply"))
     )
 
 

@@ -1,5 +1,6 @@
 """A whole run of a tiny task: what it leaves, how it stops, and how it goes on."""
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from r2s_core import training
 from r2s_core.config import load_config
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy import load_policy
@@ -214,26 +216,40 @@ def test_training_that_diverges_keeps_the_checkpoint_before(tiny):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
-def test_a_full_disk_is_one_sentence(tiny):
-    tiny.run()
-    metrics = tiny.run_dir / "metrics.csv"
-    metrics.unlink()
-    # The CSV hook rewrites the file at the start through a temporary file of this name.
-    (tiny.run_dir / "metrics.tmp").symlink_to("/dev/full")
+def test_a_full_disk_is_one_sentence(tiny, monkeypatch):
+    tiny.run(evaluation={"episodes": 0})
+
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("r2s_core.loggers.csv_file.write_text", full)
     with pytest.raises(R2SError, match=r"No space left on the disk of .*tiny.*--resume"):
-        tiny.run(resume=True)
+        tiny.run(resume=True, evaluation={"episodes": 0})
     assert list((tiny.run_dir / "checkpoints").glob("step-*"))
 
 
-def test_a_metric_that_is_no_number_is_named(tiny, monkeypatch):
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        ("learner, metrics | {'histogram': np.zeros(4)}", r"histogram has shape \(4,\)"),
+        ("learner, metrics | {'loss': 'low'}", r"algorithm 'climb' failed.*ValueError.*'low'"),
+        ("learner, None", r"algorithm 'climb' failed.*'NoneType'.*'items'"),
+        ("None", r"algorithm 'climb' failed: TypeError: cannot unpack"),
+        ("learner, metrics | {'x': 1 / 0}", r"test_run.py:\d+ \(bad\): ZeroDivisionError"),
+        ("exit()", r"test_run.py:\d+ \(bad\): it called sys.exit"),
+    ],
+)
+def test_an_algorithm_that_fails_is_named(tiny, monkeypatch, answer, cause):
     import tiny_plugin  # type: ignore[import-not-found]
 
-    update = tiny_plugin.Climb.update
-
-    def bad(self, learner):
-        learner, metrics = update(self, learner)
-        return learner, metrics | {"histogram": np.zeros(4)}
-
-    monkeypatch.setattr(tiny_plugin.Climb, "update", bad)
-    with pytest.raises(R2SError, match=r"histogram has shape \(4,\)"):
+    scope = {"update": tiny_plugin.Climb.update, "np": np}
+    source = f"def bad(self, learner):\n learner, metrics = update(self, learner)\n return {answer}"
+    exec(compile(source, __file__, "exec"), scope)
+    monkeypatch.setattr(tiny_plugin.Climb, "update", scope["bad"])
+    with pytest.raises(R2SError, match=cause):
         tiny.run()
+
+
+def test_a_metric_does_not_replace_a_column_of_ours():
+    row = training._row({"step": 3.0, "wall_s": np.float32(1.0), "loss": 0.5})
+    assert row == {"algorithm/step": 3.0, "algorithm/wall_s": 1.0, "loss": 0.5}

@@ -14,7 +14,9 @@ import contextlib
 import dis
 import errno
 import functools
+import os
 import sys
+import sysconfig
 import traceback
 import types
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from r2s_core.errors import R2SError
 _LIBRARIES = frozenset(
     {"flax", "jax", "jaxlib", "mujoco", "numpy", "optax", "pluggy", "r2s_core", "rich", "scipy"}
 )
+_INSTALLED = Path(sysconfig.get_path("purelib"))
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
@@ -69,7 +72,7 @@ def calling(
     except R2SError:
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        if _is_nobodys(error):
+        if _is_nobodys(error) or (may_print and isinstance(error, BrokenPipeError)):
             raise
         machine = machine_fault(error)
         if machine is not None:
@@ -80,6 +83,11 @@ def calling(
             advice = "pip install the package that provides it"
         end = f"; {advice}" if advice else ""
         raise raising(f"{whose} failed{at}: {describe(error)}{end}") from error
+
+
+def debugging() -> bool:
+    """Whether the user wants to see tracebacks: R2S_DEBUG=1."""
+    return os.environ.get("R2S_DEBUG", "") not in ("", "0")
 
 
 def describe(error: BaseException) -> str:
@@ -93,14 +101,16 @@ def describe(error: BaseException) -> str:
 
 
 def where(error: BaseException, code: Any = None) -> str | None:
-    """ "my_reward.py:7 (slow)": the innermost line of `code`'s own, else of no known library."""
+    """ "my_reward.py:7 (slow)": the innermost line of `code`'s own or of other code like it.
+
+    Code of libraries is passed over: what they were handed is at fault.
+    """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}:{error.lineno}"
     home = _home(code)
-    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    for frame, line in reversed(frames):
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         file = frame.f_code.co_filename
-        if _within(file, home) if home is not None else not _is_library(frame):
+        if (home is not None and _within(file, home)) or not _is_library(frame):
             name = frame.f_code.co_name
             return f"{_shown(file)}:{line}" + ("" if name.startswith("<") else f" ({name})")
     return None
@@ -120,10 +130,7 @@ def machine_fault(error: BaseException) -> str | None:
 def _is_nobodys(error: BaseException) -> bool:
     if isinstance(error, KeyboardInterrupt):
         return _by_signal(error)
-    full = (errno.ENOSPC, errno.EDQUOT)
-    return isinstance(error, BrokenPipeError) or (
-        isinstance(error, OSError) and error.errno in full
-    )
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _by_signal(error: KeyboardInterrupt) -> bool:
@@ -163,7 +170,9 @@ def _within(file: str, home: Path) -> bool:
 
 def _is_library(frame: types.FrameType) -> bool:
     top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-    return top in _LIBRARIES or top in sys.stdlib_module_names
+    if top in _LIBRARIES or top in sys.stdlib_module_names:
+        return True
+    return not top.startswith("r2s_") and _within(frame.f_code.co_filename, _INSTALLED)
 
 
 def _shown(file: str) -> str:

@@ -6,14 +6,19 @@ as those of `HookSpecs`; it may leave out methods, and arguments of those it has
     class StopWhenGood:
         @hookimpl
         def r2s_metrics(self, metrics):
-            return metrics["success"] > 0.99
+            return metrics.get("episode/success", 0.0) > 0.99
+
+A hook that fails does not end the run: its first failure is reported, later ones are counted. One
+without which the run is worth nothing sets `failure_is_fatal = True`.
 """
 
 from __future__ import annotations
 
-import errno
+import copy
+import dataclasses
+import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +26,14 @@ import pluggy
 
 from r2s_core import registry
 from r2s_core.errors import PluginError, R2SError
+from r2s_core.foreign import calling, debugging
+from r2s_core.text import printable
 
 if TYPE_CHECKING:
     from r2s_core.config import RunConfig, Use
 
 hookspec = pluggy.HookspecMarker("r2s")
 hookimpl = pluggy.HookimplMarker("r2s")
-
-
-class HookError(R2SError):
-    """A hook raised an error of its own."""
 
 
 class HookSpecs:
@@ -53,28 +56,37 @@ class HookSpecs:
         """The run is over; `result` is what result.json holds."""
 
 
+@dataclasses.dataclass
+class _Listener:
+    """One hook, with a manager of its own: no hook can stop another from being called."""
+
+    label: str
+    hook: Any
+    manager: pluggy.PluginManager
+    failures: int = 0
+
+
 class Hooks:
     """The hooks of one run."""
 
-    def __init__(self, hooks: Mapping[str, Use], run_dir: Path) -> None:
+    def __init__(
+        self, hooks: Mapping[str, Use], run_dir: Path, note: Callable[[str], None] | None = None
+    ) -> None:
         """Build the configured hooks.
 
         Args:
             hooks: `RunConfig.hooks`.
             run_dir: the run's folder, for hooks that write files.
+            note: told of a hook that fails, in a line; by default stderr is.
 
         Raises:
-            PluginError: one cannot be built, or listens to something that does not exist.
+            PluginError: one cannot be built, or listens to nothing or to what does not exist.
         """
-        self.manager = pluggy.PluginManager("r2s")
-        self.manager.add_hookspecs(HookSpecs)
-        for label, use in hooks.items():
-            hook = registry.build("hook", use.use, use.options, run_dir)
-            try:
-                self.manager.register(hook, name=label)
-                self.manager.check_pending()
-            except pluggy.PluginValidationError as error:
-                raise PluginError(f"hook '{label}': {error}") from error
+        self._note = note or (lambda line: print(printable(line), file=sys.stderr))
+        self._listeners = [
+            _listener(label, registry.build("hook", use.use, use.options, run_dir))
+            for label, use in hooks.items()
+        ]
 
     def run_start(self, config: RunConfig, run_dir: Path, step: int = 0) -> None:
         """Call `HookSpecs.r2s_run_start` of every hook."""
@@ -91,32 +103,53 @@ class Hooks:
     def run_end(self, result: Mapping[str, Any]) -> None:
         """Call `HookSpecs.r2s_run_end` of every hook."""
         self._call("r2s_run_end", result=result)
+        for listener in self._listeners:
+            if listener.failures > 1:
+                self._note(f"hook '{listener.label}' failed {listener.failures} times in all")
 
-    def _call(self, name: str, **arguments: Any) -> list[Any]:
-        """Broadcast; an error names the hook it comes from."""
-        caller = getattr(self.manager.hook, name)
+    def _call(self, name: str, **arguments: Any) -> list[bool]:
+        """What each hook answers; each has its own copy of what it is given.
+
+        Raises `R2SError` where one fails whose failure is fatal; a full disk is no hook's fault.
+        """
+        answers: list[bool] = []
+        for listener in self._listeners:
+            own = {k: _copied(value) for k, value in arguments.items()}
+            try:
+                with calling(f"hook '{listener.label}'", listener.hook):
+                    answers += map(bool, getattr(listener.manager.hook, name)(**own))
+            except R2SError as error:
+                self._failed(listener, error)
+        return answers
+
+    def _failed(self, listener: _Listener, error: R2SError) -> None:
+        if getattr(listener.hook, "failure_is_fatal", False):
+            raise error
+        listener.failures += 1
+        if listener.failures == 1:
+            self._note(f"{error}; the run goes on without it (told once)")
+            if debugging():
+                traceback.print_exception(error)
+
+
+def _listener(label: str, hook: Any) -> _Listener:
+    """Raises `PluginError` where the hook listens to nothing, or to what does not exist."""
+    manager = pluggy.PluginManager("r2s")
+    manager.add_hookspecs(HookSpecs)
+    with calling(f"hook '{label}'", hook):
         try:
-            return caller(**arguments)
-        except R2SError:
-            raise
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise  # a full disk is no hook's fault
-            raise self._blame(caller, name, error) from error
-        except Exception as error:
-            raise self._blame(caller, name, error) from error
-
-    @staticmethod
-    def _blame(caller: pluggy.HookCaller, name: str, error: Exception) -> HookError:
-        """Find the hook whose method is in the traceback; pluggy does not say which it was."""
-        ran = {frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)}
-        culprits = [
-            implementation.plugin_name
-            for implementation in caller.get_hookimpls()
-            if getattr(implementation.function, "__code__", None) in ran
-        ]
-        hook = f"hook '{culprits[-1]}'" if culprits else "a hook"
-        return HookError(
-            f"{hook} failed in {name}: {type(error).__name__}: {error}; "
-            "report it to its author, or take it out of `hooks`"
+            manager.register(hook, name=label)
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginError(f"hook '{label}': {error}") from error
+    if not manager.get_hookcallers(hook):
+        raise PluginError(
+            f"hook '{label}' listens to nothing: no method of {type(hook).__name__} is marked with "
+            "r2s_core.hooks.hookimpl"
         )
+    return _Listener(label, hook, manager)
+
+
+def _copied(value: Any) -> Any:
+    """Mappings are copied; configurations are frozen, and all else is a number or a path."""
+    return copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value

@@ -18,6 +18,7 @@ from r2s_core.console import stderr_console
 from r2s_core.episodes import Episodes, summarise
 from r2s_core.errors import R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
+from r2s_core.foreign import calling
 from r2s_core.hooks import Hooks
 from r2s_core.pictures import take_pictures
 from r2s_core.plugin import Kind
@@ -91,7 +92,7 @@ class _Session:
 
     def run(self, resume: bool) -> dict[str, Any]:
         config, run_dir = self.config, self.run_dir
-        hooks = Hooks(config.hooks, run_dir)
+        hooks = Hooks(config.hooks, run_dir, self.console.print)
         env = self.make_env(config, config.environment.engine.num_parallel_envs, True)
         training_began = time.perf_counter()
         algorithm = make_algorithm(config, env)
@@ -124,9 +125,11 @@ class _Session:
     def _save_policy(
         self, algorithm: Algorithm[Any], training: Training, env: Environment[Any]
     ) -> None:
+        with calling(f"algorithm '{self.config.algorithm}'", algorithm):
+            export = algorithm.export(training.learner)
         save_policy(
             self.run_dir / "policy",
-            algorithm.export(training.learner),
+            export,
             env.spec,
             task=self.config.environment.use,
             provenance={

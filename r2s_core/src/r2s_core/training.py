@@ -6,7 +6,7 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ from r2s_core import checkpoint
 from r2s_core.config import RunConfig
 from r2s_core.errors import R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
-from r2s_core.history import History
+from r2s_core.foreign import calling
+from r2s_core.history import EVALUATED, History
 from r2s_core.hooks import Hooks
 from r2s_core.progress import TrainingProgress
 from r2s_core.run_folder import CHECKPOINTS
 from r2s_core.signals import RunInterrupted, StopSignals
 from r2s_core.types import Algorithm, Checked, Environment, SavesPart
+
+#: What the loop itself writes down.
+_COLUMNS = frozenset({"step", "wall_s", "steps_per_second", EVALUATED})
 
 
 @dataclasses.dataclass
@@ -48,7 +52,8 @@ def start(
 
     Raises `CheckpointError` if the checkpoints do not belong to this configuration.
     """
-    fresh = algorithm.init(jax.random.key(config.seed))
+    with calling(f"algorithm '{config.algorithm}'", algorithm):
+        fresh = algorithm.init(jax.random.key(config.seed))
     template = _saved(algorithm, fresh)
     loaded = checkpoint.load_latest(run_dir / CHECKPOINTS, template) if resume else None
     if loaded is None:
@@ -111,6 +116,10 @@ class _Loop:
     curve: EvaluationCurve | None = None
     paused_s: float = 0.0  # spent on the evaluation curve, which is no training
 
+    @property
+    def _whose(self) -> str:
+        return f"algorithm '{self.config.algorithm}'"
+
     def run(self) -> None:
         before, now = self.training.seconds, self._clock()
         setup_s, durations, saved_at = now - self.began, [], now
@@ -131,8 +140,9 @@ class _Loop:
     def _update(self, before: float, compiles: bool) -> bool:
         """One update and everyone told of it; True if a hook asks to stop."""
         state, began = self.training, self._clock()
-        state.learner, metrics = self.algorithm.update(state.learner)
-        row = {name: _number(name, value) for name, value in jax.device_get(metrics).items()}
+        with calling(self._whose, self.algorithm):
+            state.learner, metrics = self.algorithm.update(state.learner)
+            row = _row(jax.device_get(metrics))
         if isinstance(self.env, Checked):
             self.env.check()
         now = self._clock()
@@ -155,7 +165,8 @@ class _Loop:
             return {}
         jax.block_until_ready(state.learner)  # what is still under way is training
         began = time.perf_counter()
-        export = self.algorithm.export(state.learner)
+        with calling(self._whose, self.algorithm):
+            export = self.algorithm.export(state.learner)
         measured = self.curve.measure(export, self.env.spec, point)
         self.paused_s += time.perf_counter() - began
         return measured
@@ -209,6 +220,14 @@ def _compile_seconds(setup_s: float, durations: list[float]) -> float:
     """Setting up, and what the first update took longer than the others."""
     usual = statistics.median(durations[1:]) if len(durations) > 1 else 0.0
     return setup_s + max(durations[0] - usual, 0.0)
+
+
+def _row(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """An algorithm's metrics; one that is named like a column of ours is "algorithm/..."."""
+    return {
+        f"algorithm/{name}" if name in _COLUMNS else str(name): _number(name, value)
+        for name, value in metrics.items()
+    }
 
 
 def _number(name: str, value: Any) -> float:

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from r2s_core import registry
-from r2s_core.errors import R2SError
-from r2s_core.foreign import calling
+from r2s_core.errors import PluginLoadError, R2SError
+from r2s_core.foreign import ForeignError, calling, debugging
 from r2s_core.text import printable
 
 _EPILOG = """examples:
@@ -31,7 +31,6 @@ _EPILOG = """examples:
 
 `r2s COMMAND --help` tells more of each. R2S_DEBUG=1 shows the traceback of an error."""
 
-_OURS = frozenset({"r2s-core", "r2s-envs-objects", "r2s-envs-pick-place"})
 #: What only reads configurations and packages.
 _ON_WINDOWS = frozenset({"info", "new", "plugins", "schema", "validate"})
 
@@ -39,7 +38,6 @@ _ON_WINDOWS = frozenset({"info", "new", "plugins", "schema", "validate"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status. Users' mistakes become one message, without a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = os.environ.get("R2S_DEBUG", "") not in ("", "0")
     try:
         return _dispatch(arguments)
     except KeyboardInterrupt:
@@ -50,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except (R2SError, OSError) as error:
         message = _message(error)
-        if debug or message is None:
+        if debugging() or message is None:
             raise
         print(printable(message, lines=True), file=sys.stderr)
         return error.exit_code if isinstance(error, R2SError) else 1
@@ -137,7 +135,7 @@ def _help() -> str:
     """The commands; of other people's packages nothing is imported, so none can break this."""
     lines = ["usage: r2s COMMAND [-h] ...", "", "commands:"]
     for entry in registry.discover("command"):
-        if entry.dist in _OURS:
+        if entry.dist in registry.OURS:
             summary = registry.load_manifest(entry).plugin.summary
         else:
             summary = f"from {entry.dist} {entry.version}"
@@ -148,7 +146,8 @@ def _help() -> str:
 def _message(error: R2SError | OSError) -> str | None:
     """What the user reads; None for an error that is no mistake of theirs."""
     if isinstance(error, R2SError):
-        return str(error)
+        more = isinstance(error, ForeignError | PluginLoadError) and error.__cause__ is not None
+        return f"{error}\nR2S_DEBUG=1 shows the traceback" if more else str(error)
     where = f" while writing {error.filename}" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full{where}; free some space, then go on with --resume"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r2s_core.errors import PluginError
+from r2s_core.errors import ConfigError, PluginError
+from r2s_core.files import confined
 from r2s_core.hooks import hookimpl
 from r2s_core.loggers.plugin import TensorBoardConfig
 
@@ -16,6 +17,7 @@ def make(config: TensorBoardConfig, run_dir: Path) -> TensorBoardLogger:
 
     Raises:
         PluginError: tensorboardX is not installed.
+        ConfigError: the folder is not within the run's.
     """
     try:
         import tensorboardX  # noqa: F401  (an optional dependency)
@@ -23,7 +25,11 @@ def make(config: TensorBoardConfig, run_dir: Path) -> TensorBoardLogger:
         raise PluginError(
             "hook 'tensorboard' needs tensorboardX; pip install 'r2s-core[tensorboard]'"
         ) from error
-    return TensorBoardLogger(run_dir / config.folder)
+    what = "hooks.tensorboard.folder"
+    folder = confined(run_dir, config.folder, what=what, error=ConfigError)
+    if folder.is_symlink():
+        raise ConfigError(f"{folder} is a link; remove it or set {what} to another name")
+    return TensorBoardLogger(folder)
 
 
 class TensorBoardLogger:

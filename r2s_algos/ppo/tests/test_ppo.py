@@ -378,3 +378,17 @@ def test_the_manifest_is_light():
     code = "import sys, r2s_algos_ppo.plugin as _; print({'jax', 'numpy', 'flax'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_steps": 10_000}, "num_steps: 10,000 steps of 8 worlds takes"),
+        ({"hidden_sizes": (2**14,) * 4}, "hidden_sizes: learning networks of these sizes takes"),
+    ],
+)
+def test_what_cannot_fit_into_memory_is_refused_before_it_is_allocated(options, words, monkeypatch):
+    monkeypatch.setattr("r2s_core.device.available_memory", lambda: 10**6)
+    with pytest.raises(ConfigError, match=words) as caught:
+        PPO(point_mass(8), PPOConfig(**options))
+    assert "only 1 MB of memory are free; lower" in str(caught.value)

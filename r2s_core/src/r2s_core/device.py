@@ -13,6 +13,7 @@ from typing import Any
 
 from r2s_core import registry
 from r2s_core.config import RunConfig, Use
+from r2s_core.errors import ConfigError
 from r2s_core.text import printable
 
 _PACKAGES = ("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy", "flax", "optax")
@@ -115,6 +116,29 @@ def available_memory() -> int | None:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     free = [_free_on_host(), _free_in_container()]
     return min((x for x in free if x is not None), default=None)
+
+
+def check_memory(needed: float, what: str, advice: str) -> None:
+    """Raises `ConfigError` where `needed` bytes are more than JAX's device has.
+
+    Call it before anything is compiled or allocated: what is too large is otherwise found out by
+    the system's killing the process. The message is "WHAT takes 3.1 TB, but ...; ADVICE".
+    """
+    free = available_memory()
+    # Something must be left for the networks, the simulation and the operating system.
+    if free is not None and needed > 0.9 * free:
+        raise ConfigError(
+            f"{what} takes {size_text(needed)}, but only {size_text(free)} of memory are free; "
+            f"{advice}"
+        )
+
+
+def size_text(count: float) -> str:
+    """Bytes as people read them: 3.1 TB."""
+    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"
 
 
 def _free_on_host() -> int | None:

@@ -71,6 +71,12 @@ def init_mlp(mlp: MLP, key: Array, inputs: int) -> dict[str, Any]:
     return jax.device_put({"params": layers})
 
 
+def learning_bytes(inputs: int, hidden_sizes: Sequence[int], outputs: int) -> int:
+    """What learning an MLP keeps of it: float32 weights, gradients and Adam's two moments."""
+    pairs = itertools.pairwise((inputs, *hidden_sizes, outputs))
+    return 4 * 4 * sum((fan_in + 1) * size for fan_in, size in pairs)
+
+
 def mlp_layers(params: Mapping[str, Any]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     """The (kernel [in, out], bias [out]) of every layer of an `MLP`, first to last, on the host.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.types import Array, Environment, Named, Step, pytree
+from r2s_core.types import Array, Environment, EnvSpec, Named, Step, pytree
 
 #: (params, obs [W, ...], key) -> (action float32[W, A], extras with leaves [W, ...]).
 Act = Callable[[Any, Named, Any], tuple[Array, Named]]
@@ -62,6 +63,12 @@ def rollout(
     # np.asarray is free for CPU arrays; one stack per leaf instead of one XLA program each.
     trajectory = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *steps)
     return state, obs, trajectory
+
+
+def rollout_bytes(spec: EnvSpec, length: int) -> int:
+    """What a `Trajectory` of `length` control steps takes, at least."""
+    observed = sum(math.prod(shape) for shape in spec.observation_shapes.values())
+    return 4 * length * spec.num_worlds * (2 * observed + spec.action_size + 1)
 
 
 def _rows(tree: Any, length: int) -> list[Any]:

@@ -86,6 +86,8 @@ class PPOConfig:
             raise ValueError(
                 f"value_clip_range is {self.value_clip_range}; it must be positive, or null"
             )
+        if min((*self.hidden_sizes, *(self.critic_hidden_sizes or ())), default=1) < 1:
+            raise ValueError("hidden_sizes and critic_hidden_sizes must be positive")
         if self.min_learning_rate > self.max_learning_rate:
             raise ValueError("min_learning_rate is above max_learning_rate")
         if self.learning_rate_schedule != "adaptive" and self.final_desired_kl is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -12,11 +13,12 @@ from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.learn import learn
 from r2s_algos_ppo.model import OBSERVATION_CLIP, Agent, Model
 from r2s_core.checks import finite_metrics, network_groups
+from r2s_core.device import check_memory
 from r2s_core.errors import ConfigError
-from r2s_core.networks import mlp_layers
+from r2s_core.networks import learning_bytes, mlp_layers
 from r2s_core.normalize import standard_deviation
-from r2s_core.rollout import rollout
-from r2s_core.types import Array, Environment, Named, Policy, PolicyExport, pytree
+from r2s_core.rollout import rollout, rollout_bytes
+from r2s_core.types import Array, Environment, EnvSpec, Named, Policy, PolicyExport, pytree
 
 
 @pytree
@@ -173,4 +175,22 @@ def _check(env: Environment[Any], config: PPOConfig) -> str:
         raise ConfigError(
             f"algorithms.ppo: {scheduled} needs total_timesteps, where the schedule ends"
         )
-    return network_groups(spec, config.critic_observations, "ppo")
+    critic_group = network_groups(spec, config.critic_observations, "ppo")
+    _check_memory(spec, config, critic_group)
+    return critic_group
+
+
+def _check_memory(spec: EnvSpec, config: PPOConfig, critic_group: str) -> None:
+    check_memory(
+        rollout_bytes(spec, config.num_steps),
+        f"algorithms.ppo.num_steps: {config.num_steps:,} steps of {spec.num_worlds:,} worlds",
+        "lower num_steps or environment.num_parallel_envs",
+    )
+    policy = math.prod(spec.observation_shapes["policy"]), config.hidden_sizes, spec.action_size
+    critic = config.critic_hidden_sizes or config.hidden_sizes
+    check_memory(
+        learning_bytes(*policy)
+        + learning_bytes(math.prod(spec.observation_shapes[critic_group]), critic, 1),
+        "algorithms.ppo.hidden_sizes: learning networks of these sizes",
+        "lower them",
+    )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Generic
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core import device
 from r2s_core.checks import finite_metrics
-from r2s_core.networks import scale_action
+from r2s_core.networks import learning_bytes, scale_action
 from r2s_core.noise import exploration_noise
 from r2s_core.normalize import init_return_scale, init_statistics, standard_deviation
 from r2s_core.off_policy.actor_critic import ActorCritic, N
@@ -18,7 +20,7 @@ from r2s_core.off_policy.config import OffPolicyConfig, sizes
 from r2s_core.off_policy.learn import OBSERVATION_CLIP, Agent, Learning
 from r2s_core.off_policy.replay import Replay, check_memory, init_replay, replay_bytes
 from r2s_core.rollout import rollout
-from r2s_core.types import Array, Environment, Named, Policy, PolicyExport, pytree
+from r2s_core.types import Array, Environment, EnvSpec, Named, Policy, PolicyExport, pytree
 
 
 @pytree
@@ -63,6 +65,7 @@ class OffPolicy(Generic[N]):
         needed = replay_bytes(env.spec, self._groups, self.sizes.rows)
         transitions = self.sizes.rows * env.spec.num_worlds
         self.notes = (check_memory(needed, transitions, name),)
+        _check_networks(env.spec, config, critic_group, name)
         self._low = jnp.asarray(env.spec.action_low, jnp.float32)
         self._high = jnp.asarray(env.spec.action_high, jnp.float32)
         self.learning = Learning(
@@ -241,6 +244,17 @@ class OffPolicy(Generic[N]):
 
     def _checked(self, metrics: Named) -> Named:
         return finite_metrics(metrics, f"algorithms.{self.name}.learning_rate")
+
+
+def _check_networks(spec: EnvSpec, config: OffPolicyConfig, critic_group: str, name: str) -> None:
+    policy = math.prod(spec.observation_shapes["policy"]), config.hidden_sizes, spec.action_size
+    inputs = math.prod(spec.observation_shapes[critic_group]) + spec.action_size
+    critic = config.critic_hidden_sizes or config.hidden_sizes
+    device.check_memory(
+        learning_bytes(*policy) + 2 * learning_bytes(inputs, critic, config.num_atoms or 1),
+        f"algorithms.{name}.hidden_sizes: learning networks of these sizes",
+        "lower them",
+    )
 
 
 def _copy(tree: Any) -> Any:

@@ -110,6 +110,10 @@ class OffPolicyConfig:
     )
 
     def __post_init__(self) -> None:
+        if min((*self.hidden_sizes, *(self.critic_hidden_sizes or ())), default=1) < 1:
+            raise ValueError("hidden_sizes and critic_hidden_sizes must be positive")
+        if self.num_atoms is not None and self.num_atoms < 2:
+            raise ValueError(f"num_atoms is {self.num_atoms}; a distribution needs 2 or more")
         if self.value_range[0] >= self.value_range[1]:
             raise ValueError(f"value_range is {list(self.value_range)}; the first must be smaller")
 

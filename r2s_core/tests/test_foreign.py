@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from r2s_core import device
 from r2s_core.errors import R2SError
 from r2s_core.foreign import ForeignError, MachineError, calling
 
@@ -84,3 +85,31 @@ def test_what_it_prints_does_not_reach_stdout(theirs, capsys):
     with calling("reward 'x'"):
         theirs("print('hello')")()
     assert capsys.readouterr() == ("", "hello\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("Unable to initialize backend 'tpu': no."), "cannot start the device that"),
+        (
+            AssertionError(),
+            "JAX_PLATFORMS=cuda asks for; unset JAX_PLATFORMS",
+        ),  # as JAX 0.10 has it
+    ],
+)
+def test_a_device_that_is_not_there_is_the_machines(monkeypatch, error, sentence):
+    def no_devices():
+        raise AssertionError
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr("jax.devices", no_devices)  # JAX_PLATFORMS is read but once
+    with pytest.raises(MachineError) as caught, calling("environment 'x'"):
+        raise error
+    assert sentence in str(caught.value)
+    with pytest.raises(MachineError):
+        device.select_device(None)
+
+
+def test_an_assertion_of_theirs_is_not_the_machines():
+    with pytest.raises(ForeignError, match="AssertionError"), calling("environment 'x'"):
+        raise AssertionError

@@ -14,6 +14,7 @@ from typing import Any
 from r2s_core import registry
 from r2s_core.config import RunConfig, Use
 from r2s_core.errors import ConfigError
+from r2s_core.foreign import calling
 from r2s_core.text import printable
 
 _PACKAGES = ("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy", "flax", "optax")
@@ -23,12 +24,17 @@ def select_device(use_gpu: bool | None) -> list[str]:
     """Make JAX use a GPU or the CPU; returns lines for the user, empty when all is as asked.
 
     use_gpu: False keeps to the CPU, True asks for a GPU and says so if there is none, None takes
-    what there is. Call it before anything is computed: JAX settles on its devices then.
+    what there is. Call it before anything is computed: JAX settles on its devices here.
+
+    Raises `MachineError` where JAX cannot start the device that the environment asks it for.
     """
     import jax
 
     if use_gpu is False:
         jax.config.update("jax_platforms", "cpu")
+    with calling("machine"):
+        jax.devices()
+    if use_gpu is False:
         return []
     if use_gpu is None or has_gpu():
         return []
@@ -81,10 +87,18 @@ def has_nvidia_driver() -> bool:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine that a result was measured on."""
+    """The machine that a result was measured on, and the devices of JAX there."""
     import jax
 
     devices = [device.device_kind for device in jax.devices()]
+    return {
+        **host(),
+        "jax_devices": sorted({f"{devices.count(kind)} x {kind}" for kind in devices}),
+    }
+
+
+def host() -> dict[str, Any]:
+    """The machine without what JAX finds in it."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "cpu": _cpu_model(),
@@ -92,7 +106,6 @@ def hardware() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "memory_gib": _memory_gib(),
-        "jax_devices": sorted({f"{devices.count(kind)} x {kind}" for kind in devices}),
     }
 
 

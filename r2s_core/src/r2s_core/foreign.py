@@ -30,6 +30,8 @@ _LIBRARIES = frozenset(
     {"flax", "jax", "jaxlib", "mujoco", "numpy", "optax", "pluggy", "r2s_core", "rich", "scipy"}
 )
 _INSTALLED = Path(sysconfig.get_path("purelib"))
+#: How XLA begins what no Python code is the cause of.
+_DEVICE_FAILED = ("INTERNAL", "UNAVAILABLE", "FAILED_PRECONDITION")
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
@@ -119,12 +121,35 @@ def where(error: BaseException, code: Any = None) -> str | None:
 def machine_fault(error: BaseException) -> str | None:
     """A sentence where the machine is at fault rather than any code; None where it is not."""
     text = str(error)
+    if _no_device(error):
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        by = f"JAX_PLATFORMS={asked} asks for" if asked else "it was told to use"
+        why = f" ({describe(error)})" if text else ""
+        return (
+            f"JAX cannot start the device that {by}{why}; unset JAX_PLATFORMS to take what this "
+            "machine has, or set it to cpu"
+        )
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return (
             "there is not enough memory; choose fewer worlds (environment.num_parallel_envs) or "
             "smaller networks and buffers"
         )
+    runtime = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+    if runtime and text.startswith(_DEVICE_FAILED) and "allback error" not in text:
+        return f"the device failed while it computed ({_first_paragraph(text)})"
     return None
+
+
+def _no_device(error: BaseException) -> bool:
+    """Whether JAX could not start a device, for which it has a text or only an assertion."""
+    told = "Unable to initialize backend" in str(error)
+    if told or not isinstance(error, AssertionError) or str(error) or "jax" not in sys.modules:
+        return told
+    try:
+        sys.modules["jax"].devices()
+    except Exception:
+        return True
+    return False
 
 
 def _is_nobodys(error: BaseException) -> bool:

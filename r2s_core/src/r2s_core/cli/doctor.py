@@ -14,8 +14,16 @@ from typing import Any
 
 from r2s_core import registry
 from r2s_core.errors import R2SError
-from r2s_core.plugin import GROUPS
+from r2s_core.foreign import debugging, describe, machine_fault
+from r2s_core.plugin import GROUPS, Kind
+from r2s_core.text import printable
 
+#: Without one of these kinds nothing can be trained; what provides them.
+_NEEDED: dict[Kind, str] = {
+    "environment": "r2s-envs-pick-place",
+    "algorithm": "r2s-algos-ppo",
+    "backend": "r2s-core",
+}
 _WORLDS, _SUBSTEPS, _MEASURE_S = 256, 4, 1.0
 
 #: A box falling beside a two-joint arm: contacts, joints, motors, and quick to compile.
@@ -62,12 +70,12 @@ def main(args: argparse.Namespace) -> int:
     for title, look in sections:
         print(title)
         for name, value, fix in _patiently(look):
-            print(f"  {name:<14} {value}", flush=True)
+            print(printable(f"  {name:<14} {value}"), flush=True)
             if fix:
                 fixes.append(f"{name}: {fix}")
     print("to fix" if fixes else "nothing to fix")
     for fix in fixes:
-        print(f"  {fix}")
+        print(printable(f"  {fix}"))
     return 1 if fixes else 0
 
 
@@ -80,20 +88,22 @@ def _patiently(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from look()
     except Exception as error:
-        text = " ".join(str(error).split())
-        yield "failed", f"{type(error).__name__}: {text}", "reinstall r2s-core: `make venv`"
+        fix = machine_fault(error) or "R2S_DEBUG=1 shows where; report it"
+        yield "failed", describe(error), fix
+        if debugging():
+            raise
 
 
 def _machine() -> Iterator[Finding]:
     from r2s_core import device
 
-    found = device.hardware()
+    found = device.host()
     yield "system", f"{found['system']}, {found['cpu']}", ""
     yield "cpu", f"{found['cpu_cores']} cores, {found['memory_gib']} GiB of memory", ""
-    fix = ""
+    devices, fix = device.hardware()["jax_devices"], ""
     if device.has_nvidia_driver() and not device.has_gpu():
         fix = "there is an NVIDIA driver that JAX cannot use; pip install 'jax[cuda13]'"
-    yield "jax", f"computes on {', '.join(found['jax_devices'])}", fix
+    yield "jax", f"computes on {', '.join(devices)}", fix
 
 
 def _versions() -> Iterator[Finding]:
@@ -105,11 +115,17 @@ def _versions() -> Iterator[Finding]:
 
 def _plugins() -> Iterator[Finding]:
     entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
-    with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that Warp is not there
+    with contextlib.redirect_stderr(io.StringIO()):  # MJX prints that Warp is not there
         broken = [error for entry in entries if (error := registry.check(entry))]
     yield "installed", str(len(entries)), ""
     for error in broken:
         yield "broken", str(error), "see `r2s plugins --check`"
+    for line in registry.damaged():
+        yield "damaged", line, "remove that package or install it anew"
+    kinds = {entry.kind for entry in entries}
+    for kind, package in _NEEDED.items():
+        if kind not in kinds:
+            yield f"no {kind}", "none is installed", f"pip install {package}"
 
 
 def _rendering() -> Iterator[Finding]:
@@ -141,8 +157,8 @@ def _backends() -> Iterator[Finding]:
         except R2SError as error:
             yield name, f"not here: {error}", ""
         except Exception as error:
-            text = " ".join(str(error).split())[:200]
-            yield name, f"failed: {type(error).__name__}: {text}", "report this with the above"
+            fix = machine_fault(error) or "report this with the above"
+            yield name, f"failed: {describe(error)[:200]}", fix
 
 
 def _throughput(name: str) -> float:

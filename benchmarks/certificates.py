@@ -20,8 +20,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from r2s_envs_objects.fix import CERTIFICATE
-from r2s_envs_objects.library import make_library, scans_in
+from r2s_envs_objects.library import make_library
+from r2s_envs_objects.object_folder import CERTIFICATE
+from r2s_envs_objects.scans import scans_in
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Certificates: real scans, no manual step
@@ -47,7 +48,7 @@ def main() -> None:
         os.environ["R2S_CACHE_DIR"] = str(Path(folder) / "cache")
         for name in ("clean", "dirty"):
             output = (arguments.keep or Path(folder)) / name
-            entries = [certified(scan, output) for scan in scans_in(arguments.scans / name)[0]]
+            entries = [certified(scan, output) for scan in scans_in(arguments.scans / name).paths]
             lines += [f"\n## `scans/{name}`\n", *summary(entries), "", *table(entries)]
     arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(arguments.output.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""`r2s object fix` and `library`: what the user finds in the folder, and the exit status."""
+"""`r2s object fix`: what the user finds in the folder, and the exit status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trimesh
 from r2s_core import render
 from r2s_core.cli import main
 from r2s_core.errors import AssetError
-from r2s_envs_objects import ObjectOptions, checks, library, load_object
+from r2s_envs_objects import ObjectOptions, checks, load_object
 from r2s_envs_objects.checks import CheckResult
 from r2s_envs_objects.fix import fix
 
@@ -36,6 +36,14 @@ class Offered:
             return self._result
 
         return check
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A scan that is refused."""
+    path = tmp_path / "broken.stl"
+    path.write_bytes(b"\0" * 80 + (10).to_bytes(4, "little") + b"\0" * 300)
+    return path
 
 
 @pytest.fixture
@@ -129,18 +137,42 @@ def test_a_check_that_breaks_is_said_and_harms_nothing(box, save, tmp_path, hold
     assert "RuntimeError: no arm" in facts["checks"]["hold"]["summary"]
 
 
-def test_a_refused_scan_has_a_certificate_that_says_so(box, save, tmp_path, hold, capsys):
+def test_a_refused_scan_has_a_certificate_that_says_so(tmp_path, hold, broken, capsys):
     folder = tmp_path / "thing"
-    fix(str(save(box)), ObjectOptions(), folder, pictures=False)
-    broken = tmp_path / "broken.stl"
-    broken.write_bytes(b"\0" * 80 + (10).to_bytes(4, "little") + b"\0" * 300)
     assert main(["object", "fix", str(broken), "-o", str(folder)]) == 1
     assert "refused: " in capsys.readouterr().out
     facts = certificate(folder)
     assert facts["passed"] is False
     assert "truncated" in facts["problem"]
     assert "truncated" in (folder / "certificate.html").read_text()
-    assert not (folder / "asset.npz").exists()  # the earlier object would pass for this one
+    with pytest.raises(AssetError, match=r"its scan was refused: .*truncated"):
+        load_object(folder)
+
+
+def test_a_refused_fix_leaves_the_good_object(box, save, tmp_path, hold, broken, capsys):
+    scan, folder = save(box), tmp_path / "thing"
+    fix(str(scan), ObjectOptions(), folder, pictures=False)
+    (folder / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for arguments in ([str(broken)], [str(scan), "--mass", "500"]):
+        assert main(["object", "fix", *arguments, "-o", str(folder)]) == 1
+        said = capsys.readouterr().out
+        assert f"{folder} still holds the object made of {scan}" in said
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert main(["object", "fix", str(scan), "-o", str(folder), "--mass", "0.2"]) == 0
+    assert f"replaces     the object made of {scan}" in capsys.readouterr().out
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert load_object(folder).mass == 0.2
+
+
+@pytest.mark.parametrize("source", ["nowhere.stl", "no folder/asset.npz", "notes.txt", "empty.stl"])
+def test_where_there_is_no_scan_nothing_is_written(tmp_path, monkeypatch, capsys, source):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no scan")
+    (tmp_path / "empty.stl").write_text("")
+    assert main(["object", "fix", source]) == 1
+    assert source in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.stl", "notes.txt"]
 
 
 def test_other_peoples_folders_are_left_alone(box, save, tmp_path, hold):
@@ -158,7 +190,7 @@ def test_nothing_is_left_where_writing_fails(box, save, tmp_path, hold, monkeypa
 
     monkeypatch.setattr(np, "savez_compressed", full)
     (tmp_path / "library").mkdir()
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(AssetError, match=r"No space left on device.*as before"):
         fix(str(save(box)), ObjectOptions(), tmp_path / "library" / "box", pictures=False)
     assert list((tmp_path / "library").iterdir()) == []
 
@@ -183,46 +215,3 @@ def test_absurd_arguments_are_refused_before_anything_is_read(arguments, capsys)
         main(["object", "fix", "nothing.stl", *arguments])
     assert stopped.value.code == 2
     assert "error: argument" in capsys.readouterr().err
-
-
-def test_one_broken_scan_stops_no_other(box, tmp_path, capsys):
-    scans = tmp_path / "scans"
-    scans.mkdir()
-    box.export(scans / "thing.ply")
-    (scans / "thing.stl").write_bytes(b"rubbish" * 100)
-    (scans / "notes.txt").write_text("no scan")
-    out = tmp_path / "library"
-    arguments = ["object", "library", str(scans), "-o", str(out), "--jobs", "2"]
-    assert main([*arguments, "--no-pictures"]) == 0
-    said = capsys.readouterr().out
-    assert "no scans: notes.txt" in said
-    assert "1 of 2 simulation-ready" in said
-    index = {e["folder"]: e for e in json.loads((out / "library.json").read_text())["objects"]}
-    assert list(index) == ["thing_ply", "thing_stl"]
-    assert index["thing_stl"]["verdict"] == "refused"
-    assert "thing.stl" in index["thing_stl"]["problem"]
-    assert index["thing_ply"]["passed"]
-    assert load_object(out / "thing_ply").size == pytest.approx([0.04, 0.06, 0.05])
-
-
-def test_a_process_that_dies_is_an_entry_and_leaves_no_stale_object(tmp_path, monkeypatch):
-    stale = tmp_path / "library" / "thing"
-    stale.mkdir(parents=True)
-    (stale / "certificate.json").write_text("{}")
-    (stale.parent / ".thing-x7" / "new").mkdir(parents=True)  # as a dying process leaves
-    monkeypatch.setattr(library, "_R2S", ("-c", "import os; os.abort()"))
-    (entry,) = library.make_library([tmp_path / "thing.stl"], stale.parent, 1)
-    assert entry["verdict"] == "failed"
-    assert "SIGABRT" in entry["problem"]
-    assert [path.name for path in stale.parent.iterdir()] == ["library.json"]
-    monkeypatch.setattr(library, "_R2S", ("-c", "import time; time.sleep(60)"))
-    monkeypatch.setattr(library, "SECONDS", 0.5)
-    (entry,) = library.make_library([tmp_path / "thing.stl"], stale.parent, 1)
-    assert "took more than" in entry["problem"]
-
-
-def test_a_folder_without_scans_is_refused(tmp_path):
-    with pytest.raises(AssetError, match="no scans in it"):
-        library.scans_in(tmp_path)
-    with pytest.raises(AssetError, match="no such folder"):
-        library.scans_in(tmp_path / "nowhere")

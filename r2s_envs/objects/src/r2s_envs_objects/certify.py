@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from r2s_core import device, render
+from r2s_core import device, files, render
 from r2s_core.errors import AssetError, R2SError
 from r2s_envs_objects import checks, mjcf, portraits, prepared, sandbox
 from r2s_envs_objects.antipodal import grade
@@ -21,6 +21,8 @@ from r2s_envs_objects.asset import Floats, Ints, ObjectAsset
 from r2s_envs_objects.checks import CheckResult
 from r2s_envs_objects.cost import cost_ratio
 from r2s_envs_objects.loader import load_object
+from r2s_envs_objects.names import display_name
+from r2s_envs_objects.object_folder import ASSET
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.poses import Landing, drop
 from r2s_envs_objects.rest import STILL
@@ -71,7 +73,7 @@ def certify(
     with _timed(seconds, "cost"):
         cost = cost_ratio(asset) if model is not None else None
     asset = _as_tried(asset, tried.get(checks.HOLD), options.force)
-    digest = prepared.write_asset(folder / prepared.ASSET, asset)
+    digest = prepared.write_asset(folder / ASSET, asset)
     with _timed(seconds, "pictures"):
         drawn = _pictures(source, asset, tried, notes) if drawable else []
     facts = {
@@ -84,7 +86,7 @@ def certify(
         "timings_s": {name: round(value, 2) for name, value in seconds.items()},
         "versions": device.versions(*_PACKAGES),
     }
-    return Certificate(_sound(facts), drawn, notes)
+    return Certificate(files.strict(facts), drawn, notes)
 
 
 @contextmanager
@@ -99,7 +101,7 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 def _refusal(source: str, sentence: str, seconds: dict[str, float]) -> Certificate:
     facts = {
         "format": FORMAT,
-        "name": Path(source).stem,
+        "name": display_name(locate(source)[0]),
         "source": source,
         "passed": False,
         "graspable": None,
@@ -241,12 +243,3 @@ def _raw_scan(source: str) -> tuple[Floats, Ints] | None:
     arguments = {"suffix": path.suffix.lower(), "label": label}
     mesh = sandbox.call("r2s_envs_objects.portraits:raw_scan", read_bytes(path), arguments, label)
     return mesh["vertices"], mesh["faces"]
-
-
-def _sound(value: Any) -> Any:
-    """The same for JSON, which knows no NaN: null."""
-    if isinstance(value, dict):
-        return {key: _sound(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_sound(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from r2s_core.errors import AssetError
+from r2s_core import files
+from r2s_core.text import printable
 from r2s_envs_objects.certificate import write_page
 from r2s_envs_objects.certify import certify
+from r2s_envs_objects.names import object_name
+from r2s_envs_objects.object_folder import (
+    CERTIFICATE,
+    PAGE,
+    RANGES,
+    check_place,
+    made_of,
+    put,
+    unwritable,
+    workplace,
+)
 from r2s_envs_objects.options import ObjectOptions
-from r2s_envs_objects.source import locate
+from r2s_envs_objects.source import absolute, locate, require_readable
 
 LIBRARY = Path("outputs/reconstructed_objects")  # where objects go unless another place is named
-CERTIFICATE, PAGE, RANGES = "certificate.json", "certificate.html", "ranges.json"
 
 
 def main(args: argparse.Namespace) -> int:
     """Prepare, certify and write the object; 0 if it is ready for simulation, else 1."""
     folder = args.output or LIBRARY / default_name(args.scan)
+    earlier = made_of(folder)
     facts = fix(args.scan, options_of(args), folder, pictures=args.pictures)
-    print("\n".join(_lines(facts, folder)))
+    if args.json:
+        print(json.dumps(facts | {"folder": str(folder), "earlier": earlier}))
+    else:
+        print(printable("\n".join(_lines(facts, folder, earlier)), lines=True))
     return 0 if facts["passed"] else 1
 
 
@@ -46,52 +57,33 @@ def options_of(args: argparse.Namespace) -> ObjectOptions:
 
 def default_name(source: str) -> str:
     """What the object of a scan is called."""
-    return locate(source)[0].stem or "object"
+    return object_name(locate(source)[0])
 
 
 def fix(source: str, options: ObjectOptions, folder: Path, pictures: bool = True) -> dict[str, Any]:
     """Write the object of a scan into `folder`, in place of an earlier one; its certificate.
 
-    AssetError where the folder holds anything else. A reader sees the earlier object or the new
-    one, whole.
+    A reader sees the earlier object or the new one, whole; files of others in the folder stay.
+    A scan that is refused leaves a certificate that says so, but never in an object's place.
+    AssetError where there is no scan to read, or the folder holds anything else or is unwritable.
     """
-    folder = folder.expanduser().resolve()
-    with _replacing(folder) as partial:
-        certificate = certify(source, options, partial, pictures)
-        facts = certificate.facts
-        (partial / CERTIFICATE).write_text(_json(facts), encoding="utf-8")
-        if facts["verdict"] != "refused":
-            (partial / RANGES).write_text(_json(_ranges(facts)), encoding="utf-8")
-        write_page(partial / PAGE, certificate)
-    return facts
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """A new folder to be filled, which then takes the place of `folder`."""
-    foreign = folder.exists() and not (folder / CERTIFICATE).is_file()
-    if foreign and (not folder.is_dir() or any(folder.iterdir())):
-        raise AssetError(f"{folder}: holds something else than an object; name another with -o")
+    folder = absolute(folder)
+    check_place(folder)
+    require_readable(source)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        with workplace(folder) as work:
+            certificate = certify(source, options, work, pictures)
+            facts = certificate.facts
+            if facts["verdict"] == "refused" and made_of(folder) is not None:
+                return facts
+            files.write_json(work / CERTIFICATE, facts)
+            if facts["verdict"] != "refused":
+                files.write_json(work / RANGES, _ranges(facts))
+            write_page(work / PAGE, certificate)
+            put(work, folder)
     except OSError as error:
-        raise AssetError(
-            f"{folder}: cannot be written ({error.strerror}); name another place with -o"
-        ) from None
-    try:
-        (work / "new").mkdir()
-        yield work / "new"
-        if folder.exists():
-            folder.rename(work / "old")
-        try:
-            (work / "new").rename(folder)
-        except OSError:
-            if (work / "old").exists():
-                (work / "old").rename(folder)
-            raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise unwritable(folder, error) from error
+    return facts
 
 
 def _ranges(facts: dict[str, Any]) -> dict[str, Any]:
@@ -100,13 +92,12 @@ def _ranges(facts: dict[str, Any]) -> dict[str, Any]:
     return {key: facts[key] for key in keys}
 
 
-def _json(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=2, allow_nan=False) + "\n"
-
-
-def _lines(facts: dict[str, Any], folder: Path) -> list[str]:
+def _lines(facts: dict[str, Any], folder: Path, earlier: str | None) -> list[str]:
+    """What the user reads; earlier: the scan of which the folder held an object before."""
     if facts["verdict"] == "refused":
-        return [f"refused: {facts['problem']}", f"  certificate  {folder / PAGE}"]
+        kept = f"  {folder} still holds the object made of {earlier}"
+        written = f"  certificate  {folder / PAGE}"
+        return [f"refused: {facts['problem']}", kept if earlier else written]
     size = " x ".join(f"{1000 * side:.3g}" for side in facts["size_m"])
     low, high = facts["mass_range_kg"]
     lying = sum(pose["probability"] for pose in facts["resting_poses"])
@@ -130,4 +121,6 @@ def _lines(facts: dict[str, Any], folder: Path) -> list[str]:
         lines.append("  hold         not tried: no gripper is installed (r2s-envs-pick-place)")
     if facts["graspable"] is False and not facts["forced"]:
         lines.append("  training     on it is refused, unless --force here or `force` there")
+    if earlier:
+        lines.append(f"  replaces     the object made of {earlier}")
     return [*lines, f"  written to   {folder}", f"  certificate  {folder / PAGE}"]

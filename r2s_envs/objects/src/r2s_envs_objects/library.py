@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
-import shutil
-import signal
-import subprocess
-import threading
+import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from r2s_core import files
 from r2s_core.errors import AssetError
-from r2s_core.worker import python_command
-from r2s_envs_objects.source import SUFFIXES
+from r2s_core.text import printable
+from r2s_envs_objects.crew import Crew
+from r2s_envs_objects.object_folder import recover, unwritable
+from r2s_envs_objects.scans import Scans, names_of, scans_in
+from r2s_envs_objects.source import absolute
 
 INDEX = "library.json"
-SECONDS = 600.0  # for one scan, upon which it is given up
-_R2S = ("-m", "r2s_core")
-_CERTIFICATE = "certificate.json"
 #: What of a certificate goes into the index.
 _KEPT = (
     "name", "source", "verdict", "passed", "graspable", "problem", "units", "size_m", "volume_m3",
@@ -35,16 +30,34 @@ _KEPT = (
 
 def main(args: argparse.Namespace) -> int:
     """Make the library and print its table; the exit status as `--help` documents it."""
-    scans, others = scans_in(args.folder)
+    scans = scans_in(args.folder)
     jobs = args.jobs or _cores()
-    print(f"{len(scans)} scans, {min(jobs, len(scans))} at a time, into {args.output}")
-    if others:
-        print(f"  no scans: {', '.join(others[:8])}{' ...' if len(others) > 8 else ''}")
-    entries = make_library(scans, args.output, jobs, _options(args))
-    print("\n" + "\n".join(_table(entries)))
-    print(f"\n{_count(entries)}; {args.output / INDEX}")
+    count = len(scans.paths)
+    _say(f"{count} scans, {min(jobs, count)} at a time, into {args.output}")
+    for line in _passed_over(scans):
+        _say(f"  {line}")
+    entries = make_library(scans.paths, args.output, jobs, _options(args), args.folder)
+    _say("\n" + "\n".join(_table(entries)))
+    _say(f"\n{_count(entries)}; {args.output / INDEX}")
     done = [entry for entry in entries if entry["verdict"] != "refused"]
     return 0 if done and all(entry["passed"] for entry in done) else 1
+
+
+def _say(text: str) -> None:
+    print(printable(text, lines=True), flush=True)
+
+
+def _passed_over(scans: Scans) -> list[str]:
+    """What of the folder is no scan of its own."""
+    lines = {
+        "no scans": scans.others,
+        "further meshes of the same objects": [str(path) for path in scans.spare],
+    }
+    return [
+        f"{what}: {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+        for what, names in lines.items()
+        if names
+    ]
 
 
 def _cores() -> int:
@@ -54,133 +67,90 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def scans_in(folder: Path) -> tuple[list[Path], list[str]]:
-    """The scans of a folder, sorted, and the names of what else is there; AssetError if none."""
-    if not folder.is_dir():
-        raise AssetError(f"{folder}: no such folder; name one with scans in it")
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    scans = [path for path in files if path.suffix.lower() in SUFFIXES]
-    if not scans:
-        raise AssetError(f"{folder}: no scans in it; put {', '.join(SUFFIXES)} files there")
-    return scans, [path.name for path in files if path not in scans]
-
-
 def make_library(
-    scans: Sequence[Path], output: Path, jobs: int, options: Sequence[str] = ()
+    scans: Sequence[Path],
+    output: Path,
+    jobs: int,
+    options: Sequence[str] = (),
+    folder: Path = Path(),
 ) -> list[dict[str, Any]]:
     """Fix every scan in a process of its own, `jobs` at a time; the index, in the scans' order.
 
-    options: arguments of `r2s object fix` for all. Whatever one scan does, the others go on.
+    options: arguments of `r2s object fix` for all. folder: where the scans were looked for.
+    Whatever one scan does, the others go on. AssetError where the library cannot be written.
     """
-    stems = Counter(path.stem for path in scans)
-    names = [p.stem if stems[p.stem] == 1 else f"{p.stem}_{p.suffix[1:].lower()}" for p in scans]
-    crew = _Crew(options)
+    output = absolute(output)
+    _check_output(output)
+    names, crew = names_of(scans, folder), Crew(options)
     with ThreadPoolExecutor(jobs) as pool:
         pending = {
-            pool.submit(crew.fix, scan, output / name): name
-            for scan, name in zip(scans, names, strict=True)
+            pool.submit(_entry, crew, scan, output, name): number
+            for number, (scan, name) in enumerate(zip(scans, names, strict=True))
         }
         try:
             for number, future in enumerate(as_completed(pending), start=1):
                 entry = future.result()
-                print(f"[{number}/{len(scans)}] {pending[future]}: {entry['verdict']}", flush=True)
+                _say(
+                    f"[{number}/{len(scans)}] {entry['folder'] or entry['source']}: {_news(entry)}"
+                )
         except BaseException:  # Ctrl-C: what runs is ended, what waits is not begun
             pool.shutdown(wait=False, cancel_futures=True)
             crew.dismiss()
-            for name in names:
-                _tidy(output / name)
             raise
-    entries = {name: future.result() for future, name in pending.items()}
-    index = [{**entries[name], "folder": name} for name in names]
+        finally:
+            recover(output)  # of those that were killed
+    entries = {number: future.result() for future, number in pending.items()}
+    index = [entries[number] for number in range(len(scans))]
     _write_index(output, index)
     return index
 
 
-class _Crew:
-    """The processes at work."""
-
-    def __init__(self, options: Sequence[str]) -> None:
-        self._options = tuple(options)
-        self._running: set[subprocess.Popen[str]] = set()
-        self._lock = threading.Lock()
-
-    def fix(self, scan: Path, folder: Path) -> dict[str, Any]:
-        """What became of a scan: an entry of the index."""
-        start = time.perf_counter()
-        # One thread each: there are as many processes as there are cores.
-        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        process = subprocess.Popen(
-            python_command(*_R2S, "object", "fix", str(scan), "-o", str(folder), *self._options),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=os.environ | one,
-            start_new_session=True,  # to be ended together with what it has started
-        )
-        with self._lock:
-            self._running.add(process)
-        try:
-            problem = _problem(process)
-        finally:
-            with self._lock:
-                self._running.discard(process)
-        seconds = round(time.perf_counter() - start, 1)
-        if problem:
-            # An earlier object of that name would pass for this one.
-            shutil.rmtree(folder, ignore_errors=True)
-            _tidy(folder)
-            return _failure(scan, problem) | {"seconds": seconds}
-        facts = json.loads((folder / _CERTIFICATE).read_text(encoding="utf-8"))
-        return {key: facts.get(key) for key in _KEPT} | {"seconds": seconds}
-
-    def dismiss(self) -> None:
-        """End every process at work."""
-        with self._lock:
-            for process in self._running:
-                _kill(process)
-
-
-def _problem(process: subprocess.Popen[str]) -> str | None:
-    """Wait for it; why there is no certificate, if there is none."""
+def _check_output(output: Path) -> None:
+    """AssetError where no library can be written, before the minutes that it takes."""
+    index = output / INDEX
     try:
-        told = process.communicate(timeout=SECONDS)[1].strip().splitlines()
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        process.communicate()
-        return f"took more than {SECONDS:.0f} s; decimate or clean the scan first"
-    if process.returncode < 0:
-        return f"its process was ended by {signal.Signals(-process.returncode).name}"
-    if process.returncode > 1 or told:
-        return told[-1] if told else f"its process ended with status {process.returncode}"
-    return None
+        output.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(index):
+            known = files.read_json(index, limit=64 * files.MIB, what="a library", error=AssetError)
+            if not isinstance(known, dict) or "objects" not in known:
+                raise AssetError(f"{index}: is none of ours; name another folder with -o")
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        raise unwritable(output, error) from error
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+def _entry(crew: Crew, scan: Path, output: Path, name: str | AssetError) -> dict[str, Any]:
+    """What became of a scan: an entry of the index."""
+    if isinstance(name, AssetError):
+        return _failure(scan, None, str(name)) | {"seconds": 0.0}
+    start = time.perf_counter()
+    facts = crew.fix(scan, output / name)
+    seconds = round(time.perf_counter() - start, 1)
+    if isinstance(facts, str):
+        return _failure(scan, name, facts) | {"seconds": seconds}
+    entry = {key: facts.get(key) for key in _KEPT}
+    return entry | {"folder": name, "earlier": facts["earlier"], "seconds": seconds}
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what a process that was ended has left of the folder that it was filling."""
-    for left in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
-def _failure(scan: Path, problem: str) -> dict[str, Any]:
+def _failure(scan: Path, folder: str | None, problem: str) -> dict[str, Any]:
     entry: dict[str, Any] = dict.fromkeys(_KEPT)
     known = {"name": scan.stem, "source": str(scan), "verdict": "failed", "passed": False}
-    return entry | known | {"problem": problem}
+    return entry | known | {"problem": problem, "folder": folder, "earlier": None}
+
+
+def _news(entry: dict[str, Any]) -> str:
+    """The verdict, and what became of an earlier object of that name."""
+    if not entry["earlier"]:
+        return entry["verdict"]
+    does = "the folder still holds" if entry["verdict"] == "refused" else "replaces"
+    return f"{entry['verdict']}; {does} the object made of {entry['earlier']}"
 
 
 def _write_index(output: Path, index: list[dict[str, Any]]) -> None:
-    partial = output / f".{INDEX}.part"
-    partial.write_text(json.dumps({"format": 1, "objects": index}, indent=2) + "\n")
-    partial.replace(output / INDEX)
+    try:
+        files.write_json(output / INDEX, {"format": 1, "objects": index})
+    except OSError as error:
+        raise unwritable(output / INDEX, error) from error
 
 
 def _options(args: argparse.Namespace) -> list[str]:
@@ -219,6 +189,6 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     overlap = "" if entry["iou"] is None else f"{entry['iou']:.2f}"
     graspable = {True: "yes", False: "no", None: ""}[entry["graspable"]]
     return (
-        entry["folder"], verdict, size, mass, str(entry["pieces"] or ""), overlap, graspable,
-        f"{entry['seconds']:.0f}", entry["problem"] or "",
+        entry["folder"] or entry["name"], verdict, size, mass, str(entry["pieces"] or ""), overlap,
+        graspable, f"{entry['seconds']:.0f}", entry["problem"] or "",
     )  # fmt: skip

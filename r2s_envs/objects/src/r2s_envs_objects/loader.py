@@ -9,8 +9,9 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects import cache, sandbox
 from r2s_envs_objects.asset import Finding, ObjectAsset
 from r2s_envs_objects.grasp import OPENING, WIDEST
+from r2s_envs_objects.names import display_name
 from r2s_envs_objects.options import ObjectOptions
-from r2s_envs_objects.source import locate, read_bytes
+from r2s_envs_objects.source import expanded, locate, read_bytes
 
 
 class NotGraspableError(AssetError):
@@ -43,14 +44,16 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
         makeshift = any(finding.code == "pieces-failed" for finding in asset.findings)
         if not makeshift and (problem := cache.write(folder, asset)):
             findings.append(Finding(problem, "warning"))
-    asset = asset.replace(name=path.stem, source=str(source), findings=(*asset.findings, *findings))
+    asset = asset.replace(
+        name=display_name(path), source=str(source), findings=(*asset.findings, *findings)
+    )
     _require_grasp(asset, label, options)
     return asset
 
 
 def _prepared(source: str | Path, options: ObjectOptions) -> ObjectAsset | None:
     """What `r2s object fix` made, if that is what the source means."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.suffix.lower() != ".npz" and not path.is_dir():
         return None
     from r2s_envs_objects.prepared import load_prepared, prepared_file  # heavy: it has MuJoCo

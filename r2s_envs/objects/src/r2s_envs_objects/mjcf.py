@@ -9,9 +9,8 @@ import numpy as np
 
 from r2s_envs_objects.asset import Floats, Ints, ObjectAsset
 from r2s_envs_objects.hull import hull_mesh
+from r2s_envs_objects.object_folder import MODEL, PIECES, VISUAL
 from r2s_envs_objects.rest import TIMESTEP
-
-MODEL, VISUAL, PIECES = "object.xml", "visual.obj", "pieces"
 
 _XML = """<mujoco model={name}>
   <!-- SI units; written by r2s from {source}. The body frame is at the centre of mass. -->

@@ -12,17 +12,19 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, ObjectAsset
 from r2s_envs_objects.hull import reduce_hull
 from r2s_envs_objects.inertia import check_inertia
+from r2s_envs_objects.object_folder import ASSET
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.rest import flatten_base
+from r2s_envs_objects.source import expanded
 
-ASSET, SUFFIX = "asset.npz", ".npz"
+SUFFIX = ".npz"
 _MAX_BYTES, _MAX_ARRAYS = 512 * 2**20, 1000  # once unpacked
 _AGAIN = "prepare it again with `r2s object fix`"
 
 
 def prepared_file(source: str | Path) -> Path | None:
     """The asset file that a source means, if it is a prepared object: its folder, or a .npz."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.suffix.lower() == SUFFIX:
         return path
     return path / ASSET if (path / ASSET).is_file() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from r2s_core import files
@@ -11,6 +12,7 @@ from r2s_core.files import MIB
 from r2s_core.text import printable
 from r2s_envs_objects import samples
 from r2s_envs_objects.formats import known as known_formats
+from r2s_envs_objects.object_folder import ASSET, certified
 
 SUFFIXES = (".stl", ".obj", ".ply")
 CLOUDS = (".ply", ".pcd", ".xyz", ".pts", ".asc", ".csv", ".txt", ".las")
@@ -22,12 +24,53 @@ def locate(source: str | Path) -> tuple[Path, str]:
     text = str(source)
     if text.startswith("sample:"):
         return samples.path(text[7:]), text
-    path = Path(source).expanduser()
+    path = expanded(source)
     return path, printable(path)
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with a leading ~ replaced; AssetError where that is nobody's home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise AssetError(
+            f"{path}: this user has no home folder here; write the path without ~"
+        ) from None
+
+
+def absolute(folder: str | Path) -> Path:
+    """The folder's full path; links on the way are followed, but not one in its place."""
+    try:
+        path = Path(os.path.abspath(expanded(folder)))
+    except FileNotFoundError:
+        raise AssetError(f"{folder}: the working directory is gone; go to another") from None
+    return path.parent.resolve() / path.name
+
+
+def require_readable(source: str | Path) -> None:
+    """AssetError where a source means no file that could hold a scan or a prepared object."""
+    path, _ = locate(source)
+    if path.suffix.lower() == ".npz" or (path / ASSET).is_file():
+        if not path.exists():
+            raise AssetError(f"{path}: no such file; check the path")
+        return
+    read_bytes(path)
+
+
+def _about_folder(path: Path) -> str:
+    """Why a folder is no object."""
+    found = certified(path)
+    if found and found.verdict == "refused":
+        return f"{path}: holds no object, since its scan was refused: {found.problem}"
+    scans = sorted(p.name for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    inside = f"name a scan in it, such as {path / scans[0]}" if scans else "name a scan"
+    return f"{path}: a folder without a prepared object; {inside}, or what `r2s object fix` wrote"
 
 
 def read_bytes(path: Path) -> bytes:
     """The file's content; AssetError if it is missing, of another kind, empty or oversize."""
+    if path.is_dir():
+        raise AssetError(_about_folder(path))
     if path.suffix.lower() not in SUFFIXES:
         raise AssetError(
             f"{printable(path)}: {_refusal(path, SUFFIXES)}, and sample:NAME for a shipped sample"

@@ -9,6 +9,7 @@ help:  ## this list
 run:  ## train, evaluate and report; CONFIG=... and ARGS="key=value ..." change what
 	@scripts/setup.sh
 	@.venv/bin/r2s run $(CONFIG) $(ARGS)
+	@command -v r2s >/dev/null || echo "To use r2s from here: source .venv/bin/activate" >&2
 
 test:  ## all tests, on two cores; ARGS="-k name" for some
 	@scripts/setup.sh dev

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from r2s_core import cli, registry
-from r2s_core.errors import R2SError
+from r2s_core.errors import PluginError, R2SError
 
 _HEAVY = ("jax", "mujoco", "flax", "optax", "trimesh", "rich", "numpy", "scipy", "pytest")
 _LIST = (
@@ -263,6 +263,27 @@ def test_plugins_lists_twins_and_check_fails_on_a_broken_one(
     rows = {row["dist"]: row["error"] for row in json.loads(capsys.readouterr().out)}
     assert rows["fake-a"] is None
     assert "No module named 'nope_nope'" in rows["fake-b"]
+
+
+def test_plugins_lists_one_kind_with_what_ours_are_for(capsys):
+    assert cli.main(["plugins", "hook"]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert {row.split()[0] for row in rows} == {"hook"}
+    (csv,) = (row for row in rows if " csv " in row)
+    assert csv.endswith("metrics.csv in the run's folder")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "package"),
+    [
+        ("environment", "real2sim_pick_place", "r2s-envs-pick-place"),
+        ("command", "scene", "r2s-envs-pick-place"),
+    ],
+)
+def test_what_is_ours_and_not_installed_is_named_with_its_package(kind, name, package, monkeypatch):
+    monkeypatch.setattr(registry, "discover", lambda kind: [])
+    with pytest.raises(PluginError, match=f"pip install {package},"):
+        registry.find(kind, name)
 
 
 def test_info_tells_options_with_types_defaults_ranges_and_docs(install, manifest, capsys):

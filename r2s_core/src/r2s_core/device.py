@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import platform
@@ -57,11 +58,23 @@ def resolve_backend(config: RunConfig) -> RunConfig:
 
     Call it after `select_device`. Other backends stay as they are.
     """
+    if config.backend.use in ("mjx", "warp") and not has_gpu():
+        _warn_of_slow_backend(config.backend.use)
     if config.backend.use != "auto":
         return config
     name = "warp" if has_nvidia_gpu() else "mujoco"
     options = registry.get("backend", name).default_options()
     return dataclasses.replace(config, backend=Use(name, options))
+
+
+@functools.cache  # a run resolves it several times
+def _warn_of_slow_backend(name: str) -> None:
+    announce(
+        [
+            f"backend: {name} compiles for minutes and steps slowly where there is no GPU; "
+            "`mujoco`, which `auto` takes here, does neither."
+        ]
+    )
 
 
 def has_gpu() -> bool:

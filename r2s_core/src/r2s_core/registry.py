@@ -39,6 +39,15 @@ OURS = frozenset(
         "r2s-randomization-visual",
     }
 )
+#: Where people find what they have not installed.
+_PACKAGES: dict[tuple[Kind, str], str] = {
+    ("algorithm", "ppo"): "r2s-algos-ppo",
+    ("algorithm", "sac"): "r2s-algos-sac",
+    ("algorithm", "ddpg"): "r2s-algos-ddpg",
+    ("environment", "real2sim_pick_place"): "r2s-envs-pick-place",
+    ("command", "object"): "r2s-envs-objects",
+    ("command", "scene"): "r2s-envs-pick-place",
+}
 _TASK = "action_low action_high scene init control update observe terminated success metrics"
 #: What a builder's product must have, by kind; `r2s_core.types` says the rest.
 _PARTS: dict[Kind, str] = {
@@ -114,10 +123,11 @@ def find(kind: Kind, name: str) -> Entry:
         choices = " or ".join(entry.qualified for entry in matches)
         raise PluginError(f"{kind} '{name}' is offered by {offers}; say which: {choices}")
     known = sorted({entry.name for entry in entries})
+    package = _PACKAGES.get((kind, name), "the package that provides it")
     raise PluginError(
         f"no {kind} named '{name}' is installed{did_you_mean(name, known) or ';'} "
         f"installed: {', '.join(known) or 'none'}; "
-        "pip install the package that provides it, and `r2s plugins` will list it"
+        f"pip install {package}, and `r2s plugins` will list it"
     )
 
 

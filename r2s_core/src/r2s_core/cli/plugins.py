@@ -23,15 +23,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of `plugins`."""
     parser.epilog = """examples:
   r2s plugins
+  r2s plugins reward       only the rewards
   r2s plugins --check      import every plugin and report those that are broken
   r2s plugins --json"""
+    parser.add_argument(
+        "kind", metavar="KIND", nargs="?", choices=list(GROUPS), help=", ".join(GROUPS)
+    )
     parser.add_argument("--json", action="store_true", help="for programs to read")
     parser.add_argument("--check", action="store_true", help="import each; exit 1 if one is broken")
 
 
 def main(args: argparse.Namespace) -> int:
     """List, and check if asked."""
-    entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
+    kinds = [kind for kind in GROUPS if args.kind in (None, kind)]
+    entries = [entry for kind in kinds for entry in registry.discover(kind)]
     errors = {entry: registry.check(entry) for entry in entries} if args.check else {}
     broken = {entry: str(error) for entry, error in errors.items() if error}
     if args.json:
@@ -51,10 +56,20 @@ def main(args: argparse.Namespace) -> int:
 
 def _row(entry: Entry, errors: dict[Entry, Any]) -> tuple[str, ...]:
     name = registry.name_in_yaml(entry)
-    note = f"offered twice: write {name}" if name != entry.name else ""
+    note = f"offered twice: write {name}" if name != entry.name else _summary(entry)
     if errors:
         note = "BROKEN" if errors[entry] else note or "ok"
     return entry.kind, entry.name, entry.dist, entry.version, note
+
+
+def _summary(entry: Entry) -> str:
+    """What it is for; of other people's packages nothing is imported to tell."""
+    if entry.dist not in registry.OURS:
+        return ""
+    try:
+        return registry.load_manifest(entry).plugin.summary
+    except PluginError:  # which --check tells
+        return ""
 
 
 def configure_info(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints give back every bit, survive damage and a full disk, and name what does not fit."""
 
 import errno
+import json
 import os
 import zipfile
 
@@ -9,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core.checkpoint import CheckpointError, checkpoints, load, load_latest, save
+from r2s_core.checkpoint import (
+    CheckpointError,
+    DamagedCheckpoint,
+    checkpoints,
+    load,
+    load_latest,
+    save,
+)
 
 
 def learner(seed=0, width=5):
@@ -135,6 +143,129 @@ def test_a_pickled_leaf_is_never_loaded(tmp_path):
             np.lib.format.write_array(member, np.asarray([print], dtype=object))
     with pytest.raises(CheckpointError, match="damaged"):
         load(evil, {"a": np.zeros(3)})
+
+
+def rewritten(path, index=None, compression=zipfile.ZIP_STORED):
+    """The checkpoint with another index, sound as a zip file."""
+    with zipfile.ZipFile(path) as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    if index is not None:
+        members["checkpoint.json"] = json.dumps(index).encode()
+    with zipfile.ZipFile(path, "w", compression) as target:
+        for name, data in members.items():
+            target.writestr(name, data)
+
+
+def small():
+    return {"a": jnp.zeros((2, 3)), "key": jax.random.key(0), "n": 3}
+
+
+def places(tree, path=()):
+    """Every key of a JSON tree, as a path."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+def test_every_confusion_of_types_in_the_index_ends_in_one_sentence(tmp_path):
+    path = save(tmp_path, small(), {"step": 1}, step=1)
+    with zipfile.ZipFile(path) as archive:
+        whole, index = path.read_bytes(), json.loads(archive.read("checkpoint.json"))
+    kinds = ("key", "jax", "numpy", "python")
+    accepted = set()
+    for place in places(index):
+        for value in (None, True, "3", 3, -1, 1.5, [], [2, 3], [-1], {}, {"a": 1}, 2**70, *kinds):
+            changed = json.loads(json.dumps(index))
+            parent = changed
+            for key in place[:-1]:
+                parent = parent[key]
+            if json.dumps(parent[place[-1]]) == json.dumps(value):
+                continue
+            parent[place[-1]] = value
+            path.write_bytes(whole)
+            rewritten(path, changed)
+            if refusal(path) is None:
+                accepted.add(str(place[-1]))
+    # The meta is checked by who saved it; whether an array is NumPy's or JAX's is left open.
+    assert accepted == {"step", "meta", "kind"}
+
+
+def refusal(path):
+    try:
+        load(path, small())
+    except CheckpointError as error:
+        message = str(error)
+    else:
+        return None
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def test_a_member_that_is_compressed_is_never_unpacked(tmp_path):
+    """A zip file may pack gigabytes of zeros into kilobytes."""
+    path = save(tmp_path, small(), {}, step=1)
+    rewritten(path, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(DamagedCheckpoint, match="compressed or too large"):
+        load(path, small())
+
+
+def test_a_leaf_of_another_size_than_its_index_says_is_not_allocated(tmp_path):
+    path = save(tmp_path, {"a": np.zeros(3)}, {}, step=1)
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**13,)}
+    with zipfile.ZipFile(path) as source:
+        index = source.read("checkpoint.json")
+    with zipfile.ZipFile(path, "w") as target:
+        target.writestr("checkpoint.json", index)
+        with target.open("0.npy", "w") as member:
+            np.lib.format.write_array_header_1_0(member, header)
+    with pytest.raises(DamagedCheckpoint, match="not as large as its leaf"):
+        load(path, {"a": np.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (MemoryError(), "not enough memory to load"),
+        (OSError(errno.EACCES, "Permission denied"), "cannot be read: Permission denied"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "cannot be read: Cannot allocate"),
+    ],
+)
+def test_what_is_not_the_files_fault_takes_no_older_one(tmp_path, monkeypatch, failure, message):
+    save(tmp_path, learner(seed=1), {"step": 1}, step=1)
+    save(tmp_path, learner(seed=2), {"step": 2}, step=2)
+
+    def fail(*arguments, **more):
+        raise failure
+
+    monkeypatch.setattr(np.lib.format, "read_array", fail)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_latest(tmp_path, learner())
+    assert not isinstance(error.value, DamagedCheckpoint)
+
+
+def test_a_sector_that_cannot_be_read_is_damage(tmp_path, monkeypatch):
+    save(tmp_path, learner(seed=1), {"step": 1}, step=1)
+    save(tmp_path, learner(seed=2), {"step": 2}, step=2)
+    read, failures = np.lib.format.read_array, [OSError(errno.EIO, "Input/output error")]
+
+    def once(*arguments, **more):
+        if failures:
+            raise failures.pop()
+        return read(*arguments, **more)
+
+    monkeypatch.setattr(np.lib.format, "read_array", once)
+    loaded = load_latest(tmp_path, learner())
+    assert loaded is not None
+    assert loaded.meta == {"step": 1}
+
+
+def test_what_killed_writers_left_goes_when_the_next_one_saves(tmp_path):
+    for name in (".writing-4711.ckpt", ".writing-0123456789abcdef"):
+        (tmp_path / name).write_bytes(b"half")
+    path = save(tmp_path, small(), {}, step=1)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):

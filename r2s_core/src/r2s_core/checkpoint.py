@@ -11,20 +11,22 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
-import os
+import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core import documents, files
 from r2s_core.errors import R2SError
 
-_FORMAT = "r2s-checkpoint/1"
+_FORMAT = "r2s-checkpoint/2"
 _INDEX = "checkpoint.json"
+_INDEX_LIMIT = 64 * files.MIB
 _SUFFIX = ".ckpt"
 
 
@@ -34,6 +36,25 @@ class CheckpointError(R2SError):
 
 class DamagedCheckpoint(CheckpointError):
     """A checkpoint file is truncated or corrupted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Leaf:
+    """What the index says of a leaf."""
+
+    path: str
+    kind: Literal["key", "jax", "numpy", "python"]
+    dtype: str
+    shape: tuple[int, ...]
+    impl: str | None = None  # of a key
+
+
+@dataclasses.dataclass(frozen=True)
+class _Index:
+    format: str
+    step: int
+    meta: Mapping[str, Any]
+    leaves: tuple[_Leaf, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,27 +71,20 @@ def save(folder: Path, learner: Any, meta: Mapping[str, Any], *, step: int, keep
     """Write `learner` (a pytree of arrays) to `folder`, keeping the newest `keep` checkpoints.
 
     The file appears under its final name only once it is durable, and older ones go only after
-    that, so a crash or a full disk at any moment leaves the earlier checkpoint as it was.
+    that, so a crash or a full disk at any moment leaves the earlier checkpoint as it was. Whoever
+    saves is alone in the folder: what a killed writer left half done there is removed.
     Raises `CheckpointError` with one sentence if the disk is full or the folder not writable.
     """
     path = folder / f"step-{step:015d}{_SUFFIX}"
-    temporary = folder / f".writing-{os.getpid()}{_SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        files.remove_leftovers(folder)
+        with files.replacing(path) as file:
             _write(file, learner, meta, step)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _fsync_folder(folder)
     except OSError as error:
-        _remove(temporary)
         raise CheckpointError(_why_not_saved(folder, error)) from error
-    except BaseException:
-        _remove(temporary)
-        raise
     for old in checkpoints(folder)[:-keep]:
-        _remove(old)
+        old.unlink(missing_ok=True)
     return path
 
 
@@ -79,16 +93,19 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"step-*{_SUFFIX}"))
 
 
-def load_latest(folder: Path, template: Any) -> Loaded | None:
+def load_latest(
+    folder: Path, template: Any, check: Callable[[Mapping[str, Any], Path], None] | None = None
+) -> Loaded | None:
     """The newest readable checkpoint in `folder`, or None where there is none at all.
 
     A damaged file is passed over for the one before it, and named in `Loaded.skipped`. A sound
     checkpoint of another configuration is an error, as are checkpoints that are all damaged.
+    check: as of `load`.
     """
     skipped: list[str] = []
     for path in reversed(checkpoints(folder)):
         try:
-            learner, meta = load(path, template)
+            learner, meta = load(path, template, check)
         except DamagedCheckpoint as error:
             skipped.append(str(error))
             continue
@@ -101,61 +118,72 @@ def load_latest(folder: Path, template: Any) -> Loaded | None:
     return None
 
 
-def load(path: Path, template: Any) -> tuple[Any, dict[str, Any]]:
+def load(
+    path: Path, template: Any, check: Callable[[Mapping[str, Any], Path], None] | None = None
+) -> tuple[Any, dict[str, Any]]:
     """Read one checkpoint into the structure of `template`; returns (learner, meta).
+
+    check: called with the meta and the path before any leaf is read; raises what refuses them.
 
     Leaves come back as what they were saved as: JAX arrays, typed PRNG keys, numpy arrays (their
     dtype and bits untouched) or Python numbers. Raises `DamagedCheckpoint` naming the file, or
-    `CheckpointError` naming the leaf whose shape or dtype differs from the template's.
+    `CheckpointError` naming the leaf whose shape or dtype differs from the template's, or saying
+    that the memory or the file system is at fault, not the file.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            index = json.loads(archive.read(_INDEX))
-            entries = index["leaves"]
-            arrays = [_read_array(archive, i, entry) for i, entry in enumerate(entries)]
-    except Exception as error:  # zipfile and numpy raise a dozen kinds on garbage
-        raise DamagedCheckpoint(f"{path} is damaged or truncated: {error}") from error
-    if index["format"] != _FORMAT:
-        raise CheckpointError(f"{path} is {index['format']}, but this r2s reads {_FORMAT}.")
-
     flat, treedef = jax.tree_util.tree_flatten_with_path(template)
-    _check_names(path, [jax.tree_util.keystr(key) for key, _ in flat], entries)
-    leaves = []
-    for (_, expected), entry, array in zip(flat, entries, arrays, strict=True):
-        _check_leaf(path, expected, entry)
-        leaves.append(_restore(entry, array))
-    return treedef.unflatten(leaves), index["meta"]
+    with files.open_regular(path, what="a checkpoint", error=CheckpointError) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+            index = _read_index(archive)
+        except Exception as error:
+            raise _why_not_read(path, error) from error
+        if index.format != _FORMAT:
+            raise CheckpointError(
+                f"{path} is {index.format[:60]}, but this r2s reads {_FORMAT}; go on with the r2s "
+                "that saved it, or start a new run."
+            )
+        if check is not None:
+            check(index.meta, path)
+        # All before the first array: a wrong one may be larger than the memory.
+        _check_names(path, [jax.tree_util.keystr(key) for key, _ in flat], index.leaves)
+        for (_, expected), leaf in zip(flat, index.leaves, strict=True):
+            _check_leaf(path, expected, leaf)
+        try:
+            arrays = [_read_array(archive, i, leaf) for i, leaf in enumerate(index.leaves)]
+        except Exception as error:
+            raise _why_not_read(path, error) from error
+    leaves = [_restore(leaf, array) for leaf, array in zip(index.leaves, arrays, strict=True)]
+    return treedef.unflatten(leaves), dict(index.meta)
 
 
-def _write(file: Any, learner: Any, meta: Mapping[str, Any], step: int) -> None:
+def _write(file: IO[bytes], learner: Any, meta: Mapping[str, Any], step: int) -> None:
     flat, _ = jax.tree_util.tree_flatten_with_path(learner)
     index = {
         "format": _FORMAT,
         "step": step,
-        "meta": dict(meta),
-        "leaves": [_describe(jax.tree_util.keystr(key), leaf) for key, leaf in flat],
+        "meta": files.strict(meta),
+        "leaves": [dataclasses.asdict(_describe(jax.tree_util.keystr(key), x)) for key, x in flat],
     }
     # Stored, not deflated: weights do not compress, and a checkpoint must not stall training.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_INDEX, json.dumps(index, indent=1))
+        archive.writestr(_INDEX, json.dumps(index, indent=1, allow_nan=False))
         for i, (_, leaf) in enumerate(flat):
             with archive.open(f"{i}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, _host_array(leaf), allow_pickle=False)
 
 
-def _describe(name: str, leaf: Any) -> dict[str, Any]:
-    """What the index says of a leaf: its path, kind, dtype and shape."""
-    entry: dict[str, Any] = {"path": name, "kind": _kind(leaf)}
-    if entry["kind"] == "key":
-        entry["impl"] = str(jax.random.key_impl(leaf))
+def _describe(name: str, leaf: Any) -> _Leaf:
+    kind, impl = _kind(leaf), None
+    if kind == "key":
+        impl = str(jax.random.key_impl(leaf))
         leaf = jax.random.key_data(leaf)
-    elif entry["kind"] == "python":
+    elif kind == "python":
         leaf = np.asarray(leaf)
     if not hasattr(leaf, "dtype") or leaf.dtype == np.dtype(object):
         raise CheckpointError(
             f"The learner's leaf {name} is a {type(leaf).__name__}, which is not an array."
         )
-    return entry | {"dtype": leaf.dtype.name, "shape": list(leaf.shape)}
+    return _Leaf(name, kind, leaf.dtype.name, tuple(leaf.shape), impl)
 
 
 def _host_array(leaf: Any) -> np.ndarray:
@@ -170,24 +198,47 @@ def _host_array(leaf: Any) -> np.ndarray:
     return contiguous.reshape(array.shape or (1,)).view(np.uint8)
 
 
-def _kind(leaf: Any) -> str:
+def _kind(leaf: Any) -> Literal["key", "jax", "numpy", "python"]:
     if isinstance(leaf, jax.Array):
         return "key" if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else "jax"
     return "python" if isinstance(leaf, bool | int | float) else "numpy"
 
 
-def _read_array(archive: zipfile.ZipFile, i: int, entry: dict[str, Any]) -> np.ndarray:
-    with archive.open(f"{i}.npy") as member:
+def _read_index(archive: zipfile.ZipFile) -> _Index:
+    with _open(archive, _INDEX, _INDEX_LIMIT) as member:
+        data = files.parse_json(member.read().decode())
+    return documents.parse(_Index, data, _INDEX)
+
+
+def _read_array(archive: zipfile.ZipFile, i: int, leaf: _Leaf) -> np.ndarray:
+    """The array of a leaf that the template has, too; its size is known before it is allocated."""
+    name, dtype = f"{i}.npy", jnp.dtype(leaf.dtype)
+    size = math.prod(leaf.shape) * dtype.itemsize
+    with _open(archive, name, size + 2**16) as member:
+        version = np.lib.format.read_magic(member)
+        if version != (1, 0):
+            raise ValueError(f"{name} is of version {version}")
+        shape, _, stored = np.lib.format.read_array_header_1_0(member)
+        if stored.hasobject or math.prod(shape) * stored.itemsize != size:
+            raise ValueError(f"{name} is not as large as its leaf")
+    with archive.open(name) as member:
         array = np.lib.format.read_array(member, allow_pickle=False)
         member.read(1)  # the CRC is checked at the end of the member
-    dtype = jnp.dtype(entry["dtype"])
     if array.dtype != dtype:
         array = array.view(dtype)
-    return array.reshape(entry["shape"])
+    return array.reshape(leaf.shape)
 
 
-def _check_names(path: Path, expected: list[str], entries: list[dict[str, Any]]) -> None:
-    found = [entry["path"] for entry in entries]
+def _open(archive: zipfile.ZipFile, name: str, limit: int) -> IO[bytes]:
+    """A member, which must be stored as `save` stores it: it takes no more memory than disk."""
+    member = archive.getinfo(name)
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size > limit:
+        raise ValueError(f"{name} is compressed or too large")
+    return archive.open(member)
+
+
+def _check_names(path: Path, expected: list[str], leaves: tuple[_Leaf, ...]) -> None:
+    found = [leaf.path for leaf in leaves]
     if found == expected:
         return
     missing = sorted(set(expected) - set(found))
@@ -199,27 +250,49 @@ def _check_names(path: Path, expected: list[str], entries: list[dict[str, Any]])
     )
 
 
-def _check_leaf(path: Path, expected: Any, entry: dict[str, Any]) -> None:
-    wanted = _describe(entry["path"], expected)
-    for what in ("shape", "dtype"):
-        if entry[what] != wanted[what]:
+def _check_leaf(path: Path, expected: Any, leaf: _Leaf) -> None:
+    wanted = _describe(leaf.path, expected)
+    for what in ("impl", "dtype", "shape"):
+        found, needed = getattr(leaf, what), getattr(wanted, what)
+        if found != needed:
             raise CheckpointError(
-                f"{path} belongs to another configuration: {entry['path']} has {what} "
-                f"{entry[what]}, this run needs {wanted[what]}. Resume with the run's own "
-                "config.yaml, or start a new run."
+                f"{path} belongs to another configuration: {leaf.path} has {what} {_text(found)}, "
+                f"this run needs {_text(needed)}. Resume with the run's own config.yaml, or start "
+                "a new run."
             )
+    if (leaf.kind == "key") != (leaf.impl is not None) or (leaf.kind == "python" and leaf.shape):
+        raise DamagedCheckpoint(f"{path} is damaged: {leaf.path} is no {leaf.kind}.")
+    if leaf.kind == "python" and leaf.shape:
+        raise DamagedCheckpoint(f"{path} is damaged: {leaf.path} is no number.")
 
 
-def _restore(entry: dict[str, Any], array: np.ndarray) -> Any:
-    match entry["kind"]:
+def _text(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)[:60]
+
+
+def _restore(leaf: _Leaf, array: np.ndarray) -> Any:
+    match leaf.kind:
         case "key":
-            return jax.random.wrap_key_data(jnp.asarray(array), impl=entry["impl"])
+            return jax.random.wrap_key_data(jnp.asarray(array), impl=leaf.impl)
         case "jax":
             return jnp.array(array)  # a copy: JAX may donate this buffer
         case "python":
             return array.item()
         case _:
             return array
+
+
+def _why_not_read(path: Path, error: Exception) -> CheckpointError:
+    """Damage only where the file's content is to blame, since an older one is then taken."""
+    if isinstance(error, MemoryError):
+        return CheckpointError(
+            f"There is not enough memory to load {path}; free some, then go on with --resume."
+        )
+    # EIO is a bad sector; EINVAL comes of a damaged file's offsets.
+    if isinstance(error, OSError) and error.errno not in (errno.EIO, errno.EINVAL, None):
+        return CheckpointError(f"{path} cannot be read: {error.strerror}.")
+    # zipfile and numpy raise a dozen kinds on garbage.
+    return DamagedCheckpoint(f"{path} is damaged or truncated: {error or type(error).__name__}")
 
 
 def _why_not_saved(folder: Path, error: OSError) -> str:
@@ -229,21 +302,3 @@ def _why_not_saved(folder: Path, error: OSError) -> str:
             "intact: free some space, then go on with --resume."
         )
     return f"Cannot save a checkpoint in {folder}: {error.strerror or error}."
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Make the rename itself durable; not every file system lets a folder be synced."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)

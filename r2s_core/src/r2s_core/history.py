@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+
+from r2s_core.plugin import option
 
 #: Success of the deterministic policy on fresh episodes; in the rows of `evaluation.curve_points`.
 EVALUATED = "eval/success"
@@ -14,23 +16,37 @@ _SUCCESS, _COUNT, _DIVERGED = "episode/success", "episode/count", "env/diverged"
 _RECENT_EPISODES = 500
 
 
+@dataclasses.dataclass(frozen=True)
+class SavedHistory:
+    """What a checkpoint holds of a `History`; JSON has no NaN, so it is None in the rows."""
+
+    rows: tuple[Mapping[str, float | None], ...] = ()
+    episodes: float = option(0.0, minimum=0.0)
+    diverged: float = option(0.0, minimum=0.0)
+    stride: int = option(1, minimum=1)
+    updates: int = option(0, minimum=0)
+    recent: tuple[tuple[float, float], ...] = option(())
+
+    def __post_init__(self) -> None:
+        if any(row.get("step") is None for row in self.rows):
+            raise ValueError("a row has no step")
+
+
 class History:
     """Rows of metrics, thinned evenly once there are thousands, and running totals.
 
     Rows with an evaluation are few and dear; they stay.
     """
 
-    def __init__(self, saved: Mapping[str, Any] | None = None) -> None:
-        """Empty, or as `saved()` told."""
-        saved = saved or {}
-        self.rows: list[dict[str, float]] = [dict(row) for row in saved.get("rows", [])]
-        self.episodes = float(saved.get("episodes", 0.0))
-        self.diverged = float(saved.get("diverged", 0.0))
-        self._stride = int(saved.get("stride", 1))
-        self._updates = int(saved.get("updates", 0))
-        self._recent: list[tuple[float, float]] = [
-            (count, successes) for count, successes in saved.get("recent", [])
+    def __init__(self, saved: SavedHistory | None = None) -> None:
+        """Empty, or as it was saved."""
+        saved = saved or SavedHistory()
+        self.rows: list[dict[str, float]] = [
+            {name: math.nan if x is None else x for name, x in row.items()} for row in saved.rows
         ]
+        self.episodes, self.diverged = saved.episodes, saved.diverged
+        self._stride, self._updates = saved.stride, saved.updates
+        self._recent: list[tuple[float, float]] = list(saved.recent)
 
     def append(self, row: Mapping[str, float]) -> None:
         """Take in the metrics of one update; `step` is among them."""
@@ -55,16 +71,19 @@ class History:
             return None
         return sum(successes for _, successes in self._recent) / count
 
-    def saved(self) -> dict[str, Any]:
+    def saved(self) -> SavedHistory:
         """Everything, as JSON can hold it."""
-        return {
-            "rows": self.rows,
-            "episodes": self.episodes,
-            "diverged": self.diverged,
-            "stride": self._stride,
-            "updates": self._updates,
-            "recent": self._recent,
-        }
+        return SavedHistory(
+            rows=tuple(
+                {name: x if math.isfinite(x) else None for name, x in row.items()}
+                for row in self.rows
+            ),
+            episodes=self.episodes,
+            diverged=self.diverged,
+            stride=self._stride,
+            updates=self._updates,
+            recent=tuple(self._recent),
+        )
 
     def column(self, name: str) -> list[tuple[float, float]]:
         """(step, value) of a metric, where it was finite."""

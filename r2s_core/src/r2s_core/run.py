@@ -10,13 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from r2s_core import build, device, evaluate, files, registry
 from r2s_core.config import RunConfig
 from r2s_core.console import stderr_console
 from r2s_core.episodes import Episodes, summarise
-from r2s_core.errors import R2SError
+from r2s_core.errors import PluginError, R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
 from r2s_core.foreign import calling
 from r2s_core.hooks import Hooks
@@ -225,7 +226,14 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
     if getattr(options, "total_timesteps", 0) is None:
         total = max(config.training.total_timesteps, 1)
         options = dataclasses.replace(options, total_timesteps=total)
-    return registry.build("algorithm", use.use, env, options)
+    algorithm: Algorithm[Any] = registry.build("algorithm", use.use, env, options)
+    steps = algorithm.steps_per_update
+    if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
+        raise PluginError(
+            f"{registry.find('algorithm', use.use)}: steps_per_update is {steps!r}; it must be the "
+            "number of environment steps of an update, 1 or more"
+        )
+    return algorithm
 
 
 def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:

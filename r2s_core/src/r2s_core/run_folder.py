@@ -67,6 +67,12 @@ def config_hash(config: RunConfig) -> str:
     return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
+def learning_configuration(config: RunConfig) -> dict[str, Any]:
+    """What must not differ when a run is resumed, by dotted key, as JSON has it."""
+    resolved = {k: v for k, v in config.resolved().items() if k not in _FREE}
+    return json.loads(json.dumps(flat(resolved), sort_keys=True))
+
+
 def shown(path: Path) -> Path:
     """A path as a user would type it from the working directory."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -83,13 +89,12 @@ def _move_aside(run_dir: Path) -> str:
 
 def _check_resumable(run_dir: Path, config: RunConfig) -> None:
     path = run_dir / CONFIG
-    saved, wanted = flat(load_config(path).resolved()), flat(config.resolved())
+    saved, wanted = learning_configuration(load_config(path)), learning_configuration(config)
     for key in differing(saved, wanted):
-        if key.split(".")[0] not in _FREE:
-            raise ConfigError(
-                f"{key} is {wanted.get(key)}, but the run in {run_dir} has {saved.get(key)}; "
-                "resume with its own config.yaml, or run without --resume."
-            )
+        raise ConfigError(
+            f"{key} is {wanted.get(key)}, but the run in {run_dir} has {saved.get(key)}; "
+            "resume with its own config.yaml, or run without --resume."
+        )
 
 
 def differing(*configs: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import statistics
 import time
@@ -13,15 +14,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from r2s_core import checkpoint
+from r2s_core import checkpoint, documents
 from r2s_core.config import RunConfig
 from r2s_core.errors import R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
 from r2s_core.foreign import calling
-from r2s_core.history import EVALUATED, History
+from r2s_core.history import EVALUATED, History, SavedHistory
 from r2s_core.hooks import Hooks
+from r2s_core.plugin import option
 from r2s_core.progress import TrainingProgress
-from r2s_core.run_folder import CHECKPOINTS
+from r2s_core.run_folder import CHECKPOINTS, differing, learning_configuration
 from r2s_core.signals import RunInterrupted, StopSignals
 from r2s_core.types import Algorithm, Checked, Environment, SavesPart
 
@@ -41,6 +43,20 @@ class Training:
     history: History = dataclasses.field(default_factory=History)
 
 
+@dataclasses.dataclass(frozen=True)
+class SavedTraining:
+    """What a checkpoint holds beside the learner.
+
+    configuration: what determines the learning, by dotted key.
+    """
+
+    step: int = option(minimum=0)
+    seconds: float = option(minimum=0.0)
+    compile_s: float = option(minimum=0.0)
+    history: SavedHistory = option()
+    configuration: Mapping[str, Any] = option()
+
+
 def start(
     algorithm: Algorithm[Any],
     config: RunConfig,
@@ -55,23 +71,44 @@ def start(
     with calling(f"algorithm '{config.algorithm}'", algorithm):
         fresh = algorithm.init(jax.random.key(config.seed))
     template = _saved(algorithm, fresh)
-    loaded = checkpoint.load_latest(run_dir / CHECKPOINTS, template) if resume else None
+    loaded = None
+    if resume:
+        check = functools.partial(_check_own, learning_configuration(config))
+        loaded = checkpoint.load_latest(run_dir / CHECKPOINTS, template, check)
     if loaded is None:
         if resume:
             note("There is no checkpoint yet; starting from the beginning.")
         return Training(fresh)
     for problem in loaded.skipped:
         note(f"{problem}; going on with the checkpoint before it.")
-    meta = loaded.meta
-    note(f"Resuming at step {meta['step']:,}.")
+    meta = _read_meta(loaded.meta, loaded.path)
+    note(f"Resuming at step {meta.step:,}.")
     if jax.tree.structure(template) != jax.tree.structure(fresh):
         note("The checkpoint leaves out a part, which starts anew: the replay buffer, say.")
     return Training(
         learner=_restored(algorithm, loaded.learner, fresh),
-        step=meta["step"],
-        seconds=meta["seconds"],
-        compile_s=meta["compile_s"],
-        history=History(meta["history"]),
+        step=meta.step,
+        seconds=meta.seconds,
+        compile_s=meta.compile_s,
+        history=History(meta.history),
+    )
+
+
+def _read_meta(meta: Mapping[str, Any], path: Path) -> SavedTraining:
+    return documents.parse(SavedTraining, meta, str(path), error=checkpoint.DamagedCheckpoint)
+
+
+def _check_own(configuration: Mapping[str, Any], meta: Mapping[str, Any], path: Path) -> None:
+    """Refuse the checkpoint of a run that learned something else, whatever fits by its shape."""
+    saved = _read_meta(meta, path).configuration
+    keys = differing(saved, configuration)
+    if not keys:
+        return
+    here, there = (str(x.get(keys[0]))[:80] for x in (configuration, saved))
+    others = f" (and {', '.join(keys[1:6])})" if len(keys) > 1 else ""
+    raise checkpoint.CheckpointError(
+        f"{path} is of another run: {keys[0]} is {there} there and {here} here{others}. Resume "
+        "with the configuration that it was trained with, or start a new run."
     )
 
 
@@ -192,16 +229,17 @@ class _Loop:
 
     def _save(self) -> None:
         state = self.training
-        meta = {
-            "step": state.step,
-            "seconds": state.seconds,
-            "compile_s": state.compile_s,
-            "history": state.history.saved(),
-        }
+        meta = SavedTraining(
+            step=state.step,
+            seconds=state.seconds,
+            compile_s=state.compile_s,
+            history=state.history.saved(),
+            configuration=learning_configuration(self.config),
+        )
         path = checkpoint.save(
             self.run_dir / CHECKPOINTS,
             _saved(self.algorithm, state.learner),
-            meta,
+            dataclasses.asdict(meta),
             step=state.step,
             keep=self.config.training.keep_checkpoints,
         )

@@ -244,9 +244,9 @@ def test_depth_images_with_poses_become_a_mesh(tmp_path, capsys):
 POSE = np.eye(4).tolist()
 BAD_FOLDERS = {
     "no frames": ({"frames": []}, "`frames` must be a list"),
-    "no scale": ({"depth_scale": None}, "frame 0: `depth_scale` must be a positive number"),
+    "no scale": ({"depth_scale": None}, "`depth_scale` must be a positive number, not None"),
     "outside": ({"frames": [{"depth": "../../x.png"}]}, "is outside the folder"),
-    "missing": ({"frames": [{"depth": "x.png", "camera_to_world": POSE}]}, "no such image"),
+    "missing": ({"frames": [{"depth": "x.png", "camera_to_world": POSE}]}, "no such file"),
     "pose": ({"frames": [{"depth": "0.png"}]}, "must be 4 x 4"),
     "mirror": (
         {"frames": [{"depth": "0.png", "camera_to_world": np.diag([1, 1, -1, 1]).tolist()}]},

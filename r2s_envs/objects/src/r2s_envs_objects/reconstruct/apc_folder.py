@@ -7,17 +7,20 @@ colour camera's image).
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
 
+from r2s_core import files
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Floats
-from r2s_envs_objects.reconstruct.depth import DepthView, read_png
-from r2s_envs_objects.reconstruct.depth_folder import check_pose
+from r2s_envs_objects.reconstruct.depth import MAX_FRAMES, DepthView, read_png, stride_for
+from r2s_envs_objects.reconstruct.depth_folder import check_rigid
 
 INFO = "*cam.info.txt"
+SCALE = 1e-4  # m per count
 PROBABLE = 0.5  # share of the mask's full scale
 MAX_INFO_BYTES = 10 * 2**20
 
@@ -28,27 +31,27 @@ def read(folder: Path, mask_name: str | None) -> list[DepthView]:
     mask_name: the object whose mask chooses pixels; None: the only one there is, if any.
     """
     info = min(folder.glob(INFO))
-    if info.stat().st_size > MAX_INFO_BYTES:
-        raise AssetError(f"{info}: too large to be camera settings; copy the folder again")
     matrices = _matrices(info)
     name = _mask_name(folder, mask_name)
     views = []
-    for path in sorted(folder.glob("frame-*.depth.png")):
+    paths = sorted(folder.glob("frame-*.depth.png"))[:MAX_FRAMES]
+    stride = stride_for(paths, str(folder))
+    for path in paths:
         frame = path.name.removesuffix(".depth.png")
         pose = matrices.get(f"Camera-to-world extrinsic matrix (camera pose) for {frame}")
         if pose is None:
             continue
-        raw = read_png(path).astype(np.uint16)
-        depth = ((raw << 13) | (raw >> 3)).astype(np.float64) * 1e-4
-        colour_pose = check_pose(pose, f"{info}: pose of {frame}")
+        raw = read_png(path)
+        counts = (raw << 13) | (raw >> 3)
+        colour_pose = check_rigid(pose, f"{info}: pose of {frame}")
         to_colour = matrices["Depth-to-color camera extrinsic matrix"]
         lens = matrices["Depth camera intrinsic matrix"]
-        view = DepthView(depth, lens, colour_pose @ to_colour)
+        view = DepthView(counts, SCALE, lens, colour_pose @ to_colour)
         mask_path = folder / f"{frame}.mask_{name}.png"
         if name is not None and mask_path.exists():
             mask = _registered(view, read_png(mask_path), matrices)
-            view = DepthView(depth, lens, view.camera_to_world, mask)
-        views.append(view)
+            view = dataclasses.replace(view, mask=mask)
+        views.append(view.coarser(stride) if stride > 1 else view)
     if not views:
         raise AssetError(f"{folder}: no frame has both a depth image and a pose in {info.name}")
     return views
@@ -56,7 +59,9 @@ def read(folder: Path, mask_name: str | None) -> list[DepthView]:
 
 def _matrices(info: Path) -> dict[str, Floats]:
     """The titled matrices of the settings; AssetError where one that we need is missing."""
-    text = info.read_text("ascii", "replace")
+    what = "camera settings"
+    data = files.read_bytes(info, limit=MAX_INFO_BYTES, what=what, error=AssetError)
+    text = data.decode("ascii", "replace")
     matrices: dict[str, Floats] = {}
     for title, body in re.findall(r"^# (.+?)\s*\n((?:[ \t-]*\d[^\n]*\n)+)", text, re.MULTILINE):
         try:
@@ -87,7 +92,7 @@ def _mask_name(folder: Path, wanted: str | None) -> str | None:
 
 def _registered(view: DepthView, mask: np.ndarray, matrices: dict[str, Floats]) -> np.ndarray:
     """The mask [H, W] of the colour image, as the depth camera sees it."""
-    height, width = view.depth.shape
+    height, width = view.counts.shape
     column, row = np.meshgrid(np.arange(width), np.arange(height))
     lens, colour = view.intrinsics, matrices["Color camera intrinsic matrix"]
     x = (column - lens[0, 2]) / lens[0, 0] * view.depth

@@ -28,6 +28,7 @@ STRAY_GAP = 4.0  # grid steps that separate strays from the object
 LOWEST = 0.0003  # share of the points that noise may have put under the support plane
 NEAR = 3.0  # grid steps from the next point beyond which the surface is a guess
 MUCH_UNSEEN = 0.25
+LOST, LOOKED_AT = 0.3, 20_000  # share of the points off the result that is told; points judged
 AMBIGUOUS = 0.25  # share of the points; 0.13 for a mug without its underside, 0.4 for a lone sheet
 POINTS_PER_STEP = 2.0
 MAX_POINTS = 200_000  # of which a surface is made: more only take time
@@ -66,6 +67,7 @@ def reconstruct(
     """
     extent = float(np.ptp(cloud.points, axis=0).max())
     fine = extent / resolution
+    given = cloud.points[:: max(1, len(cloud) // LOOKED_AT)]
     cell = fine / POINTS_PER_STEP
     cloud = thinned(cloud, cell)
     while len(cloud) > MAX_POINTS:  # noise fills space rather than a surface
@@ -85,6 +87,7 @@ def reconstruct(
     cloud, sight = with_normals(cloud)
     samples = samples_of(cloud)
     if why := _one_sided(samples, sight.ambiguous):
+        cloud = cloud.noting(*_lost(given, cloud.points, step))
         return _partial(cloud, why, label, step, support)
     if support is None and coverage.underside_missing(samples):
         support = float(np.quantile(cloud.points[:, 2], LOWEST))
@@ -92,7 +95,17 @@ def reconstruct(
         cloud = cloud.noting(Finding(what, repaired=True))
     free = free_space(sight.points, sight.viewpoints)
     vertices, faces = closed_surface(samples, step, support, free, label)
+    cloud = cloud.noting(*_lost(given, surface_samples(vertices, faces, step)[0], step))
     return _measured(vertices, faces, cloud, "closed", step, support, label)
+
+
+def _lost(given: Floats, kept: Floats, step: float) -> list[Finding]:
+    """A warning where many of the given points are near none of those kept, or of the surface."""
+    lost = float((KDTree(kept).query(given)[0] > NEAR * step).mean())
+    if lost < LOST:
+        return []
+    what = f"{lost:.0%} of the points are no part of the result: several objects, views that do not"
+    return [Finding(f"{what} fit together, or much noise", "warning")]
 
 
 def _one_sided(samples: Samples, ambiguous: float) -> str | None:

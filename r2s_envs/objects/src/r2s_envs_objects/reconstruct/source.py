@@ -60,16 +60,40 @@ def parsed(data: bytes, suffix: str, label: str) -> dict[str, Any]:
 
 
 def _read_folder(folder: Path, mask: str | None) -> PointCloud:
-    if (folder / depth_folder.NAME).exists():
-        views = depth_folder.read(folder)
-    elif any(folder.glob(apc_folder.INFO)):
-        views = apc_folder.read(folder, mask)
-    else:
+    if not (folder / depth_folder.NAME).exists() and not any(folder.glob(apc_folder.INFO)):
         raise AssetError(
             f"{folder}: no {depth_folder.NAME} in it; `r2s object reconstruct --help` has the "
             "format of a depth folder"
         )
-    return depth.fuse(views, str(folder))
+    # The worker may have been started elsewhere: it gets the whole path, and errors the user's.
+    arguments = {"folder": str(folder.absolute()), "mask": mask, "label": str(folder)}
+    target = "r2s_envs_objects.reconstruct.source:fused"
+    return PointCloud.from_arrays(sandbox.call(target, b"", arguments, str(folder)))
+
+
+def fused(data: bytes, folder: str, mask: str | None, label: str) -> dict[str, Any]:
+    """The arrays of a depth folder's cloud; unlike `parsed` it opens the files itself."""
+    path, findings = Path(folder), []
+    try:
+        if (path / depth_folder.NAME).exists():
+            views, findings = depth_folder.read(path)
+        else:
+            views = apc_folder.read(path, mask)
+        cloud = depth.fuse(views, label)
+        _check_size(cloud, label)
+    except AssetError as error:
+        raise AssetError(str(error).replace(folder, label)) from None
+    return cloud.noting(*findings).to_arrays()
+
+
+def _check_size(cloud: PointCloud, label: str) -> None:
+    low, high = np.quantile(cloud.points, [0.01, 0.99], axis=0)
+    extent = float((high - low).max())
+    if not SMALLEST <= extent <= LARGEST_SCENE:
+        raise AssetError(
+            f"{label}: its points spread over {extent:.3g} m, outside {SMALLEST} to "
+            f"{LARGEST_SCENE:g} m; check depth_scale and the positions of the poses"
+        )
 
 
 def metres_per_unit(extent: float, units: str, label: str) -> tuple[float, list[Finding]]:

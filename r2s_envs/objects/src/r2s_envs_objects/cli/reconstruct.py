@@ -21,8 +21,8 @@ a depth folder holds 16-bit grey PNG files and cameras.json:
 Depth counts times depth_scale are metres along the camera's axis, 0 is unknown. Poses are in
 metres; the camera looks along its +z, x to the right of the image, y down (OpenCV). `mask` is
 optional: the object is where it is not 0. A frame may have `intrinsics` of its own. Where the views
-do not agree so, other conventions are tried (world-to-camera, OpenGL, millimetres, ...), and the one
-by which they do is taken and named; images must lie in the folder.
+do not agree so, other conventions are tried (world-to-camera, OpenGL, millimetres, ...) and the
+one by which they do is taken and named. Images must lie in the folder.
 
 The mesh is in metres, z up, standing on z = 0; the JSON beside it has the transform that led
 there, and all that was found. Read it with `r2s object check` and `r2s object fix`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -13,12 +14,14 @@ import mujoco
 import numpy as np
 
 from r2s_core import registry
+from r2s_core.backends.finer import FinerBackend
 from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
 from r2s_core.curriculum import Growth
 from r2s_core.device import resolve_backend
 from r2s_core.env import EngineOptions, VectorEnv, empty_view
 from r2s_core.errors import ConfigError, R2SError
+from r2s_core.keys import key_for
 from r2s_core.randomization import measured
 from r2s_core.suggest import did_you_mean
 from r2s_core.trust import require
@@ -36,7 +39,6 @@ from r2s_core.visual import Looks
 
 #: Episodes of a task that names no length of its own.
 DEFAULT_EPISODE_STEPS = 200
-_BANK_SEED = 7919  # apart from the seeds of training and evaluation
 
 
 def make_environment(
@@ -70,14 +72,17 @@ def wrap_task(
 ) -> VectorEnv:
     """The engine around a task; see `make_environment`."""
     engine = config.environment.engine
-    scene = with_physics(task.scene(), engine.physics)
+    own = task.scene()
+    scene = with_physics(own, engine.physics)
     worlds = num_worlds or engine.num_parallel_envs
     backend_use = resolve_backend(config).backend
     variants = _played_variants(scene, training)
     backend = _backend(scene, worlds, backend_use, variants)
     share = _start_bank_share(task, engine) if training else 0.0
     if share > 0 and isinstance(task, HasStartBank):
-        task.build_start_bank(backend, jax.random.key(config.seed + _BANK_SEED))
+        parts = scene.substeps // own.substeps
+        steps = backend if parts == 1 else FinerBackend(backend, parts)
+        task.build_start_bank(steps, key_for(config.seed, "start-state bank"))
     options = EngineOptions(
         max_episode_steps=engine.max_episode_steps
         or getattr(task, "default_episode_steps", DEFAULT_EPISODE_STEPS),
@@ -111,7 +116,19 @@ def with_physics(scene: SceneSpec, physics: PhysicsConfig) -> SceneSpec:
         model.opt.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{physics.integrator.upper()}")
     if physics.cone is not None:
         model.opt.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
-    return dataclasses.replace(scene, model=model, substeps=scene.substeps * parts)
+    worst_case = scene.worst_case
+    if worst_case is not None and model.opt.cone != scene.model.opt.cone:
+        worst_case = functools.partial(_with_more_rows, worst_case)
+    return dataclasses.replace(
+        scene, model=model, substeps=scene.substeps * parts, worst_case=worst_case
+    )
+
+
+def _with_more_rows(worst_case: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+    """Of other friction cones: a contact of d dimensions has d rows with an elliptic cone and
+    2 (d - 1) with a pyramidal one."""
+    contacts, rows = worst_case()
+    return contacts, 2 * rows
 
 
 def make_randomizers(config: RunConfig, task: Task[Any], scene: SceneSpec) -> dict[str, Any]:

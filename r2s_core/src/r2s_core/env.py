@@ -20,11 +20,13 @@ from r2s_core.config import RunConfig
 from r2s_core.curriculum import Curriculum, Growth, Levels, level_of
 from r2s_core.errors import R2SError
 from r2s_core.randomization import Randomization, measured, observed
+from r2s_core.starts import TASK_LEVEL, Start, Starts
 from r2s_core.types import (
     Array,
     Backend,
     Checked,
     EnvSpec,
+    HasBegin,
     HasDifficulty,
     HasStartBank,
     Named,
@@ -41,10 +43,6 @@ from r2s_core.types import (
 )
 from r2s_core.variants import Variation
 from r2s_core.visual import Looks
-
-#: The task's own level in a curriculum; those of rewards and randomizers are "rewards.NAME" and
-#: "randomization.NAME".
-TASK_LEVEL = "task"
 
 
 @pytree
@@ -122,20 +120,18 @@ class VectorEnv:
         self._weights = {name: jnp.float32(weight) for name, (_, weight) in rewards.items()}
         self._randomization = Randomization(randomizers or {}, scene, backend)
         self._curriculum = Curriculum(options.growths, backend.num_worlds)
-        self._has_difficulty = TASK_LEVEL in options.growths
-        if self._has_difficulty and not isinstance(task, HasDifficulty):
+        has_difficulty, has_bank = TASK_LEVEL in options.growths, options.start_bank_share > 0
+        if has_difficulty and not isinstance(task, HasDifficulty):
             raise R2SError(
                 f"curriculum.task is set, but the task {type(task).__name__} has no difficulty; "
                 "drop it"
             )
-        self._has_bank = options.start_bank_share > 0
-        if self._has_bank and not isinstance(task, HasStartBank):
+        if has_bank and not isinstance(task, HasStartBank):
             raise R2SError(
                 f"environment.start_state_share is {options.start_bank_share}, but the task "
                 f"{type(task).__name__} has no start-state bank; set it to 0"
             )
-        self._variants = Variation(scene, backend, options.variants)
-        self._start = jax.jit(jax.vmap(self._start_one, in_axes=(0, None, None, 0)))
+        self._start = jax.jit(self._start_worlds)
         self._control = jax.jit(self._control_worlds)
         self._advance = jax.jit(self._advance_worlds)
         self._restart = jax.jit(self._restart_worlds)
@@ -145,18 +141,31 @@ class VectorEnv:
         history = (self.spec.num_worlds, options.action_history, self.spec.action_size)
         self._none_asked = jnp.broadcast_to(self._no_action, history)
         self._no_wrench = jnp.zeros((scene.model.nbody, 6))
+        variants = Variation(scene, backend, options.variants, self._randomization.nominal)
+        self._starts = Starts(
+            task,
+            scene,
+            self._randomization,
+            variants,
+            self._no_action,
+            has_bank=has_bank,
+            has_difficulty=has_difficulty,
+        )
 
     # What an algorithm calls.
 
-    def reset(self, key: Array) -> tuple[EnvState, Named]:
-        """Start every world afresh. `key`: a typed PRNG key."""
+    def reset(self, key: Array | None = None, **unknown: Any) -> tuple[EnvState, Named]:
+        """Start every world afresh. key: a PRNG key, as of `jax.random.key(0)`.
+
+        Raises R2SError if it is something else.
+        """
+        key = _prng_key(key, unknown)
         key, start_key, stagger_key, observe_key = jax.random.split(key, 4)
         share, levels = jnp.float32(self.options.start_bank_share), self._curriculum.init()
         worlds = self.spec.num_worlds
-        variant = self._variants.draw(start_key)
-        keys = jax.random.split(start_key, worlds)
-        task, qpos, qvel, fields, memory = self._start(keys, share, levels, variant)
-        physics = self.backend.init(fields, qpos, qvel)
+        start = self._start(start_key, share, levels)
+        physics = self.backend.init(start.fields, start.qpos, start.qvel)
+        physics = self._marked(physics, start.sound)
         elapsed = jnp.zeros(worlds, jnp.int32)
         if self.options.stagger:
             elapsed = jax.random.randint(
@@ -164,13 +173,13 @@ class VectorEnv:
             )
         state = EnvState(
             physics=physics,
-            task=task,
+            task=start.task,
             elapsed=elapsed,
             episode_return=jnp.zeros(worlds, jnp.float32),
             reward_weights=self._weights,
             start_bank_share=share,
-            variant=variant,
-            memory=memory,
+            variant=start.variant,
+            memory=start.memory,
             levels=levels,
             asked=self._none_asked,
             key=key,
@@ -180,13 +189,21 @@ class VectorEnv:
         return dataclasses.replace(rest, physics=physics), obs
 
     def step(self, state: EnvState, action: Array) -> tuple[EnvState, Step]:
-        """One control step of every world under action float32[W, A], with auto-reset."""
+        """One control step of every world under action float32[W, A], with auto-reset.
+
+        Raises R2SError where the action is of another shape.
+        """
+        action = self._checked_action(action)
         physics = state.physics
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
         rest, ctrl, wrench, action, keys = self._control(rest, physics.view, action)
         pushed = () if wrench is None else (wrench,)
         moved = self.backend.step(physics, ctrl, self.scene.substeps, *pushed)
-        rest, step = self._advance(rest, physics.view, moved.view, moved.ok, action, keys)
+        # A world that was not sound at its start has diverged, whatever came of it.
+        ok = moved.ok & physics.ok
+        rest, step = self._advance(rest, physics.view, moved.view, ok, action, keys)
+        if not self.backend.traceable and not np.asarray(step.done).any():
+            return dataclasses.replace(rest, physics=moved), step  # nothing starts anew
         rest, physics = self._reset_done(rest, moved, step.done, keys[3])
         rest, obs = self._observe(rest, physics.view, step.done, step.final_obs, keys[2])
         state = dataclasses.replace(rest, physics=physics)
@@ -199,61 +216,50 @@ class VectorEnv:
 
     # The pieces.
 
+    def _checked_action(self, action: Any) -> Array:
+        if not isinstance(action, jax.Array | np.ndarray):
+            action = np.asarray(action, np.float32)
+        wanted = (self.spec.num_worlds, self.spec.action_size)
+        if action.shape != wanted:
+            raise R2SError(
+                f"the action has the shape {list(action.shape)}, but step takes one row for each "
+                f"world: {list(wanted)}"
+            )
+        return action  # type: ignore[return-value]
+
+    def _marked(self, physics: Physics, sound: Array) -> Physics:
+        """With `ok` False where a start was not sound, bool[W]."""
+        if not self.backend.traceable:
+            sound = np.asarray(sound)  # type: ignore[assignment]
+        return dataclasses.replace(physics, ok=physics.ok & sound)
+
     def _reset_done(
         self, state: EnvState, physics: Physics, done: Array, key: Array
     ) -> tuple[EnvState, Physics]:
-        if not self.backend.traceable and not np.asarray(done).any():
-            return state, physics
-        state, (qpos, qvel, fields) = self._restart(state, done, key)
-        return state, self.backend.reset(physics, done, fields, qpos, qvel)
+        state, start = self._restart(state, done, key)
+        qpos, qvel, fields, sound = start
+        physics = self.backend.reset(physics, done, fields, qpos, qvel)
+        return state, self._marked(physics, sound)
 
     def _restart_worlds(
         self, state: EnvState, done: Array, key: Array
     ) -> tuple[EnvState, tuple[Any, ...]]:
         """New episodes for the worlds that are done; the others keep what they have."""
-        keys = jax.random.split(key, self.spec.num_worlds)
-        variant = self._variants.draw(key)
-        task, qpos, qvel, fields, memory = self._start(
-            keys, state.start_bank_share, state.levels, variant
-        )
+        start = self._start_worlds(key, state.start_bank_share, state.levels)
+        before = {stage: state.memory[stage] for stage in start.memory}
         state = dataclasses.replace(
             state,
-            task=_where(done, task, state.task),
-            memory={**state.memory, **_where(done, memory, {s: state.memory[s] for s in memory})},
-            variant=jnp.where(done, variant, state.variant),
+            task=_where(done, start.task, state.task),
+            memory={**state.memory, **_where(done, start.memory, before)},
+            variant=jnp.where(done, start.variant, state.variant),
             elapsed=jnp.where(done, 0, state.elapsed),
             episode_return=jnp.where(done, 0.0, state.episode_return),
             asked=_where(done, self._none_asked, state.asked),
         )
-        return state, (qpos, qvel, fields)
+        return state, (start.qpos, start.qvel, start.fields, start.sound | ~done)
 
-    def _start_one(
-        self, key: Array, share: Array, levels: Levels, variant: Array
-    ) -> tuple[Any, Array, Array, Named, dict[str, Any]]:
-        """A start of one world: task state, qpos, qvel, model fields, and what randomizers of
-        actions and pushes remember."""
-        fresh_key, bank_key, choice_key, random_key = jax.random.split(key, 4)
-        of_variant = () if self.scene.variants is None else (variant,)
-        source: Any = self.task
-        if self._has_difficulty:
-            source = source.at_level(level_of(levels, TASK_LEVEL))
-        task, qpos, qvel = source.init(fresh_key, *of_variant)
-        use = jnp.bool_(False)
-        if self._has_bank:
-            banked = source.init_from_bank(bank_key, *of_variant)
-            use = jax.random.uniform(choice_key) < share
-            task, qpos, qvel = jax.tree.map(
-                lambda b, f: jnp.where(use, b, f), banked, (task, qpos, qvel)
-            )
-        vary, where = self._randomization, (levels, variant)
-        start = vary.vary("reset", random_key, {"qpos": qpos, "qvel": qvel, "banked": use}, *where)
-        nominal = vary.nominal | self._variants.fields(variant)
-        fields = vary.vary("model", random_key, nominal, *where)
-        memory = {
-            "action": vary.first("action", random_key, {"action": self._no_action}, *where)[0],
-            "wrench": vary.first("wrench", random_key, {"wrench": self._no_wrench}, *where)[0],
-        }
-        return task, start["qpos"], start["qvel"], fields, memory
+    def _start_worlds(self, key: Array, share: Array, levels: Levels) -> Start:
+        return self._starts.draw(key, self.spec.num_worlds, share, levels)
 
     def _control_worlds(
         self, state: EnvState, view: View, action: Array
@@ -266,11 +272,12 @@ class VectorEnv:
             key: Array, memory: Any, task: Any, variant: Array, view: View, action: Array
         ) -> tuple[Array, Array, dict[str, Any]]:
             where = (state.levels, variant)
+            act_key, push_key = jax.random.split(key)
             acted, varied = self._randomization.step(
-                "action", memory["action"], key, {"action": action}, *where
+                "action", memory["action"], act_key, {"action": action}, *where
             )
             pushed, force = self._randomization.step(
-                "wrench", memory["wrench"], key, {"wrench": self._no_wrench}, *where
+                "wrench", memory["wrench"], push_key, {"wrench": self._no_wrench}, *where
             )
             action = jnp.clip(varied["action"], self.spec.action_low, self.spec.action_high)
             ctrl = self.task.control(task, view, action)
@@ -357,6 +364,9 @@ class VectorEnv:
         self, state: EnvState, view: View, fresh: Array, seen: Named | None, key: Array
     ) -> tuple[EnvState, Named]:
         """What is observed: the first of an episode where `fresh`, elsewhere what was `seen`."""
+        if isinstance(self.task, HasBegin):
+            begun = jax.vmap(self.task.begin)(state.task, view)
+            state = dataclasses.replace(state, task=_where(fresh, begun, state.task))
         memory, obs = self._perceive(state, view, key, first=True)
         if seen is not None:
             before = {stage: state.memory[stage] for stage in memory}
@@ -374,8 +384,10 @@ class VectorEnv:
         def one(
             key: Array, memory: Any, task: Any, variant: Array, view: View, asked: Array
         ) -> tuple[dict[str, Any], dict[str, Array]]:
+            keys = dict(zip(("reading", "observation"), jax.random.split(key), strict=True))
+
             def step(stage: Any, values: Named) -> tuple[dict[str, Any], dict[str, Any]]:
-                where = (key, values, state.levels, variant)
+                where = (keys[stage], values, state.levels, variant)
                 if first:
                     return self._randomization.first(stage, *where)
                 return self._randomization.step(stage, memory[stage], *where)
@@ -415,6 +427,20 @@ class VectorEnv:
             observation_names=with_action_names(names, past, self.options.action_history),
             action_names=action_names,
         )
+
+
+def _prng_key(key: Any, unknown: Mapping[str, Any]) -> Array:
+    """The key, typed or raw; what users of other libraries pass in its place is explained."""
+    if isinstance(key, jax.Array) and not unknown:
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
+            return key
+        if key.dtype == jnp.uint32 and key.shape == (2,):
+            return jax.random.wrap_key_data(key)
+    given = ", ".join([*(() if key is None else (repr(key),)), *(f"{k}=..." for k in unknown)])
+    raise R2SError(
+        f"reset({given}): an environment starts from a PRNG key and returns (state, obs): "
+        "state, obs = env.reset(jax.random.key(0))"
+    )
 
 
 def _where(mask: Array, new: Any, old: Any) -> Any:

@@ -72,7 +72,7 @@ class Physics:
     carry: Any  # the backend's own state, opaque to everyone else
     fields: Named  # per-world model fields, leaves [W, ...]; empty where nothing is varied
     view: View  # leaves [W, ...]
-    ok: Array  # bool[W]; False: diverged or overflowed in the last step
+    ok: Array  # bool[W]; False: diverged or overflowed in the last step, or started unsound
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -218,11 +218,25 @@ class Task(Protocol[T]):
 
 
 @runtime_checkable
+class HasBegin(Protocol[T]):
+    """A task whose state holds facts of the physics, which `init` cannot know yet."""
+
+    def begin(self, task: T, view: View) -> T:
+        """The state of `init` with the facts of an episode's first view. It is then the first
+        control step's `Transition.prev_task`."""
+        ...
+
+
+@runtime_checkable
 class HasStartBank(Protocol):
     """A task that can also start training episodes from snapshots along a scripted solution."""
 
     def build_start_bank(self, backend: Backend, key: Array) -> None:
-        """Fill the bank, on the host, before anything is traced."""
+        """Fill the bank, on the host, before anything is traced.
+
+        backend: steps the world as the run is configured to; `scene().substeps` of its steps are
+        one control step, whatever the configured timestep.
+        """
         ...
 
     def init_from_bank(self, key: Array) -> tuple[Any, Array, Array]:

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.types import Array, Backend, Named, SceneSpec
 
 
 class Variation:
     """Which variant of the scene each world is, and the model fields that make it so."""
 
-    def __init__(self, scene: SceneSpec, backend: Backend, played: tuple[int, ...] | None) -> None:
+    def __init__(
+        self,
+        scene: SceneSpec,
+        backend: Backend,
+        played: tuple[int, ...] | None,
+        varied: Collection[str] = (),
+    ) -> None:
         """played: these, each in its own share of the worlds; None: those that are not held out,
-        drawn anew for every episode where the backend can."""
+        drawn anew for every episode where the backend can. varied: the model fields that
+        randomizers change, from each variant's own values."""
         variants, self._worlds = scene.variants, backend.num_worlds
         self._tables: Named = {}
         self._pool = self._fixed = None
         if variants is None:
             return
-        apart = isinstance(backend, GroupedBackend)
-        if not apart:
-            self._tables = {name: _as_field(table) for name, table in variants.fields.items()}
+        # Where a backend cannot vary all that makes a variant, it has a model for each, with these
+        # values in it, and is given only what randomizers change.
+        apart = not set(variants.fields) <= backend.batchable
+        given = set(varied) if apart else set(variants.fields)
+        self._tables = {
+            name: _as_field(table) for name, table in variants.fields.items() if name in given
+        }
         pool = np.flatnonzero(~np.asarray(variants.held_out))
         if played is not None or apart:
             self._fixed = variant_of_world(played or tuple(pool.tolist()), self._worlds)
@@ -37,8 +48,6 @@ class Variation:
             return jnp.zeros(self._worlds, jnp.int32)
         if self._fixed is not None:
             return jnp.asarray(self._fixed)
-        # Apart from the keys that `key` is split into for the worlds' own draws.
-        key = jax.random.fold_in(key, self._worlds)
         return self._pool[jax.random.randint(key, (self._worlds,), 0, len(self._pool))]
 
     def fields(self, variant: Array) -> dict[str, Array]:

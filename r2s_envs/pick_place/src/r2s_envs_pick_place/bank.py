@@ -7,7 +7,7 @@ curriculum: Florensa et al. 2017; reference state initialisation: Peng et al. 20
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +21,13 @@ from r2s_envs_pick_place.script import ScriptedPick
 if TYPE_CHECKING:
     from r2s_envs_pick_place.task import PickPlace
 
-#: Control steps of a scripted pick, of one that also sets down, and how many snapshots of each
-#: world are kept.
-_PICK_STEPS, _PLACE_STEPS, _KEPT = 60, 100, 12
+_KEPT = 12  # snapshots of each world
 
 
 class Bank(NamedTuple):
-    """N snapshots, those of one object after those of another."""
+    """N snapshots, those of one object after those of another. What to do from there is drawn with
+    them: the goal, as hard as a curriculum then has it."""
 
-    state: Any  # the task's, leaves [N, ...]
     qpos: Array  # [N, nq]
     qvel: Array  # [N, nv]
     first: np.ndarray  # int[K]: of each object's
@@ -39,24 +37,21 @@ class Bank(NamedTuple):
 def record(task: PickPlace, backend: Backend, key: Array) -> Bank:
     """Snapshots along the scripted picks that succeeded, of the objects that are trained on.
 
-    Each snapshot gets a goal of its own, so that a bank of a few thousand covers the task.
-
     Raises:
       R2SError: the script never succeeds on any object.
     """
     script, scene = ScriptedPick.of(task), task.scene()
     control = jax.jit(jax.vmap(script.ctrl))
     update = jax.jit(jax.vmap(task.update))
-    start_key, goal_key, pick_key = jax.random.split(key, 3)
+    start_key, variant_key, pick_key = jax.random.split(key, 3)
     starts = jax.random.split(start_key, backend.num_worlds)
     seen = tuple(k for k, thing in enumerate(task.objects.things) if not thing.held_out)
     variation = Variation(scene, backend, seen)
-    variant = variation.draw(start_key)
+    variant = variation.draw(variant_key)
     state, qpos, qvel = jax.jit(jax.vmap(task.init))(starts, variant)
     physics = backend.init(jax.vmap(variation.fields)(variant), qpos, qvel)
-    steps = _PLACE_STEPS if task.config.goal == "place" else _PICK_STEPS
     snapshots, placed = [], []
-    for _ in range(steps):
+    for _ in range(script.steps):
         physics = backend.step(physics, control(state, physics.view), scene.substeps)
         state = update(state, physics.view)
         snapshots.append((np.asarray(physics.view.qpos), np.asarray(physics.view.qvel)))
@@ -73,10 +68,8 @@ def record(task: PickPlace, backend: Backend, key: Array) -> Bank:
     qpos = np.stack([q for q, _ in snapshots])[times, worlds].reshape(-1, qpos.shape[-1])
     qvel = np.stack([v for _, v in snapshots])[times, worlds].reshape(-1, qvel.shape[-1])
     variant = np.asarray(variant)[worlds].ravel()  # in order, as the worlds are
-    keys = jax.random.split(goal_key, len(qpos))
-    states = jax.vmap(task.aim)(keys, jnp.asarray(qpos), jnp.asarray(variant))
     count = np.bincount(variant, minlength=len(task.objects))
-    return Bank(states, jnp.asarray(qpos), jnp.asarray(qvel), np.cumsum(count) - count, count)
+    return Bank(jnp.asarray(qpos), jnp.asarray(qvel), np.cumsum(count) - count, count)
 
 
 def _ends(placed: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from r2s_envs_pick_place.script import ScriptedPick
 if TYPE_CHECKING:
     from r2s_envs_pick_place.task import PickPlace
 
-_WORLDS, _STEPS = 16, 60  # of each object
+_WORLDS = 16  # of each object
 
 
 def worst_case(task: PickPlace) -> tuple[int, int]:
@@ -36,7 +36,7 @@ def _of_variant(task: PickPlace, scene: SceneSpec, variant: int) -> np.ndarray:
     control = jax.jit(jax.vmap(script.ctrl))
     physics = backend.init({}, qpos, qvel)
     data, most = mujoco.MjData(scene.model), np.zeros(2, int)
-    for _ in range(_STEPS):
+    for _ in range(script.steps):
         physics = backend.step(physics, control(state, physics.view), scene.substeps)
         for data.qpos, data.qvel in zip(physics.view.qpos, physics.view.qvel, strict=True):
             mujoco.mj_forward(scene.model, data)

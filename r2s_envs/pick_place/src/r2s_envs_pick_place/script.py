@@ -40,6 +40,11 @@ class ScriptedPick:
     objects: ObjectSet
     places: bool  # set down at the goal and let go, rather than hold there
 
+    @property
+    def steps(self) -> int:
+        """Control steps in which it is done, most often."""
+        return 100 if self.places else 60
+
     @staticmethod
     def of(task: PickPlace) -> ScriptedPick:
         return ScriptedPick(task.arm, task.observer, task.objects, task.config.goal == "place")

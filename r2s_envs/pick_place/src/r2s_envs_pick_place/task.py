@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,6 +105,7 @@ class PickPlace:
             for group, parts in self.observer.groups.items()
         }
         self._bank: Any = None
+        self._most: tuple[int, int] | None = None  # contacts and constraint rows
         self._level: Array | None = None
 
     def scene(self) -> SceneSpec:
@@ -131,24 +131,26 @@ class PickPlace:
 
     def init(self, key: Array, variant: Array = _FIRST) -> tuple[PickPlaceState, Array, Array]:
         c, thing = self.config, self.objects.facts(variant)
-        # One draw for everything: an episode's start is on the path of every control step.
-        u = jax.random.uniform(key, (13,), minval=-1.0)
+        start_key, goal_key = jax.random.split(key)
+        # One draw for all of it: an episode's start is on the path of every control step.
+        u = jax.random.uniform(start_key, (10,), minval=-1.0)
         arm = jnp.asarray(READY).at[:7].add(_START_NOISE * u[:7])
         place = CENTRE + c.object_range * u[7:9]
         yaw = rotation.about_vertical(jnp.deg2rad(c.object_yaw) * u[9])
         quat = rotation.multiply(yaw, thing.rest_quat)
         qpos = jnp.concatenate([arm, place, thing.rest_height[None], quat]).astype(jnp.float32)
-        return self.aim(key, qpos, variant), qpos, jnp.zeros(self._model.nv, jnp.float32)
+        return self.aim(goal_key, qpos, variant), qpos, jnp.zeros(self._model.nv, jnp.float32)
 
     def aim(self, key: Array, qpos: Array, variant: Array) -> PickPlaceState:
         """The state of a new episode that starts at `qpos`, with a goal of its own."""
         c, height = self.config, self.objects.facts(variant).rest_height
         low, high = c.goal_height
-        u = jax.random.uniform(key, (13,), minval=-1.0)[10:]
+        air_key, table_key = jax.random.split(key)
+        u = jax.random.uniform(air_key, (3,), minval=-1.0)
         goal = jnp.append(CENTRE + c.goal_range * u[1:], low + (high - low) * (u[0] + 1) / 2)
         nearest = jnp.append(qpos[9:11], low)
         if c.goal == "place":
-            goal = jnp.append(self._goal_aside(jax.random.fold_in(key, 1), qpos[9:11]), height)
+            goal = jnp.append(self._goal_aside(table_key, qpos[9:11]), height)
             way = goal - jnp.append(qpos[9:11], height)
             nearest = goal - way * (1.0 - jnp.minimum(_MIN_CARRY / (_norm(way) + 1e-6), 1.0))
         if self._level is not None:
@@ -166,10 +168,11 @@ class PickPlace:
     def control(self, task: PickPlaceState, view: View, action: Array) -> Array:
         return self._control(self.arm, view, action)
 
-    def update(self, task: PickPlaceState, view: View) -> PickPlaceState:
+    def begin(self, task: PickPlaceState, view: View) -> PickPlaceState:
+        """See `r2s_core.types.HasBegin`. Where things are; nobody has done anything yet."""
         touching, grasped = self.observer.contact(view)
         thing = self.objects.facts(task.variant)
-        task = dataclasses.replace(
+        return dataclasses.replace(
             task,
             ee_position=view.site_xpos[self.arm.grip_id],
             object_position=view.qpos[9:12],
@@ -178,6 +181,10 @@ class PickPlace:
             touching=touching,
             grasped=grasped,
         )
+
+    def update(self, task: PickPlaceState, view: View) -> PickPlaceState:
+        task = self.begin(task, view)
+        touching, grasped = task.touching, task.grasped
         ever_lifted = task.ever_lifted | ((task.lift > _LIFTED) & grasped)
         places = self.config.goal == "place"
         free = ~touching.any()
@@ -239,11 +246,12 @@ class PickPlace:
             terms |= {"lift": 3 / 9, "release": 2 / 9}
         return terms
 
-    @functools.cache  # noqa: B019  # a task lives as long as its environment
     def _worst_case(self) -> tuple[int, int]:
         from r2s_envs_pick_place.capacity import worst_case
 
-        return worst_case(self)
+        if self._most is None:  # asked for once by every group of worlds
+            self._most = worst_case(self)
+        return self._most
 
     # Start-state bank (`r2s_core.types.HasStartBank`).
 
@@ -256,15 +264,16 @@ class PickPlace:
         self, key: Array, variant: Array = _FIRST
     ) -> tuple[PickPlaceState, Array, Array]:
         """Where the script never solved this object: a fresh start."""
-        bank = self._bank
+        bank, (index_key, goal_key, fresh_key) = self._bank, jax.random.split(key, 3)
         number = jnp.asarray(bank.number)[variant]
         index = jnp.asarray(bank.first)[variant] + jax.random.randint(
-            key, (), 0, jnp.maximum(number, 1)
+            index_key, (), 0, jnp.maximum(number, 1)
         )
-        banked = jax.tree.map(lambda leaf: jnp.asarray(leaf)[index], tuple(bank[:3]))
+        qpos, qvel = bank.qpos[index], bank.qvel[index]
+        banked = self.aim(goal_key, qpos, variant), qpos, qvel
         if bank.number.all():
             return banked
-        fresh = self.init(key, variant)
+        fresh = self.init(fresh_key, variant)
         return jax.tree.map(lambda b, f: jnp.where(number > 0, b, f), banked, fresh)
 
     def _fresh_state(self, goal: Array, height: Array, variant: Array) -> PickPlaceState:

@@ -159,8 +159,7 @@ class VectorEnv:
 
         Raises R2SError if it is something else.
         """
-        key = _prng_key(key, unknown)
-        key, start_key, stagger_key, observe_key = jax.random.split(key, 4)
+        next_key, start_key, stagger_key, observe_key = jax.random.split(_prng_key(key, unknown), 4)
         share, levels = jnp.float32(self.options.start_bank_share), self._curriculum.init()
         worlds = self.spec.num_worlds
         start = self._start(start_key, share, levels)
@@ -182,7 +181,7 @@ class VectorEnv:
             memory=start.memory,
             levels=levels,
             asked=self._none_asked,
-            key=key,
+            key=next_key,
         )
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
         rest, obs = self._observe(rest, physics.view, np.ones(worlds, bool), None, observe_key)

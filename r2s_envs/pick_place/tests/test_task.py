@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from typing import Any
 
 import jax
@@ -12,11 +14,15 @@ import numpy as np
 import pytest
 
 from r2s_core import registry, rotation
+from r2s_core.backends.finer import FinerBackend
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
+from r2s_core.build import with_physics
+from r2s_core.config import PhysicsConfig
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.types import Transition
-from r2s_envs_pick_place import pick_object
+from r2s_envs_pick_place import capacity, pick_object
+from r2s_envs_pick_place.bank import Bank
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.observation import OBSERVATION_NAMES
 from r2s_envs_pick_place.script import ScriptedPick
@@ -275,6 +281,58 @@ def test_the_bank_starts_episodes_all_along_the_pick():
     assert (heights > 0.08).any(), "some start with the object in the air"
     assert (heights < 0.04).any(), "and some with the object on the table"
     assert not np.asarray(state.task.ever_grasped).any(), "nobody is credited for the script's work"
+
+
+def test_a_start_from_the_bank_has_a_goal_as_hard_as_the_curriculum_then_has_it():
+    task = PickPlace(PickPlaceConfig(), pick_object.box())
+    keys = jax.random.split(jax.random.key(0), 64)
+    _, qpos, qvel = jax.vmap(task.init)(keys)
+    task._bank = Bank(qpos, qvel, np.array([0]), np.array([64]))
+
+    def goals(level: float) -> tuple[np.ndarray, np.ndarray]:
+        easier = task.at_level(jnp.float32(level))
+        state, start, _ = jax.vmap(easier.init_from_bank)(keys)
+        return np.asarray(state.goal), np.asarray(start)[:, 9:11]
+
+    easy, place = goals(0.0)
+    np.testing.assert_allclose(easy[:, :2], place, atol=1e-6)
+    np.testing.assert_allclose(easy[:, 2], task.config.goal_height[0], atol=1e-6)
+    hard, place = goals(1.0)
+    assert hard[:, 2].max() > 0.35
+    assert np.abs(np.corrcoef(np.column_stack([hard, place]).T) - np.eye(5)).max() < 0.5
+    half, _ = goals(0.5)
+    np.testing.assert_allclose(half, (easy + hard) / 2, atol=1e-6)
+
+
+def test_an_episode_knows_from_its_start_where_things_are(env):
+    state, _ = env.reset(jax.random.key(0))
+    task, view = state.task, state.physics.view
+    np.testing.assert_array_equal(task.object_position, view.qpos[:, 9:12])
+    np.testing.assert_array_equal(task.ee_position, view.site_xpos[:, env.task.arm.grip_id])
+    assert (np.asarray(task.reach_distance) > 0.1).all()
+    assert not np.asarray(task.ever_reached | task.ever_grasped).any()
+
+
+def test_a_finer_timestep_records_as_good_a_bank():
+    task = PickPlace(PickPlaceConfig(action_space="ee_delta"), pick_object.box())
+    scene = with_physics(task.scene(), PhysicsConfig(timestep_factor=0.5))
+    backend = MujocoBackend(scene, WORLDS, MujocoConfig())
+    task.build_start_bank(FinerBackend(backend, 2), jax.random.key(1))
+    assert task._bank.number[0] >= 0.8 * 12 * WORLDS
+
+
+def test_a_task_is_freed_though_it_was_asked_for_its_worst_case(monkeypatch):
+    calls = []
+    monkeypatch.setattr(capacity, "worst_case", lambda task: calls.append(1) or (7, 9))
+    task = PickPlace(PickPlaceConfig(), pick_object.box())
+    worst_case = task.scene().worst_case
+    assert worst_case is not None
+    assert [worst_case(), worst_case()] == [(7, 9)] * 2
+    assert len(calls) == 1, "measured once"
+    held = weakref.ref(task)
+    del task, worst_case
+    gc.collect()
+    assert held() is None
 
 
 def test_placing_asks_to_let_go():

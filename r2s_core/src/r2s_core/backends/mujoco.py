@@ -15,20 +15,20 @@ import numpy as np
 from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 
 from r2s_core.backends.plugins import MujocoConfig
+from r2s_core.backends.silence import silenced
 from r2s_core.errors import BackendError
 from r2s_core.types import WRENCH, Array, Named, Physics, SceneSpec, View
 
 _VELOCITY = int(mujoco.mjtStage.mjSTAGE_VEL)
 _ACCELERATION = int(mujoco.mjtStage.mjSTAGE_ACC)
-_DIVERGED = [
-    int(w)
-    for w in (
-        mujoco.mjtWarning.mjWARN_BADCTRL,
-        mujoco.mjtWarning.mjWARN_BADQPOS,
-        mujoco.mjtWarning.mjWARN_BADQVEL,
-        mujoco.mjtWarning.mjWARN_BADQACC,
-    )
-]
+#: What was not finite, or beyond 1e10, by the warning in which MuJoCo says so.
+_BAD = {
+    int(mujoco.mjtWarning.mjWARN_BADCTRL): "control",
+    int(mujoco.mjtWarning.mjWARN_BADQPOS): "position",
+    int(mujoco.mjtWarning.mjWARN_BADQVEL): "velocity",
+    int(mujoco.mjtWarning.mjWARN_BADQACC): "acceleration",
+}
+_DIVERGED = list(_BAD)
 _OVERFLOWED = [
     int(w) for w in (mujoco.mjtWarning.mjWARN_CONTACTFULL, mujoco.mjtWarning.mjWARN_CNSTRFULL)
 ]
@@ -50,6 +50,15 @@ class MujocoBackend:
         self._setconst_inputs = frozenset(mujoco.MjModel._setconst_inputs)
         self._warnings = self._batch.warning[:, :, 1].copy()
         self._latest: np.ndarray | None = None  # the carry that the batch's worlds stand at
+        self._bad: tuple[int, int] | None = None  # the latest divergence: warning, index
+
+    @property
+    def trouble(self) -> str | None:
+        """What diverged last, and where in the model; None: nothing did."""
+        if self._bad is None:
+            return None
+        kind, index = _BAD[self._bad[0]], self._bad[1]
+        return f"the {kind} of {_place(self.model, kind, index)} was not finite, or beyond 1e10"
 
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
         everyone: Any = np.ones(self.num_worlds, bool)
@@ -98,13 +107,15 @@ class MujocoBackend:
                 f"MuJoCo refuses the start state of world {int(np.flatnonzero(failed)[0])}: "
                 f"{self._batch.error(int(np.flatnonzero(failed)[0]))}; fix the task's init"
             )
-        self._new_warnings()
-        return self._physics(merged, np.asarray(physics.ok) | np.asarray(mask))
+        ok = np.asarray(physics.ok).copy()
+        ok[ids] = ~self._new_warnings()[ids]
+        return self._physics(merged, ok)
 
     def _run(self, call: Callable[[], None]) -> np.ndarray:
         failed = np.zeros(self.num_worlds, bool)
         try:
-            call()
+            with silenced():
+                call()
         except SimulationError as error:
             failed[error.ids] = True
         return failed
@@ -122,7 +133,12 @@ class MujocoBackend:
                 f"{int(new[:, _OVERFLOWED].any(axis=1).sum())} worlds; raise the scene's "
                 f"`memory` (it is {self.model.narena / 2**20:.1f} MiB) or simplify the object"
             )
-        return new[:, _DIVERGED].any(axis=1)
+        diverged = new[:, _DIVERGED].any(axis=1)
+        if diverged.any():
+            world = int(diverged.argmax())
+            kind = _DIVERGED[int(new[world, _DIVERGED].argmax())]
+            self._bad = kind, int(self._batch.warning[world, kind, 0])
+        return diverged
 
     def _load(self, physics: Physics) -> None:
         """Make the batch's worlds stand at `physics` (free when they already do)."""
@@ -140,7 +156,8 @@ class MujocoBackend:
         for name, values in fields.items():
             self._batch.expand(name)[rows] = np.asarray(values)[rows]
         if not self._setconst_inputs.isdisjoint(fields):
-            self._batch.set_const(ids)
+            with silenced():
+                self._batch.set_const(ids)
 
     def _check_frames(self, fields: Named) -> None:
         """Raises `BackendError` where a body's inertial frame moves that MuJoCo, for speed, takes
@@ -167,6 +184,16 @@ class MujocoBackend:
 
     def _view(self) -> View:
         return View.of({name: read() for name, read in self._readers.items()})
+
+
+def _place(model: mujoco.MjModel, kind: str, index: int) -> str:
+    """Where a number stands in the model: of qpos, of qvel or of ctrl, by its index there."""
+    if kind == "control":
+        return f"the actuator {model.actuator(index).name or index}"
+    first = model.jnt_qposadr if kind == "position" else model.jnt_dofadr
+    joint = int(np.searchsorted(first, index, side="right")) - 1
+    body = model.body(int(model.jnt_bodyid[joint])).name
+    return f"the joint {model.joint(joint).name or joint} of the body {body}"
 
 
 def _view_readers(batch: Batch, names: frozenset[str]) -> dict[str, Callable[[], np.ndarray]]:

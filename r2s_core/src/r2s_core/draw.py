@@ -28,12 +28,16 @@ def draw(
     distribution: Distribution = "uniform",
     *,
     level: Array | float = 1.0,
-    neutral: float = 1.0,
+    neutral: Array | float = 1.0,
 ) -> Array:
     """float32 of `shape` within `bounds`.
 
     level: 1 draws from all of the range; at 0 it has shrunk to `neutral`, what changes nothing.
+
+    Raises ValueError for log_uniform where the bounds or `neutral` are not above 0.
     """
+    if distribution == "log_uniform":
+        _check_positive(*bounds, neutral)
     if distribution == "log_uniform":
         low, high = (jnp.log(jnp.asarray(x, jnp.float32)) for x in bounds)
         middle: Array | float = jnp.log(jnp.float32(neutral))
@@ -47,6 +51,16 @@ def draw(
         unit = jax.random.uniform(key, shape)
     drawn = low + unit * (high - low)
     return jnp.exp(drawn) if distribution == "log_uniform" else drawn
+
+
+def _check_positive(*numbers: Array | float) -> None:
+    """Of those that are known already; others are traced."""
+    known = [x for x in numbers if not isinstance(x, jax.core.Tracer)]
+    if not all(np.all(np.asarray(x) > 0) for x in known):
+        raise ValueError(
+            f"log_uniform draws numbers above 0, not from {', '.join(map(str, known))} "
+            "(bounds, and what changes nothing)"
+        )
 
 
 def choose(model: mujoco.MjModel, kind: str, patterns: Sequence[str], option: str) -> np.ndarray:

@@ -20,6 +20,7 @@ from r2s_core.config import RunConfig
 from r2s_core.curriculum import Curriculum, Growth, Levels, level_of
 from r2s_core.errors import R2SError
 from r2s_core.randomization import Randomization, measured, observed
+from r2s_core.scene_check import check_scene
 from r2s_core.starts import TASK_LEVEL, Start, Starts
 from r2s_core.types import (
     Array,
@@ -112,9 +113,11 @@ class VectorEnv:
           randomizers: name -> randomizer; applied in order within each stage.
 
         Raises:
-          BackendError: a randomizer varies what the backend cannot.
+          BackendError: a randomizer varies what the backend cannot, or the scene has numbers that
+            no physics can step.
           R2SError: the start-state bank or a difficulty is asked of a task that has none.
         """
+        check_scene(scene)
         self.task, self.scene, self.backend, self.options = task, scene, backend, options
         self.rewards = {name: term for name, (term, _) in rewards.items()}
         self._weights = {name: jnp.float32(weight) for name, (_, weight) in rewards.items()}
@@ -131,6 +134,7 @@ class VectorEnv:
                 f"environment.start_state_share is {options.start_bank_share}, but the task "
                 f"{type(task).__name__} has no start-state bank; set it to 0"
             )
+        self._unsound: str | None = None  # where a start was not; known on the host only
         self._start = jax.jit(self._start_worlds)
         self._control = jax.jit(self._control_worlds)
         self._advance = jax.jit(self._advance_worlds)
@@ -151,6 +155,11 @@ class VectorEnv:
             has_bank=has_bank,
             has_difficulty=has_difficulty,
         )
+
+    @property
+    def trouble(self) -> str | None:
+        """What diverged last and where, as far as it is known; None: nothing, or it is not."""
+        return self._unsound or getattr(self.backend, "trouble", None)
 
     # What an algorithm calls.
 
@@ -230,6 +239,11 @@ class VectorEnv:
         """With `ok` False where a start was not sound, bool[W]."""
         if not self.backend.traceable:
             sound = np.asarray(sound)  # type: ignore[assignment]
+            if not sound.all():
+                self._unsound = (
+                    "a start was not finite, or beyond 1e10: by the task's init, its start-state "
+                    "bank, or a randomizer of starts or models"
+                )
         return dataclasses.replace(physics, ok=physics.ok & sound)
 
     def _reset_done(

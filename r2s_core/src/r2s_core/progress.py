@@ -129,6 +129,8 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name, rate in result.get("stage_rates", {}).items():
             rows.append((name, percent(rate)))
         rows.append(("episodes", f"{result['episodes']:,}"))
+        if result.get("diverged_episodes"):
+            rows.append(("physics diverged", f"in {result['diverged_episodes']:,} of them"))
         rows += _object_rows(result)
     if result.get("env_steps"):
         rows.append(("environment steps", f"{result['env_steps']:,}"))

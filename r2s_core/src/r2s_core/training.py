@@ -16,6 +16,7 @@ import numpy as np
 
 from r2s_core import checkpoint, documents
 from r2s_core.config import RunConfig
+from r2s_core.divergence import DivergenceWatch
 from r2s_core.errors import R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
 from r2s_core.foreign import calling
@@ -153,6 +154,10 @@ class _Loop:
     curve: EvaluationCurve | None = None
     paused_s: float = 0.0  # spent on the evaluation curve, which is no training
 
+    def __post_init__(self) -> None:
+        note = self.progress.note
+        self.divergence = DivergenceWatch(self.env, self.training.history, note)
+
     @property
     def _whose(self) -> str:
         return f"algorithm '{self.config.algorithm}'"
@@ -188,6 +193,7 @@ class _Loop:
         speed = self.algorithm.steps_per_update / (now - began)
         row = {"wall_s": state.seconds, "steps_per_second": speed, **row, **self._evaluated()}
         state.history.append({"step": state.step, **row})
+        self.divergence.update(state.step)
         asked = self.hooks.metrics(state.step, row)
         # The first update's speed is the compiler's, and would foretell hours.
         self.progress.update(state.step, math.nan if compiles else speed, row)

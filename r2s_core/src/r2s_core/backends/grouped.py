@@ -27,9 +27,14 @@ class GroupedBackend:
         self.num_worlds = int(ends[-1])
         self._slices = [slice(end - g.num_worlds, end) for end, g in zip(ends, groups, strict=True)]
 
+    @property
+    def trouble(self) -> str | None:
+        """See `MujocoBackend.trouble`."""
+        found = (getattr(group, "trouble", None) for group in self._groups)
+        return next((trouble for trouble in found if trouble is not None), None)
+
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
         return self._join(
-            fields,
             [
                 group.init(_rows(fields, part), qpos[part], qvel[part])
                 for group, part in zip(self._groups, self._slices, strict=True)
@@ -42,31 +47,25 @@ class GroupedBackend:
         def pushed(part: slice) -> tuple[Array, ...]:
             return () if wrench is None else (wrench[part],)
 
-        return self._join(
-            physics.fields,
-            [
-                group.step(one, ctrl[part], substeps, *pushed(part))
-                for group, part, one in zip(
-                    self._groups, self._slices, self._split(physics), strict=True
-                )
-            ],
-        )
-
-    def reset(
-        self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
-    ) -> Physics:
         parts = [
-            group.reset(one, mask[part], _rows(fields, part), qpos[part], qvel[part])
+            group.step(one, ctrl[part], substeps, *pushed(part))
             for group, part, one in zip(
                 self._groups, self._slices, self._split(physics), strict=True
             )
         ]
-        merged = jax.tree.map(
-            lambda new, old: jnp.where(mask.reshape(-1, *[1] * (jnp.ndim(new) - 1)), new, old),
-            dict(fields),
-            dict(physics.fields),
+        return self._join(parts, physics.fields)  # which a step leaves as they are
+
+    def reset(
+        self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
+    ) -> Physics:
+        return self._join(
+            [
+                group.reset(one, mask[part], _rows(fields, part), qpos[part], qvel[part])
+                for group, part, one in zip(
+                    self._groups, self._slices, self._split(physics), strict=True
+                )
+            ]
         )
-        return self._join(merged, parts)
 
     def check(self) -> None:
         """See `r2s_core.types.Checked`."""
@@ -85,10 +84,18 @@ class GroupedBackend:
             for carry, part in zip(physics.carry, self._slices, strict=True)
         ]
 
-    def _join(self, fields: Named, parts: Sequence[Physics]) -> Physics:
-        concatenate = jnp.concatenate if self.traceable else np.concatenate
-        view, ok = jax.tree.map(lambda *x: concatenate(x), *[(p.view, p.ok) for p in parts])
-        return Physics(tuple(p.carry for p in parts), fields, view, ok)
+    def _join(self, parts: Sequence[Physics], fields: Named | None = None) -> Physics:
+        """fields: of all worlds; None: those of the parts, to which a backend may have added what
+        follows from the given ones."""
+
+        def joined(*rows: Any) -> Any:
+            return (jnp if self.traceable else np).concatenate(rows)
+
+        own = fields
+        if own is None:
+            own = jax.tree.map(joined, *[dict(part.fields) for part in parts])
+        view, ok = jax.tree.map(joined, *[(part.view, part.ok) for part in parts])
+        return Physics(tuple(part.carry for part in parts), own, view, ok)
 
 
 def _rows(tree: Any, part: slice) -> Any:

@@ -20,7 +20,19 @@ from r2s_core.testing.requirements import (
     require_pure,
     require_same_layout,
 )
-from r2s_core.types import Array, Environment, Step, Task
+from r2s_core.testing.starts import first_physics, init_arguments
+from r2s_core.types import (
+    Array,
+    Backend,
+    Environment,
+    HasBegin,
+    HasDifficulty,
+    HasReadings,
+    HasStartBank,
+    Step,
+    Task,
+    View,
+)
 
 _WORLDS, _EPISODE = 4, 6
 
@@ -54,16 +66,25 @@ def _check_task(task: Task[Any]) -> None:
     require(low.ndim == 1 and low.shape == high.shape, "action_low and action_high must be [A]")
     require((low < high).all(), f"action_low {low} must be below action_high {high}")
 
-    keys = jax.random.split(jax.random.key(0), _WORLDS)
-    state, qpos, qvel = require_pure(task.init, (keys,), "init")
+    arguments = init_arguments(scene, jax.random.key(0), _WORLDS)
+    state, qpos, qvel = require_pure(task.init, arguments, "init")
     require_array(qpos[0], (model.nq,), "float32", "the qpos of init")
     require_array(qvel[0], (model.nv,), "float32", "the qvel of init")
     require_finite((state, qpos, qvel), "init")
 
     config = registry.get("backend", "mujoco").default_options()
     backend = registry.build("backend", "mujoco", scene, _WORLDS, config)
-    view = jax.tree.map(jnp.asarray, backend.init({}, qpos, qvel).view)
-    action = jax.random.uniform(keys[0], (_WORLDS, len(low)), minval=low, maxval=high)
+    view = first_physics(scene, backend, arguments, qpos, qvel).view
+    view = jax.tree.map(jnp.asarray, view)
+    if isinstance(task, HasBegin):
+        begun = require_pure(task.begin, (state, view), "begin")
+        require_same_layout(state, begun, "begin must return a state like the one of init")
+        state = begun
+    if isinstance(task, HasDifficulty):
+        _check_difficulty(task, arguments)
+    if isinstance(task, HasStartBank):
+        _check_start_bank(task, backend, arguments)
+    action = jax.random.uniform(jax.random.key(1), (_WORLDS, len(low)), minval=low, maxval=high)
     ctrl = require_pure(task.control, (state, view, action), "control")
     require_array(ctrl[0], (model.nu,), "float32", "the ctrl of control")
     updated = require_pure(task.update, (state, view), "update")
@@ -77,6 +98,55 @@ def _check_task(task: Task[Any]) -> None:
     require("policy" in observation, f"observe gives {sorted(observation)}, but no group 'policy'")
     for name, group in observation.items():
         require_array(group, (np.asarray(group).size,), "float32", f"the observation group {name}")
+    if isinstance(task, HasReadings):
+        _check_readings(task, updated, view)
+
+
+def _check_difficulty(task: Any, arguments: tuple[Array, ...]) -> None:
+    """Any level gives a sound start of the same layout; the highest is the task as configured."""
+    plain = jax.jit(jax.vmap(task.init))(*arguments)
+
+    @jax.jit
+    def at(level: Array) -> Any:
+        return jax.vmap(task.at_level(level).init)(*arguments)
+
+    for level in (0.0, 0.37, 1.0):
+        easier = at(jnp.float32(level))
+        require_same_layout(plain, easier, f"init at the level {level:g}")
+        require_finite(easier, f"init at the level {level:g}")
+    require_equal(
+        plain, easier, "init at the level 1, which is the task itself", RELATIVE, ABSOLUTE
+    )
+
+
+def _check_start_bank(task: Any, backend: Backend, arguments: tuple[Array, ...]) -> None:
+    """What starts from the bank is like what `init` gives."""
+    task.build_start_bank(backend, jax.random.key(2))
+    fresh = jax.vmap(task.init)(*arguments)
+    banked = require_pure(task.init_from_bank, arguments, "init_from_bank")
+    require_same_layout(fresh, banked, "init_from_bank must return what init does")
+    require_finite(banked, "init_from_bank")
+
+
+def _check_readings(task: Any, state: Any, view: View) -> None:
+    """Readings without errors are the truth: what is observed of them is what is observed."""
+    readings = require_pure(task.readings, (state, view), "readings")
+    require_finite(readings, "readings")
+    for name, reading in readings.items():
+        require(np.asarray(reading).dtype == np.float32, f"the reading {name} is not float32")
+        if name.endswith("quaternion"):
+            norms = np.linalg.norm(np.asarray(reading), axis=-1)
+            require(
+                reading.shape == (_WORLDS, 4) and np.allclose(norms, 1.0, atol=1e-3),
+                f"the reading {name} is called a quaternion, but is no float32[4] of length 1",
+            )
+
+    def seen(state: Any, view: View, readings: Any) -> Any:
+        return dict(task.observe(*task.perceived(state, view, readings)))
+
+    told = require_pure(seen, (state, view, readings), "perceived")
+    truth = dict(jax.vmap(task.observe)(state, view))
+    require_equal(truth, told, "what is observed of readings without errors", 1e-3, 1e-3)
 
 
 def _check_vectorised(env: Environment[Any]) -> None:

@@ -37,12 +37,15 @@ from r2s_core.types import (
 
 _STAGES = get_args(Stage)
 _KEYS, _STEPS = 16, 8
+#: Of a curriculum, for each key.
+_LEVELS = np.repeat(np.array([1.0, 0.37, 0.0], np.float32), [8, 4, 4])
 
 MakeRandomizer = Callable[[RandomizerContext], Randomizer | RemembersEpisode[Any]]
 
 
 def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> None:
-    """A randomizer returns exactly what it declares, varies it, and is a pure function of its key.
+    """A randomizer returns exactly what it declares, varies it, is a pure function of its key, and
+    gives finite numbers at every level of a curriculum.
 
     One that remembers is taken through the first steps of an episode in which nothing changes.
 
@@ -81,14 +84,16 @@ def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> Non
         written, {name: returned[name] for name in sorted(writes)}, "what it returns"
     )
     batch = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (_KEYS, *leaf.shape)), values)
+    batch = {**batch, "level": jnp.asarray(_LEVELS)}
     samples = require_pure(lambda key, one: dict(call(key, one)), (keys, batch), "the randomizer")
-    require_finite(samples, "the randomizer")
+    require_finite(samples, f"the randomizer at the levels {_LEVELS[0]:g} to {_LEVELS[-1]:g}")
     if stage in ("action", "reading", "observation") and isinstance(randomizer, RemembersEpisode):
         return  # in an episode where nothing changes, a delay changes nothing
     for name, sample in samples.items():
+        full = np.asarray(sample).reshape(_KEYS, -1)[_LEVELS == 1.0]
         require(
-            len(np.unique(np.asarray(sample).reshape(_KEYS, -1), axis=0)) > 1,
-            f"{name} is the same under {_KEYS} different keys: use the key that is given",
+            len(np.unique(full, axis=0)) > 1,
+            f"{name} is the same under {len(full)} different keys: use the key that is given",
         )
     if stage == "reset":
         _require_unit_quaternions(scene.model, np.asarray(samples.get("qpos", batch["qpos"])))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from r2s_core import registry
 from r2s_core.testing.requirements import require_array, require_finite, require_pure
+from r2s_core.testing.starts import begun, first_physics, init_arguments
 from r2s_core.testing.tasks import CartTask
 from r2s_core.types import Array, Backend, RewardFn, Task, Transition
 
@@ -41,8 +42,10 @@ def sample_transitions(
     config = registry.get("backend", "mujoco").default_options()
     backend: Backend = registry.build("backend", "mujoco", scene, worlds, config)
     key, init_key = jax.random.split(jax.random.key(seed))
-    state, qpos, qvel = jax.vmap(task.init)(jax.random.split(init_key, worlds))
-    physics = backend.init({}, qpos, qvel)
+    arguments = init_arguments(scene, init_key, worlds)
+    state, qpos, qvel = jax.vmap(task.init)(*arguments)
+    physics = first_physics(scene, backend, arguments, qpos, qvel)
+    state = begun(task, state, physics)
     transitions = []
     for action_key in jax.random.split(key, steps):
         action = _random_actions(task, action_key, worlds)

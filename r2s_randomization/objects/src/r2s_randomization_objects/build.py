@@ -50,7 +50,10 @@ class ObjectFriction:
 def object_mass(options: ObjectConfig, context: RandomizerContext) -> ObjectMass:
     """Raises ConfigError if there is no such body, or nothing is known of its mass."""
     _check(options, context, "object_mass_range")
-    return ObjectMass(options, int(choose(context.model, "body", (options.body,), "body")[0]))
+    body = int(choose(context.model, "body", (options.body,), "body")[0])
+    if not context.model.body_mass[body] > 0:
+        raise ConfigError(f"body: {options.body} has no mass of its own to vary")
+    return ObjectMass(options, body)
 
 
 def object_friction(options: ObjectConfig, context: RandomizerContext) -> ObjectFriction:
@@ -60,6 +63,11 @@ def object_friction(options: ObjectConfig, context: RandomizerContext) -> Object
     geoms = np.flatnonzero(context.model.geom_bodyid == body)
     if not len(geoms):
         raise ConfigError(f"body: {options.body} has no geoms that could have friction")
+    if options.distribution == "log_uniform" and not context.model.geom_friction[geoms[0], 0] > 0:
+        raise ConfigError(
+            f"distribution is log_uniform, but {options.body} has no friction to start from; take "
+            "uniform or normal"
+        )
     return ObjectFriction(options, geoms)
 
 
@@ -73,11 +81,6 @@ def _check(options: ObjectConfig, context: RandomizerContext, name: str) -> None
 def _draw(key: Array, values: Named, options: ObjectConfig, name: str, nominal: Array) -> Array:
     """float32[]: within the object's range, or the configured one."""
     bounds = values[name] if options.range is None else jnp.array(options.range, jnp.float32)
-    # In factors of what it is, so that a curriculum starts from there.
-    return nominal * draw(
-        key,
-        (),
-        (bounds[0] / nominal, bounds[1] / nominal),
-        options.distribution,
-        level=values["level"],
-    )
+    # A curriculum starts from what it is.
+    limits = bounds[0], bounds[1]
+    return draw(key, (), limits, options.distribution, level=values["level"], neutral=nominal)

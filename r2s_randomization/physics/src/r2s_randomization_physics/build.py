@@ -117,6 +117,8 @@ def actuator_force(options: config.ActuatorForceConfig, context: RandomizerConte
 
 def gravity(options: config.GravityConfig, context: RandomizerContext) -> Gravity:
     """Gravity, m/s^2."""
+    if not np.linalg.norm(context.model.opt.gravity) > 0:
+        raise ConfigError("the scene has no gravity to vary; leave this randomizer out")
     return Gravity(options)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from r2s_core.plugin import option
-from r2s_core.ranges import Drawn, check_factors, check_range
+from r2s_core.ranges import Drawn, check_factors, check_from_zero, check_range
 
 Range = tuple[float, float]
 Names = tuple[str, ...]
@@ -46,6 +46,9 @@ class CenterOfMassConfig(Drawn):
 
     bodies: Names = option(_ALL, "bodies, by name or pattern")
     shift: float = option(0.01, "m, at most so far along each of the body's axes", minimum=0.0)
+
+    def __post_init__(self) -> None:
+        check_from_zero(self, "shift")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,7 @@ class JointFrictionConfig(Drawn):
 
     def __post_init__(self) -> None:
         check_range(friction=self.friction)
+        check_from_zero(self, "friction")
         if self.friction[0] < 0:
             raise ValueError(f"friction is {list(self.friction)}; it cannot be below 0")
 
@@ -162,6 +166,7 @@ class PushConfig(Drawn):
 
     def __post_init__(self) -> None:
         check_range(force=self.force, interval=self.interval)
+        check_from_zero(self, "force")
         if self.force[0] < 0:
             raise ValueError(f"force is {list(self.force)}; it cannot be below 0")
         if self.interval[0] < self.duration:

@@ -1,0 +1,40 @@
+"""Episodes of a task begun as the engine begins them, for the kit's checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.types import Array, Backend, HasBegin, Physics, SceneSpec, Task
+from r2s_core.variants import Variation
+
+
+def init_arguments(scene: SceneSpec, key: Array, worlds: int) -> tuple[Array, ...]:
+    """What `Task.init` takes, leaves [worlds, ...]: keys, and where there are variants each one
+    in turn."""
+    keys = jax.random.split(key, worlds)
+    if scene.variants is None:
+        return (keys,)
+    return keys, jnp.arange(worlds, dtype=jnp.int32) % len(scene.variants)
+
+
+def first_physics(
+    scene: SceneSpec, backend: Backend, arguments: tuple[Array, ...], qpos: Array, qvel: Array
+) -> Physics:
+    """The worlds on their start states, each with the model of its variant."""
+    fields: Any = {}
+    if scene.variants is not None:
+        fields = jax.vmap(Variation(scene, backend, None).fields)(arguments[1])
+    physics = backend.init(fields, qpos, qvel)
+    assert np.asarray(physics.ok).all(), "the physics refuses a start state of init"
+    return physics
+
+
+def begun(task: Task[Any], state: Any, physics: Physics) -> Any:
+    """The state of an episode that starts there; see `r2s_core.types.HasBegin`."""
+    if not isinstance(task, HasBegin):
+        return state
+    return jax.vmap(task.begin)(state, jax.tree.map(jnp.asarray, physics.view))

@@ -93,7 +93,7 @@ def _turn(key, values):
         ),
         (
             Scale(lambda k, v: {"dof_damping": v["dof_damping"]}),
-            "the same under 16 different keys",
+            "the same under 8 different keys",
         ),
         (Scale(lambda k, v: {"dof_damping": v["dof_damping"] * random.random()}), "a second call"),
         (Scale(_mutate), "which it must not change"),

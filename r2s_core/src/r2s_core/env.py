@@ -54,7 +54,7 @@ class EnvState:
     task: Any
     elapsed: Array  # int32[W], control steps of the running episode
     episode_return: Array  # float32[W]
-    reward_weights: Named  # float32[] each; traced, so that a curriculum may change them
+    reward_weights: Named  # float32[] each, of a curriculum's full level
     start_bank_share: Array  # float32[], the share of episodes that start from the bank
     variant: Array  # int32[W], of the scene
     memory: Mapping[str, Any]  # what randomizers remember of the episode, by stage

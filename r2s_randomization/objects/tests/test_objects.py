@@ -61,6 +61,24 @@ def test_each_world_draws_from_its_own_object_s_range(pear_and_can):
         state, _ = env.step(state, jnp.zeros((64, env.spec.action_size)))
 
 
+def test_an_object_without_friction_starts_from_none_and_has_no_logarithm():
+    task = CartTask()
+    model = task.scene().model
+    model.geom_friction[model.geom("box").id, 0] = 0.0
+    options = {"body": "box", "range": [0.1, 0.4]}
+    made = build_randomizer("object_friction", task, options)
+    values = nominal_values(made, task, task.scene())
+    for level in (0.0, 0.5, 1.0):
+        given = values | {"level": jnp.float32(level)}
+        drawn = float(made(jax.random.key(0), given)["geom_friction"][model.geom("box").id, 0])
+        assert 0.1 * level <= drawn <= 0.4 * level
+    with pytest.raises(ConfigError, match="box has no friction to start from"):
+        build_randomizer("object_friction", task, {**options, "distribution": "log_uniform"})
+    model.body_mass[model.body("box").id] = 0.0
+    with pytest.raises(ConfigError, match="box has no mass of its own to vary"):
+        build_randomizer("object_mass", task, options)
+
+
 def test_a_task_that_knows_nothing_of_its_object_needs_a_range():
     with pytest.raises(ConfigError, match="give `range`"):
         build_randomizer("object_mass", CartTask(), {"body": "box"})

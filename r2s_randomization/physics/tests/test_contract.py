@@ -49,11 +49,22 @@ def test_names_that_fit_nothing_are_refused_with_those_that_there_are():
         ("push", {"interval": [0.01, 0.02]}, "would overlap"),
         ("gravity", {"tilt": -1.0}, "tilt"),
         ("mass", {"distribution": "gaussian"}, "distribution"),
+        ("push", {"distribution": "log_uniform"}, "force counts from 0, which has no logarithm"),
+        ("push", {"distribution": "log_uniform", "force": [0.5, 2.0]}, "force counts from 0"),
+        ("center_of_mass", {"distribution": "log_uniform"}, "shift counts from 0"),
+        ("joint_friction", {"distribution": "log_uniform"}, "friction counts from 0"),
     ],
 )
 def test_impossible_ranges_are_refused_in_the_configuration(name, options, complaint):
     with pytest.raises(ConfigError, match=complaint):
         build(name, **options)
+
+
+def test_a_scene_without_gravity_has_none_to_vary():
+    task = CartTask(servo=True)
+    task.scene().model.opt.gravity[:] = 0.0
+    with pytest.raises(ConfigError, match="no gravity to vary; leave this randomizer out"):
+        build("gravity", task)
 
 
 def test_a_free_body_hangs_on_no_joint():

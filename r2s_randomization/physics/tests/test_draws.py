@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from r2s_core.draw import draw
 from r2s_core.testing import build_randomizer
 from r2s_core.testing.randomizer_kit import nominal_values
 from r2s_core.testing.tasks import CartTask
@@ -47,6 +48,17 @@ def test_factors_have_the_distribution_that_is_asked_for(distribution, expected)
     # The test can fail: it tells one distribution from another.
     others = (stats.uniform(0.5, 1.5), stats.loguniform(0.5, 2.0))
     assert sum(fits(factor, other) for other in others) <= 1
+
+
+@pytest.mark.parametrize("level", [0.0, 0.37, 1.0])
+def test_a_logarithm_of_nothing_is_refused_not_drawn(level):
+    """Where 0 is neutral the logarithm is -inf, and -inf + inf a NaN at every level."""
+    key = jax.random.key(0)
+    for bounds, neutral in (((0.5, 2.0), 0.0), ((0.0, 2.0), 1.0), ((-1.0, 1.0), 1.0)):
+        with pytest.raises(ValueError, match="log_uniform draws numbers above 0"):
+            draw(key, (4,), bounds, "log_uniform", level=level, neutral=neutral)
+        drawn = draw(key, (4,), bounds, "normal", level=level, neutral=neutral)
+        assert np.isfinite(np.asarray(drawn)).all()
 
 
 def test_a_curriculum_s_level_narrows_the_range():

@@ -128,7 +128,7 @@ def _inverse(inertia: Array) -> Array:
 
 
 def _subtrees(model: mujoco.MjModel) -> np.ndarray:
-    """float32[nbody, nbody]: 1 where the second is in the first's subtree."""
+    """float64[nbody, nbody]: 1 where the second is in the first's subtree."""
     under = np.eye(model.nbody)
     for body in range(model.nbody - 1, 0, -1):
         under[model.body_parentid[body]] += under[body]
@@ -136,7 +136,7 @@ def _subtrees(model: mujoco.MjModel) -> np.ndarray:
 
 
 def _dense_moment(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
-    """float32[nu, nv]: generalised force by actuator force."""
+    """float64[nu, nv]: generalised force by actuator force."""
     moment = np.zeros((model.nu, model.nv))
     mujoco.mju_sparse2dense(
         moment,
@@ -149,7 +149,7 @@ def _dense_moment(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
 
 
 def _dense_tendons(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
-    """float32[ntendon, nv]: lengthening by joint velocity."""
+    """float64[ntendon, nv]: lengthening by joint velocity."""
     dense = np.zeros((model.ntendon, model.nv))
     if model.ntendon:
         mujoco.mju_sparse2dense(

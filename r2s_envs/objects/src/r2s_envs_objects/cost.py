@@ -9,12 +9,14 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from r2s_core.backends.silence import silenced
 from r2s_envs_objects.asset import Floats, ObjectAsset
 
 _STEPS, _TURNS = 1000, 6
 _PAD_HALF_SIZES, _PAD_FORCE, _PAD_MASS = (0.005, 0.0085, 0.0085), 10.0, 0.1
 
 
+@silenced()
 def cost_ratio(asset: ObjectAsset) -> float:
     """Physics steps/s of the squeezed object over those of a box of its size: 1 is as fast.
 

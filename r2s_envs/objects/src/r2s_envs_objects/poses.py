@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 from scipy.spatial import ConvexHull
 
+from r2s_core.backends.silence import silenced
 from r2s_envs_objects.asset import Floats, Ints, RestingPose
 from r2s_envs_objects.rest import STILL, TIMESTEP, WINDOW, drop_model, without_yaw
 
@@ -125,6 +126,7 @@ def _solid_angles(triangles: Floats) -> Floats:
     return 2.0 * np.arctan2(volume, la * lb * lc + ab * lc + bc * la + ca * lb)
 
 
+@silenced()
 def drop(model: mujoco.MjModel, pieces: Sequence[Floats], rotation: Floats) -> Landing:
     """Put the object down in a pose, rotation [3, 3], 2 mm above z = 0, and watch it.
 

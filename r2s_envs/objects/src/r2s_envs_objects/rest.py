@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from r2s_core.backends.silence import silenced
 from r2s_envs_objects.asset import Floats
 
 TIMESTEP = 0.002  # s
@@ -36,6 +37,7 @@ def drop_model(pieces: Sequence[Floats], mass: float, inertia: Floats) -> mujoco
     return spec.compile()
 
 
+@silenced()
 def settle(pieces: Sequence[Floats], mass: float, inertia: Floats) -> tuple[Floats, bool]:
     """The rotation [3, 3] in which the object lies still on z = 0, and whether it came to rest.
 

@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 from scipy.spatial import ConvexHull
 
+from r2s_core.backends.silence import silenced
 from r2s_envs_pick_place import panda, scene
 from r2s_envs_pick_place.hold_rig import Rig, motion
 
@@ -80,6 +81,7 @@ class HoldReport:
     opening: float = 0.0
 
 
+@silenced()
 def hold(
     model: mujoco.MjModel,
     grasp: Grasp,

@@ -36,7 +36,7 @@ def test_the_missions_python_example_trains_and_evaluates(tmp_path, monkeypatch,
     written = json.loads((trainer.run_dir / "result.json").read_text())
     assert written["object"] == "bottle"
     assert written["env_steps"] == 256
-    # The run judged its policy by the same episodes, before it was saved and loaded again.
+    # The run itself judged the policy that it saved, by the same episodes.
     assert written["mean_return"] == pytest.approx(result["mean_return"], rel=1e-5)
     assert result["mean_return"] > 0.0
 

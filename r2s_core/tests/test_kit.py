@@ -19,6 +19,7 @@ from r2s_core.testing import (
     environments,
 )
 from r2s_core.testing.algorithm_kit import check_learning
+from r2s_core.testing.environment_kit import _check_task
 from r2s_core.testing.reward_kit import sample_transitions
 from r2s_core.testing.tasks import CartTask
 
@@ -230,6 +231,65 @@ class DriftingTask(CartTask):
 def test_a_task_that_is_wrong_is_told_why(task, complaint):
     with pytest.raises(AssertionError, match=complaint):
         check_environment(task())
+
+
+class Optional(CartTask):
+    """A task with everything that a task may offer beside, each of it right or wrong."""
+
+    def __init__(self, wrong=None):
+        super().__init__()
+        self.wrong, self.scale = wrong, 1.0
+
+    def at_level(self, level):
+        easier = Optional(self.wrong)
+        easier.scale = level * (0.5 if self.wrong == "level" else 1.0)
+        return easier
+
+    def init(self, key):
+        state, qpos, qvel = super().init(key)
+        return state, qpos.at[0].multiply(self.scale), qvel
+
+    def begin(self, task, view):
+        return (
+            dataclasses.replace(task, target=task.target[None]) if self.wrong == "begin" else task
+        )
+
+    def build_start_bank(self, backend, key):
+        self.bank = super().init(key)
+
+    def init_from_bank(self, key):
+        state, qpos, qvel = self.bank
+        return state, qpos[:3] if self.wrong == "bank" else qpos, qvel
+
+    def readings(self, task, view):
+        return {"cart": view.qpos[:2], "cart_quaternion": view.xquat[1] * self._doubled()}
+
+    def _doubled(self):
+        return 2.0 if self.wrong == "quaternion" else 1.0
+
+    def perceived(self, task, view, readings):
+        shift = 0.1 if self.wrong == "perceived" else 0.0
+        qpos = view.qpos.at[:2].set(readings["cart"] + shift)
+        return task, dataclasses.replace(view, qpos=qpos)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (None, None),
+        ("level", "init at the level 1, which is the task itself"),
+        ("begin", "begin must return a state like the one of init"),
+        ("bank", "init_from_bank must return what init does"),
+        ("quaternion", "cart_quaternion is called a quaternion"),
+        ("perceived", "what is observed of readings without errors"),
+    ],
+)
+def test_what_a_task_offers_beside_is_checked_too(wrong, complaint):
+    if complaint is None:
+        _check_task(Optional())
+    else:
+        with pytest.raises(AssertionError, match=complaint):
+            _check_task(Optional(wrong))
 
 
 # Backends

@@ -3,6 +3,8 @@
 Their kernels compile for the better part of a minute on a fresh machine.
 """
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from r2s_core import registry
-from r2s_core.backends.mjx import make, make_warp
+from r2s_core.backends.mjx import _is_sane, make, make_warp
 from r2s_core.backends.plugins import MjxConfig, WarpConfig
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.errors import BackendError
@@ -29,6 +31,15 @@ def test_a_backend_passes_the_kit(name):
         lambda scene, worlds: registry.build("backend", name, scene, worlds, config),
         tolerance=2e-3,  # float32
     )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e11])
+@pytest.mark.parametrize("field", ["ctrl", "qpos", "qvel", "qacc"])
+def test_what_c_mujoco_calls_unstable_is_not_ok(field, value):
+    numbers = {name: np.zeros(3) for name in ("ctrl", "qpos", "qvel", "qacc")}
+    assert _is_sane(SimpleNamespace(**numbers))
+    numbers[field][1] = value
+    assert not _is_sane(SimpleNamespace(**numbers))
 
 
 def _boxes(worst_case=None) -> SceneSpec:

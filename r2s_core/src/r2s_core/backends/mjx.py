@@ -105,8 +105,7 @@ class MjxBackend:
             data = data.replace(**pushed)
             data = jax.lax.fori_loop(0, substeps, lambda _, d: mjx.step(model, d), data)
             data = self._make_current(model, data)
-            ok = jnp.isfinite(data.qpos).all() & jnp.isfinite(data.qvel).all()
-            return data, self._view(data), ok
+            return data, self._view(data), _is_sane(data)
 
         pushed = {"ctrl": jnp.asarray(ctrl)}
         if wrench is not None:
@@ -176,6 +175,13 @@ class MjxBackend:
             if name in self._fields
         }
         return View.of(values)
+
+
+def _is_sane(data: Any) -> Array:
+    """bool[]: nothing of one world would make C MuJoCo warn of an unstable simulation: each number
+    is finite and within its limit."""
+    numbers = (data.ctrl, data.qpos, data.qvel, data.qacc)
+    return jnp.stack([(jnp.abs(x) <= mujoco.mjMAXVAL).all() for x in numbers]).all()
 
 
 def _put_model(model: mujoco.MjModel, impl: str) -> Any:

@@ -101,7 +101,9 @@ class Tiny:
             "algorithms": {"climb": {}},
         }
         for section, values in sections.items():
-            config[section] = {**config[section], **values} if isinstance(values, dict) else values
+            config[section] = (
+                {**config.get(section, {}), **values} if isinstance(values, dict) else values
+            )
         path = self.folder / "tiny.yaml"
         path.write_text(yaml.safe_dump(config))
         return path

@@ -15,7 +15,7 @@ from r2s_core.config import load_config
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy import load_policy
 from r2s_core.run import run
-from r2s_core.run_folder import open_run_folder
+from r2s_core.run_folder import RunFolder
 from r2s_core.signals import RunInterrupted, StopSignals
 
 OFTEN = {"training": {"checkpoint_interval_s": 0}}  # a checkpoint after every update
@@ -83,14 +83,43 @@ def test_a_folder_of_something_else_is_refused(tiny):
 
 
 def test_two_runs_in_one_folder_are_refused(tiny):
-    config = load_config(tiny.write())
     with (
-        open_run_folder(tiny.run_dir, config, resume=False),
+        RunFolder(tiny.run_dir, resume=False),
         pytest.raises(R2SError, match="Another r2s is running"),
     ):
         tiny.run()
-    assert not tiny.run_dir.with_name("tiny-old-1").exists()
+    assert not tiny.run_dir.exists()  # nothing began there
     tiny.run()  # and once it is over, it is over
+
+
+def test_a_start_that_fails_leaves_the_last_run_where_it_was(tiny):
+    tiny.run()
+    before = sorted(path.name for path in tiny.run_dir.iterdir())
+    for wrong in ({"hooks": {"csv": {"file": "../x.csv"}}}, {"seed": 2**63 - 1}):
+        with pytest.raises(R2SError):
+            tiny.run(**wrong)
+    assert sorted(path.name for path in tiny.run_dir.iterdir()) == before
+    assert [path.name for path in tiny.run_dir.parent.iterdir()] == ["tiny"]
+
+
+def test_a_moved_run_goes_on_and_a_full_disk_at_the_start_advises_no_resume(tiny, monkeypatch):
+    from tiny_plugin import make_env  # type: ignore[import-not-found]
+
+    tiny.run(training={"total_timesteps": 640})
+    moved = tiny.folder / "elsewhere" / "mine"
+    moved.parent.mkdir()
+    tiny.run_dir.rename(moved)
+    own = load_config(moved / "config.yaml", ["training.total_timesteps=1280"])
+    result = run(own, resume=True, make_env=make_env)
+    assert result["env_steps"] == 1280
+    assert not tiny.run_dir.exists()
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+    monkeypatch.setattr("r2s_core.run_folder._write_config", full)
+    with pytest.raises(R2SError, match="Nothing had been saved yet; start it again"):
+        tiny.run()
 
 
 def test_a_killed_run_resumes_to_the_very_same_result(tiny):

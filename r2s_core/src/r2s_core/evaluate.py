@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core import build, device, files
+from r2s_core import build, device, files, inputs
 from r2s_core.config import RunConfig, load_config
 from r2s_core.episodes import Episodes, run_episodes, summarise
 from r2s_core.errors import R2SError
@@ -91,6 +91,7 @@ def evaluate_run(
     path = config_of(run_dir)
     if path is None:
         raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
+    inputs.verify(path.parent)
     changes = [*overrides]
     if backend is not None:
         changes.append(f"backend={backend}")

@@ -195,6 +195,12 @@ def load_target(installed: Installed) -> Callable[..., Any]:
     return builder
 
 
+def load_inputs(installed: Installed) -> Callable[..., Any] | None:
+    """What tells the files that an environment depends on (`Plugin.inputs`), if it has that."""
+    target = installed.plugin.inputs
+    return None if target is None else _import_from(installed.entry, target)
+
+
 def build(kind: Kind, name: str, *args: Any) -> Any:
     """Build a plugin; `args` are those of its kind's builder, in order (see `r2s_core.plugin`).
 

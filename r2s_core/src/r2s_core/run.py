@@ -17,7 +17,7 @@ from r2s_core import build, device, evaluate, files, registry
 from r2s_core.config import RunConfig
 from r2s_core.console import stderr_console
 from r2s_core.episodes import Episodes, summarise
-from r2s_core.errors import PluginError, R2SError
+from r2s_core.errors import ConfigError, PluginError, R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
 from r2s_core.foreign import calling
 from r2s_core.hooks import Hooks
@@ -26,7 +26,7 @@ from r2s_core.plugin import Kind
 from r2s_core.policy import load_policy, save_policy
 from r2s_core.progress import TrainingProgress, print_result
 from r2s_core.report import write_report
-from r2s_core.run_folder import config_hash, open_run_folder, resume_command, shown
+from r2s_core.run_folder import RunFolder, config_hash, shown
 from r2s_core.signals import RunInterrupted, StopSignals
 from r2s_core.training import Training, start, train
 from r2s_core.trust import require
@@ -61,45 +61,56 @@ def run(
     """
     console, began = stderr_console(), time.perf_counter()
     require(config, trust)
+    _check_seed(config)
     run_dir = (output or config.output).absolute()
     device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(dataclasses.replace(config, output=run_dir))
-    signals = StopSignals(console.print)
+    signals, folder = StopSignals(console.print), RunFolder(run_dir, resume)
     try:
-        with open_run_folder(run_dir, config, resume) as notes, signals:
-            for line in notes:
-                console.print(line)
-            session = _Session(config, run_dir, console, signals, make_env or _engine, began)
-            return session.run(resume)
+        with folder, signals:
+            session = _Session(config, folder, console, signals, make_env or _engine, began)
+            return session.run()
     except KeyboardInterrupt:
-        raise RunInterrupted(run_dir, "at once", signals.received) from None
+        raise RunInterrupted("at once", folder.how_to_go_on(), signals.received) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
+        where = f" while writing {error.filename}" if error.filename else ""
         raise R2SError(
-            f"No space left on the disk of {run_dir}; the checkpoints there are intact: free some "
-            f"space, then go on with: {resume_command(run_dir)}"
+            f"No space left on the disk of {run_dir}{where}; free some space. "
+            f"{folder.how_to_go_on()}"
         ) from error
 
 
 @dataclasses.dataclass
 class _Session:
     config: RunConfig
-    run_dir: Path
+    folder: RunFolder
     console: Console
     signals: StopSignals
     make_env: MakeEnvironment
     began: float
 
-    def run(self, resume: bool) -> dict[str, Any]:
-        config, run_dir = self.config, self.run_dir
+    @property
+    def run_dir(self) -> Path:
+        return self.folder.path
+
+    def run(self) -> dict[str, Any]:
+        # Whatever can refuse to start does so before `begin`, which moves an earlier run aside.
+        found = self.folder.inputs_of(self.config)
+        # A fresh run's inputs are not in its folder yet; those of one that is resumed are.
+        config = found.config if self.folder.resumes else self.config
+        run_dir = self.run_dir
         hooks = Hooks(config.hooks, run_dir, self.console.print)
         env = self.make_env(config, config.environment.engine.num_parallel_envs, True)
         training_began = time.perf_counter()
         algorithm = make_algorithm(config, env)
         for line in getattr(algorithm, "notes", ()):
             self.console.print(line)
-        training = start(algorithm, config, run_dir, resume, self.console.print)
+        training = start(algorithm, config, run_dir, self.folder.resume, self.console.print)
+        for line in self.folder.begin(found):
+            self.console.print(line)
+        config = self.config = found.config
         hooks.run_start(config, run_dir, training.step)
         total = config.training.total_timesteps
         with TrainingProgress(total, training.step, self.console) as progress:
@@ -234,6 +245,16 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
             "number of environment steps of an update, 1 or more"
         )
     return algorithm
+
+
+def _check_seed(config: RunConfig) -> None:
+    """Raises `ConfigError` for a seed that is too large for a random key, here or in evaluation."""
+    offset = config.evaluation.seed_offset
+    if not -(2**63) <= config.seed < 2**63 - offset:
+        raise ConfigError(
+            f"seed is {config.seed}; with evaluation.seed_offset ({offset}) added it must fit into "
+            "64 bits: choose a smaller one"
+        )
 
 
 def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:

@@ -7,19 +7,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from r2s_core.errors import R2SError
-from r2s_core.run_folder import resume_command
 
 
 class RunInterrupted(R2SError):
     """The user or the system stopped the run; it can be resumed."""
 
-    def __init__(self, run_dir: Path, what: str, signum: int | None) -> None:
-        super().__init__(f"Stopped {what}. Go on with: {resume_command(run_dir)}")
+    def __init__(self, what: str, how_to_go_on: str, signum: int | None) -> None:
+        super().__init__(f"Stopped {what}. {how_to_go_on}")
         self.exit_code = 128 + (signum or signal.SIGINT)  # 130 after Ctrl-C, as shells have it
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from r2s_core import checkpoint, documents
 from r2s_core.config import RunConfig
+from r2s_core.config.flat import differing
 from r2s_core.divergence import DivergenceWatch
 from r2s_core.errors import R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
@@ -24,7 +25,7 @@ from r2s_core.history import EVALUATED, History, SavedHistory
 from r2s_core.hooks import Hooks
 from r2s_core.plugin import option
 from r2s_core.progress import TrainingProgress
-from r2s_core.run_folder import CHECKPOINTS, differing, learning_configuration
+from r2s_core.run_folder import CHECKPOINTS, learning_configuration, resume_command
 from r2s_core.signals import RunInterrupted, StopSignals
 from r2s_core.types import Algorithm, Checked, Environment, SavesPart
 
@@ -137,7 +138,7 @@ def train(
         loop.run()
     if training.stopped_by == "signal":
         where = f"at {training.step:,} of {config.training.total_timesteps:,} steps, all saved"
-        raise RunInterrupted(run_dir, where, signals.received)
+        raise RunInterrupted(where, f"Go on with: {resume_command(run_dir)}", signals.received)
 
 
 @dataclasses.dataclass

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import mujoco
+import numpy as np
 import pytest
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects import load_object, samples
 from r2s_envs_objects.prepared import ASSET, write_asset
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.make import make
+from r2s_envs_pick_place.make import keep_inputs, make
 
 
 def names(**options) -> dict[str, bool]:
@@ -39,6 +41,42 @@ def test_objects_come_in_every_size_and_held_out_ones_too():
 def test_an_object_cannot_be_trained_on_and_held_out():
     with pytest.raises(AssetError, match="sample:soap is held out and trained on"):
         make(PickPlaceConfig(objects=("sample:soap",), held_out_objects=("sample:soap",)))
+
+
+def test_a_run_s_own_copies_make_the_very_same_scene(library, tmp_path):
+    """Scans and prepared objects, in a size of their own, come back from their files bit by bit."""
+    folder, sources = tmp_path / "kept", []
+    folder.mkdir()
+
+    def keep(name, data, source=None):
+        sources.append(source)
+        path = folder / f"{len(sources)}.npz"
+        path.write_bytes(data)
+        return path
+
+    config = PickPlaceConfig(
+        objects=(library / "bottle", library / "soap.ply"),
+        held_out_objects=("sample:carton",),
+        object_mass=0.2,
+        object_scale=0.9,
+    )
+    original, kept = make(config), keep_inputs(config, keep)
+    assert sources == [library / "bottle" / ASSET, library / "soap.ply", samples.path("carton")]
+    shutil.rmtree(library / "bottle")
+    for options in (kept, keep_inputs(kept, keep)):
+        task = make(options)
+        assert task.objects.names == original.objects.names == ("bottle", "soap", "carton")
+        assert _bytes(task.scene().model) == _bytes(original.scene().model)
+        for ours, theirs in zip(task.objects.things, original.objects.things, strict=True):
+            np.testing.assert_array_equal(ours.rest_quat, theirs.rest_quat)
+            assert ours.mass_range == theirs.mass_range
+            assert (ours.held_out, ours.poses) == (theirs.held_out, theirs.poses)
+
+
+def _bytes(model: mujoco.MjModel) -> bytes:
+    buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    return buffer.tobytes()
 
 
 def test_sizes_must_be_above_zero():

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from r2s_core.compare.records import Group, Run
+from r2s_core.config.flat import differing
 from r2s_core.history import EVALUATED, History
-from r2s_core.run_folder import differing
 from r2s_core.statistics import (
     RESAMPLES,
     Strata,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +11,16 @@ from typing import Any, Literal
 
 import yaml
 
+from r2s_core import files
 from r2s_core.config import RunConfig, load_config
 from r2s_core.config.nodes import Problems, apply_overrides, read_file
-from r2s_core.errors import ConfigError
-from r2s_core.run_folder import CONFIG, RESULT, differing, flat, is_run_folder, shown
+from r2s_core.errors import ConfigError, R2SError
+from r2s_core.run_folder import RESULT, changed_keys, is_run_folder, shown
 
 #: Evaluations on the way, where the configuration does not say how many.
 CURVE_POINTS = 20
+#: Of a run's result.json, bytes.
+RESULT_LIMIT = 16 * files.MIB
 #: What `r2s compare` decides itself: key -> how it is said instead.
 _OURS = {"seed": "--seeds", "output": "--output"}
 
@@ -107,17 +109,13 @@ def state_of(job: Job) -> State:
         raise ConfigError(
             f"{shown(folder)} holds files that are not of a run; name another folder with --output"
         )
-    try:
-        saved = flat(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{shown(folder / CONFIG)} cannot be read: {error}") from error
-    wanted = flat(job.config.resolved())
-    for key in differing(saved, wanted):
+    auto = job.config.backend.use == "auto"
+    for key, (saved, wanted) in changed_keys(folder, job.config).items():
         # `auto` was resolved on the machine that ran it.
-        if key == "output" or (key.split(".")[0] == "backend" and wanted.get("backend") == "auto"):
+        if key == "output" or (key.split(".")[0] == "backend" and auto):
             continue
         raise ConfigError(
-            f"{key} is {wanted.get(key)}, but the run in {shown(folder)} has {saved.get(key)}; "
+            f"{key} is {wanted}, but the run in {shown(folder)} has {saved}; "
             "name another folder with --output, or remove that one"
         )
     return "finished" if is_finished(folder) else "interrupted"
@@ -126,8 +124,8 @@ def state_of(job: Job) -> State:
 def is_finished(folder: Path) -> bool:
     """Whether the run there came to its end: result.json is written before the video, and after."""
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        result = files.read_json(folder / RESULT, limit=RESULT_LIMIT, what="a run's result")
+    except R2SError:
         return False
     return isinstance(result, dict) and "finished_at" in result
 

@@ -14,9 +14,10 @@ from typing import Any
 import yaml
 
 from r2s_core.compare.plan import is_finished
+from r2s_core.config.flat import differing, flat
 from r2s_core.errors import ConfigError
 from r2s_core.history import EVALUATED
-from r2s_core.run_folder import CONFIG, RESULT, differing, flat, is_run_folder, shown
+from r2s_core.run_folder import CONFIG, RESULT, is_run_folder, shown
 
 #: How far below a folder its runs may lie: DIR/NAME/seed_0 are two.
 _DEPTH = 3

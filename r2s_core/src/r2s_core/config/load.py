@@ -102,7 +102,7 @@ class _Loader:
         check_keys(self.values, list(_SECTIONS), "", self.problems)
         name = self.name()
         algorithms = self.plugins("algorithm", "algorithms")
-        output = self.scalar("output", str, str(Path("runs") / str(name)))
+        output = self.scalar("output", str, self.default_output(str(name)))
         randomization = self.plugins("randomizer", "randomization")
         sections = {
             "name": name,
@@ -120,6 +120,13 @@ class _Loader:
             "base_dir": self.path.resolve().parent,
         }
         return None if self.problems.lines else RunConfig(**sections)
+
+    def default_output(self, name: str) -> str:
+        """`runs/NAME`; of a run's own config.yaml, the folder that it lies in, wherever that is."""
+        from r2s_core.run_folder import CONFIG, is_run_folder  # which imports this module
+
+        own = self.path.name == CONFIG and is_run_folder(self.path.parent)
+        return str(self.path.parent if own else Path("runs") / name)
 
     def node(self, key: str) -> Node:
         """A section; one that is not written is empty and stands where the file does."""

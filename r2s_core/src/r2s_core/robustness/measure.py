@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from r2s_core import build, device, files, registry
+from r2s_core import build, device, files, inputs, registry
 from r2s_core.config import RunConfig, load_config
 from r2s_core.episodes import summarise
 from r2s_core.errors import R2SError
@@ -54,6 +54,7 @@ def measure_robustness(
     path = config_of(run_dir)
     if path is None:
         raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
+    inputs.verify(path.parent)
     policy = load_policy(run_dir)
     common = [_NOMINAL, *overrides, *([f"backend={backend}"] if backend else [])]
     nominal = load_config(path, [*common, *UNUSED])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from r2s_envs_objects.inertia import check_inertia
 from r2s_envs_objects.object_folder import ASSET
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.rest import flatten_base
-from r2s_envs_objects.source import expanded
+from r2s_envs_objects.source import expanded, locate
 
 SUFFIX = ".npz"
 _MAX_BYTES, _MAX_ARRAYS = 512 * 2**20, 1000  # once unpacked
@@ -42,6 +43,23 @@ def write_asset(path: Path, asset: ObjectAsset) -> str:
     digest = _digest(arrays)
     np.savez_compressed(path, digest=np.frombuffer(digest.encode(), np.uint8), **arrays)
     return digest
+
+
+def asset_bytes(asset: ObjectAsset) -> bytes:
+    """What `read_asset` takes, always the same bytes for the same asset: uncompressed, undated."""
+    arrays = asset.to_arrays()
+    arrays["digest"] = np.frombuffer(_digest(arrays).encode(), np.uint8)
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(arrays):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+                np.lib.format.write_array(member, np.asarray(arrays[name]), allow_pickle=False)
+    return made.getvalue()
+
+
+def source_file(source: str | Path) -> Path:
+    """The file that a source of `load_object` means."""
+    return prepared_file(source) or locate(source)[0]
 
 
 def read_asset(path: Path) -> ObjectAsset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 from collections import Counter
@@ -9,7 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from r2s_core.errors import AssetError
-from r2s_envs_objects import NotGraspableError, ObjectOptions, load_object, objects_in
+from r2s_core.inputs import Keep
+from r2s_envs_objects import (
+    NotGraspableError,
+    ObjectAsset,
+    ObjectOptions,
+    load_object,
+    objects_in,
+)
+from r2s_envs_objects.prepared import asset_bytes, source_file
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.pick_object import PickObject
 from r2s_envs_pick_place.task import PickPlace
@@ -22,32 +31,58 @@ def make(config: PickPlaceConfig) -> PickPlace:
 
     Raises AssetError where an object is refused, or is both trained on and held out.
     """
+    objects = [PickObject.from_asset(asset, held_out) for _, asset, held_out in _loaded(config)]
+    things = _in_all_sizes(objects, config)
+    if config.object_poses == "any":
+        things = [lying for thing in things for lying in thing.in_all_poses()]
+    return PickPlace(config, *things)
+
+
+def keep_inputs(config: PickPlaceConfig, keep: Keep) -> PickPlaceConfig:
+    """The same task on its own copies of the objects, prepared and in the size they are used in.
+
+    See `r2s_core.plugin.Plugin.inputs`. Raises AssetError as `make` does.
+    """
+    paths: dict[bool, list[Path]] = {False: [], True: []}
+    for source, asset, held_out in _loaded(config):
+        kept = asset.replace(source=asset.name)  # where the scan lies is nobody's business
+        path = keep(f"{asset.name}.npz", asset_bytes(kept), source_file(source))
+        paths[held_out].append(path)
+    return dataclasses.replace(
+        config,
+        objects=tuple(paths[False]),
+        held_out_objects=tuple(paths[True]),
+        reconstructed_objects_dir=None,
+        object_scale=1.0,
+    )
+
+
+class _Loaded(NamedTuple):
+    source: str | Path
+    asset: ObjectAsset
+    held_out: bool = False
+
+
+def _loaded(config: PickPlaceConfig) -> list[_Loaded]:
+    """All objects, the ones to train on first, under names that tell them apart."""
     seen = _all_of(config) if config.reconstructed_objects_dir is None else _library(config)
-    sources = [thing.source for thing in seen]
+    sources = [loaded.source for loaded in seen]
     if both := [s for s in config.held_out_objects if str(s) in map(str, sources)]:
         raise AssetError(
             f"{both[0]} is held out and trained on; drop it from environment.objects or from "
             "environment.held_out_objects"
         )
     unseen = [_load(source, config, held_out=True) for source in config.held_out_objects]
-    things = _in_all_sizes(_apart([*seen, *unseen]), config)
-    if config.object_poses == "any":
-        things = [lying for thing in things for lying in thing.in_all_poses()]
-    return PickPlace(config, *things)
+    return _apart([*seen, *unseen])
 
 
-class _Named(NamedTuple):
-    source: str | Path
-    thing: PickObject
-
-
-def _all_of(config: PickPlaceConfig) -> list[_Named]:
+def _all_of(config: PickPlaceConfig) -> list[_Loaded]:
     if not config.objects:
         raise AssetError("there is nothing to pick up; name a scan under environment.objects")
     return [_load(source, config, held_out=False) for source in config.objects]
 
 
-def _library(config: PickPlaceConfig) -> list[_Named]:
+def _library(config: PickPlaceConfig) -> list[_Loaded]:
     """The objects of a folder; those that the gripper cannot hold are left out, aloud."""
     assert config.reconstructed_objects_dir is not None
     found, left_out = [], []
@@ -71,17 +106,21 @@ def _say_once(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _load(source: str | Path, config: PickPlaceConfig, held_out: bool) -> _Named:
-    return _Named(source, PickObject.from_asset(load_object(source, _options(config)), held_out))
+def _load(source: str | Path, config: PickPlaceConfig, held_out: bool) -> _Loaded:
+    return _Loaded(source, load_object(source, _options(config)), held_out)
 
 
-def _apart(things: list[_Named]) -> list[PickObject]:
-    """Things of one name get that of their file, so that results can be told apart."""
-    count = Counter(thing.shape.name for _, thing in things)
+def _apart(objects: list[_Loaded]) -> list[_Loaded]:
+    """Objects of one name get that of their file, so that results can be told apart."""
+    count = Counter(asset.name for _, asset, _ in objects)
     return [
-        thing if count[thing.shape.name] == 1 else thing.named(str(source))
-        for source, thing in things
+        each if count[each.asset.name] == 1 else each._replace(asset=_renamed(each))
+        for each in objects
     ]
+
+
+def _renamed(loaded: _Loaded) -> ObjectAsset:
+    return loaded.asset.replace(name=str(loaded.source))
 
 
 def _in_all_sizes(things: list[PickObject], config: PickPlaceConfig) -> list[PickObject]:

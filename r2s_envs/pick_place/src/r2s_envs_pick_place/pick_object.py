@@ -148,9 +148,6 @@ class PickObject:
             grasp_offset=(x, y, z),
         )
 
-    def named(self, name: str) -> PickObject:
-        return dataclasses.replace(self, shape=dataclasses.replace(self.shape, name=name))
-
     def scaled(self, factor: float) -> PickObject:
         """The same material and shape, `factor` times as large: mass grows by its cube."""
         shape = self.shape

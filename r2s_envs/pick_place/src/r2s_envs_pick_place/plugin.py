@@ -11,6 +11,7 @@ PICK_PLACE = Plugin(
     summary="A Franka Panda picks a scanned object up and brings it to a goal",
     target="r2s_envs_pick_place.make:make",
     config=PickPlaceConfig,
+    inputs="r2s_envs_pick_place.make:keep_inputs",
 )
 
 

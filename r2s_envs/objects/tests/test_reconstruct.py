@@ -16,6 +16,7 @@ from PIL import Image
 from r2s_core import cli
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_objects.reconstruct import output
 from r2s_envs_objects.reconstruct.cloud import PointCloud
 from r2s_envs_objects.reconstruct.pipeline import reconstruct
 from r2s_envs_objects.reconstruct.surface import is_watertight
@@ -172,9 +173,8 @@ def test_a_table_is_split_into_its_objects(tmp_path, capsys, tilted):
     assert "hover" in out
     meshes = sorted(folder.glob("*.ply"))
     assert [mesh.name for mesh in meshes] == ["object_0.ply", "object_1.ply"]
-    heights = sorted(
-        load_object(m, ObjectOptions(max_pieces=1, force=True)).size[2] for m in meshes
-    )
+    records = [json.loads(mesh.with_suffix(".json").read_text()) for mesh in meshes]
+    heights = sorted(record["extents_m"][2] for record in records)
     np.testing.assert_allclose(heights, [0.08, CUP_HEIGHT], atol=0.003)
 
 
@@ -284,6 +284,40 @@ def test_the_cloud_itself_is_not_overwritten(tmp_path, capsys):
     assert status == 1
     assert "is the cloud itself" in err
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("theirs", "content"),
+    [
+        ("package.json", '{"name": "their-project", "version": "1.0.0"}'),
+        ("package.json", "[]"),
+        ("package.json", "not JSON"),
+        ("package.ply", "somebody's mesh"),
+        ("package.json", None),  # a link that leads nowhere
+        ("package.ply", None),
+    ],
+)
+def test_what_is_not_a_reconstruction_is_not_overwritten(tmp_path, theirs, content):
+    if content is None:
+        (tmp_path / theirs).symlink_to(tmp_path / "elsewhere")
+    else:
+        (tmp_path / theirs).write_text(content)
+    with pytest.raises(AssetError, match="choose another name with -o"):
+        output.check(tmp_path / "package.ply")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_an_earlier_reconstruction_is_replaced_and_nothing_else(tmp_path, capsys):
+    source = save_ply(tmp_path / "a.ply", box(3000)[0])
+    arguments = (source, "-o", tmp_path / "mesh.ply", "--resolution", 16)
+    assert reconstruct_cli(capsys, *arguments)[0] == 0
+    assert reconstruct_cli(capsys, *arguments)[0] == 0
+    theirs = tmp_path / "mesh.stl"
+    theirs.write_text("another's mesh of the same name")
+    status, _, err = reconstruct_cli(capsys, source, "-o", theirs)
+    assert status == 1
+    assert "mesh.stl: exists" in err
+    assert theirs.read_text() == "another's mesh of the same name"
 
 
 def test_points_on_a_plane_are_refused():

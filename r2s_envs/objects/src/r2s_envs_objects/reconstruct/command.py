@@ -24,11 +24,12 @@ SCENE_SHARE = 0.4  # of the points in one plane, under all others: a table
 def main(args: argparse.Namespace) -> int:
     """Reconstruct, write, and tell what was found; the exit status."""
     path = args.source.expanduser()
+    target = _target(path, args)  # before the work, so that it is not lost
     cloud, unit = source.read(path, args.units, args.mask, args.segment)
     to_metres = np.diag([unit, unit, unit, 1.0])
     up = np.eye(3)["xyz".index(args.up[-1])] * (-1.0 if args.up.startswith("-") else 1.0)
     if args.segment:
-        return _scene(path, cloud, to_metres, up, args)
+        return _scene(path, cloud, to_metres, up, args, target)
     turn = np.eye(4)
     turn[:3, :3] = turn_to_z(up)
     cloud = cloud.transformed(turn)
@@ -36,11 +37,6 @@ def main(args: argparse.Namespace) -> int:
         what = "looks like objects on a table, reconstructed as one; --segment splits them"
         cloud = cloud.noting(Finding(what, "warning"))
     support = None if args.support is None else args.support * unit
-    target = args.output or Path(f"{path.resolve().stem}_mesh.ply")
-    if target.is_dir():
-        target = target / f"{path.resolve().stem}.ply"
-    if target.resolve() == path.resolve():
-        raise AssetError(f"{target}: is the cloud itself; choose another file with -o")
     result = reconstruct(cloud, str(path), args.resolution, support)
     record = output.write(target, result, turn @ to_metres, unit, path, args.resolution)
     _print_table([(target, record)])
@@ -48,14 +44,36 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _scene(
-    path: Path, cloud: PointCloud, to_metres: Floats, up: Floats, args: argparse.Namespace
-) -> int:
-    folder = args.output or Path(f"{path.resolve().stem}_objects")
+def _target(path: Path, args: argparse.Namespace) -> Path:
+    """The mesh to write, or with --segment its folder; AssetError where it is not ours to write."""
+    stem = path.resolve().stem
+    if not args.segment:
+        target = args.output or Path(f"{stem}_mesh.ply")
+        if target.is_dir():
+            target = target / f"{stem}.ply"
+        if target.resolve() == path.resolve():
+            raise AssetError(f"{target}: is the cloud itself; choose another file with -o")
+        output.check(target)
+        return target
+    folder = args.output or Path(f"{stem}_objects")
     if folder.exists() and not folder.is_dir():
         raise AssetError(f"{folder}: is a file; --segment writes a folder, choose one with -o")
     if args.support is not None:
         raise AssetError("--support: with --segment the table is found; leave one of them out")
+    for found in sorted(folder.glob("object_*.*")):
+        if found.suffix in (".ply", ".json"):
+            output.check(found.with_suffix(".ply"))
+    return folder
+
+
+def _scene(
+    path: Path,
+    cloud: PointCloud,
+    to_metres: Floats,
+    up: Floats,
+    args: argparse.Namespace,
+    folder: Path,
+) -> int:
     scene = split_scene(cloud, up, str(path))
     rows, problems = [], []
     for index, part in enumerate(scene.objects):
@@ -77,6 +95,9 @@ def _scene(
         print(f"  scene: {finding.what}")
     for target, record in rows:
         _print_findings(record["findings"], f"{target.stem}: ")
+    written = {target for target, _ in rows}
+    if stale := [p.name for p in sorted(folder.glob("object_*.ply")) if p not in written]:
+        problems.append(f"{folder}: {', '.join(stale)} are of an earlier scan; remove them")
     for problem in problems:
         print(f"  warning: {problem}", file=sys.stderr)
     return 0

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import tempfile
+import os.path
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
 
-from r2s_core.errors import AssetError
+from r2s_core import files
+from r2s_core.errors import AssetError, R2SError
 from r2s_envs_objects.asset import Floats
 from r2s_envs_objects.reconstruct.pipeline import Reconstruction
 
 VERSION = 1
 SUFFIXES = (".ply", ".stl", ".obj")
+MAX_SIDECAR_BYTES = 2**20
 
 
 def centred(result: Reconstruction) -> tuple[Floats, Floats]:
@@ -26,6 +26,35 @@ def centred(result: Reconstruction) -> tuple[Floats, Floats]:
     move = np.eye(4)
     move[:3, 3] = [-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, -result.support]
     return result.vertices + move[:3, 3], move
+
+
+def check(path: Path) -> None:
+    """AssetError unless a mesh and its sidecar can be written there and replace only our own."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise AssetError(f"{path}: a mesh is written as {', '.join(SUFFIXES)}; choose one of them")
+    sidecar = path.with_suffix(".json")
+    ours = _record(sidecar)
+    if os.path.lexists(sidecar) and ours is None:
+        raise AssetError(
+            f"{sidecar}: exists, and not as the record of a mesh, which {path.name} would put "
+            "there; choose another name with -o"
+        )
+    if os.path.lexists(path) and (ours is None or ours["mesh"] != path.name):
+        raise AssetError(
+            f"{path}: exists, and {sidecar.name} does not say that it was reconstructed; remove it "
+            "or choose another name with -o"
+        )
+
+
+def _record(sidecar: Path) -> dict[str, Any] | None:
+    """What `write` left there, if it did."""
+    what = "the record of a mesh"
+    try:
+        record = files.read_json(sidecar, limit=MAX_SIDECAR_BYTES, what=what)
+    except R2SError:
+        return None
+    known = isinstance(record, dict) and {"mesh", "source", "source_to_mesh"} <= set(record)
+    return record if known else None
 
 
 def write(
@@ -38,11 +67,12 @@ def write(
 ) -> dict[str, Any]:
     """Write mesh and sidecar; the sidecar's content. A reader sees whole files or none.
 
+    Raises AssetError as `check` does, and where the place cannot be written.
+
     to_metres [4, 4]: from the file's coordinates to those of `result`. unit: metres per unit of
     the file.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise AssetError(f"{path}: a mesh is written as {', '.join(SUFFIXES)}; choose one of them")
+    check(path)
     vertices, move = centred(result)
     mesh = trimesh.Trimesh(vertices, result.faces, process=False)
     record = {
@@ -67,29 +97,13 @@ def write(
         "findings": [dataclasses.asdict(finding) for finding in result.findings],
     }
     content = mesh.export(file_type=path.suffix[1:].lower())
-    _replace(path, content if isinstance(content, bytes) else str(content).encode())
-    _replace(path.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
-    return record
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            partial = Path(file.name)
-            file.write(content)
-        partial.chmod(0o666 & ~_umask())
-        partial.replace(path)
-    except OSError as error:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+        files.write_bytes(path, content if isinstance(content, bytes) else str(content).encode())
+        files.write_json(path.with_suffix(".json"), record)
+    except (OSError, R2SError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise AssetError(
-            f"{path}: cannot be written ({error.strerror}); choose another place with -o"
+            f"{path}: cannot be written ({reason}); choose another place with -o"
         ) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return record

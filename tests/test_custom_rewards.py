@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from r2s_core.build import make_environment
 from r2s_core.config import load_config
+from r2s_core.foreign import ForeignError
 
 _FUNCTION = """
 import jax.numpy as jnp
@@ -41,3 +43,15 @@ def test_a_plugin_and_a_plain_function_are_terms_with_weights(tmp_path):
     assert ((terms["mine"] > 0) & (terms["mine"] < 1)).all()
     expected = terms["reach"] + 0.5 * terms["slow"] + 2.0 * terms["mine"]
     np.testing.assert_allclose(step.reward, expected, rtol=1e-5)
+
+
+def test_a_fault_in_a_plain_function_names_its_line_before_anything_is_built(tmp_path):
+    (tmp_path / "rewards").mkdir()
+    source = _FUNCTION.replace("goal_distance", "distance_to_goal")
+    (tmp_path / "rewards" / "mine.py").write_text(source)
+    (tmp_path / "x.yaml").write_text(_CONFIG)
+    told = (
+        r"reward 'mine' failed at .*mine.py:5 \(near_goal\): .*distance_to_goal.*task has goal\[3\]"
+    )
+    with pytest.raises(ForeignError, match=told):
+        make_environment(load_config(tmp_path / "x.yaml"), training=True, trust=True)

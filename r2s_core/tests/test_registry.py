@@ -64,6 +64,14 @@ def test_a_broken_manifest_in_use_names_plugin_dist_version_place_and_cause(inst
     assert "\n" not in message
 
 
+def test_the_line_that_failed_is_told_of_an_installed_package_too(install, monkeypatch):
+    modules = {"fake_m": "import fake_n", "fake_n": "\n1 / 0"}
+    folder = install("fake-a", {REWARDS: {"bad": "fake_m:PLUGIN"}}, modules)
+    monkeypatch.setattr("r2s_core.foreign._INSTALLED", folder)  # as site-packages is
+    with pytest.raises(PluginLoadError, match=r"failed at .*fake_m.py:1: ZeroDivisionError"):
+        registry.get("reward", "bad")
+
+
 @pytest.mark.parametrize(
     ("manifest", "cause"),
     [

@@ -17,10 +17,12 @@ from r2s_core import registry
 from r2s_core.backends.finer import FinerBackend
 from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
+from r2s_core.contract import check_rewards, check_start, check_task
 from r2s_core.curriculum import Growth
 from r2s_core.device import resolve_backend
 from r2s_core.env import EngineOptions, VectorEnv, empty_view
 from r2s_core.errors import ConfigError, R2SError
+from r2s_core.foreign import ForeignError, calling, is_ours
 from r2s_core.keys import key_for
 from r2s_core.randomization import measured
 from r2s_core.suggest import did_you_mean
@@ -72,8 +74,12 @@ def wrap_task(
 ) -> VectorEnv:
     """The engine around a task; see `make_environment`."""
     engine = config.environment.engine
-    own = task.scene()
+    whose = f"environment '{config.environment.use}'"
+    own = _scene_of(whose, task)
     scene = with_physics(own, engine.physics)
+    # An evaluation counts successes: it needs no rewards, and so runs nobody's reward functions.
+    rewards = _rewards(task, engine) if training else {}
+    _check_contract(whose, task, scene, {name: term for name, (term, _) in rewards.items()})
     worlds = num_worlds or engine.num_parallel_envs
     backend_use = resolve_backend(config).backend
     variants = _played_variants(scene, training)
@@ -82,7 +88,10 @@ def wrap_task(
     if share > 0 and isinstance(task, HasStartBank):
         parts = scene.substeps // own.substeps
         steps = backend if parts == 1 else FinerBackend(backend, parts)
-        task.build_start_bank(steps, key_for(config.seed, "start-state bank"))
+        with calling(whose, task):
+            task.build_start_bank(steps, key_for(config.seed, "start-state bank"))
+        if not is_ours(task):
+            check_start(whose, task, task.init_from_bank, scene)
     options = EngineOptions(
         max_episode_steps=engine.max_episode_steps
         or getattr(task, "default_episode_steps", DEFAULT_EPISODE_STEPS),
@@ -93,8 +102,6 @@ def wrap_task(
         action_history=engine.action_history,
         growths=_growths(config, worlds) if training else {},
     )
-    # An evaluation counts successes: it needs no rewards, and so runs nobody's reward functions.
-    rewards = _rewards(task, engine) if training else {}
     randomizers = make_randomizers(config, task, scene)
     if training:
         _check_growths(config, rewards)
@@ -103,6 +110,22 @@ def wrap_task(
     env.looks = Looks(randomizers, scene)
     env.config = config
     return env
+
+
+def _check_contract(
+    whose: str, task: Task[Any], scene: SceneSpec, terms: Mapping[str, RewardFn]
+) -> None:
+    """Hold the code of others to its contract; that of r2s itself passes the kit in its tests."""
+    if not all(map(is_ours, (task, *terms.values()))):
+        check_rewards(terms, check_task(whose, task, scene))
+
+
+def _scene_of(whose: str, task: Task[Any]) -> SceneSpec:
+    with calling(whose, task):
+        scene = task.scene()
+    if not isinstance(scene, SceneSpec):
+        raise ForeignError(f"{whose}: scene() returned {type(scene).__name__}, not a SceneSpec")
+    return scene
 
 
 def with_physics(scene: SceneSpec, physics: PhysicsConfig) -> SceneSpec:
@@ -240,8 +263,10 @@ def _rewards(task: Task[Any], engine: EngineConfig) -> dict[str, tuple[RewardFn,
             f"the task {type(task).__name__} brings no reward terms of its own; name some under "
             "environment.rewards"
         )
+    with calling(f"task {type(task).__name__}", task):
+        weights = dict(defaults())
     terms = {}
-    for name, weight in defaults().items():
+    for name, weight in weights.items():
         terms[name] = (_reward(name, registry.get("reward", name).default_options()), weight)
     return terms
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import errno
-import functools
+import importlib.util
 import os
 import sys
 import sysconfig
@@ -25,11 +25,36 @@ from typing import Any
 
 from r2s_core.errors import R2SError
 
+#: The packages of r2s itself: where another package offers a name of theirs, theirs is meant.
+OURS = frozenset(
+    {
+        "r2s-core",
+        "r2s-algos-ppo",
+        "r2s-algos-sac",
+        "r2s-algos-ddpg",
+        "r2s-envs-objects",
+        "r2s-envs-pick-place",
+        "r2s-randomization-physics",
+        "r2s-randomization-sensor",
+        "r2s-randomization-objects",
+        "r2s-randomization-visual",
+    }
+)
 #: Frames of these are never "where it failed": the code that they were handed is.
 _LIBRARIES = frozenset(
     {"flax", "jax", "jaxlib", "mujoco", "numpy", "optax", "pluggy", "r2s_core", "rich", "scipy"}
 )
 _INSTALLED = Path(sysconfig.get_path("purelib"))
+#: What JAX raises where Python or numpy wants to know a value that is still to be computed.
+_NOT_TRACEABLE = frozenset(
+    {
+        "ConcretizationTypeError",
+        "NonConcreteBooleanIndexError",
+        "TracerArrayConversionError",
+        "TracerBoolConversionError",
+        "TracerIntegerConversionError",
+    }
+)
 #: How XLA begins what no Python code is the cause of.
 _DEVICE_FAILED = ("INTERNAL", "UNAVAILABLE", "FAILED_PRECONDITION")
 _RAISE = dis.opmap["RAISE_VARARGS"]
@@ -87,6 +112,11 @@ def calling(
         raise raising(f"{whose} failed{at}: {describe(error)}{end}") from error
 
 
+def is_ours(code: Any) -> bool:
+    """Whether a function or the class of an object is from r2s's own packages."""
+    return _module_of(code).partition(".")[0].replace("_", "-") in OURS
+
+
 def debugging() -> bool:
     """Whether the user wants to see tracebacks: R2S_DEBUG=1."""
     return os.environ.get("R2S_DEBUG", "") not in ("", "0")
@@ -98,8 +128,13 @@ def describe(error: BaseException) -> str:
         return f"it called sys.exit({'' if error.code is None else repr(error.code)})"
     if isinstance(error, KeyboardInterrupt):
         return "it raised KeyboardInterrupt"
-    text = _first_paragraph(str(error))
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text, name = str(error), type(error).__name__
+    if type(error).__module__.startswith("jax"):  # which explains for pages
+        text = text.strip().partition("\n")[0]
+    text = _first_paragraph(text)
+    if name in _NOT_TRACEABLE:
+        text += " (in jax.numpy: jnp.where in place of `if`, and no float() or numpy on arguments)"
+    return f"{name}: {text}" if text else name
 
 
 def where(error: BaseException, code: Any = None) -> str | None:
@@ -116,6 +151,15 @@ def where(error: BaseException, code: Any = None) -> str | None:
             name = frame.f_code.co_name
             return f"{_shown(file)}:{line}" + ("" if name.startswith("<") else f" ({name})")
     return None
+
+
+def defined_at(code: Any) -> str | None:
+    """ "my_reward.py:3": where a function, or what an object does when called, is defined."""
+    function = _plain(code)
+    if not hasattr(function, "__code__"):
+        function = getattr(type(function), "__call__", None)  # noqa: B004  (its code is wanted)
+    found = getattr(function, "__code__", None)
+    return None if found is None else f"{_shown(found.co_filename)}:{found.co_firstlineno}"
 
 
 def machine_fault(error: BaseException) -> str | None:
@@ -172,21 +216,47 @@ def _by_signal(error: KeyboardInterrupt) -> bool:
 
 def _home(code: Any) -> Path | None:
     """The folder of the package that `code` is from, or its file where it is in none."""
-    while isinstance(code, functools.partial):
-        code = code.func
-    code = getattr(code, "__wrapped__", code)
-    if isinstance(code, types.ModuleType):
-        module = code.__name__
-    elif isinstance(code, str):
-        module = code
-    else:
-        module = getattr(code, "__module__", None) or type(code).__module__
-    top = sys.modules.get(str(module).partition(".")[0])
-    file = getattr(top, "__file__", None)
-    if file is None or str(module).partition(".")[0] in _LIBRARIES - {"r2s_core"}:
+    module = _module_of(code)
+    top = module.partition(".")[0]
+    package = _file_of(top)
+    own = _file_of(module) or package
+    if own is None or top in _LIBRARIES - {"r2s_core"}:
         return None
-    path = Path(file)
-    return path.parent if path.name == "__init__.py" else path
+    if package is not None and Path(package).name == "__init__.py":
+        folder = Path(package).parent
+        return folder if Path(own).is_relative_to(folder) else Path(own)
+    return Path(own)
+
+
+def _file_of(module: str) -> str | None:
+    """The file of a module, also of a top-level one whose import has failed."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None and "." not in module:
+        with contextlib.suppress(ImportError, ValueError):
+            file = getattr(importlib.util.find_spec(module), "origin", None)
+    return file
+
+
+def _module_of(code: Any) -> str:
+    """The name of the module that a function, or the class of an object, is defined in."""
+    code = _plain(code)
+    if isinstance(code, str):
+        return code
+    if isinstance(code, types.ModuleType):
+        return code.__name__
+    return str(getattr(code, "__module__", None) or type(code).__module__)
+
+
+def _plain(code: Any) -> Any:
+    """What partials, methods and decorators such as `jax.jit` are made of."""
+    for _ in range(100):
+        for part in ("func", "__func__", "__wrapped__"):
+            if hasattr(code, part):
+                code = getattr(code, part)
+                break
+        else:
+            break
+    return code
 
 
 def _within(file: str, home: Path) -> bool:
@@ -208,5 +278,5 @@ def _shown(file: str) -> str:
 
 
 def _first_paragraph(text: str) -> str:
-    """JAX explains for pages; its first paragraph says what is wrong."""
+    """In one line; what comes after it explains."""
     return " ".join(text.strip().partition("\n\n")[0].split())

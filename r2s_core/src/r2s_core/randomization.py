@@ -12,6 +12,7 @@ import numpy as np
 
 from r2s_core.curriculum import Levels, level_of
 from r2s_core.errors import BackendError, R2SError
+from r2s_core.foreign import calling
 from r2s_core.types import (
     WRENCH,
     Array,
@@ -51,7 +52,8 @@ class Randomization:
         """
         self._by_stage: dict[str, list[tuple[int, str, Any]]] = {s: [] for s in get_args(Stage)}
         for number, (name, randomizer) in enumerate(randomizers.items()):
-            _check(name, randomizer, backend)
+            with calling(f"randomizer '{name}'", randomizer):
+                _check(name, randomizer, backend)
             self._by_stage[randomizer.stage].append((number, name, randomizer))
         self.nominal = {
             field: model_field(scene.model, field)
@@ -105,17 +107,18 @@ class Randomization:
         for number, name, randomizer in self._by_stage[stage]:
             key_now, key_begin = jax.random.split(jax.random.fold_in(key, number))
             given = self._given(varied, name, levels, variant)
-            if isinstance(randomizer, RemembersEpisode):
-                before = randomizer.begin(key_begin, given) if memory is None else memory[name]
-                after[name], new = randomizer.step(before, key_now, given)
-            else:
-                new = randomizer(key_now, given)
-            if set(new) != set(randomizer.writes):
-                raise R2SError(
-                    f"randomizer {name} returned {sorted(new)}, but declares that it writes "
-                    f"{sorted(randomizer.writes)}; the two must be equal"
-                )
-            varied.update(new)
+            with calling(f"randomizer '{name}'", randomizer):
+                if isinstance(randomizer, RemembersEpisode):
+                    before = randomizer.begin(key_begin, given) if memory is None else memory[name]
+                    after[name], new = randomizer.step(before, key_now, given)
+                else:
+                    new = randomizer(key_now, given)
+                if set(new) != set(randomizer.writes):
+                    raise R2SError(
+                        f"randomizer {name} returned {sorted(new)}, but declares that it writes "
+                        f"{sorted(randomizer.writes)}; the two must be equal"
+                    )
+                varied.update({key: _like(value, varied, key, name) for key, value in new.items()})
         return after, varied
 
     def _given(self, values: Named, name: str, levels: Levels, variant: Array) -> dict[str, Any]:
@@ -124,6 +127,17 @@ class Randomization:
             for key, table in self._properties.items()
         }
         return {**known, "level": level_of(levels, f"randomization.{name}"), **values}
+
+
+def _like(value: Any, values: Named, key: str, name: str) -> Array:
+    """A randomized value, which has the shape and dtype of the one that it replaces."""
+    shape = np.shape(values[key])
+    if np.shape(value) != shape:
+        raise R2SError(
+            f"randomizer {name} returned {key} of shape {list(np.shape(value))}, but it has "
+            f"{list(shape)}"
+        )
+    return jnp.asarray(value, values[key].dtype)
 
 
 def measured(task: Task[Any], state: Any, view: View) -> dict[str, Array]:

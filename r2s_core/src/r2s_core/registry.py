@@ -18,27 +18,12 @@ from collections.abc import Callable
 from typing import Any
 
 from r2s_core.errors import PluginError, PluginLoadError, R2SError
-from r2s_core.foreign import calling, describe
+from r2s_core.foreign import OURS, calling, describe
 from r2s_core.plugin import CONTRACT_VERSION, GROUPS, Kind, Plugin
 from r2s_core.suggest import did_you_mean
 from r2s_core.text import printable
 from r2s_core.user_file import is_file_reference, load_function
 
-#: The packages of r2s itself: where another package offers a name of theirs, theirs is meant.
-OURS = frozenset(
-    {
-        "r2s-core",
-        "r2s-algos-ppo",
-        "r2s-algos-sac",
-        "r2s-algos-ddpg",
-        "r2s-envs-objects",
-        "r2s-envs-pick-place",
-        "r2s-randomization-physics",
-        "r2s-randomization-sensor",
-        "r2s-randomization-objects",
-        "r2s-randomization-visual",
-    }
-)
 #: Where people find what they have not installed.
 _PACKAGES: dict[tuple[Kind, str], str] = {
     ("algorithm", "ppo"): "r2s-algos-ppo",

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from r2s_core import registry
 from r2s_core.errors import PluginLoadError, R2SError
-from r2s_core.foreign import ForeignError, calling, debugging
+from r2s_core.foreign import OURS, ForeignError, calling, debugging
 from r2s_core.text import printable
 
 _EPILOG = """examples:
@@ -100,7 +100,7 @@ def _dispatch(arguments: list[str]) -> int:
 def _run(command: registry.Installed, arguments: argparse.Namespace) -> int:
     """The exit status of a command; an error in one from elsewhere is told as its own."""
     target = registry.load_target(command)
-    if command.entry.dist in registry.OURS:
+    if command.entry.dist in OURS:
         return int(target(arguments) or 0)
     with calling(str(command.entry), target, may_print=True):
         try:
@@ -135,7 +135,7 @@ def _help() -> str:
     """The commands; of other people's packages nothing is imported, so none can break this."""
     lines = ["usage: r2s COMMAND [-h] ...", "", "commands:"]
     for entry in registry.discover("command"):
-        if entry.dist in registry.OURS:
+        if entry.dist in OURS:
             summary = registry.load_manifest(entry).plugin.summary
         else:
             summary = f"from {entry.dist} {entry.version}"

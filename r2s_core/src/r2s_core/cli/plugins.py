@@ -12,7 +12,7 @@ from r2s_core import registry
 from r2s_core.config.convert import field_types, type_name
 from r2s_core.config.schema import EngineConfig, to_plain
 from r2s_core.errors import PluginError
-from r2s_core.foreign import calling
+from r2s_core.foreign import OURS, calling
 from r2s_core.plugin import GROUPS
 from r2s_core.registry import Entry
 from r2s_core.suggest import did_you_mean
@@ -64,7 +64,7 @@ def _row(entry: Entry, errors: dict[Entry, Any]) -> tuple[str, ...]:
 
 def _summary(entry: Entry) -> str:
     """What it is for; of other people's packages nothing is imported to tell."""
-    if entry.dist not in registry.OURS:
+    if entry.dist not in OURS:
         return ""
     try:
         return registry.load_manifest(entry).plugin.summary

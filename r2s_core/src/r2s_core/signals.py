@@ -87,6 +87,47 @@ class StopSignals:
         self._notify("stopping after this update; again stops at once")
 
 
+class Ended(R2SError):
+    """SIGTERM or SIGHUP ended a command that has nothing to go on with."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"ended by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum
+
+
+@contextmanager
+def tidy_end() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, and then raise `Ended`.
+
+    So temporary folders and child processes end with a command that would else leave them. Further
+    signals do not disturb the tidying; outside the main thread this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if _in_garbage_collection(frame):
+            threading.Timer(0.02, os.kill, (os.getpid(), signum)).start()
+        elif not received:
+            received.append(signum)
+            raise KeyboardInterrupt
+
+    signums = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heeded = [signum for signum in signums if signal.getsignal(signum) != signal.SIG_IGN]  # nohup
+    previous = {signum: signal.signal(signum, handle) for signum in heeded}
+    try:
+        yield
+    except KeyboardInterrupt:
+        if received:
+            raise Ended(received[0]) from None
+        raise
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
 def _in_garbage_collection(frame: FrameType | None) -> bool:
     """Whether the main thread is within the callback that JAX hangs into the collector."""
     while frame is not None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from r2s_core.cli import main
 from r2s_core.errors import AssetError
+from r2s_core.worker import python_command
 from r2s_envs_objects import crew, library, load_object
 from r2s_envs_objects.names import object_name
 from r2s_envs_objects.scans import names_of, scans_in
@@ -154,6 +158,33 @@ def test_refused_scans_take_nothing_along(shelf, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "thing: refused; the folder still holds the object made of earlier.stl" in said
     assert "holds something else than an object" in said
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_library_that_is_ended_takes_its_children_along(tmp_path, signum):
+    (tmp_path / "pids").mkdir()
+    child = "import os, time; open(f'pids/{os.getpid()}', 'w'); time.sleep(60)"
+    code = (
+        "import sys; from pathlib import Path; from r2s_envs_objects import crew, library\n"
+        "from r2s_core.signals import Ended, tidy_end\n"
+        f"crew._R2S = ('-c', {child!r})\n"
+        "try:\n"
+        "    with tidy_end():\n"
+        "        library.make_library([Path('a.stl'), Path('b.stl')], Path('out'), 2)\n"
+        "except Ended as end: sys.exit(end.exit_code)\n"
+        "except KeyboardInterrupt: sys.exit(130)"
+    )
+    process = subprocess.Popen(python_command("-c", code), cwd=tmp_path)
+    until = time.monotonic() + 20
+    while len(os.listdir(tmp_path / "pids")) < 2 and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signum)
+    assert process.wait(20) == 128 + signum
+    pids = os.listdir(tmp_path / "pids")
+    assert len(pids) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_a_scan_that_takes_too_long_is_given_up(tmp_path, monkeypatch):

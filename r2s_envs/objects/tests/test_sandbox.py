@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from r2s_core.errors import AssetError
+from r2s_core.errors import AssetError, R2SError
 from r2s_envs_objects import ObjectOptions, load_object, sandbox
 
 HOSTILE = """
@@ -27,6 +30,16 @@ def hang(data, mark):
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(5); open(%r, 'w')" % mark])
     time.sleep(100)
 
+def sleep(data, mark):
+    child = subprocess.Popen(["sleep", "60"])
+    with open(mark + "_", "w") as file:
+        print(os.getpid(), child.pid, file=file)
+    os.rename(mark + "_", mark)
+    time.sleep(60)
+
+def fill(data):
+    raise OSError(28, "No space left on device")
+
 def devour(data):
     return {"much": np.ones(2**31)}
 
@@ -42,7 +55,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="limits need POSIX")
 def call(tmp_path, monkeypatch):
     """call(name, data, **arguments) of the hostile module, which only new workers can import."""
     (tmp_path / "r2s_hostile.py").write_text(HOSTILE)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(sandbox, "_idle", [])
     yield lambda name, data=b"", **kw: sandbox.call(f"r2s_hostile:{name}", data, kw, "scan.stl")
     for worker in sandbox._idle:
@@ -81,6 +94,53 @@ def test_a_hang_is_ended_with_all_that_it_started(call, monkeypatch, tmp_path):
     assert not mark.exists()
     monkeypatch.setattr(sandbox, "SECONDS", 30.0)
     assert call("echo", b"a", times=1)["length"] == 1
+
+
+def wait_until(holds, seconds=20.0):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@posix
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_whoever_asked_may_be_killed_and_leaves_nothing(tmp_path, monkeypatch, signum):
+    """Neither a process at work nor a temporary folder."""
+    (tmp_path / "r2s_hostile.py").write_text(HOSTILE)
+    (tmp_path / "tmp").mkdir()
+    code = (
+        "from r2s_core.signals import tidy_end; from r2s_envs_objects import sandbox\n"
+        "with tidy_end(): sandbox.call('r2s_hostile:sleep', b'', {'mark': 'started'}, 'scan.stl')"
+    )
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    asking = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until((tmp_path / "started").exists)
+    working, started = (int(pid) for pid in (tmp_path / "started").read_text().split())
+    asking.send_signal(signum)
+    asking.wait(20)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (working, started)))
+    wait_until(lambda: not any((tmp_path / "tmp").iterdir()))
+
+
+@posix
+def test_an_idle_worker_that_ends_is_no_zombie(call):
+    call("echo", times=1)
+    process = sandbox._idle[0].process
+    os.kill(process.pid, signal.SIGALRM)  # as after a minute without work
+    wait_until(lambda: process.returncode is not None)
+
+
+@posix
+def test_a_full_temporary_folder_is_not_the_scans_fault(call):
+    with pytest.raises(R2SError, match=r"temporary folder .* is full") as error:
+        call("fill")
+    assert not isinstance(error.value, AssetError)
 
 
 @posix

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import signal
 
 
 def limit(memory: int, processor: int) -> None:
@@ -22,6 +24,21 @@ def limit(memory: int, processor: int) -> None:
             value = min(value, hard)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (value, hard))
+
+
+def end_with_parent() -> None:
+    """Have the system end this process as soon as the one that started it ends (Linux only)."""
+    _process_control(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what this process's children leave behind, to end it (Linux only)."""
+    _process_control(36, 1)  # PR_SET_CHILD_SUBREAPER
+
+
+def _process_control(option: int, value: int) -> None:
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def patience(seconds: float) -> float:

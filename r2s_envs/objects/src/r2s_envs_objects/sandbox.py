@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import tempfile
 import threading
@@ -15,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from r2s_core.errors import AssetError
+from r2s_core.errors import AssetError, R2SError
 from r2s_core.worker import python_command
 from r2s_envs_objects.limits import patience
 
 SECONDS = 55.0  # for one file, on a machine that is not busy
 STARTUP = 60.0  # s; the worker's imports take about one
+GRACE = 2.0  # s for a worker to end its work by itself
+_ROOM = "free some space there, or name another in TMPDIR"
 
 _idle: list[_Worker] = []
 _lock = threading.Lock()
@@ -31,17 +32,25 @@ def call(target: str, data: bytes, arguments: dict[str, Any], label: str) -> dic
 
     The function is called as function(data, **arguments) and returns named arrays; the arguments
     must survive JSON. label: what errors call the file. AssetError, of one sentence, where the
-    function raises anything, crashes, or needs too much time or memory.
+    function raises anything, crashes, or needs too much time or memory; R2SError where the fault
+    is the machine's, not the file's.
     """
-    with tempfile.TemporaryDirectory(prefix="r2s-object-") as folder:
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="r2s-object-")
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise R2SError(f"the temporary folder cannot be used ({cause}); {_ROOM}") from error
+    with temporary as folder:
         job = {"target": target, "arguments": arguments, "label": label, "size": len(data)}
         ended = _perform(json.dumps(job | {"folder": folder}).encode() + b"\n", data)
         result, error = Path(folder) / "result.npz", Path(folder) / "error.txt"
         if result.exists():
             with np.load(result, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        if error.exists():
+        if error.exists() and ended == "done":
             raise AssetError(error.read_text(encoding="utf-8"))
+    if ended == "full":
+        raise R2SError(f"the temporary folder {tempfile.gettempdir()} is full; {_ROOM}")
     if ended in ("timeout", "SIGXCPU"):
         raise AssetError(f"{label}: took more than {SECONDS:.0f} s; decimate or clean it first")
     how = "ran out of memory" if ended == "done" else f"was ended by {ended}"
@@ -86,12 +95,17 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,  # nothing unsent that closing would wait for
             env=os.environ | one_thread | {"MALLOC_ARENA_MAX": "1"},
-            start_new_session=True,  # one group with its children, to be ended together
+            start_new_session=True,  # Ctrl-C is ours to hand on
         )
+        # It ends by itself after a while without work, and must not stay as a zombie.
+        threading.Thread(target=self.process.wait, daemon=True).start()
         if self._answer(STARTUP) != "ready":
-            told = self.process.communicate()[1].decode(errors="replace").strip().splitlines()
-            raise AssetError(
+            assert self.process.stderr is not None
+            told = self.process.stderr.read().decode(errors="replace").strip().splitlines()
+            self.end()
+            raise R2SError(
                 f"the process that reads scans did not start ({told[-1] if told else 'no reason'})"
                 "; check the installation with `r2s plugins --check`"
             )
@@ -102,11 +116,9 @@ class _Worker:
 
     def perform(self, head: bytes, data: bytes) -> str:
         """Have it work on a file: "done", "timeout", "gone", or the signal that ended the work."""
-        assert self.process.stdin is not None
         try:
-            self.process.stdin.write(head)
-            self.process.stdin.write(data)
-            self.process.stdin.flush()
+            self._send(head)
+            self._send(data)
             answer = self._answer(patience(SECONDS))
         except OSError:
             answer = ""
@@ -117,6 +129,12 @@ class _Worker:
             return answer
         self.end()
         return "timeout" if self.late else "gone"
+
+    def _send(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.process.stdin.write(rest) :]
 
     def _answer(self, seconds: float) -> str:
         timer = threading.Timer(seconds, self._give_up)
@@ -130,21 +148,25 @@ class _Worker:
 
     def _give_up(self) -> None:
         self.late = True
-        self._kill()  # upon which the thread that waits for the answer reads an end of file
+        self._stop()  # upon which the thread that waits for the answer reads an end of file
 
-    def _kill(self) -> None:
+    def _stop(self) -> None:
+        """End it with its work: it does so by itself when nobody can ask it any more."""
+        assert self.process.stdin is not None
         with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            else:
-                self.process.kill()
+            self.process.stdin.close()
+        try:
+            self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(OSError):
+                self.process.kill()  # upon which the system ends its work
 
     def end(self) -> None:
         """End it and all that it started."""
-        self._kill()
+        self._stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5.0)
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+        for pipe in (self.process.stdout, self.process.stderr):
             with contextlib.suppress(OSError):
                 if pipe is not None:
                     pipe.close()

@@ -33,8 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Do what the verb says; the exit status."""
+    from r2s_core.signals import tidy_end
+
     module, _, name = importlib.import_module(f"{__name__}.{args.verb}").TARGET.partition(":")
-    return int(getattr(importlib.import_module(module), name)(args) or 0)
+    with tidy_end():
+        return int(getattr(importlib.import_module(module), name)(args) or 0)
 
 
 OBJECT = Plugin(

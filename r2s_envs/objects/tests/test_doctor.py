@@ -10,7 +10,7 @@ import trimesh
 
 from r2s_core.cli import main
 from r2s_core.errors import AssetError
-from r2s_envs_objects import ObjectOptions
+from r2s_envs_objects import ObjectOptions, solid
 from r2s_envs_objects.doctor import check
 
 
@@ -185,3 +185,12 @@ def test_a_mass_no_arm_lifts_and_one_that_cannot_be(box, examine):
     )
     with pytest.raises(AssetError, match="outside 20 to 20000"):
         examine(box, mass=0.001)
+
+
+def test_more_faces_than_memory_takes_are_reduced_first_and_that_is_said(sphere, monkeypatch):
+    monkeypatch.setattr(solid, "WORKING_FACES", 2000)
+    data = sphere.export(file_type="stl")
+    made = solid.solidify(data, ".stl", "scan", ObjectOptions())
+    assert "5120 faces: reduced to 2000" in made.findings[0].what
+    assert (made.was_faces, made.full_faces) == (5120, 2000)
+    assert made.volume == pytest.approx(sphere.volume, rel=0.005)

@@ -56,7 +56,7 @@ REFUSED = {
     "flat_sheet.obj": "enclose nothing",
     "index_out_of_range.obj": "line 4: face index '9' is out of range",
     "lying_header_4billion.stl": "claims 4294967295 faces",
-    "lying_pcd_header.pcd": "unsupported file type '.pcd'",
+    "lying_pcd_header.pcd": "a point cloud; make a mesh of it with `r2s object reconstruct`",
     "lying_ply_header.ply": "claims 2000000000 x vertex",
     "mug_no_bottom_offcentre_yup.ply": "would invent",
 }

@@ -9,6 +9,7 @@ from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.formats import obj, ply, stl
 from r2s_envs_objects.formats.limits import check_faces
 from r2s_envs_objects.formats.polygons import strips, triangulated
+from r2s_envs_objects.resolution import resolution_findings
 from r2s_envs_objects.topology import used_vertices
 
 MAX_NONFINITE_SHARE = 0.001
@@ -24,7 +25,8 @@ def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Find
     if len(faces) == 0:
         raise AssetError(f"{label}: holds no faces; export a triangle mesh")
     vertices, faces, dropped = _drop_nonfinite(vertices, faces, label)
-    return vertices, faces, findings + dropped
+    coarse = resolution_findings(vertices[used_vertices(faces)], label)
+    return vertices, faces, findings + dropped + coarse
 
 
 def _obj(data: bytes, label: str) -> tuple[Floats, Ints, list[Finding]]:

@@ -11,7 +11,8 @@ from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.columns import interior
 from r2s_envs_objects.inertia import volume_integrals
 from r2s_envs_objects.measure import Surface, areas_of, farthest
-from r2s_envs_objects.parts import largest_part
+from r2s_envs_objects.parts import largest_part, seam_findings
+from r2s_envs_objects.table import without_table
 from r2s_envs_objects.topology import boundary_loops, flipped, flips, used_vertices
 
 MERGE_TOLERANCE = 1e-6  # of the bounding box's diagonal
@@ -35,6 +36,8 @@ def close_merged(vertices: Floats, faces: Ints, label: str) -> tuple[Floats, Int
     faces = _drop_degenerate(vertices, faces, findings)
     if len(faces) < 4:
         raise AssetError(f"{label}: {len(faces)} usable faces enclose nothing; scan it again")
+    faces, table = without_table(vertices, faces)
+    findings += table
     faces = largest_part(vertices, faces, label, findings)
     faces = _consistent_winding(faces, findings)
     vertices, faces = fill_holes(vertices, faces, label, findings)
@@ -50,6 +53,7 @@ def close_merged(vertices: Floats, faces: Ints, label: str) -> tuple[Floats, Int
         faces = faces[:, ::-1]
         findings.append(Finding("inside out: turned", "warning", repaired=True, code="inside-out"))
     _check_overlap(vertices, faces, label, findings)
+    findings += seam_findings(vertices, faces)
     return vertices, faces, findings
 
 

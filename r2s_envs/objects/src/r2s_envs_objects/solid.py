@@ -10,7 +10,7 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects import load
 from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.columns import thickness
-from r2s_envs_objects.decompose import simplify
+from r2s_envs_objects.decompose import decimate, simplify
 from r2s_envs_objects.hull import hull_mesh
 from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
 from r2s_envs_objects.options import ObjectOptions
@@ -21,6 +21,7 @@ from r2s_envs_objects.upright import up_axis_findings
 
 THIN, WARN_THIN = 0.002, 0.15  # m; share of the surface with less behind it
 PAPER = 0.0001  # m, of which no wall of a scan can be
+WORKING_FACES = 300_000
 FAR = 2.0  # of the object's size, from the origin to its middle
 
 
@@ -47,6 +48,8 @@ def solidify(data: bytes, suffix: str, label: str, options: ObjectOptions) -> So
     vertices, faces, findings = load.parse(data, suffix, label)
     vertices, faces = merge_vertices(vertices, faces)
     was_faces, was_watertight = len(faces), is_watertight(faces)
+    vertices, faces, thinned = _at_most(WORKING_FACES, vertices, faces)
+    findings += thinned
     vertices, faces, repairs = close_merged(vertices, faces, label)
     extents = np.ptp(vertices, axis=0) * options.scale
     x, y, z = extents.tolist()
@@ -83,6 +86,15 @@ def solidify(data: bytes, suffix: str, label: str, options: ObjectOptions) -> So
         was_faces,
         findings,
     )
+
+
+def _at_most(limit: int, vertices: Floats, faces: Ints) -> tuple[Floats, Ints, list[Finding]]:
+    """A surface of at most so many faces: more are finer than any scanner, and take the memory."""
+    few_vertices, few = decimate(vertices, faces, limit)
+    if few is faces:
+        return vertices, faces, []
+    what = f"{len(faces)} faces: reduced to {len(few)} before anything else was done"
+    return few_vertices, few, [Finding(what, repaired=True, code="reduced")]
 
 
 def up_to_z(up: str) -> Floats:

@@ -60,10 +60,11 @@ def _resolved(f: Table, v: Table, lines: Lines, label: str) -> Ints:
     wrong = (f.values == 0) | (index < 0) | (index >= len(v.lines))
     if wrong.any():
         place = int(np.argmax(wrong))
+        before = f", {seen[place]} of them before that line" if f.values[place] < 0 else ""
         owner = int(np.searchsorted(np.cumsum(f.counts), place, side="right"))
         raise AssetError(
             f"{label}: line {lines.number(int(f.lines[owner]))}: face index "
-            f"'{f.values[place]}' is out of range (the file has {len(v.lines)} vertices, "
-            f"{seen[place]} of them before that line); export the scan again"
+            f"'{f.values[place]}' is out of range (the file has {len(v.lines)} vertices{before}); "
+            "export the scan again"
         )
     return index

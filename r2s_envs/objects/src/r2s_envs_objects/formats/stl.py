@@ -31,7 +31,8 @@ def read(data: bytes, label: str) -> tuple[Floats, Ints, list[Finding]]:
     if not fits and claimed not in UNKNOWN_COUNTS:
         raise AssetError(_not_binary(data, claimed, room, label))
     count = claimed if fits else 0
-    records = np.frombuffer(data[HEAD:] + b"\0\0", _RECORD, max(count, room))
+    whole = data if room >= count else data + b"\0\0"
+    records = np.frombuffer(whole, _RECORD, max(count, room), HEAD)
     findings = []
     if room > count and _are_faces(records, count):
         what = f"the header counts {claimed} faces, the file holds {room}: all of them read"

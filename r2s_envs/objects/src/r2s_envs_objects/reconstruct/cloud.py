@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats
+from r2s_envs_objects.resolution import resolution_findings
 
 MAX_POINTS = 5_000_000
 #: Fewer points than this make no surface.
@@ -136,4 +137,5 @@ def finite_cloud(
             normals = None
             findings.append(Finding("the file's normals are incomplete: estimated instead"))
     viewpoints = None if viewpoints is None else viewpoints[kept]
+    findings += resolution_findings(points[kept], label)
     return PointCloud(points[kept], normals, viewpoints, tuple(findings))

@@ -13,6 +13,7 @@ from r2s_envs_objects.topology import adjacency, boundary_loops, components, fli
 WARN_STRAY, MAX_STRAY = 0.02, 0.30  # share of the area outside the largest component
 MOST_CAVITIES = 4
 SEAM, MIN_SEAM_SHARE = np.radians(30.0), 0.05  # bend of a seam; of the surface, a part beyond it
+WAIST = 1.2  # times a seam's radius, that of what it lies between
 TWICE = 0.5  # overlap of two parts' bounding boxes that makes them one object scanned twice
 
 
@@ -76,7 +77,7 @@ def _too_much(vertices: Floats, body: Ints, second: Ints, stray, outside, part, 
 
 
 def seam_findings(vertices: Floats, faces: Ints) -> list[Finding]:
-    """A warning where a sharp inward edge runs all around between two large parts of a surface.
+    """A warning where a sharp seam runs all around a waist between two large parts of a surface.
 
     Things that touch and were scanned together look so, and hardly anything else: on none of 23
     scanned objects is the smaller of two such parts above 1 % of the surface.
@@ -91,12 +92,29 @@ def seam_findings(vertices: Floats, faces: Ints) -> list[Finding]:
     joined = ~(inward & sharp)
     count, part = components(len(faces), a[joined], b[joined])
     shares = np.bincount(part, areas_of(vertices, faces), minlength=count)
-    shares = np.sort(shares / shares.sum())[::-1]
-    if count < 2 or shares[1] < MIN_SEAM_SHARE:
+    shares /= shares.sum()
+    large = np.argsort(shares)[::-1][:2]
+    if count < 2 or shares[large[1]] < MIN_SEAM_SHARE:
         return []
-    what = f"may be two objects that touch: a sharp seam runs all around between {shares[0]:.0%} "
-    what += f"and {shares[1]:.0%} of its surface; if so, save each in a file of its own"
-    return [Finding(what, "warning", code="touching")]
+    sides = [np.unique(faces[part == k]) for k in large]
+    if not _is_waist(vertices, np.intersect1d(*sides), sides):
+        return []
+    what = "may be two objects that touch: a sharp seam runs all around between "
+    what += f"{shares[large[0]]:.0%} and {shares[large[1]]:.0%} of its surface; if so, save each "
+    return [Finding(what + "in a file of its own", "warning", code="touching")]
+
+
+def _is_waist(vertices: Floats, seam: Ints, sides: list[Ints]) -> bool:
+    """Whether both sides are wider than the seam between them, as a bottle's neck is not."""
+    if len(seam) < 3:
+        return False
+    centre = vertices[seam].mean(axis=0)
+    plane = np.linalg.svd(vertices[seam] - centre, full_matrices=False)[2][:2]
+    radius, *others = (
+        float(np.linalg.norm((vertices[k] - centre) @ plane.T, axis=1).max())
+        for k in (seam, *sides)
+    )
+    return min(others) > WAIST * radius
 
 
 def _is_inner_shell(vertices: Floats, faces: Ints, body: Ints) -> bool:

@@ -98,6 +98,7 @@ class MujocoBackend:
                 merged[name][ids] = np.asarray(values)[ids]
             self._write_fields(merged, ids)
         self._batch.reset(ids, stage=0)
+        self._warnings[ids] = self._batch.warning[ids, :, 1]  # a reset clears them
         self._batch.qpos[ids] = np.asarray(qpos)[ids]
         self._batch.qvel[ids] = np.asarray(qvel)[ids]
         # Through the acceleration stage: contact sensors of the old episode must not survive.
@@ -123,7 +124,7 @@ class MujocoBackend:
     def _new_warnings(self) -> np.ndarray:
         """bool[W]: the worlds in which the engine newly warned of a divergence."""
         counts = self._batch.warning[:, :, 1]
-        new = counts - self._warnings
+        new = counts > self._warnings
         if not new.any():
             return np.zeros(self.num_worlds, bool)
         self._warnings = counts.copy()

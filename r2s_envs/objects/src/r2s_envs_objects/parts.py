@@ -97,7 +97,7 @@ def seam_findings(vertices: Floats, faces: Ints) -> list[Finding]:
     if count < 2 or shares[large[1]] < MIN_SEAM_SHARE:
         return []
     sides = [np.unique(faces[part == k]) for k in large]
-    if not _is_waist(vertices, np.intersect1d(*sides), sides):
+    if not _is_waist(vertices, np.intersect1d(sides[0], sides[1]), sides):
         return []
     what = "may be two objects that touch: a sharp seam runs all around between "
     what += f"{shares[large[0]]:.0%} and {shares[large[1]]:.0%} of its surface; if so, save each "

@@ -115,21 +115,21 @@ class Broken(CartTask):
         return CartState(jnp.where(kind == 2, jnp.nan, state.target)), qpos.at[0].set(first), qvel
 
 
-class NaNMass:
-    """Draws a NaN for some worlds."""
+class WrongMass:
+    """Draws a NaN for some worlds, and what is below 0 for others."""
 
     stage: Literal["model"] = "model"
     writes = frozenset({"body_mass"})
 
     def __call__(self, key, values):
-        bad = jax.random.uniform(key) < 0.2
-        return {"body_mass": jnp.where(bad, jnp.nan, values["body_mass"])}
+        u, mass = jax.random.uniform(key), values["body_mass"]
+        return {"body_mass": jnp.where(u < 0.1, jnp.nan, jnp.where(u < 0.2, -mass, mass))}
 
 
 def test_an_unsound_start_is_counted_and_nothing_downstream_sees_a_nan(capfd):
     task, worlds = Broken(), 64
     backend = MujocoBackend(task.scene(), worlds, MujocoConfig(threads=1))
-    options, randomizers = EngineOptions(STEPS), {"mass": NaNMass()}
+    options, randomizers = EngineOptions(STEPS), {"mass": WrongMass()}
     env = VectorEnv(task, task.scene(), backend, {}, options, randomizers)
     state, obs = env.reset(jax.random.key(0))
     seen, sound, push = [obs], np.asarray(state.physics.ok), jnp.zeros((worlds, 1))

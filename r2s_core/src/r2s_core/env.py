@@ -241,8 +241,8 @@ class VectorEnv:
             sound = np.asarray(sound)  # type: ignore[assignment]
             if not sound.all():
                 self._unsound = (
-                    "a start was not finite, or beyond 1e10: by the task's init, its start-state "
-                    "bank, or a randomizer of starts or models"
+                    "a start was not finite, beyond 1e10 or of negative mass: by the task's init, "
+                    "its start-state bank, or a randomizer of starts or models"
                 )
         return dataclasses.replace(physics, ok=physics.ok & sound)
 

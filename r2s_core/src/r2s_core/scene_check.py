@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import mujoco
@@ -11,7 +12,7 @@ from r2s_core.errors import BackendError
 from r2s_core.types import SceneSpec
 
 #: Model fields that must not be below 0: of which elements, and what they are called.
-_NOT_NEGATIVE = {
+NOT_NEGATIVE: Mapping[str, tuple[str, str]] = {
     "body_mass": ("body", "mass"),
     "body_inertia": ("body", "moment of inertia"),
     "geom_friction": ("geom", "friction"),
@@ -28,7 +29,7 @@ def check_scene(scene: SceneSpec) -> None:
     if not (np.isfinite(model.opt.timestep) and model.opt.timestep > 0):
         raise BackendError(f"the scene's timestep is {model.opt.timestep:g} s; it must be above 0")
     _check(model, "qpos0", model.qpos0, ("coordinate", "position"), None)
-    for name, words in _NOT_NEGATIVE.items():
+    for name, words in NOT_NEGATIVE.items():
         if variants is not None and name in variants.fields:
             for variant, values in zip(variants.names, variants.fields[name], strict=True):
                 _check(model, name, np.asarray(values), words, variant, minimum=0.0)

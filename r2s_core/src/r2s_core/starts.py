@@ -10,6 +10,7 @@ import mujoco
 
 from r2s_core.curriculum import Levels, level_of
 from r2s_core.randomization import Randomization
+from r2s_core.scene_check import NOT_NEGATIVE
 from r2s_core.types import Array, Named, SceneSpec, pytree
 from r2s_core.variants import Variation
 
@@ -28,7 +29,7 @@ class Start:
     fields: Named  # model fields
     memory: dict[str, Any]  # what randomizers of actions and pushes remember, by stage
     variant: Array  # int32[W]
-    sound: Array  # bool[W]; False: something was not finite, and a start that is stands in for it
+    sound: Array  # bool[W]; False: no physics can start there, and one that it can stands in for it
 
 
 class Starts:
@@ -86,6 +87,8 @@ class Starts:
         # A NaN would pass through the observation into a learner's statistics before the physics
         # could report it. Such a world starts at rest, and counts as diverged one step later.
         sound = _finite((task, motion, fields, memory)) & _within(motion, mujoco.mjMAXVAL)
+        for name in NOT_NEGATIVE.keys() & fields.keys():
+            sound &= (fields[name] >= 0).all()
         qpos, qvel = _choose(sound, motion, self._rest)
         return Start(
             task=_choose(sound, task, _no_nan(task)),

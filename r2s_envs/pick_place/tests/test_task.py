@@ -20,6 +20,7 @@ from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.build import with_physics
 from r2s_core.config import PhysicsConfig
 from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.testing import check_environment
 from r2s_core.types import Transition
 from r2s_envs_pick_place import capacity, pick_object
 from r2s_envs_pick_place.bank import Bank
@@ -55,6 +56,11 @@ def test_the_default_interface_is_25_numbers_in_and_9_out():
     assert env.spec.observation_shapes == {"policy": (25,)}
     assert env.spec.action_size == 9
     assert len(env.spec.observation_names["policy"]) == 25
+
+
+def test_with_two_objects_it_keeps_the_contract():
+    taller = pick_object.box((0.02, 0.025, 0.035), mass=0.2)
+    check_environment(PickPlace(PickPlaceConfig(), pick_object.box(), taller))
 
 
 def test_every_observation_part_has_a_name_for_each_number():

@@ -175,8 +175,8 @@ def test_eval_passes_its_arguments_on(monkeypatch, tmp_path):
         (
             OSError(errno.ENOSPC, "No space left on device", "runs/x/metrics.csv"),
             1,
-            "the disk is full while writing runs/x/metrics.csv; free some space, then go on with "
-            "--resume\n",
+            "the disk is full while writing runs/x/metrics.csv; free some space and start it "
+            "again\n",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "/runs"),

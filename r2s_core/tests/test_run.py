@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -183,6 +184,45 @@ def test_ctrl_c_in_jax_s_part_of_garbage_collection_is_not_lost():
             time.sleep(5)
     assert survived == [True]
     assert stop.received == signal.SIGINT
+
+
+def test_a_terminal_that_closes_saves_first_and_nohup_is_left_alone(tiny, monkeypatch):
+    tiny.signal_at(7, signal.SIGHUP, monkeypatch)
+    with pytest.raises(RunInterrupted, match="Stopped at 448 of 6,400 steps") as caught:
+        tiny.run()
+    assert caught.value.exit_code == 128 + signal.SIGHUP
+    tiny.assert_the_last_row_is_saved()
+    monkeypatch.setattr(signal, "getsignal", lambda signum: signal.SIG_IGN)
+    with StopSignals(print):
+        monkeypatch.undo()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_stopped_while_it_compiles_it_ends_at_once_and_leaves_nothing(tiny, monkeypatch):
+    tiny.signal_at(1, signal.SIGINT, monkeypatch)
+    with pytest.raises(RunInterrupted, match="Nothing had been saved yet"):
+        tiny.run()
+
+
+_STUCK = """
+import hashlib
+from r2s_core import signals
+signals._PATIENCE_S = 0.2
+with signals.StopSignals(print, lambda: "last words"):
+    print("ready", flush=True)
+    # In C for minutes, as a compiler is: no handler of Python's can run.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+
+
+def test_a_main_thread_that_does_not_come_back_is_not_waited_for():
+    command = [sys.executable, "-c", _STUCK]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out, errors) == (143, "", "last words\n")
 
 
 def test_a_second_ctrl_c_stops_at_once(tiny, monkeypatch):

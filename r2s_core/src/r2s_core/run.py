@@ -65,7 +65,14 @@ def run(
     run_dir = (output or config.output).absolute()
     device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(dataclasses.replace(config, output=run_dir))
-    signals, folder = StopSignals(console.print), RunFolder(run_dir, resume)
+    folder = RunFolder(run_dir, resume)
+
+    def last_words() -> str:
+        words = str(RunInterrupted("at once", folder.how_to_go_on(), None))
+        folder.release()
+        return words
+
+    signals = StopSignals(console.print, last_words)
     try:
         with folder, signals:
             session = _Session(config, folder, console, signals, make_env or _engine, began)

@@ -109,7 +109,7 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._release()
+        self.release()
 
     @property
     def resumes(self) -> bool:
@@ -181,10 +181,11 @@ class RunFolder:
         self.__enter__()
         return f"The earlier run is now {shown(old)}."
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let others have it; a start that has failed takes away what it had made."""
         if self._lock is None:
             return
-        if self._unmarked:  # before, and the start has failed: leave nothing
+        if self._unmarked:
             with contextlib.suppress(OSError):
                 if os.listdir(self.path) == [MARK]:
                     (self.path / MARK).unlink()

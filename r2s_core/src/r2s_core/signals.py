@@ -1,16 +1,26 @@
-"""Ctrl-C and SIGTERM: finish the update, save, and leave."""
+"""Ctrl-C, SIGTERM and SIGHUP (a terminal that closes): finish the update, save, and leave."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
 from r2s_core.errors import R2SError
+
+_INT, _TERM = int(signal.SIGINT), int(signal.SIGTERM)
+#: SIGHUP, which Windows has not.
+HANGUP = getattr(signal, "SIGHUP", None)
+#: How long the main thread may take to notice a signal; it may be within a compiler for a minute.
+_PATIENCE_S = 3.0
+#: Set for a run whose parent holds the other end of its stdin: see `stop_with_parent`.
+STOP_WITH_PARENT = "R2S_STOP_WITH_PARENT"
 
 
 class RunInterrupted(R2SError):
@@ -18,73 +28,7 @@ class RunInterrupted(R2SError):
 
     def __init__(self, what: str, how_to_go_on: str, signum: int | None) -> None:
         super().__init__(f"Stopped {what}. {how_to_go_on}")
-        self.exit_code = 128 + (signum or signal.SIGINT)  # 130 after Ctrl-C, as shells have it
-
-
-@contextmanager
-def interruptible_at_once() -> Iterator[None]:
-    """Ctrl-C ends the process on the spot: for the seconds of importing, before `StopSignals`.
-
-    There is nothing to save yet, and Python's own KeyboardInterrupt may be lost: raised within
-    the callback that JAX hangs into the garbage collector, it is printed and the program goes on.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-class StopSignals:
-    """While entered, SIGINT and SIGTERM raise KeyboardInterrupt, and `received` says which it was.
-
-    Within `deferred()` the first one only sets `received`: whoever is at work looks there when it
-    is convenient. Outside the main thread, where Python delivers no signals, this does nothing.
-    """
-
-    def __init__(self, notify: Any) -> None:
-        """notify: called with a line for the user when a signal is deferred."""
-        self.received: int | None = None
-        self._defer = False
-        self._notify = notify
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                self._previous[signum] = signal.signal(signum, self._handle)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for signum, handler in self._previous.items():
-            signal.signal(signum, handler)
-
-    @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Until left, the first signal waits for us; a second one interrupts all the same."""
-        self._defer = True
-        try:
-            yield
-        finally:
-            self._defer = False
-
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if _in_garbage_collection(frame):
-            # What is raised there is printed and lost; again in a moment, when that is over.
-            threading.Timer(0.02, os.kill, (os.getpid(), signum)).start()
-            return
-        first, self.received = self.received is None, signum
-        if not (self._defer and first):
-            raise KeyboardInterrupt
-        self._notify("stopping after this update; again stops at once")
+        self.exit_code = 128 + (signum or _INT)  # 130 after Ctrl-C, as shells have it
 
 
 class Ended(R2SError):
@@ -102,36 +46,160 @@ def tidy_end() -> Iterator[None]:
     So temporary folders and child processes end with a command that would else leave them. Further
     signals do not disturb the tidying; outside the main thread this does nothing.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     received: list[int] = []
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if _in_garbage_collection(frame):
-            threading.Timer(0.02, os.kill, (os.getpid(), signum)).start()
-        elif not received:
+        if not received and not _again_later(signum, frame):
             received.append(signum)
             raise KeyboardInterrupt
 
-    signums = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    heeded = [signum for signum in signums if signal.getsignal(signum) != signal.SIG_IGN]  # nohup
-    previous = {signum: signal.signal(signum, handle) for signum in heeded}
+    with handling([_TERM, HANGUP], handle):
+        try:
+            yield
+        except KeyboardInterrupt:
+            if received:
+                raise Ended(received[0]) from None
+            raise
+
+
+@contextmanager
+def interruptible_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process on the spot: for the seconds of importing, before `StopSignals`.
+
+    There is nothing to save yet, and Python's own KeyboardInterrupt may be lost: raised within
+    the callback that JAX hangs into the garbage collector, it is printed and the program goes on.
+    """
+    with handling([_INT], signal.SIG_DFL):
+        yield
+
+
+def stop_with_parent() -> None:
+    """Where the parent asked for it, SIGTERM this process once the parent is gone.
+
+    Whatever ends the parent, SIGKILL too, closes its end of our stdin.
+    """
+    if os.environ.pop(STOP_WITH_PARENT, None) is None:
+        return
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+            os.kill(os.getpid(), _TERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class StopSignals:
+    """While entered, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, and `received` says which
+    it was.
+
+    Within `deferred()` the first one only sets `received`: whoever is at work looks there when it
+    is convenient. Where the main thread does not come back from a compiler within a few seconds to
+    see what was raised, the process ends with `last_words`. Outside the main thread, where Python
+    delivers no signals, this does nothing.
+    """
+
+    def __init__(
+        self, notify: Callable[[str], Any], last_words: Callable[[], str] | None = None
+    ) -> None:
+        """notify: called with a line for the user when a signal is deferred. last_words: gives the
+        line for one whose process ends at once; None: wait for as long as it takes.
+        """
+        self.received: int | None = None
+        self._defer = False
+        self._notify, self._last_words = notify, last_words
+        self._left = threading.Event()
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> StopSignals:
+        self._stack.enter_context(handling([_INT, _TERM, HANGUP], self._handle))
+        if self._last_words is not None and _in_main_thread():
+            self._watch(self._last_words)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._left.set()
+        self._stack.close()
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Until left, the first signal waits for us; a second one interrupts all the same."""
+        self._defer = True
+        try:
+            yield
+        finally:
+            self._defer = False
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if _again_later(signum, frame):
+            return
+        first, self.received = self.received is None, signum
+        if not (self._defer and first):
+            raise KeyboardInterrupt
+        self._notify("stopping after this update; again stops at once")
+
+    def _watch(self, last_words: Callable[[], str]) -> None:
+        """Start a thread that sees each signal when it comes, whatever the main thread does."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._stack.callback(os.close, writer)  # which ends the thread
+        self._stack.callback(signal.set_wakeup_fd, previous)
+        handled = {_INT, _TERM, HANGUP}
+
+        def watch() -> None:
+            seen = 0
+            with os.fdopen(reader, "rb", buffering=0) as numbers:
+                while number := numbers.read(1):
+                    seen += number[0] in handled
+                    if number[0] not in handled or (self._defer and seen == 1):
+                        continue
+                    if not self._left.wait(_PATIENCE_S):
+                        _end(number[0], last_words())
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _end(signum: int, words: str) -> None:
+    with contextlib.suppress(Exception):
+        print(words, file=sys.stderr, flush=True)
+    os._exit(128 + signum)
+
+
+@contextmanager
+def handling(signums: list[Any], handler: Any) -> Iterator[None]:
+    """In the main thread, `handler` for these signals; a hangup that is ignored (nohup) is left."""
+    previous = {}
+    if _in_main_thread():
+        for signum in signums:
+            if signum is None or (signum == HANGUP and signal.getsignal(signum) == signal.SIG_IGN):
+                continue
+            previous[signum] = signal.signal(signum, handler)
     try:
         yield
-    except KeyboardInterrupt:
-        if received:
-            raise Ended(received[0]) from None
-        raise
     finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
+        for signum, old in previous.items():
+            signal.signal(signum, old)
 
 
-def _in_garbage_collection(frame: FrameType | None) -> bool:
-    """Whether the main thread is within the callback that JAX hangs into the collector."""
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _again_later(signum: int, frame: FrameType | None) -> bool:
+    """Whether the main thread is within the callback that JAX hangs into the collector.
+
+    What is raised there is printed and lost; so the signal comes again when that is over.
+    """
     while frame is not None:
         if frame.f_code.co_name == "_xla_gc_callback":
+            threading.Timer(0.02, os.kill, (os.getpid(), signum)).start()
             return True
         frame = frame.f_back
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -134,8 +135,7 @@ def train(
     Raises `RunInterrupted` after a signal, with a checkpoint saved.
     """
     loop = _Loop(training, algorithm, env, config, run_dir, hooks, progress, signals, began, curve)
-    with signals.deferred():
-        loop.run()
+    loop.run()
     if training.stopped_by == "signal":
         where = f"at {training.step:,} of {config.training.total_timesteps:,} steps, all saved"
         raise RunInterrupted(where, f"Go on with: {resume_command(run_dir)}", signals.received)
@@ -167,18 +167,22 @@ class _Loop:
         before, now = self.training.seconds, self._clock()
         setup_s, durations, saved_at = now - self.began, [], now
         reason = self._reason_to_stop(hook=False)
-        while reason is None:
-            asked = self._update(before, compiles=not durations)
-            durations.append(self._clock() - now)
-            now = self._clock()
-            reason = self._reason_to_stop(asked)
-            if reason is None and now - saved_at >= self.config.training.checkpoint_interval_s:
+        with contextlib.ExitStack() as work_to_save:
+            while reason is None:
+                asked = self._update(before, compiles=not durations)
+                # The first update compiles for a minute: stopped there, nothing is lost.
+                if not durations:
+                    work_to_save.enter_context(self.signals.deferred())
+                durations.append(self._clock() - now)
+                now = self._clock()
+                reason = self._reason_to_stop(asked)
+                if reason is None and now - saved_at >= self.config.training.checkpoint_interval_s:
+                    self._save()
+                    saved_at = now = self._clock()
+            self.training.stopped_by = reason
+            if durations:
+                self.training.compile_s += _compile_seconds(setup_s, durations)
                 self._save()
-                saved_at = now = self._clock()
-        self.training.stopped_by = reason
-        if durations:
-            self.training.compile_s += _compile_seconds(setup_s, durations)
-            self._save()
 
     def _update(self, before: float, compiles: bool) -> bool:
         """One update and everyone told of it; True if a hook asks to stop."""

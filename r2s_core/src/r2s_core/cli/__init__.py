@@ -19,6 +19,7 @@ from typing import NoReturn
 from r2s_core import registry
 from r2s_core.errors import PluginLoadError, R2SError
 from r2s_core.foreign import OURS, ForeignError, calling, debugging
+from r2s_core.signals import tidy_end
 from r2s_core.text import printable
 
 _EPILOG = """examples:
@@ -31,6 +32,10 @@ _EPILOG = """examples:
 
 `r2s COMMAND --help` tells more of each. R2S_DEBUG=1 shows the traceback of an error."""
 
+#: Errors of a path that the user chose.
+_PLACES = frozenset(
+    {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.EEXIST}
+)
 #: What only reads configurations and packages.
 _ON_WINDOWS = frozenset({"info", "new", "plugins", "schema", "validate"})
 
@@ -39,7 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status. Users' mistakes become one message, without a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
+        os.getcwd()
+    except FileNotFoundError:
+        print("the working directory is not there any more; cd to another", file=sys.stderr)
+        return 1
+    try:
+        with tidy_end():
+            return _dispatch(arguments)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
@@ -150,7 +161,9 @@ def _message(error: R2SError | OSError) -> str | None:
         return f"{error}\nR2S_DEBUG=1 shows the traceback" if more else str(error)
     where = f" while writing {error.filename}" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full{where}; free some space, then go on with --resume"
+        return f"the disk is full{where}; free some space and start it again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
         return f"{error.filename}: {error.strerror}; choose a place that you may write to"
+    if error.errno in _PLACES and error.filename:
+        return f"{error.filename}: {error.strerror}; check the path"
     return None

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from r2s_core.cli.run import TRUST
+from r2s_core.streams import lasting_streams
 
 _EXAMPLES = """examples:
   r2s compare configs/quickstart.yaml                          one configuration, seeds 0 to 4
@@ -53,6 +54,7 @@ def main(args: argparse.Namespace) -> int:
     """Run what is to be run, and report."""
     from r2s_core.compare import compare
 
-    return compare(
-        args.inputs, seeds=args.seeds, vary=args.vary, output=args.output, trust=args.trust
-    )
+    with lasting_streams():
+        return compare(
+            args.inputs, seeds=args.seeds, vary=args.vary, output=args.output, trust=args.trust
+        )

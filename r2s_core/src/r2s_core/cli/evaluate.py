@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from r2s_core.errors import ConfigError
+from r2s_core.streams import lasting_streams
 
 _EXAMPLES = """examples:
   r2s eval runs/quickstart
@@ -43,13 +44,15 @@ def main(args: argparse.Namespace) -> int:
     if args.robustness:
         from r2s_core.robustness import measure_robustness
 
-        measure_robustness(args.run_dir, args.episodes, args.backend, args.overrides, args.grid)
+        with lasting_streams():
+            measure_robustness(args.run_dir, args.episodes, args.backend, args.overrides, args.grid)
         return 0
     if args.grid is not None:
         raise ConfigError("--grid is of --robustness; add that")
     from r2s_core.evaluate import evaluate_run
 
-    evaluate_run(args.run_dir, args.episodes, args.backend, args.overrides)
+    with lasting_streams():
+        evaluate_run(args.run_dir, args.episodes, args.backend, args.overrides)
     return 0
 
 

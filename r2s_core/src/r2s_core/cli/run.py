@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from r2s_core.config import load_config
-from r2s_core.signals import interruptible_at_once
+from r2s_core.signals import interruptible_at_once, stop_with_parent
+from r2s_core.streams import lasting_streams
 from r2s_core.trust import require
 
 _EXAMPLES = """examples:
@@ -39,7 +40,8 @@ def main(args: argparse.Namespace) -> int:
     """Check the configuration before anything heavy is imported, then run."""
     config = load_config(args.config, args.overrides)
     require(config, args.trust)
-    with interruptible_at_once():
+    stop_with_parent()
+    with lasting_streams(), interruptible_at_once():
         from r2s_core.run import run
 
         run(config, output=args.output, resume=args.resume)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from rich.console import Console
 from r2s_core.compare.plan import Job, State
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.run_folder import shown
+from r2s_core.signals import HANGUP, STOP_WITH_PARENT, handling
 from r2s_core.worker import python_command
 
 
@@ -69,20 +71,23 @@ class _Signals:
         self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> _Signals:
-        handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        self._previous = {s: signal.signal(s, self._handle) for s in handled}
+        self._handling = handling([signal.SIGINT, signal.SIGTERM, HANGUP], self._handle)
+        self._handling.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for signum, handler in self._previous.items():
-            signal.signal(signum, handler)
+        self._handling.__exit__(None, None, None)
 
     def run(self, command: Sequence[str]) -> int:
         """The exit status of a command; its stdout is dropped, stderr shows how it goes."""
         if self.received is not None:
             return 128 + self.received
         with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,  # never written to: its end tells the run that we are gone
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, STOP_WITH_PARENT: "1"},
         ) as child:
             self._child = child
             if self.received is not None:  # it came just now, before there was anyone to tell
@@ -98,4 +103,4 @@ class _Signals:
 
     def _tell(self, signum: int) -> None:
         if self._child is not None:
-            self._child.send_signal(signal.SIGTERM if signum == signal.SIGHUP else signum)
+            self._child.send_signal(signal.SIGTERM if signum == HANGUP else signum)

@@ -1,0 +1,58 @@
+"""A screen that goes away does not end the work: a closed pipe, a closed terminal, a full log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def lasting_streams() -> Iterator[None]:
+    """While entered, nobody notices where stdout or stderr can be written to no more.
+
+    `r2s run ... | head -2` trains to its end; what nobody reads goes to the null device.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Lasting(sys.stdout), _Lasting(sys.stderr)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+class _Lasting:
+    """A text stream whose writes never fail; everything else is the stream's own."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _try(self, write: Callable[[], Any]) -> None:
+        try:
+            write()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            # Whoever else writes to the same descriptor, C libraries too, is spared it as well.
+            with contextlib.suppress(OSError, ValueError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, self._stream.fileno())
+                os.close(null)
+                write()

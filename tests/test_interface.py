@@ -31,6 +31,9 @@ def test_the_missions_python_example_trains_and_evaluates(tmp_path, monkeypatch,
     assert trainer.create_environment().spec.num_worlds == 8
     assert "no GPU was found; going on with the CPU" in capfd.readouterr().err
     trainer.train_ppo(env)
+    told = capfd.readouterr().err
+    assert f"environment.reconstructed_objects_dir: {scans} (configured: None)" in told
+    assert "environment.max_episode_steps" not in told  # the same in both
     result = trainer.evaluate_model(trainer.run_dir)
     assert result["episodes"] == 8
     written = json.loads((trainer.run_dir / "result.json").read_text())

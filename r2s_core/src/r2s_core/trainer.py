@@ -15,6 +15,7 @@ from typing import Any
 
 from r2s_core import build, device, evaluate, registry
 from r2s_core.config import RunConfig, Use, load_config, load_mapping
+from r2s_core.config.flat import differing, flat
 from r2s_core.run import MakeEnvironment, run
 from r2s_core.trust import require
 from r2s_core.types import Environment
@@ -70,7 +71,7 @@ class Real2SimTrainer:
         Args:
           env: trained in; by default what `create_environment` gives. An environment made by the
             engine brings its own configuration, which the run then takes over, so that what is
-            evaluated and written down is what was trained.
+            evaluated and written down is what was trained; stderr says where the two differ.
           algorithm: by plugin name; by default the configured one.
           resume: go on from the last checkpoint, if there is one.
         """
@@ -104,6 +105,7 @@ def _with_algorithm(config: RunConfig, name: str) -> RunConfig:
 def _around(config: RunConfig, env: Environment[Any]) -> tuple[RunConfig, MakeEnvironment]:
     """The configuration of a run in `env`, and what gives the run its environments."""
     source: RunConfig | None = getattr(env, "config", None)
+    own = config
     if source is not None:
         config = dataclasses.replace(
             config,
@@ -116,6 +118,7 @@ def _around(config: RunConfig, env: Environment[Any]) -> tuple[RunConfig, MakeEn
     config = dataclasses.replace(
         config, environment=dataclasses.replace(config.environment, engine=worlds)
     )
+    device.announce(_replaced(device.resolve_backend(own), config))
 
     def make_env(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
         if training or source is None:  # a foreign environment can only be judged in itself
@@ -123,3 +126,17 @@ def _around(config: RunConfig, env: Environment[Any]) -> tuple[RunConfig, MakeEn
         return build.make_environment(config, num_worlds, training=False)
 
     return config, make_env
+
+
+def _replaced(own: RunConfig, taken: RunConfig) -> list[str]:
+    """Lines for the user: which options of the environment are not those of the configuration."""
+    before, after = flat(own.resolved()), flat(taken.resolved())
+    keys = differing(before, after)
+    if not keys:
+        return []
+    lines = [f"  {key}: {after.get(key)} (configured: {before.get(key)})" for key in keys]
+    head = (
+        "The environment that was passed in is trained in, with its own options instead of the "
+        "configuration's (create_environment() makes one with those):"
+    )
+    return [head, *lines]

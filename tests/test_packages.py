@@ -41,12 +41,18 @@ def test_core_and_one_plugin_register_by_being_installed(wheels, venv, folder, k
     venv.r2s("plugins", "--check")  # fails if a manifest or builder cannot be imported
 
 
-@pytest.mark.parametrize("kind", ["reward", "task", "algorithm", "randomizer"])
-def test_a_scaffolded_package_passes_its_own_tests(wheels, venv, tmp_path, kind):
+KINDS = ("reward", "task", "algorithm", "randomizer", "hook", "backend")
+
+
+def test_scaffolded_packages_pass_their_own_tests(wheels, venv, tmp_path):
     """As a user would: r2s new, pip install -e, pytest; from wheels, so the templates ship."""
     venv.pip_install(wheels["r2s_core"])
-    venv.r2s("new", kind, "my_first", "--output", tmp_path)
-    (folder,) = tmp_path.glob("r2s-*")
-    venv.pip_install("-e", folder)
-    assert "my_first" in venv.r2s("plugins")
-    assert " passed" in venv.run("-m", "pytest", "-q", "-p", "no:cacheprovider", folder, cwd=folder)
+    for kind in KINDS:
+        venv.r2s("new", kind, f"my_{kind}", "--output", tmp_path)
+    folders = sorted(tmp_path.glob("r2s-*"))
+    assert len(folders) == len(KINDS)
+    venv.pip_install(*(x for folder in folders for x in ("-e", folder)))
+    listed = venv.r2s("plugins")
+    assert all(f"my_{kind}" in listed for kind in KINDS)
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", *folders]
+    assert " passed" in venv.run(*command, cwd=tmp_path)

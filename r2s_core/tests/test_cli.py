@@ -300,7 +300,7 @@ def test_info_tells_options_with_types_defaults_ranges_and_docs(install, manifes
     assert "did you mean near?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["reward", "task", "algorithm", "randomizer"])
+@pytest.mark.parametrize("kind", ["reward", "task", "algorithm", "randomizer", "hook", "backend"])
 def test_new_writes_a_package_in_which_no_placeholder_is_left(kind, tmp_path, capsys):
     assert cli.main(["new", kind, "my_thing", "--output", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()

@@ -477,3 +477,20 @@ def test_one_text_where_a_list_is_expected_is_a_list_of_one(write):
     assert to_dataclass(Options, node, "", problems).objects == ("scan.stl",)
     assert to_dataclass(Options, to_node({"pair": "a"}, "here", Path()), "", problems) is None
     assert "expected a list" in problems.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("section", "command"),
+    [
+        ("hooks: {slack: {use: 'my.py:Slack'}}", "r2s new hook slack"),
+        ("randomization: {wind: {use: 'my.py:f'}}", "r2s new randomizer wind"),
+        ("environment: {use: 'my.py:Task'}", "r2s new task NAME"),
+    ],
+)
+def test_what_is_no_reward_cannot_be_a_function_in_a_file(tmp_path, section, command):
+    path = tmp_path / "x.yaml"
+    path.write_text(f"{section}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert "only a reward may be a function in a file" in str(caught.value)
+    assert f"`{command}` writes one that works" in str(caught.value)

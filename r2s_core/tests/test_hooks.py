@@ -6,12 +6,14 @@ import sys
 
 import pytest
 
+from r2s_core import registry
 from r2s_core.config import Use
 from r2s_core.errors import ConfigError, PluginError
 from r2s_core.foreign import ForeignError
 from r2s_core.hooks import Hooks, hookimpl
 from r2s_core.loggers.csv_file import CsvLogger
 from r2s_core.loggers.plugin import CsvConfig, TensorBoardConfig
+from r2s_core.testing import check_hook
 
 
 class Listener:
@@ -282,3 +284,31 @@ def test_tensorboard_without_its_package_says_what_to_install(tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(PluginError, match=r"pip install 'r2s-core\[tensorboard\]'"):
         Hooks({"tb": Use("tensorboard", TensorBoardConfig())}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (lambda metrics: 1 / 0, r"r2s_metrics\(.* raises ZeroDivisionError"),
+        (
+            lambda metrics: metrics["loss"] < 0,
+            r"r2s_metrics\(step=256, metrics=\{\}\) raises KeyErr",
+        ),
+        (lambda metrics: "stop", "r2s_metrics returns 'stop'; True stops training"),
+    ],
+)
+def test_the_kit_says_what_a_hook_does_wrong(answer, complaint):
+    class Wrong:
+        @hookimpl
+        def r2s_metrics(self, metrics):
+            return answer(metrics)
+
+    with pytest.raises(AssertionError, match=complaint):
+        check_hook(lambda run_dir: Wrong())
+    with pytest.raises(AssertionError, match="listens to nothing"):
+        check_hook(lambda run_dir: object())
+
+
+def test_our_loggers_pass_the_kit():
+    check_hook(lambda run_dir: CsvLogger(run_dir / "metrics.csv"))
+    check_hook(lambda run_dir: registry.build("hook", "tensorboard", TensorBoardConfig(), run_dir))

@@ -238,8 +238,10 @@ def test_an_unknown_name_suggests_lists_and_says_how_to_install(install, manifes
     )
     with pytest.raises(PluginError) as caught:
         registry.get("reward", "smoth")
-    for part in ("'smoth'", "did you mean smooth?", "installed: ", "pip install"):
+    for part in ("'smoth'", "did you mean smooth?", "installed: ", "pip install", "r2s new reward"):
         assert part in str(caught.value)
+    with pytest.raises(PluginError, match="'SMOOTH' is installed; did you mean smooth?"):
+        registry.get("reward", "SMOOTH")
 
 
 def test_check_tells_the_error_that_use_would_meet(install, manifest):

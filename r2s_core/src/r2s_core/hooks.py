@@ -57,7 +57,7 @@ class HookSpecs:
 
 
 @dataclasses.dataclass
-class _Listener:
+class Listener:
     """One hook, with a manager of its own: no hook can stop another from being called."""
 
     label: str
@@ -84,7 +84,7 @@ class Hooks:
         """
         self._note = note or (lambda line: print(printable(line), file=sys.stderr))
         self._listeners = [
-            _listener(label, registry.build("hook", use.use, use.options, run_dir))
+            listener(label, registry.build("hook", use.use, use.options, run_dir))
             for label, use in hooks.items()
         ]
 
@@ -122,7 +122,7 @@ class Hooks:
                 self._failed(listener, error)
         return answers
 
-    def _failed(self, listener: _Listener, error: R2SError) -> None:
+    def _failed(self, listener: Listener, error: R2SError) -> None:
         if getattr(listener.hook, "failure_is_fatal", False):
             raise error
         listener.failures += 1
@@ -132,8 +132,11 @@ class Hooks:
                 traceback.print_exception(error)
 
 
-def _listener(label: str, hook: Any) -> _Listener:
-    """Raises `PluginError` where the hook listens to nothing, or to what does not exist."""
+def listener(label: str, hook: Any) -> Listener:
+    """A hook, ready to be called.
+
+    Raises `PluginError` where it listens to nothing, or to what does not exist.
+    """
     manager = pluggy.PluginManager("r2s")
     manager.add_hookspecs(HookSpecs)
     with calling(f"hook '{label}'", hook):
@@ -147,7 +150,7 @@ def _listener(label: str, hook: Any) -> _Listener:
             f"hook '{label}' listens to nothing: no method of {type(hook).__name__} is marked with "
             "r2s_core.hooks.hookimpl"
         )
-    return _Listener(label, hook, manager)
+    return Listener(label, hook, manager)
 
 
 def _copied(value: Any) -> Any:

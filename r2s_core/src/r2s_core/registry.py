@@ -113,7 +113,12 @@ def find(kind: Kind, name: str) -> Entry:
         f"no {kind} named '{name}' is installed{did_you_mean(name, known) or ';'} "
         f"installed: {', '.join(known) or 'none'}; "
         f"pip install {package}, and `r2s plugins` will list it"
+        + ("" if kind == "command" or (kind, name) in _PACKAGES else _write_it(kind))
     )
+
+
+def _write_it(kind: Kind) -> str:
+    return f" (`r2s new {'task' if kind == 'environment' else kind} NAME` writes one)"
 
 
 def get(kind: Kind, name: str) -> Installed:

@@ -20,6 +20,8 @@ _KINDS: dict[str, tuple[Kind, str]] = {
     "task": ("environment", "r2s-envs"),
     "algorithm": ("algorithm", "r2s-algos"),
     "randomizer": ("randomizer", "r2s-randomization"),
+    "hook": ("hook", "r2s-hooks"),
+    "backend": ("backend", "r2s-backends"),
 }
 
 #: How it is then named in YAML.
@@ -28,6 +30,8 @@ _USAGE = {
     "task": "environment:\n  use: {name}",
     "algorithm": "algorithm: {name}",
     "randomizer": "randomization:\n  {name}: {{}}",
+    "hook": "hooks:\n  csv: {{}}\n  {name}: {{}}",
+    "backend": "backend: {name}",
 }
 
 
@@ -35,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.epilog = """examples:
   r2s new reward gentle_touch
+  r2s new hook tell_slack
   r2s new task stack_cups --output ~/robots"""
     parser.add_argument("kind", metavar="KIND", choices=list(_KINDS), help=", ".join(_KINDS))
     parser.add_argument("name", metavar="NAME", help="as it will be written in YAML: my_reward")
@@ -57,7 +62,7 @@ def create(template: str, name: str, output: Path) -> Path:
     """Write the package of a new plugin.
 
     Args:
-        template: "reward", "task", "algorithm" or "randomizer".
+        template: one of `_KINDS`.
         name: the plugin's name, lower case with underscores.
         output: the folder in which the package's folder is made.
 
@@ -81,13 +86,23 @@ def create(template: str, name: str, output: Path) -> Path:
         "template_name": name,
         "TemplateName": "".join(part.capitalize() for part in name.split("_")),
     }
-    for source in sorted((TEMPLATES / template).rglob("*")):
+    try:
+        _write(TEMPLATES / template, folder, words)
+    except OSError as error:
+        raise R2SError(
+            f"{error.filename or folder} cannot be written ({error.strerror}); choose another "
+            "--output"
+        ) from error
+    return folder
+
+
+def _write(template: Path, folder: Path, words: dict[str, str]) -> None:
+    for source in sorted(template.rglob("*")):
         if source.is_dir() or "__pycache__" in source.parts:
             continue
-        target = folder / _replace(str(source.relative_to(TEMPLATES / template)), words)
+        target = folder / _replace(str(source.relative_to(template)), words)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_replace(source.read_text(encoding="utf-8"), words), encoding="utf-8")
-    return folder
 
 
 def _replace(text: str, words: dict[str, str]) -> str:

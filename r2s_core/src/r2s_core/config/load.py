@@ -330,7 +330,7 @@ class _Loader:
     def options_type(self, key: str, name: str, where: str, kind: Kind) -> type | None:
         """The configuration dataclass of a plugin; None, with the reason told, if unknown."""
         if is_file_reference(name):
-            reason = _refusal_of_function(name) if kind == "reward" else f"a {kind} is a plugin"
+            reason = _refusal_of_function(name) if kind == "reward" else _refusal_of_file(kind, key)
             if reason:
                 self.problems.add(where, key, reason)
             return None if reason else NoConfig
@@ -348,6 +348,16 @@ class _Loader:
         entries = registry.discover("algorithm")
         names = [name for entry in entries for name in (entry.name, entry.qualified)]
         return name not in names and not did_you_mean(name, names)
+
+
+def _refusal_of_file(kind: Kind, key: str) -> str:
+    """What to do in place of `use: file.py:function`, which is for rewards only."""
+    template = "task" if kind == "environment" else kind
+    label = "NAME" if kind == "environment" else key.rpartition(".")[2]
+    return (
+        f"only a reward may be a function in a file; a {kind} is a package with a manifest, and "
+        f"`r2s new {template} {label}` writes one that works"
+    )
 
 
 def _refusal_of_function(reference: str) -> str | None:

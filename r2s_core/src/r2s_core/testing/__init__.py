@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from r2s_core.testing.algorithm_kit import check_algorithm
     from r2s_core.testing.backend_kit import check_backend
     from r2s_core.testing.environment_kit import check_environment
+    from r2s_core.testing.hook_kit import check_hook
     from r2s_core.testing.randomizer_kit import build_randomizer, check_randomizer
     from r2s_core.testing.reward_kit import check_reward
 
@@ -25,6 +26,7 @@ __all__ = [
     "check_algorithm",
     "check_backend",
     "check_environment",
+    "check_hook",
     "check_randomizer",
     "check_reward",
 ]

@@ -1,0 +1,1 @@
+"""A physics backend for r2s."""

@@ -15,7 +15,7 @@ import yaml
 import r2s_core.build
 from r2s_core.config import load_config, load_mapping
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.evaluate import _network, _next_path, as_jax, evaluate_run
+from r2s_core.evaluate import _network, _next_path, announcement, as_jax, evaluate_run
 from r2s_core.policy import PolicyError, as_saved, load_policy
 from r2s_core.testing.environments import bandit
 from r2s_core.trainer import Real2SimTrainer
@@ -223,3 +223,20 @@ def test_the_package_offers_the_trainer_and_stays_light():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (1024, "evaluating over 1,024 fresh episodes ..."),
+        (64, "evaluating over 64 fresh episodes ..."),
+        (
+            2000,
+            "evaluating over 2,048 fresh episodes (2,000 asked for; each of 128 worlds plays as "
+            "many) ...",
+        ),
+    ],
+)
+def test_more_episodes_than_asked_for_are_announced(tiny, asked, told):
+    sections = {"evaluation": {"episodes": asked, "num_parallel_envs": 128}}
+    assert announcement(load_config(tiny.write(**sections))) == told

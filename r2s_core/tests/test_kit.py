@@ -400,7 +400,9 @@ def test_an_algorithm_that_is_wrong_is_told_why(how, complaint):
 
 
 def test_an_algorithm_that_learns_nothing_is_told_so():
-    with pytest.raises(AssertionError, match="a policy that does nothing has"):
+    with pytest.raises(
+        AssertionError, match=r"loss is [\d.]+; below [\d.]+ is asked, half of what a policy"
+    ):
         check_learning(Guess, 640)  # type: ignore[arg-type]
 
 

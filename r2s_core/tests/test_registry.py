@@ -240,7 +240,7 @@ def test_an_unknown_name_suggests_lists_and_says_how_to_install(install, manifes
         registry.get("reward", "smoth")
     for part in ("'smoth'", "did you mean smooth?", "installed: ", "pip install", "r2s new reward"):
         assert part in str(caught.value)
-    with pytest.raises(PluginError, match="'SMOOTH' is installed; did you mean smooth?"):
+    with pytest.raises(PluginError, match=r"'SMOOTH' is installed; did you mean smooth\?"):
         registry.get("reward", "SMOOTH")
 
 

@@ -72,6 +72,18 @@ def num_worlds(config: RunConfig) -> int:
     return min(config.evaluation.num_parallel_envs, config.evaluation.episodes)
 
 
+def announcement(config: RunConfig) -> str:
+    """What is about to be played; more than asked for where that does not divide evenly."""
+    asked, worlds = config.evaluation.episodes, num_worlds(config)
+    played = -(-asked // worlds) * worlds
+    why = (
+        ""
+        if played == asked
+        else f" ({asked:,} asked for; each of {worlds:,} worlds plays as many)"
+    )
+    return f"evaluating over {played:,} fresh episodes{why} ..."
+
+
 def evaluate_run(
     run_dir: Path | str,
     episodes: int | None = None,
@@ -125,6 +137,7 @@ def evaluate_policy(
         raise R2SError("evaluation.episodes is 0; an evaluation needs at least one episode.")
     device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(config)
+    device.announce([announcement(config)])
     env = build.make_environment(config, num_worlds(config), training=False)
     return {
         "name": f"evaluation of {config.name}",

@@ -218,7 +218,7 @@ class _Session:
     def _evaluate(self) -> tuple[Episodes, Environment[Any]]:
         """Judge the policy as it was saved, not as it was trained: what is judged is delivered."""
         config = self.config
-        self.console.print(f"evaluating over {config.evaluation.episodes:,} fresh episodes ...")
+        self.console.print(evaluate.announcement(config))
         env = self.make_env(config, evaluate.num_worlds(config), False)
         policy = load_policy(self.run_dir / "policy")
         return evaluate.play(config, policy, env, record=config.evaluation.video), env

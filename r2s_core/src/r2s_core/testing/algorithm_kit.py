@@ -66,8 +66,8 @@ def check_learning(make: MakeAlgorithm, learning_steps: int) -> None:
     idle = float(jnp.mean(jnp.square(obs["policy"])))
     require(
         loss < 0.5 * idle,
-        f"after {learning_steps} steps of the bandit the policy's loss is {loss:.3f}; "
-        f"a policy that does nothing has {idle:.3f}",
+        f"after {learning_steps:,} steps of the bandit the policy's loss is {loss:.3g}; below "
+        f"{0.5 * idle:.3g} is asked, half of what a policy that does nothing has",
     )
 
 

@@ -67,6 +67,75 @@ def numbers(tmp_path):
     return run
 
 
+# What others have written
+
+
+_RESULT = {"wall_clock_s": 60.0, "env_steps": 10, "train_steps_per_second": 1.0, "finished_at": "x"}
+_VALUES = (None, True, "x", -1, 1e300, 10**400, float("nan"), [], [1], {}, {"a": [None]}, "\ud800")
+
+
+@pytest.mark.parametrize("key", [*_RESULT, "success_rate", "success_ci95", "episodes", "hardware"])
+def test_a_crafted_result_is_compared_or_is_one_sentence(tmp_path, key, capsys):
+    """Each field as every kind of value: never a traceback, and the file named where refused."""
+    leave_run(tmp_path / "run")
+    refused = 0
+    for value in _VALUES:
+        text = json.dumps({**_RESULT, key: value})
+        (tmp_path / "run" / "result.json").write_text(text)
+        status = compare(tmp_path / "run", "--output", tmp_path / "out")
+        errors = [x for x in capsys.readouterr().err.splitlines() if x]
+        assert status in (0, 2), value
+        assert status == 0 or (len(errors) == 1 and "run" in errors[0])
+        refused += status == 2
+    assert refused >= 4
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("result.json", "[]"),
+        ("result.json", "{" * 2000),
+        ("config.yaml", "- 1"),
+        ("config.yaml", "name: [a]\nseed: 0\nalgorithm: b"),
+        ("config.yaml", "name: a\nseed: 0.5\nalgorithm: b"),
+        ("config.yaml", f"name: a\nseed: {10**30}\nalgorithm: b"),
+        ("config.yaml", "name: a\nseed: true\nalgorithm: b"),
+        ("config.yaml", "a: &a [1]\nb: &b [*a, *a, *a]\nname: [*b, *b]"),
+        ("config.yaml", "!!python/object/apply:os.system [true]"),
+        ("config.yaml", "name: a\nseed: 0\nalgorithm: b\nhooks: {csv: {use: csv, file: ../../x}}"),
+    ],
+)
+def test_files_that_no_run_wrote_are_one_sentence(tmp_path, file, text, capsys):
+    leave_run(tmp_path / "run")
+    (tmp_path / "run" / file).write_text(text)
+    assert compare(tmp_path / "run", "--output", tmp_path / "out") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_damaged_metrics_are_read_as_far_as_they_are_whole(tmp_path):
+    leave_run(tmp_path / "run", curve=(0.1, 0.2, 0.3))
+    path = tmp_path / "run" / "metrics.csv"
+    good = read_run(tmp_path / "run").rows
+    assert len(good) == 3
+    lines = path.read_text().splitlines()
+    damage = ["", "x", "200", "nan,1,,,0.5", "150,inf,,,0.5", "50,9,,,0.9", ",,,,,,,", "\0\0"]
+    path.write_text("\n".join([*lines[:3], *damage, lines[3]]) + "\n")
+    assert read_run(tmp_path / "run").rows == good
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"metrics\.csv.*not UTF-8"):
+        read_run(tmp_path / "run")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a FIFO")
+@pytest.mark.parametrize("name", ["metrics.csv", "config.yaml", "result.json"])
+def test_a_fifo_in_a_run_s_folder_is_not_waited_for(tmp_path, name, capsys):
+    leave_run(tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    os.mkfifo(tmp_path / "run" / name)
+    assert compare(tmp_path / "run", "--output", tmp_path / "out") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 # What is told of runs that are there
 
 

@@ -77,18 +77,30 @@ def test_values_are_put_in_and_scaled(tmp_path):
     ("text", "complaint"),
     [
         ("", "found none"),
-        ("- a", "found none"),
+        ("a: {values: [x], scale: 2, changes: {k: $}}", "must be finite numbers"),
+        ("a: {values: [1], scale: x, changes: {k: $}}", "must be finite numbers"),
+        ("a: {values: [true], scale: 2, changes: {k: $}}", "must be finite numbers"),
+        ("a: {values: [.nan], scale: 2, changes: {k: $}}", "must be finite numbers"),
+        ("a: {values: [[1]], scale: 2, changes: {k: $}}", "must be finite numbers"),
+        (f"a: {{values: [{10**400}], scale: 0.5, changes: {{k: $}}}}", "grid.yaml"),
+        (f"a: {{values: {[1] * 1001}, changes: {{k: $}}}}", "1,001 cases"),
+        ("a: {cases: {}}", "expected changes by the name of each case"),
+        ("a: {cases: {b: []}}", "must give keys"),
+        ("a: {values: {b: 1}, changes: {k: $}}", "must be a list"),
+        ("a: 3", "expected only the keys"),
+        ("- a", "expected keys and values at the top"),
+        ("{}", "found none"),
         ("a: {values: [1]}", "grid.yaml: a: `changes` must give keys"),
         ("a: {changes: {seed: $}}", "`values` must be a list"),
         ("a: {value: [1]}", "expected only the keys"),
-        ("a: [", "is not valid YAML"),
+        ("a: [", "not valid YAML"),
         ("a: {cases: {b: {}}}", "`changes` must give keys"),
     ],
 )
 def test_a_grid_that_says_nothing_is_refused(tmp_path, text, complaint):
     with pytest.raises(ConfigError, match=complaint):
         read_grid(grid(tmp_path, text))
-    with pytest.raises(ConfigError, match=r"none\.yaml: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: no such file"):
         read_grid(tmp_path / "none.yaml")
 
 

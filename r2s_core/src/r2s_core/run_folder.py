@@ -19,7 +19,9 @@ import yaml
 
 from r2s_core import files, inputs
 from r2s_core.config import RunConfig, load_config
+from r2s_core.config.convert import plain
 from r2s_core.config.flat import differing, flat
+from r2s_core.config.nodes import Problems, read_file
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.inputs import Inputs
 
@@ -39,7 +41,6 @@ MARK = ".r2s-run"  # tells a run's folder from others, and is locked while the r
 #: What may differ when a run is resumed: how long, how judged and watched, never what is learned.
 _FREE = ("name", "output", "training", "evaluation", "hooks")
 _ATTEMPTS = 1000  # to take a folder that others take and move at the same time
-_CONFIG_LIMIT = 4 * files.MIB
 
 
 class RunFolder:
@@ -214,18 +215,10 @@ def changed_keys(run_dir: Path, config: RunConfig) -> dict[str, tuple[Any, Any]]
 
 def read_config(run_dir: Path) -> dict[str, Any]:
     """The run's config.yaml as it stands there; `ConfigError` where it cannot be read."""
-    path = run_dir / CONFIG
-    text = files.read_text(
-        path, limit=_CONFIG_LIMIT, what="a run's configuration", error=ConfigError
-    )
-    try:
-        tree = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        cause = " ".join(str(error).split())
-        raise ConfigError(f"{shown(path)} cannot be read: {cause}; is it a run's?") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{shown(path)} is no run's configuration: it is not a mapping")
-    return tree
+    problems = Problems()
+    root = read_file(run_dir / CONFIG, problems)
+    problems.raise_if_any()
+    return plain(root)
 
 
 def is_run_folder(path: Path) -> bool:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import io
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from r2s_core.compare.plan import is_finished
+from r2s_core.compare.plan import RESULT_LIMIT, is_finished
 from r2s_core.config.flat import differing, flat
+from r2s_core.documents import read_document
 from r2s_core.errors import ConfigError
+from r2s_core.files import MIB, confined, read_text
 from r2s_core.history import EVALUATED
-from r2s_core.run_folder import CONFIG, RESULT, is_run_folder, shown
+from r2s_core.plugin import option
+from r2s_core.run_folder import CONFIG, RESULT, is_run_folder, read_config, shown
 
 #: How far below a folder its runs may lie: DIR/NAME/seed_0 are two.
 _DEPTH = 3
 #: Of metrics.csv, what a comparison reads.
 _COLUMNS = ("step", "wall_s", "episode/count", "episode/success", EVALUATED)
+_METRICS_LIMIT = 1024 * MIB
 #: What does not make another group.
 _OF_THE_RUN = ("seed", "output")
 
@@ -49,6 +53,22 @@ class Run:
     def setting(self) -> dict[str, Any]:
         """The configuration but for what tells apart the runs of a group."""
         return {key: value for key, value in self.config.items() if key not in _OF_THE_RUN}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Of result.json, what a comparison reads."""
+
+    finished_at: str
+    wall_clock_s: float = option(minimum=0.0, maximum=1e12)
+    env_steps: int = option(minimum=0)
+    train_steps_per_second: float = option(minimum=0.0, maximum=1e15)
+    compile_s: float | None = option(None, minimum=0.0, maximum=1e12)
+    success_rate: float | None = option(None, minimum=0.0, maximum=1.0)
+    success_ci95: tuple[float, float] | None = option(None, minimum=0.0, maximum=1.0)
+    episodes: int | None = option(None, minimum=0)
+    stopped_by: str | None = None
+    hardware: Mapping[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,20 +108,26 @@ def find_runs(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def read_run(path: Path) -> Run:
-    """What a finished run left; raises `ConfigError` naming the file that cannot be read."""
-    file = path / CONFIG
-    try:
-        config = flat(yaml.safe_load(file.read_text(encoding="utf-8")))
-        missing = {"name", "seed", "algorithm"} - config.keys()
-        if missing:
-            raise ConfigError(f"{shown(file)} is no run's: it has no {sorted(missing)[0]}")
-        file = path / RESULT
-        result = json.loads(file.read_text(encoding="utf-8"))
-        file = path / _metrics_file(config)
-        rows = _rows(file) if file.exists() else []
-    except (OSError, ValueError, yaml.YAMLError, csv.Error) as error:
-        raise ConfigError(f"{shown(file)} cannot be read: {error}") from error
-    return Run(path, config, result, rows)
+    """What a finished run left; raises `ConfigError` naming the file that cannot be read.
+
+    Nothing of it runs, and plugins that it names need not be installed.
+    """
+    config = flat(read_config(path))
+    for key, kind in {"name": str, "seed": int, "algorithm": str}.items():
+        value = config.get(key)
+        if type(value) is not kind or (isinstance(value, int) and abs(value) >= 2**63):
+            raise ConfigError(f"{shown(path / CONFIG)} is no run's: its {key} is {str(value)[:60]}")
+    result = read_document(
+        path / RESULT,
+        Result,
+        limit=RESULT_LIMIT,
+        what="a run's result",
+        unknown="ignore",
+        error=ConfigError,
+    )
+    file = confined(path, _metrics_file(config), what="hooks.csv.file", error=ConfigError)
+    rows = _rows(file) if file.exists() else []
+    return Run(path, config, dataclasses.asdict(result), rows)
 
 
 def group_runs(
@@ -151,13 +177,28 @@ def _metrics_file(config: Mapping[str, Any]) -> str:
 
 
 def _rows(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {name: float(row[name]) for name in _COLUMNS if row.get(name)}
-        for row in rows
-        if row.get("step") and row.get("wall_s")
-    ]
+    """The rows that are whole, in the order of their steps; a damaged line is none."""
+    text = read_text(path, limit=_METRICS_LIMIT, what="a run's metrics", error=ConfigError)
+    rows: list[dict[str, float]] = []
+    try:
+        for line in csv.DictReader(io.StringIO(text)):
+            row = {name: _number(line.get(name)) for name in _COLUMNS}
+            row = {name: value for name, value in row.items() if not math.isnan(value)}
+            later = not rows or row.get("step", -math.inf) > rows[-1]["step"]
+            if "step" in row and "wall_s" in row and later:
+                rows.append(row)
+    except csv.Error as error:
+        raise ConfigError(f"{shown(path)} cannot be read: {error}") from error
+    return rows
+
+
+def _number(text: str | None) -> float:
+    """What a field says; NaN where it is empty, no number, or not finite."""
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def _labels(members: Sequence[Sequence[Run]], given: Mapping[Path, str]) -> list[str]:

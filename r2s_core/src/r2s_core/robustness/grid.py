@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from r2s_core.config.convert import plain
+from r2s_core.config.nodes import Problems, read_file
 from r2s_core.errors import ConfigError
 
 DEFAULT_GRID = Path(__file__).with_name("grid.yaml")
 _KEYS = {"unit", "values", "scale", "changes", "cases"}
 _VALUE = "$"
+_MOST_CASES = 1000
+_LARGEST = 2**63
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,15 +37,15 @@ def read_grid(path: Path = DEFAULT_GRID) -> list[Case]:
     A perturbation has `changes` for each of its `values` (times `scale`), of a `unit`; or `cases`,
     each with changes of its own. Raises ConfigError where the file does not say that.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; name a file of perturbations") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict) or not tree:
+    problems = Problems()
+    tree = plain(read_file(path, problems))
+    problems.raise_if_any()
+    if not tree:
         raise ConfigError(f"{path}: expected perturbations by name, and found none")
-    return [case for name, entry in tree.items() for case in _cases(path, str(name), entry)]
+    cases = [case for name, entry in tree.items() for case in _cases(path, str(name), entry)]
+    if len(cases) > _MOST_CASES:
+        raise ConfigError(f"{path}: {len(cases):,} cases; play at most {_MOST_CASES:,}")
+    return cases
 
 
 def _cases(path: Path, name: str, entry: Any) -> list[Case]:
@@ -51,7 +53,7 @@ def _cases(path: Path, name: str, entry: Any) -> list[Case]:
     if not isinstance(entry, dict) or set(entry) - _KEYS:
         raise ConfigError(f"{where}: expected only the keys {', '.join(sorted(_KEYS))}")
     if "cases" in entry:
-        if not isinstance(entry["cases"], dict) or set(entry) != {"cases"}:
+        if not isinstance(entry["cases"], dict) or not entry["cases"] or set(entry) != {"cases"}:
             raise ConfigError(f"{where}: expected changes by the name of each case, and no more")
         return [
             Case(name, str(label), _overrides(where, changes, None))
@@ -61,6 +63,8 @@ def _cases(path: Path, name: str, entry: Any) -> list[Case]:
     if not isinstance(values, list) or not values:
         raise ConfigError(f"{where}: `values` must be a list of what {_VALUE} stands for")
     scale = entry.get("scale")
+    if scale is not None and not all(map(_is_number, (scale, *values))):
+        raise ConfigError(f"{where}: with `scale`, it and all `values` must be finite numbers")
     cases = []
     for value in values:
         told = value if scale is None else value * scale
@@ -72,7 +76,15 @@ def _cases(path: Path, name: str, entry: Any) -> list[Case]:
 def _overrides(where: str, changes: Any, value: Any) -> tuple[str, ...]:
     if not isinstance(changes, dict) or not changes:
         raise ConfigError(f"{where}: `changes` must give keys of the configuration their values")
-    return tuple(f"{key}={json.dumps(_filled(change, value))}" for key, change in changes.items())
+    return tuple(
+        f"{key}={json.dumps(_filled(change, value), default=str)}"
+        for key, change in changes.items()
+    )
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= _LARGEST  # which NaN is not
 
 
 def _filled(tree: Any, value: Any) -> Any:

@@ -13,6 +13,8 @@ from r2s_core import render
 from r2s_core.cli import main
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, checks, load_object
+from r2s_envs_objects.certificate import write_page
+from r2s_envs_objects.certify import Certificate
 from r2s_envs_objects.checks import CheckResult
 from r2s_envs_objects.fix import fix
 
@@ -173,6 +175,29 @@ def test_where_there_is_no_scan_nothing_is_written(tmp_path, monkeypatch, capsys
     assert main(["object", "fix", source]) == 1
     assert source in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.stl", "notes.txt"]
+
+
+def test_nothing_in_a_page_is_obeyed(tmp_path):
+    """Whatever text comes from a file, or from a check of somebody's."""
+    evil = '"><script>alert(1)</script>\x1b[2J'
+    finding = {"what": evil, "severity": evil, "repaired": False, "moved": 0.0}
+    facts = {
+        **{"verdict": evil, "name": evil, "source": evil, "problem": evil, "passed": False},
+        **{"graspable": None, "forced": False, "units": evil, "size_m": [0.1, 0.1, 0.1]},
+        **{"mass_range_kg": [0.1, 0.2], "mass_kg": 0.1, "volume_m3": 1e-3, "iou": None},
+        **{"surface_p95_m": None, "pieces": 1, "cost_ratio": None, "grasp_share": 0.0},
+        **{"grasp_class": "none", "inertia": np.eye(3).tolist(), "settles": None},
+        **{"friction": 1.0, "friction_range": [0.5, 1.5], "hull_vertices": [8]},
+        **{"content_hash": evil, "asset_sha256": evil, "resting_poses": [], "grasps": []},
+        **{"timings_s": {evil: evil}, "versions": {evil: evil}},
+        "checks": {evil: {"passed": True, "summary": evil}},
+        "findings": [finding | {"volume_change": 0.0}],
+    }
+    write_page(tmp_path / "page.html", Certificate(facts, [(evil, evil, b"png")], [evil]))
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("&lt;script&gt;") >= 12
+    assert "<script" not in page
+    assert "\x1b" not in page
 
 
 def test_other_peoples_folders_are_left_alone(box, save, tmp_path, hold):

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import os
 import zipfile
 
 import numpy as np
 import pytest
+import trimesh
 
 from r2s_core.errors import AssetError
-from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_objects import ObjectOptions, load_object, prepared
 from r2s_envs_objects.prepared import objects_in, read_asset, write_asset
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A prepared 40 x 60 x 50 mm box of 0.1 kg."""
+    folder = tmp_path_factory.mktemp("made")
+    trimesh.creation.box((0.04, 0.06, 0.05)).export(folder / "box.ply")
+    options = ObjectOptions(mass=0.1, cache_dir=str(folder / "cache"))
+    return load_object(folder / "box.ply", options)
+
+
 @pytest.fixture
-def written(box, save, tmp_path):
-    """A prepared box in a folder of its own, and the asset."""
-    asset = load_object(save(box), ObjectOptions(mass=0.1))
+def written(made, tmp_path):
+    """The box in a folder of its own, and the asset."""
     folder = tmp_path / "library" / "box"
     folder.mkdir(parents=True)
-    write_asset(folder / "asset.npz", asset)
-    return folder, asset
+    write_asset(folder / "asset.npz", made)
+    return folder, made
 
 
 def test_it_loads_by_its_folder_or_its_file(written):
@@ -89,6 +100,77 @@ def test_an_object_of_impossible_values_is_refused(written, tmp_path):
         write_asset(tmp_path / f"{i}.npz", written[1].replace(**change))
         with pytest.raises(AssetError, match=r"no sound prepared object \((values|arrays)"):
             read_asset(tmp_path / f"{i}.npz")
+
+
+def meta(**changes):
+    """Arrays with a few entries of `meta` changed."""
+
+    def change(arrays):
+        known = json.loads(arrays["meta"].tobytes()) | changes
+        return arrays | {"meta": np.frombuffer(json.dumps(known).encode(), np.uint8)}
+
+    return change
+
+
+def arrays(**changes):
+    return lambda known: known | changes
+
+
+FINDING = {"what": "w", "severity": "info", "repaired": False, "moved": 0.0, "volume_change": 0.0}
+CRAFTED = {
+    "severity": meta(findings=[FINDING | {"severity": '"><script>alert(1)</script>'}]),
+    "finding of numbers": meta(findings=[FINDING | {"what": 3}]),
+    "finding with more": meta(findings=[FINDING | {"more": 3}]),
+    "no mapping": arrays(meta=np.frombuffer(b"[]", np.uint8)),
+    "deep": arrays(meta=np.frombuffer(b"[" * 100_000, np.uint8)),
+    "no UTF-8": arrays(meta=np.frombuffer(b"\xff\xfe", np.uint8)),
+    "meta of floats": arrays(meta=np.ones(3)),
+    "mass as text": meta(mass="1"),
+    "mass of nothing": meta(mass=None),
+    "infinite mass": meta(mass=float("inf")),
+    "huge whole mass": meta(mass=10**400),
+    "negative mass": meta(mass=-0.1),
+    "range turned over": meta(mass_range=[0.2, 0.1]),
+    "range of three": meta(mass_range=[0.1, 0.2, 0.3]),
+    "friction": meta(friction=-1.0),
+    "no quaternion": meta(resting_qpos=[0.02, [0.0, 0.0, 0.0, 0.0], 1.0]),
+    "pose of text": meta(resting_poses=["abc"]),
+    "grasp of two": meta(grasps=[[[0, 0], 0.0, 0.0, 0.0]]),
+    "graspable maybe": meta(graspable="maybe"),
+    "name of a list": meta(name=["a"]),
+    "no pieces": lambda known: {k: v for k, v in known.items() if not k.startswith("piece")},
+    "flat piece": arrays(piece_000=np.eye(4, 3) * [1.0, 1.0, 0.0]),
+    "piece of a line": arrays(piece_000=np.zeros((8, 3))),
+    "piece of bytes": arrays(piece_000=np.zeros((8, 3), np.uint8)),
+    "many pieces": lambda known: known | {f"piece_{i:03d}": known["piece_000"] for i in range(300)},
+    "single precision": lambda known: known | {"size": known["size"].astype(np.float32)},
+    "faces of floats": lambda known: known | {"visual_faces": known["visual_faces"] * 1.0},
+    "no faces": arrays(visual_faces=np.zeros((0, 3), np.int64)),
+    "faces of four": arrays(visual_faces=np.zeros((9, 4), np.int64)),
+    "inertia of no solid": arrays(inertia=np.diag([1.0, 1.0, 9.0])),
+    "inertia turned": arrays(inertia=np.diag([1.0, 1.0, -1.0])),
+    "mirrored": arrays(scan_to_body=np.diag([1.0, 1.0, -1.0, 1.0])),
+    "structured": arrays(com=np.zeros(3, [("a", "<f8")])),
+}
+
+
+@pytest.mark.parametrize("what", CRAFTED)
+def test_a_crafted_file_is_refused_in_one_sentence(made, tmp_path, what):
+    known = CRAFTED[what](made.to_arrays())
+    digest = np.frombuffer(prepared._digest(known).encode(), np.uint8)
+    np.savez(tmp_path / "crafted.npz", digest=digest, **known)
+    with pytest.raises(AssetError, match="no sound prepared object") as error:
+        load_object(tmp_path / "crafted.npz")
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400 + len(str(tmp_path))
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "fifo.npz")
+    (tmp_path / "folder.npz").mkdir()
+    for name in ("fifo.npz", "folder.npz"):
+        with pytest.raises(AssetError, match=r"not a regular file|a folder"):
+            load_object(tmp_path / name)
 
 
 def test_pickles_bombs_and_rubbish_are_refused_in_one_sentence(tmp_path):

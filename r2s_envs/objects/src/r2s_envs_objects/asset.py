@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from r2s_core import documents, files
+from r2s_core.text import printable
+from r2s_envs_objects.sound import require_sound
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -106,56 +111,67 @@ class ObjectAsset:
         arrays |= {f"piece_{i:03d}": piece for i, piece in enumerate(self.pieces)}
         meta: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         meta |= {name: list(getattr(self, name)) for name in _RANGES}
+        meta["source"] = printable(self.source)
         meta["resting_qpos"] = list(self.resting_qpos)
         meta["resting_poses"] = [list(pose) for pose in self.resting_poses]
         meta["grasps"] = [list(grasp) for grasp in self.grasps]
         meta["findings"] = [dataclasses.asdict(f) for f in self.findings]
-        arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        arrays["meta"] = np.frombuffer(json.dumps(files.strict(meta)).encode(), np.uint8)
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> ObjectAsset:
-        """The inverse of `to_arrays`; KeyError, ValueError or TypeError on anything else."""
-        meta = json.loads(arrays["meta"].tobytes())
-        return cls(
-            **{name: arrays[name] for name in _ARRAYS},
-            **{name: meta[name] for name in _PLAIN},
-            mass_range=_range(*meta["mass_range"]),
-            friction_range=_range(*meta["friction_range"]),
-            pieces=tuple(arrays[k] for k in sorted(arrays) if k.startswith("piece_")),
-            resting_qpos=_resting_pose(*meta["resting_qpos"]),
-            findings=tuple(Finding(**f) for f in meta["findings"]),
-            resting_poses=tuple(_resting_pose(*pose) for pose in meta["resting_poses"]),
-            grasps=tuple(GraspPose(tuple(p), *rest) for p, *rest in meta["grasps"]),
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ObjectAsset:
+        """The inverse of `to_arrays`; KeyError, ValueError or R2SError on anything else."""
+        meta = documents.parse(_Meta, files.parse_json(arrays["meta"].tobytes().decode()), "meta")
+        return require_sound(
+            cls(
+                **{name: arrays[name] for name in _ARRAYS},
+                **{name: getattr(meta, name) for name in (*_PLAIN, *_RANGES)},
+                pieces=tuple(arrays[k] for k in sorted(arrays) if k.startswith("piece_")),
+                findings=meta.findings,
+                resting_qpos=RestingPose(*meta.resting_qpos),
+                resting_poses=tuple(RestingPose(*pose) for pose in meta.resting_poses),
+                grasps=tuple(GraspPose(*grasp) for grasp in meta.grasps),
+            )
         )
 
 
-def _resting_pose(height: float, quat: list[float], probability: float) -> RestingPose:
-    w, x, y, z = quat
-    return RestingPose(height, (w, x, y, z), probability)
+_Pair = tuple[float, float]
+_Pose = tuple[float, tuple[float, float, float, float], float]
+_Grasp = tuple[tuple[float, float, float], float, float, float]
 
 
-def _range(low: float, high: float) -> tuple[float, float]:
-    return low, high
+@dataclasses.dataclass(frozen=True)
+class _Meta:
+    """What of an asset is no array, as its file has it."""
+
+    name: str
+    source: str
+    content_hash: str
+    mass: float
+    friction: float
+    volume: float
+    grasp_width: float
+    grasp_yaw: float
+    grasp_height: float
+    grasp_offset: float
+    iou: float
+    surface_p95: float
+    grasp_across: float
+    grasp_share: float
+    graspable: bool | None
+    forced: bool
+    mass_range: _Pair
+    friction_range: _Pair
+    resting_qpos: _Pose
+    resting_poses: tuple[_Pose, ...]
+    grasps: tuple[_Grasp, ...]
+    findings: tuple[Finding, ...]
 
 
 _ARRAYS = ("visual_vertices", "visual_faces", "com", "inertia", "size", "scan_to_body")
-_PLAIN = (
-    "name",
-    "source",
-    "content_hash",
-    "mass",
-    "friction",
-    "volume",
-    "grasp_width",
-    "grasp_yaw",
-    "grasp_height",
-    "grasp_offset",
-    "iou",
-    "surface_p95",
-    "grasp_across",
-    "grasp_share",
-    "graspable",
-    "forced",
-)
 _RANGES = ("mass_range", "friction_range")
+_LISTS = ("resting_qpos", "resting_poses", "grasps", "findings")
+_PLAIN = tuple(
+    field.name for field in dataclasses.fields(_Meta) if field.name not in (*_RANGES, *_LISTS)
+)

@@ -10,6 +10,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r2s_core import files
+from r2s_core.text import printable
+
 if TYPE_CHECKING:
     from r2s_envs_objects.certify import Certificate
 
@@ -21,16 +24,16 @@ def write_page(path: Path, certificate: Certificate) -> None:
     facts = certificate.facts
     template = importlib.resources.files("r2s_envs_objects").joinpath("certificate.html")
     page = string.Template(template.read_text(encoding="utf-8")).substitute(
-        title=escape(f"{facts['name']}: {facts['verdict']}"),
-        subtitle=f"<b>from</b> {escape(facts['source'])}",
+        title=_text(f"{facts['name']}: {facts['verdict']}"),
+        subtitle=f"<b>from</b> {_text(facts['source'])}",
         verdict="".join(_verdict(facts)),
-        notes="".join(f'<p class="note">{escape(note)}</p>' for note in certificate.notes),
+        notes="".join(f'<p class="note">{_text(note)}</p>' for note in certificate.notes),
         cards="".join(_card(*card) for card in _cards(facts)),
         pictures=_pictures(certificate.pictures),
         findings=_findings(facts),
         details="".join(_table(title, rows) for title, rows in _details(facts)),
     )
-    path.write_text(page, encoding="utf-8")
+    files.write_text(path, page)
 
 
 def _verdict(facts: Mapping[str, Any]) -> Iterable[str]:
@@ -52,7 +55,7 @@ def _verdict(facts: Mapping[str, Any]) -> Iterable[str]:
 
 def _line(passed: bool | None, sentence: str) -> str:
     mark, css = {True: ("✓", "good"), False: ("✗", "bad"), None: ("\N{EN DASH}", "open")}[passed]
-    return f'<p class="verdict {css}"><span>{mark}</span> {escape(sentence)}</p>'
+    return f'<p class="verdict {css}"><span>{mark}</span> {_text(sentence)}</p>'
 
 
 def _cards(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
@@ -81,8 +84,8 @@ def _grade(facts: Mapping[str, Any]) -> str:
 
 def _card(number: str, name: str, remark: str) -> str:
     return (
-        f'<div class="card"><div class="number">{escape(number)}</div>'
-        f'<div class="name">{escape(name)}</div><div class="remark">{escape(remark)}</div></div>'
+        f'<div class="card"><div class="number">{_text(number)}</div>'
+        f'<div class="name">{_text(name)}</div><div class="remark">{_text(remark)}</div></div>'
     )
 
 
@@ -90,12 +93,12 @@ def _pictures(pictures: Sequence[tuple[str, str, bytes]]) -> str:
     sections: dict[str, list[str]] = {}
     for section, caption, png in pictures:
         sections.setdefault(section, []).append(
-            f'<figure class="frame"><img alt="{escape(caption)}" '
+            f'<figure class="frame"><img alt="{_text(caption)}" '
             f'src="data:image/png;base64,{base64.b64encode(png).decode()}"/>'
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
+            f"<figcaption>{_text(caption)}</figcaption></figure>"
         )
     return "".join(
-        f'<h2>{escape(_SECTIONS.get(name, name))}</h2><div class="frames">{"".join(shots)}</div>'
+        f'<h2>{_text(_SECTIONS.get(name, name))}</h2><div class="frames">{"".join(shots)}</div>'
         for name, shots in sections.items()
     )
 
@@ -105,12 +108,22 @@ def _findings(facts: Mapping[str, Any]) -> str:
         return ""
     head = "<tr><th>found</th><th>severity</th><th>repaired</th><th>moved</th><th>volume</th></tr>"
     rows = "".join(
-        f'<tr class="{finding["severity"]}"><td>{escape(finding["what"])}</td>'
-        f"<td>{finding['severity']}</td><td>{'yes' if finding['repaired'] else ''}</td>"
+        f"<tr{_css(finding)}><td>{_text(finding['what'])}</td>"
+        f"<td>{_text(finding['severity'])}</td><td>{'yes' if finding['repaired'] else ''}</td>"
         f"<td>{_moved(finding['moved'])}</td><td>{_change(finding['volume_change'])}</td></tr>"
         for finding in facts["findings"]
     )
     return f"<h2>Findings</h2><table>{head}{rows}</table>"
+
+
+def _css(finding: Mapping[str, Any]) -> str:
+    """Only severities that we know reach the page outside of text."""
+    return ' class="warning"' if finding["severity"] == "warning" else ""
+
+
+def _text(value: object) -> str:
+    """Whatever comes from files, for a page: shown, and never obeyed."""
+    return escape(printable(value, lines=True))
 
 
 def _moved(metres: float | None) -> str:
@@ -164,7 +177,6 @@ def _grasps(grasps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _table(title: str, rows: Mapping[str, Any]) -> str:
     body = "".join(
-        f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>"
-        for name, value in rows.items()
+        f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in rows.items()
     )
-    return f"<div><h3>{escape(title)}</h3><table>{body}</table></div>" if body else ""
+    return f"<div><h3>{_text(title)}</h3><table>{body}</table></div>" if body else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from r2s_core.errors import AssetError
+from r2s_core.errors import AssetError, R2SError
 from r2s_envs_objects import cache, sandbox
 from r2s_envs_objects.asset import Finding, ObjectAsset
 from r2s_envs_objects.grasp import OPENING, WIDEST
@@ -39,7 +39,10 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
         shaping = dataclasses.asdict(options)
         arguments = {"suffix": suffix, "label": label, "key": key, "options": shaping}
         made = sandbox.call("r2s_envs_objects.pipeline:prepared", data, arguments, label)
-        asset = ObjectAsset.from_arrays(made)
+        try:
+            asset = ObjectAsset.from_arrays(made)
+        except (ValueError, R2SError) as error:
+            raise AssetError(f"{label}: makes no sound object ({error}); scan it again") from None
         # What a busy machine had no time for is tried again the next time.
         makeshift = any(finding.code == "pieces-failed" for finding in asset.findings)
         if not makeshift and (problem := cache.write(folder, asset)):

@@ -6,9 +6,11 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from r2s_core import files
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, ObjectAsset
 from r2s_envs_objects.hull import reduce_hull
@@ -64,35 +66,30 @@ def source_file(source: str | Path) -> Path:
 
 def read_asset(path: Path) -> ObjectAsset:
     """The asset of a file, checked against its own hash; AssetError on anything else."""
-    if not path.exists():
-        raise AssetError(f"{path}: no such file; check the path")
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if len(members) > _MAX_ARRAYS or sum(m.file_size for m in members) > _MAX_BYTES:
-                raise ValueError("larger than any object")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with files.open_regular(path, what="a prepared object", error=AssetError) as file:
+            arrays = _arrays(file)
         if arrays.pop("digest").tobytes().decode() != _digest(arrays):
             raise ValueError("its content does not match its hash")
-        return _sound(ObjectAsset.from_arrays(arrays))
+        return ObjectAsset.from_arrays(arrays)
+    except AssetError:
+        raise
     except Exception as error:  # it may hold anything at all
         cause = " ".join(str(error).split()) or type(error).__name__
         raise AssetError(f"{path}: no sound prepared object ({cause}); {_AGAIN}") from None
 
 
-def _sound(asset: ObjectAsset) -> ObjectAsset:
-    """The asset; ValueError where its arrays cannot be those of an object."""
-    shapes = {"com": (3,), "size": (3,), "inertia": (3, 3), "scan_to_body": (4, 4)}
-    arrays = [asset.visual_vertices, *asset.pieces, *(getattr(asset, name) for name in shapes)]
-    points = all(a.ndim == 2 and a.shape[1] == 3 for a in (asset.visual_vertices, *asset.pieces))
-    if not points or any(getattr(asset, name).shape != shape for name, shape in shapes.items()):
-        raise ValueError("arrays of other shapes than an object's")
-    if not (asset.pieces and asset.mass > 0.0 and all(np.isfinite(a).all() for a in arrays)):
-        raise ValueError("values that no object has")
-    if asset.visual_faces.min() < 0 or asset.visual_faces.max() >= len(asset.visual_vertices):
-        raise ValueError("a face without its vertices")
-    return asset
+def _arrays(file: IO[bytes]) -> dict[str, np.ndarray]:
+    """The arrays of an opened .npz; an exception of any kind for what is none."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if len(members) > _MAX_ARRAYS or sum(m.file_size for m in members) > _MAX_BYTES:
+            raise ValueError("larger than any object")
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("two arrays of one name")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def load_prepared(path: Path, options: ObjectOptions) -> ObjectAsset:

@@ -339,3 +339,38 @@ def test_units_are_told_apart_by_size_or_asked_for(tmp_path):
     assert read(write(100.0), "cm", None)[1] == 0.01
     with pytest.raises(AssetError, match="set --units"):
         read(write(1000.0), "m", None)
+
+
+def relief(size: float) -> np.ndarray:
+    """Hills seen from the air, of this size across, a fifth as high."""
+    x, y = np.random.default_rng(0).random((2, 4000))
+    return np.stack([x, 0.9 * y, 0.1 * (np.sin(7 * x) * np.cos(5 * y) + 1.0)], axis=1) * size
+
+
+def test_land_is_not_taken_for_an_object(tmp_path):
+    path = tmp_path / "land.xyz"
+    path.write_text(text_of(relief(297.0)))
+    with pytest.raises(AssetError, match="land in metres or a thing in millimetres; say which"):
+        read(path, "auto", None)
+    assert read(path, "mm", None)[1] == 0.001
+    with pytest.raises(AssetError, match=r"read as m it is 29\d m across"):
+        read(path, "m", None)
+    path.write_text(text_of(relief(297.0) + np.array([448262.0, 5411932.0, 0.0])))
+    with pytest.raises(AssetError, match=r"read as m it is 29\d m across"):
+        read(path, "auto", None)
+    path.write_text(text_of(POINTS * 1000.0))  # all around, so a thing
+    assert read(path, "auto", None)[1] == 0.001
+
+
+def test_a_cloud_on_a_map_is_in_metres_and_needs_its_digits(tmp_path):
+    path = tmp_path / "scan.las"
+    path.write_bytes(las_bytes(origin=5411932.5))
+    cloud, unit = read(path, "auto", None)
+    assert unit == 1.0
+    np.testing.assert_allclose(np.ptp(cloud.points, axis=0), np.ptp(POINTS, axis=0), atol=1e-5)
+    path = tmp_path / "scan.ply"
+    table = np.zeros(300, [("v", "<f4", 6), ("red", "u1")])
+    table["v"][:, :3] = POINTS + np.array([448262.0, 5411932.0, 112.0])
+    path.write_bytes(ply_header("binary_little_endian") + table.tobytes())
+    with pytest.raises(AssetError, match="its shape is lost"):
+        read(path, "auto", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from r2s_core.cli import main
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, solid
 from r2s_envs_objects.doctor import check
+from r2s_envs_objects.options import on_command_line
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_a_files_own_word_on_its_unit_is_taken(ell, tmp_path, name, line, unit):
         data = line + data
     path.write_bytes(data)
     if unit is None:
-        with pytest.raises(AssetError, match="set `units` to say which"):
+        with pytest.raises(AssetError, match="say which with `units: "):
             check(str(path), ObjectOptions())
         return
     report = check(str(path), ObjectOptions())
@@ -194,3 +196,44 @@ def test_more_faces_than_memory_takes_are_reduced_first_and_that_is_said(sphere,
     assert "5120 faces: reduced to 2000" in made.findings[0].what
     assert (made.was_faces, made.full_faces) == (5120, 2000)
     assert made.volume == pytest.approx(sphere.volume, rel=0.005)
+
+
+def test_what_a_gripper_cannot_span_is_said(save, capsys):
+    cube = trimesh.creation.box((0.12, 0.12, 0.12))
+    assert main(["object", "check", str(save(cube))]) == 1
+    told = capsys.readouterr().out
+    assert "too wide for the 80 mm gripper" in told
+    assert "spans 120 mm at its narrowest (limit 76), and no grasp elsewhere was found" in told
+    assert "set `--scale`" in told
+    assert main(["object", "check", str(save(cube)), "--scale", "0.5"]) == 0
+    assert "60 x 60 x 60 mm (the file is in m)" in capsys.readouterr().out
+
+
+def test_a_ring_that_can_be_held_at_its_rim_is_only_noted(examine):
+    found = examine(trimesh.creation.annulus(0.055, 0.06, 0.05))[1]
+    assert "close elsewhere, as on a rim" in found["wide"]["what"]
+    assert found["wide"]["severity"] == "info"
+    assert "too-wide" not in found
+
+
+def test_more_may_be_invented_where_the_user_says_so(sphere, save, capsys):
+    half = sphere.copy()
+    half.update_faces(sphere.triangles_center[:, 2] < 0.008)
+    path = str(save(half))
+    assert main(["object", "check", path]) == 1
+    told = capsys.readouterr().err
+    share = re.search(r"or allow it with `--max-filled (0\.3\d)`", told)
+    assert share is not None
+    assert main(["object", "check", path, "--max-filled", share[1]]) == 1  # a warning
+    assert "1 hole closed, 3" in capsys.readouterr().out
+
+
+def test_messages_speak_of_arguments_on_the_command_line(ell, save, capsys):
+    path = str(save(ell.apply_scale(100.0)))
+    assert main(["object", "check", path]) == 1
+    assert "`--units mm`, `--units cm` or `--units inch`" in capsys.readouterr().err
+    assert main(["object", "check", path, "--json"]) == 1
+    assert "`--units cm`" in json.loads(capsys.readouterr().out)["refused"]
+    assert on_command_line("set `up: -y` or `max_pieces`; not `this`, `r2s object check`") == (
+        "set `--up=-y` or `--max-pieces`; not `this`, `r2s object check`"
+    )

@@ -8,7 +8,9 @@ import trimesh
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.load import parse
+from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.resolution import on_a_map, resolution_findings
+from r2s_envs_objects.solid import solidify
 
 UTM = (448262.31, 5411932.5, 112.4)
 
@@ -67,3 +69,13 @@ def test_what_is_on_a_map():
     assert on_a_map(utm, utm + 297.0)
     assert not on_a_map(np.zeros(3), np.full(3, 297.0))
     assert not on_a_map(np.full(3, 5000.0), np.full(3, 5100.0))
+
+
+def test_the_unit_of_a_map_is_the_metre(sphere):
+    sphere.apply_translation(UTM)
+    made = solidify(obj(sphere, ".5f"), ".obj", "scan", ObjectOptions())
+    assert made.unit == "m"
+    assert made.volume == pytest.approx(sphere.volume, rel=1e-3)
+    land = sphere.copy().apply_scale(5000.0)
+    with pytest.raises(AssetError, match="coordinates on a map, which are in metres"):
+        solidify(obj(land, ".5f"), ".obj", "scan", ObjectOptions())

@@ -8,10 +8,12 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
+import trimesh
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects import load_object, samples
-from r2s_envs_objects.prepared import ASSET, write_asset
+from r2s_envs_objects.object_folder import ASSET
+from r2s_envs_objects.prepared import write_asset
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.make import keep_inputs, make
 
@@ -116,3 +118,13 @@ def test_a_library_that_holds_nothing_to_hold_is_refused(library):
     (library / "soap.ply").unlink()
     with pytest.raises(AssetError, match="nothing in it can be held"):
         make(PickPlaceConfig(reconstructed_objects_dir=library))
+
+
+def test_a_refused_scan_is_told_of_in_the_configurations_words(tmp_path):
+    box = trimesh.creation.box((8.0, 8.0, 3.0))  # in which unit?
+    box.export(tmp_path / "scan.stl")
+    with pytest.raises(AssetError, match=r"`environment\.object_units: mm`, `environment\.obj"):
+        make(PickPlaceConfig(objects=(tmp_path / "scan.stl",)))
+    box.apply_scale(0.02).export(tmp_path / "wide.stl")  # 160 x 160 x 60 mm
+    with pytest.raises(AssetError, match=r"`environment\.object_scale`, or `environment\.force`"):
+        make(PickPlaceConfig(objects=(tmp_path / "wide.stl",), max_pieces=1))

@@ -78,7 +78,7 @@ def certify(
         drawn = _pictures(source, asset, tried, notes) if drawable else []
     facts = {
         **_verdict(asset, problem),
-        **_facts(asset),
+        **_facts(asset, options.scale),
         "cost_ratio": None if cost is None else round(cost, 2),
         "settles": None if landing is None else _settling(landing),
         "checks": {name: _plain(result) for name, result in tried.items()},
@@ -185,10 +185,10 @@ def _verdict(asset: ObjectAsset, problem: str | None) -> dict[str, Any]:
     }
 
 
-def _facts(asset: ObjectAsset) -> dict[str, Any]:
+def _facts(asset: ObjectAsset, scale: float) -> dict[str, Any]:
     return {
         "findings": [dataclasses.asdict(finding) for finding in asset.findings],
-        "units": _unit(asset),
+        "units": _unit(asset, scale),
         "size_m": asset.size.tolist(),
         "volume_m3": asset.volume,
         "mass_kg": asset.mass,
@@ -209,11 +209,14 @@ def _facts(asset: ObjectAsset) -> dict[str, Any]:
     }
 
 
-def _unit(asset: ObjectAsset) -> str:
-    """The unit of the file: what one of its numbers came to, whatever `scale` did besides."""
+def _unit(asset: ObjectAsset, scale: float) -> str:
+    """The unit of the file: what one of its numbers means before `scale` is applied."""
     factor = float(np.linalg.norm(asset.scan_to_body[:3, 0]))
-    nearest = min(METRES, key=lambda unit: abs(math.log(METRES[unit] / factor)))
-    return nearest if math.isclose(METRES[nearest], factor, rel_tol=1e-6) else f"{factor:.6g} m"
+    for metres in (factor / scale, factor):  # an object that was made before has its scale in it
+        nearest = min(METRES, key=lambda unit: abs(math.log(METRES[unit] / metres)))
+        if math.isclose(METRES[nearest], metres, rel_tol=1e-6):
+            return nearest
+    return f"units of {factor:.6g} m"
 
 
 def _plain(result: CheckResult) -> dict[str, Any]:

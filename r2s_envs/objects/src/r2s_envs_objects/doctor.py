@@ -5,26 +5,39 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r2s_core.errors import AssetError, ConfigError
+from r2s_core.text import printable
 from r2s_envs_objects import sandbox
-from r2s_envs_objects.options import ObjectOptions
+from r2s_envs_objects.options import ObjectOptions, on_command_line
 from r2s_envs_objects.source import locate, read_bytes
+
+if TYPE_CHECKING:
+    from r2s_envs_objects.asset import Finding, Floats, Ints
 
 
 def main(args: argparse.Namespace) -> int:
     """Print the report; 0 where nothing is worse than a note, else 1."""
     if args.mass is not None and not args.mass > 0.0:
         raise ConfigError(f"--mass {args.mass:g}: must be above 0; give the mass in kg")
-    options = ObjectOptions(units=args.units, up=args.up, mass=args.mass, material=args.material)
+    options = ObjectOptions(
+        units=args.units,
+        up=args.up,
+        scale=args.scale,
+        max_filled=args.max_filled,
+        mass=args.mass,
+        material=args.material,
+    )
     try:
         report = check(args.scan, options)
     except AssetError as error:
         if not args.json:
             raise
-        report = {"file": str(args.scan), "verdict": "refused", "refused": str(error)}
-    print(json.dumps(report, indent=2) if args.json else "\n".join(_lines(report)))
+        refused = on_command_line(str(error))
+        report = {"file": printable(args.scan), "verdict": "refused", "refused": refused}
+    told = json.dumps(report, indent=2) if args.json else "\n".join(_lines(report))
+    print(printable(on_command_line(told), lines=True))
     return 0 if report["verdict"] == "sound" else 1
 
 
@@ -50,6 +63,7 @@ def examine(data: bytes, suffix: str, label: str, options: dict[str, Any]) -> di
     from r2s_envs_objects.solid import solidify
 
     solid = solidify(data, suffix, label, ObjectOptions(**options))
+    findings = [*solid.findings, *_width_findings(solid.vertices, solid.faces)]
     report = {
         "units": solid.unit,
         "size_m": np.ptp(solid.vertices, axis=0).tolist(),
@@ -59,9 +73,27 @@ def examine(data: bytes, suffix: str, label: str, options: dict[str, Any]) -> di
         "inertia_kgm2": solid.inertia.tolist(),
         "faces": {"before": solid.was_faces, "after": solid.full_faces},
         "watertight": {"before": solid.was_watertight, "after": solid.watertight},
-        "findings": [dataclasses.asdict(f) for f in solid.findings],
+        "findings": [dataclasses.asdict(f) for f in findings],
     }
     return {"report": np.frombuffer(json.dumps(report).encode(), np.uint8)}
+
+
+def _width_findings(vertices: Floats, faces: Ints) -> list[Finding]:
+    """What a user of the gripper should know of a scan that is wide, in metres, z up."""
+    from r2s_envs_objects.antipodal import graspability
+    from r2s_envs_objects.asset import Finding
+    from r2s_envs_objects.grasp import OPENING, WIDEST, narrowest_grasp
+
+    width = narrowest_grasp(vertices, faces).width
+    if width <= WIDEST:
+        return []
+    what = f"too wide for the {OPENING * 1000:.0f} mm gripper at its centre of mass: from above it "
+    what += f"spans {width * 1000:.0f} mm at its narrowest (limit {WIDEST * 1000:.0f}), "
+    if share := graspability(vertices, faces).share:
+        what += f"but {share:.1%} of the sampled grasps close elsewhere, as on a rim or a handle"
+        return [Finding(what, code="wide")]
+    what += "and no grasp elsewhere was found; set `scale`, or `force` to use it all the same"
+    return [Finding(what, "warning", code="too-wide")]
 
 
 def _lines(report: dict[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from r2s_envs_objects.object_folder import (
     unwritable,
     workplace,
 )
-from r2s_envs_objects.options import ObjectOptions
+from r2s_envs_objects.options import ObjectOptions, on_command_line
 from r2s_envs_objects.source import absolute, locate, require_readable
 
 LIBRARY = Path("outputs/reconstructed_objects")  # where objects go unless another place is named
@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(facts | {"folder": str(folder), "earlier": earlier}))
     else:
-        print(printable("\n".join(_lines(facts, folder, earlier)), lines=True))
+        print(printable(on_command_line("\n".join(_lines(facts, folder, earlier))), lines=True))
     return 0 if facts["passed"] else 1
 
 
@@ -46,6 +46,7 @@ def options_of(args: argparse.Namespace) -> ObjectOptions:
         units=args.units,
         up=args.up,
         scale=args.scale,
+        max_filled=args.max_filled,
         mass=getattr(args, "mass", None),
         material=args.material,
         density=args.density,
@@ -120,7 +121,7 @@ def _lines(facts: dict[str, Any], folder: Path, earlier: str | None) -> list[str
     if not facts["checks"]:
         lines.append("  hold         not tried: no gripper is installed (r2s-envs-pick-place)")
     if facts["graspable"] is False and not facts["forced"]:
-        lines.append("  training     on it is refused, unless --force here or `force` there")
+        lines.append("  training     on it is refused, unless --force here or force: true there")
     if earlier:
         lines.append(f"  replaces     the object made of {earlier}")
     return [*lines, f"  written to   {folder}", f"  certificate  {folder / PAGE}"]

@@ -157,7 +157,7 @@ def _options(args: argparse.Namespace) -> list[str]:
     """The arguments of `cli.shaping` as text again."""
     options = [
         f"--{name}={value}"
-        for name in ("units", "up", "scale", "material", "density", "max-pieces",
+        for name in ("units", "up", "scale", "max-filled", "material", "density", "max-pieces",
                      "max-hull-vertices")
         if (value := getattr(args, name.replace("-", "_"))) is not None
     ]  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Callable
 
 from r2s_core.plugin import option
 from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
@@ -48,5 +50,35 @@ class ObjectOptions:
     friction: float | None = option(
         None, "sliding friction coefficient; None: the material's, else 1", above=0.0
     )
+    max_filled: float = option(
+        0.25,
+        "largest share of the surface that closing its holes may invent",
+        minimum=0.0,
+        maximum=1.0,
+    )
     force: bool = option(False, "accept objects too wide for the gripper")
     cache_dir: str | None = option(None, "cache folder; None: $R2S_CACHE_DIR, else the user's own")
+
+
+_NAMES = frozenset(field.name for field in dataclasses.fields(ObjectOptions))
+_MENTION = re.compile(r"`(\w+)(?:: ([^`]+))?`")
+
+
+def respelled(text: str, spell: Callable[[str, str | None], str]) -> str:
+    """A message with each mention of an option (`units`, `units: cm`) as the user writes it.
+
+    spell: from the option's name, and its value if the message gives one.
+    """
+    return _MENTION.sub(lambda m: f"`{spell(m[1], m[2])}`" if m[1] in _NAMES else m[0], text)
+
+
+def on_command_line(text: str) -> str:
+    """A message in the spelling of the command line: `--units cm`."""
+    return respelled(text, _argument)
+
+
+def _argument(name: str, value: str | None) -> str:
+    name = "--" + name.replace("_", "-")
+    if value is None:
+        return name
+    return f"{name}={value}" if value.startswith("-") else f"{name} {value}"

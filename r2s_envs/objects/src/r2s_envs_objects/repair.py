@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -21,16 +22,20 @@ MIN_FULLNESS = 0.002  # volume over that of the bounding box, below which it is 
 WARN_OVERLAP, MAX_OVERLAP = 0.005, 0.20  # share of the volume that is enclosed more than once
 
 
-def close_surface(vertices: Floats, faces: Ints, label: str) -> tuple[Floats, Ints, list[Finding]]:
+def close_surface(
+    vertices: Floats, faces: Ints, label: str, max_filled: float = MAX_FILLED
+) -> tuple[Floats, Ints, list[Finding]]:
     """One closed surface, wound outward, of a scan's largest component.
 
     vertices [n, 3] in any unit (moved distances in findings are in that unit), faces [m, 3].
     AssetError where too little is left, too much would be invented, or no volume is enclosed.
     """
-    return close_merged(*merge_vertices(vertices, faces), label)
+    return close_merged(*merge_vertices(vertices, faces), label, max_filled)
 
 
-def close_merged(vertices: Floats, faces: Ints, label: str) -> tuple[Floats, Ints, list[Finding]]:
+def close_merged(
+    vertices: Floats, faces: Ints, label: str, max_filled: float = MAX_FILLED
+) -> tuple[Floats, Ints, list[Finding]]:
     """`close_surface` of what `merge_vertices` gave."""
     findings: list[Finding] = []
     faces = _drop_degenerate(vertices, faces, findings)
@@ -40,7 +45,7 @@ def close_merged(vertices: Floats, faces: Ints, label: str) -> tuple[Floats, Int
     findings += table
     faces = largest_part(vertices, faces, label, findings)
     faces = _consistent_winding(faces, findings)
-    vertices, faces = fill_holes(vertices, faces, label, findings)
+    vertices, faces = fill_holes(vertices, faces, label, findings, max_filled)
     vertices, faces = compact(vertices, faces)
     volume, _, _ = volume_integrals(vertices, faces)
     # A sheet is flat in its own axes, which the bounding box need not show.
@@ -111,7 +116,7 @@ def _consistent_winding(faces: Ints, findings: list[Finding]) -> Ints:
 
 
 def fill_holes(
-    vertices: Floats, faces: Ints, label: str, findings: list[Finding]
+    vertices: Floats, faces: Ints, label: str, findings: list[Finding], max_filled: float
 ) -> tuple[Floats, Ints]:
     """Close every boundary loop by a fan to its centroid; AssetError if that invents too much."""
     loops = boundary_loops(faces)
@@ -130,10 +135,12 @@ def fill_holes(
     vertices = np.concatenate([vertices, np.array(new_vertices).reshape(-1, 3)])
     share = areas_of(vertices, filling).sum() / before
     holes = f"{len(loops)} hole{'s' * (len(loops) > 1)}"
-    if share > MAX_FILLED:
+    if share > max_filled:
+        enough = math.ceil(share * 100.0 + 1e-9) / 100.0
+        allow = f", or allow it with `max_filled: {enough:g}`" if enough <= 1.0 else ""
         raise AssetError(
             f"{label}: closing its {holes} would invent {share:.0%} of the surface (limit "
-            f"{MAX_FILLED:.0%}); scan the missing sides"
+            f"{max_filled:.0%}); scan the missing sides{allow}"
         )
     closed = np.concatenate([faces, filling])
     note = Finding(

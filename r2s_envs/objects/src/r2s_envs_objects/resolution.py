@@ -11,14 +11,32 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats
 
 FAR = 50.0  # object sizes from the origin, nearer than which nothing is lost
+RELIEF, COVERED = 0.3, 0.8  # a relief's most height over width; of its rectangle, what it covers
+CELLS = 24  # across, in which the heights of a relief hardly vary
 FEWEST, FEW = 25.0, 200.0  # steps of the numbers along an extent: refused, warned of below
-ON_A_MAP = 100_000.0  # coordinates from which on, and object sizes / 1000 from the origin, a map's
+ON_A_MAP = 100_000.0  # from the origin, farther than which coordinates are a map's
 
 
 def on_a_map(low: Floats, high: Floats) -> bool:
     """Whether bounds [3], [3] are those of a map's grid, whose unit is the metre."""
     away = float(np.abs(low + high).max()) / 2.0
-    return away >= ON_A_MAP and away >= 100.0 * float((high - low).max())
+    return away >= ON_A_MAP and away >= FAR * float((high - low).max())
+
+
+def is_relief(points: Floats) -> bool:
+    """Whether points [n, 3] are a wide, low surface of one height each place: land from the air."""
+    order = np.argsort(np.ptp(points, axis=0))
+    height, narrow, wide = (points[:, axis] - points[:, axis].min() for axis in order)
+    if height.max() > RELIEF * narrow.max():
+        return False
+    cell = wide.max() / CELLS
+    places = np.floor(wide / cell) * 2 * CELLS + np.floor(narrow / cell)
+    _, place = np.unique(places, return_inverse=True)
+    low, high = np.full(place.max() + 1, np.inf), np.zeros(place.max() + 1)
+    np.minimum.at(low, place, height)
+    np.maximum.at(high, place, height)
+    covered = len(low) * cell**2 > COVERED * wide.max() * narrow.max()
+    return bool(covered and np.median(high - low) < 0.25 * height.max())
 
 
 def resolution_findings(points: Floats, label: str) -> list[Finding]:

@@ -15,6 +15,7 @@ from r2s_envs_objects.hull import hull_mesh
 from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.repair import close_merged, in_metres, merge_vertices
+from r2s_envs_objects.resolution import on_a_map
 from r2s_envs_objects.topology import is_watertight
 from r2s_envs_objects.units import METRES, metres_per_unit, stated_unit
 from r2s_envs_objects.upright import up_axis_findings
@@ -50,11 +51,12 @@ def solidify(data: bytes, suffix: str, label: str, options: ObjectOptions) -> So
     was_faces, was_watertight = len(faces), is_watertight(faces)
     vertices, faces, thinned = _at_most(WORKING_FACES, vertices, faces)
     findings += thinned
-    vertices, faces, repairs = close_merged(vertices, faces, label)
+    vertices, faces, repairs = close_merged(vertices, faces, label, options.max_filled)
     extents = np.ptp(vertices, axis=0) * options.scale
     x, y, z = extents.tolist()
     stated = stated_unit(data, suffix)
-    unit, notes = metres_per_unit((x, y, z), options.units, stated, label)
+    mapped = on_a_map(vertices.min(axis=0), vertices.max(axis=0))
+    unit, notes = metres_per_unit((x, y, z), options.units, stated, label, mapped)
     factor, turn = METRES[unit] * options.scale, up_to_z(options.up)
     findings += in_metres(repairs, factor) + notes + _origin_findings(vertices, factor)
     vertices = (vertices * factor) @ turn.T

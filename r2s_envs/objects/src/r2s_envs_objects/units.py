@@ -45,11 +45,16 @@ def _until(data: bytes) -> bytes:
 
 
 def metres_per_unit(
-    extents: tuple[float, float, float], units: str, stated: str | None, label: str
+    extents: tuple[float, float, float],
+    units: str,
+    stated: str | None,
+    label: str,
+    mapped: bool = False,
 ) -> tuple[str, list[Finding]]:
     """The unit, a key of METRES, of a file's numbers; extents in them.
 
-    stated: what the file itself says, if anything. AssetError where `auto` cannot tell, naming
+    stated: what the file itself says, if anything. mapped: whether they are coordinates on a map,
+    which are in metres. AssetError where `auto` cannot tell, naming
     the candidates and the sizes that they would mean, or where the size is implausible.
     """
     largest = max(extents)
@@ -60,6 +65,14 @@ def metres_per_unit(
                 f"{SMALLEST} to {LARGEST:g} m; set `units` (or `scale`) to what the file is in"
             )
         return units, []
+    if mapped:
+        if _plausible(largest, "m"):
+            what = f"units: metres, as coordinates on a map are, so it is {_size(extents, 'm')}"
+            return "m", [Finding(what, code="units")]
+        raise AssetError(
+            f"{label}: has coordinates on a map, which are in metres, and is {largest:.3g} m long: "
+            "no object for an arm; cut the object out of it, or give `units: mm` if that is wrong"
+        )
     findings = []
     if stated is not None:
         if _plausible(largest, stated):
@@ -90,14 +103,17 @@ def _from_size(largest: float, label: str) -> str:
         candidates = [u for u in ("mm", "cm", "inch") if _plausible(largest, u)]
         sizes = [f"{u} ({largest * METRES[u] * 1000:.3g} mm long)" for u in candidates]
         raise AssetError(
-            f"{label}: its largest extent is {largest:.4g}, which may be "
-            f"{' or '.join([', '.join(sizes[:-1]), sizes[-1]] if len(sizes) > 1 else sizes)}; "
-            "set `units` to say which"
+            f"{label}: its largest extent is {largest:.4g}, which may be {_either(sizes)}; say "
+            f"which with {_either([f'`units: {unit}`' for unit in candidates])}"
         )
     raise AssetError(
         f"{label}: its largest extent is {largest:.3g}, outside {SMALLEST} to {LARGEST:g} m and no "
         "plausible number of millimetres either; set `units` and `scale`"
     )
+
+
+def _either(words: list[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _plausible(largest: float, unit: str) -> bool:

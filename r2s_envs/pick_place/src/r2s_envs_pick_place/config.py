@@ -60,6 +60,12 @@ class PickPlaceConfig:
         "reaches in 26 directions",
     )
     object_units: Literal["auto", "m", "cm", "mm", "inch"] = option("auto", "units of the scan")
+    object_max_filled: float = option(
+        0.25,
+        "largest share of a scan's surface that closing its holes may add",
+        minimum=0.0,
+        maximum=1.0,
+    )
     object_mass: float | None = option(
         None, "kg; by default from volume and density", above=0.0, maximum=1000.0
     )

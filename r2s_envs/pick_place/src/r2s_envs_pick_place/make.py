@@ -18,6 +18,7 @@ from r2s_envs_objects import (
     load_object,
     objects_in,
 )
+from r2s_envs_objects.options import respelled
 from r2s_envs_objects.prepared import asset_bytes, source_file
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.pick_object import PickObject
@@ -107,7 +108,16 @@ def _say_once(line: str) -> None:
 
 
 def _load(source: str | Path, config: PickPlaceConfig, held_out: bool) -> _Loaded:
-    return _Loaded(source, load_object(source, _options(config)), held_out)
+    try:
+        return _Loaded(source, load_object(source, _options(config)), held_out)
+    except AssetError as error:
+        raise type(error)(respelled(str(error), _in_yaml)) from error
+
+
+def _in_yaml(name: str, value: str | None) -> str:
+    """An option of `ObjectOptions` as this environment's configuration spells it."""
+    key = f"object_{name}" if hasattr(PickPlaceConfig, f"object_{name}") else name
+    return f"environment.{key}" if value is None else f"environment.{key}: {value}"
 
 
 def _apart(objects: list[_Loaded]) -> list[_Loaded]:
@@ -151,6 +161,7 @@ def _options(config: PickPlaceConfig) -> ObjectOptions:
     return ObjectOptions(
         units=config.object_units,
         scale=config.object_scale,
+        max_filled=config.object_max_filled,
         mass=config.object_mass,
         max_hull_vertices=config.max_hull_vertices,
         max_pieces=config.max_pieces,

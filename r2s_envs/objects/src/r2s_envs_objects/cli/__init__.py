@@ -33,11 +33,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Do what the verb says; the exit status."""
+    from r2s_core.errors import AssetError
     from r2s_core.signals import tidy_end
+    from r2s_envs_objects.options import on_command_line
 
     module, _, name = importlib.import_module(f"{__name__}.{args.verb}").TARGET.partition(":")
-    with tidy_end():
-        return int(getattr(importlib.import_module(module), name)(args) or 0)
+    try:
+        with tidy_end():
+            return int(getattr(importlib.import_module(module), name)(args) or 0)
+    except AssetError as error:
+        raise AssetError(on_command_line(str(error))) from error
 
 
 OBJECT = Plugin(

@@ -10,7 +10,7 @@ from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
-    """--units, --up, --material."""
+    """--units, --up, --scale, --max-filled, --material."""
     parser.add_argument(
         "--units",
         default="auto",
@@ -23,15 +23,22 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         choices=("z", "y", "x", "-z", "-y", "-x"),
         help="the file's axis that points up (z)",
     )
+    parser.add_argument(
+        "--scale", type=number(above=0.0), default=1.0, help="factor on the size (1)"
+    )
+    parser.add_argument(
+        "--max-filled",
+        type=number(0.0, 1.0),
+        default=0.25,
+        metavar="SHARE",
+        help="of the surface, what closing holes may invent (0.25)",
+    )
     parser.add_argument("--material", choices=tuple(MATERIALS), help="what it is made of")
 
 
 def add_shaping(parser: argparse.ArgumentParser) -> None:
-    """--units, --up, --scale, --material, --density, --max-pieces, --max-hull-vertices, --force."""
+    """Those, --density, --max-pieces, --max-hull-vertices, --force."""
     add_reading(parser)
-    parser.add_argument(
-        "--scale", type=number(above=0.0), default=1.0, help="factor on the size (1)"
-    )
     parser.add_argument(
         "--density",
         type=number(minimum=LIGHTEST, maximum=HEAVIEST),

@@ -22,6 +22,7 @@ from r2s_envs_objects.reconstruct import (
     xyz,
 )
 from r2s_envs_objects.reconstruct.cloud import PointCloud
+from r2s_envs_objects.resolution import is_relief, on_a_map
 from r2s_envs_objects.source import read_cloud
 from r2s_envs_objects.units import METRES, SMALLEST
 
@@ -41,7 +42,16 @@ def read(path: Path, units: str, mask: str | None, scene: bool = False) -> tuple
     cloud = _read_file(path)
     # Strays must not decide the unit.
     low, high = np.quantile(cloud.points, [0.01, 0.99], axis=0)
-    factor, finding = metres_per_unit(float((high - low).max()), units, str(path))
+    extent, label = float((high - low).max()), printable(path)
+    mapped = path.suffix.lower() == ".las" or on_a_map(low, high)
+    if units == "auto" and mapped:  # laser scanners and maps count in metres
+        units = "m"
+    elif units == "auto" and extent > LARGEST_SCENE and not scene and is_relief(cloud.points):
+        raise AssetError(
+            f"{label}: a relief of {extent:.4g} across, which may be land in metres or a thing in "
+            "millimetres; say which with --units"
+        )
+    factor, finding = metres_per_unit(extent, units, label)
     transform = np.diag([factor, factor, factor, 1.0])
     cloud = cloud.transformed(transform).noting(*finding)
     return viewpoint.checked(cloud, scene), factor

@@ -134,7 +134,7 @@ def test_far_from_the_origin_and_lying_on_its_side(examine):
     cone.apply_transform(trimesh.transformations.rotation_matrix(-np.pi / 2, [1, 0, 0]))
     cone.apply_translation((3.0, 0, 0))
     found = examine(cone)[1]
-    assert "set `up` to y" in found["up-axis"]["what"]
+    assert "--up y" in found["up-axis"]["what"]
     assert found["origin"]["repaired"]
     assert "up-axis" not in examine(cone, up="y")[1]
 

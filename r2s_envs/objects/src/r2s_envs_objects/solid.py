@@ -11,7 +11,6 @@ from r2s_envs_objects import load
 from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.columns import thickness
 from r2s_envs_objects.decompose import decimate, simplify
-from r2s_envs_objects.hull import hull_mesh
 from r2s_envs_objects.inertia import check_inertia, mass_of, volume_integrals
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.repair import close_merged, in_metres, merge_vertices
@@ -70,7 +69,7 @@ def solidify(data: bytes, suffix: str, label: str, options: ObjectOptions) -> So
     # Mass properties come from every face; the rest needs no more than the eye does.
     few_vertices, few_faces, notes = simplify(vertices, faces, options.visual_faces)
     findings += notes + _thin_findings(few_vertices, few_faces, label)
-    findings += up_axis_findings(hull_mesh(few_vertices)[0], options.up)
+    findings += up_axis_findings(few_vertices @ turn, few_faces, options.up)
     from_file = np.eye(4)
     from_file[:3, :3], from_file[:3, 3] = turn * factor, -com
     return Solid(

@@ -78,6 +78,7 @@ def test_numbers_of_any_kind_are_rewards(transition):
         ({"init": lambda t, key: (1, jnp.zeros(3), jnp.zeros(8))}, "float32[3], float32[8]), but"),
         ({"control": lambda t, *a: jnp.zeros(2)}, "returned float32[2], but must return ctrl[1]"),
         ({"update": lambda t, s, v: None}, "returned nothing, but must return a state like"),
+        ({"begin": lambda t, s, v: v}, "but must return a state like the one that it was given"),
         ({"observe": lambda t, *a: jnp.zeros(2)}, "returned float32[2], but must return a mapping"),
         ({"observe": lambda t, *a: {"x": jnp.zeros(2)}}, "but must return a group 'policy'"),
         (

@@ -13,6 +13,7 @@ import pytest
 
 from r2s_core import training
 from r2s_core.config import load_config
+from r2s_core.divergence import PhysicsDiverged
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy import load_policy
 from r2s_core.run import run
@@ -49,6 +50,27 @@ def test_a_run_learns_and_leaves_everything_it_promises(tiny, capsys):
     shown = capsys.readouterr()
     assert f"{100 * result['success_rate']:.1f} %" in shown.out
     assert "report.html" in shown.out
+
+
+def test_physics_that_diverges_in_all_worlds_ends_the_run_and_keeps_what_was_saved(
+    tiny, monkeypatch, capsys
+):
+    import tiny_plugin  # type: ignore[import-not-found]
+
+    original = tiny_plugin.Climb.update
+
+    def breaking(climb, learner):
+        learner, metrics = original(climb, learner)
+        ended = metrics["episode/count"]
+        return learner, {**metrics, "env/diverged": ended if climb.updates > 4 else 0.0 * ended}
+
+    monkeypatch.setattr(tiny_plugin.Climb, "update", breaking)
+    with pytest.raises(PhysicsDiverged, match=r"by step 320, 64 of the last 64 episodes ended so"):
+        tiny.run(**OFTEN)
+    saved = [path.name for path in (tiny.run_dir / "checkpoints").glob("step-*")]
+    assert max(saved).endswith("256.ckpt"), "of before it broke"
+    assert capsys.readouterr().err.count("ended by diverging physics") == 1
+    assert not (tiny.run_dir / "result.json").exists()
 
 
 def test_its_config_yaml_runs_again_to_the_same_policy(tiny):

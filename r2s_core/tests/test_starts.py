@@ -162,7 +162,7 @@ def test_a_list_is_an_action_and_another_shape_is_refused_by_name():
     _, listed = env.step(state, [[0.5]] * WORLDS)  # type: ignore[arg-type]
     _, array = env.step(state, jnp.full((WORLDS, 1), 0.5))
     np.testing.assert_array_equal(listed.obs["policy"], array.obs["policy"])
-    for wrong in ([0.5], [0.5] * WORLDS, np.zeros((WORLDS, 2))):
+    for wrong in ([0.5], [0.5] * WORLDS, np.zeros((WORLDS, 2)), [[1.0], []], "left", None):
         with pytest.raises(R2SError, match=r"one row for each world: \[4, 1\]"):
             env.step(state, wrong)  # type: ignore[arg-type]
 

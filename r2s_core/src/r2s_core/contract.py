@@ -19,6 +19,7 @@ from r2s_core.env import empty_view
 from r2s_core.foreign import ForeignError, calling, defined_at
 from r2s_core.types import (
     Array,
+    HasBegin,
     HasDifficulty,
     HasReadings,
     RewardFn,
@@ -46,6 +47,10 @@ def check_task(whose: str, task: Task[Any], scene: SceneSpec) -> Transition:
             "must be vectors of one length, each low below its high"
         )
     state = check_start(whose, task, task.init, scene)
+    if isinstance(task, HasBegin):
+        begun = traced(task.begin, state, view)
+        same = _layout(begun) == _layout(state)
+        traced.require(task.begin, same, begun, "a state like the one that it was given")
     if isinstance(task, HasDifficulty):
         traced(task.at_level, jnp.float32(1.0))
     action: Any = jax.ShapeDtypeStruct(low.shape, jnp.float32)

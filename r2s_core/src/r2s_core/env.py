@@ -144,7 +144,7 @@ class VectorEnv:
         self._no_action = jnp.clip(0.0, self.spec.action_low, self.spec.action_high)
         history = (self.spec.num_worlds, options.action_history, self.spec.action_size)
         self._none_asked = jnp.broadcast_to(self._no_action, history)
-        self._no_wrench = jnp.zeros((scene.model.nbody, 6))
+        self._no_wrench = jnp.zeros((scene.model.nbody, 6), jnp.float32)
         variants = Variation(scene, backend, options.variants, self._randomization.nominal)
         self._starts = Starts(
             task,
@@ -225,14 +225,15 @@ class VectorEnv:
     # The pieces.
 
     def _checked_action(self, action: Any) -> Array:
-        if not isinstance(action, jax.Array | np.ndarray):
-            action = np.asarray(action, np.float32)
         wanted = (self.spec.num_worlds, self.spec.action_size)
+        takes = f"step takes numbers, one row for each world: {list(wanted)}"
+        if not isinstance(action, jax.Array | np.ndarray):
+            try:
+                action = np.asarray(action, np.float32)
+            except (TypeError, ValueError) as error:
+                raise R2SError(f"the action is no array of numbers ({error}); {takes}") from error
         if action.shape != wanted:
-            raise R2SError(
-                f"the action has the shape {list(action.shape)}, but step takes one row for each "
-                f"world: {list(wanted)}"
-            )
+            raise R2SError(f"the action has the shape {list(action.shape)}, but {takes}")
         return action  # type: ignore[return-value]
 
     def _marked(self, physics: Physics, sound: Array) -> Physics:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from r2s_core.curriculum import Levels, level_of
 from r2s_core.randomization import Randomization
@@ -50,8 +51,9 @@ class Starts:
         self._has_bank, self._has_difficulty = has_bank, has_difficulty
         self._with_variant = scene.variants is not None
         self._no_action = no_action
-        self._no_wrench = jnp.zeros((scene.model.nbody, 6))
-        self._rest = jnp.asarray(scene.model.qpos0, jnp.float32), jnp.zeros(scene.model.nv)
+        self._no_wrench = jnp.zeros((scene.model.nbody, 6), jnp.float32)
+        rest = scene.model.qpos0, np.zeros(scene.model.nv)
+        self._rest = tuple(jnp.asarray(x, jnp.float32) for x in rest)
 
     def draw(self, key: Array, num_worlds: int, share: Array, levels: Levels) -> Start:
         """Of all worlds; share: of the episodes that start from the bank."""

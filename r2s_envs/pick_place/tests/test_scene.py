@@ -150,3 +150,20 @@ def test_refuses_anything_but_one_object(count):
 def test_refuses_an_object_without_a_shape():
     with pytest.raises(AssetError, match="'ghost' needs either convex pieces or a box"):
         scene.SceneObject("ghost", 0.1, np.eye(3) * 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"mass": -0.1}, "a mass of -0.1 kg"),
+        ({"mass": 0.0}, "a mass of 0 kg"),
+        ({"mass": 1e-20}, "which no physics can step; is its mass, its unit or its scale wrong"),
+        ({"inertia": -np.eye(3)}, "a moment of inertia of -1 kg"),
+        ({"friction": -1.0}, "a friction of -1"),
+        ({"mass": np.nan}, "a number that is not finite"),
+        ({"box": (0.02, np.inf, 0.02)}, "a number that is not finite"),
+    ],
+)
+def test_an_object_that_no_physics_can_step_is_refused_by_name(changes, complaint):
+    with pytest.raises(AssetError, match=f"object 'box' has .*{complaint}"):
+        dataclasses.replace(scene.box_object(), **changes)

@@ -11,6 +11,7 @@ import numpy as np
 
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
+from r2s_core.backends.silence import silenced
 from r2s_core.types import SceneSpec
 from r2s_envs_pick_place.script import ScriptedPick
 
@@ -29,6 +30,7 @@ def worst_case(task: PickPlace) -> tuple[int, int]:
     return int(most[0]), int(most[1])
 
 
+@silenced()
 def _of_variant(task: PickPlace, scene: SceneSpec, variant: int) -> np.ndarray:
     script, keys = ScriptedPick.of(task), jax.random.split(jax.random.key(0), _WORLDS)
     backend = MujocoBackend(scene, _WORLDS, MujocoConfig())

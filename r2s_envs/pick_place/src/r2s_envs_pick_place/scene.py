@@ -51,6 +51,16 @@ class SceneObject:
     def __post_init__(self) -> None:
         if (self.box is None) == (not self.pieces):
             raise AssetError(f"object {self.name!r} needs either convex pieces or a box, not both")
+        numbers = (self.mass, self.friction, *np.ravel(self.inertia), *self.com, *self.points.flat)
+        if not np.isfinite(numbers).all():
+            raise AssetError(f"object {self.name!r} has a number that is not finite")
+        least = float(np.linalg.eigvalsh(self.inertia)[0])
+        if min(self.mass, least) <= mujoco.mjMINVAL or self.friction < 0:
+            raise AssetError(
+                f"object {self.name!r} has a mass of {self.mass:g} kg, a moment of inertia of "
+                f"{least:g} kg m^2 and a friction of {self.friction:g}, which no physics can step; "
+                "is its mass, its unit or its scale wrong?"
+            )
 
     @property
     def points(self) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from r2s_core.backends.silence import silenced
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object
 from r2s_envs_pick_place.scene_file import KEY, Placed, write_scene
@@ -38,6 +39,7 @@ def main(args: argparse.Namespace) -> int:
     return 0 if max(moved) <= REST_DISTANCE else 1
 
 
+@silenced()
 def drift(path: Path, placed: list[Placed]) -> list[float]:
     """How far each object has moved from its key, m, after REST_SECONDS; loaded from the file."""
     model = mujoco.MjModel.from_xml_path(str(path.resolve()))

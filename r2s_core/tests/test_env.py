@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -92,12 +93,18 @@ def make(
     return VectorEnv(task, scene, backend, rewards, engine, randomizers)
 
 
+@functools.cache
+def plain() -> VectorEnv:
+    """Without options, for those who leave it as it is: compiled once."""
+    return make()
+
+
 def push(value: float, worlds: int = WORLDS) -> Any:
     return np.full((worlds, 1), value, np.float32)
 
 
 def test_reward_is_the_weighted_sum_of_terms_that_see_both_views():
-    env = make()
+    env = plain()
     state, obs = env.reset(jax.random.key(0))
     state, step = env.step(state, push(0.1))
     moved = np.asarray(step.obs["policy"] - obs["policy"])[:, 0]
@@ -107,7 +114,7 @@ def test_reward_is_the_weighted_sum_of_terms_that_see_both_views():
 
 
 def test_the_view_is_current_and_physics_is_newtons():
-    env = make()
+    env = plain()
     state, obs = env.reset(jax.random.key(0))
     _, step = env.step(state, push(0.1))
     # 10 N on 2 kg for 5 semi-implicit Euler steps of 0.01 s.
@@ -117,7 +124,7 @@ def test_the_view_is_current_and_physics_is_newtons():
 
 
 def test_actions_beyond_the_bounds_are_clipped():
-    env = make()
+    env = plain()
     state, _ = env.reset(jax.random.key(0))
     _, inside = env.step(state, push(1.0))
     state, _ = env.reset(jax.random.key(0))
@@ -126,7 +133,7 @@ def test_actions_beyond_the_bounds_are_clipped():
 
 
 def test_truncation_resets_and_shows_where_the_episode_ended():
-    env = make()
+    env = plain()
     state, _ = env.reset(jax.random.key(0))
     total = np.zeros(WORLDS)
     step: Any = None
@@ -166,7 +173,7 @@ def test_termination_wins_over_truncation_and_only_ended_worlds_are_reset():
 
 def test_equal_keys_give_equal_episodes_and_resets_differ_between_worlds():
     def run(seed: int) -> np.ndarray:
-        env = make()
+        env = plain()
         state, _ = env.reset(jax.random.key(seed))
         out = []
         for _ in range(2 * STEPS):
@@ -181,7 +188,7 @@ def test_equal_keys_give_equal_episodes_and_resets_differ_between_worlds():
 
 
 def test_an_old_state_can_be_stepped_again():
-    env = make()
+    env = plain()
     state, _ = env.reset(jax.random.key(0))
     later, first = env.step(state, push(0.3))
     env.step(later, push(-0.5))
@@ -289,7 +296,7 @@ def test_the_start_banks_share_falls_evenly_to_zero():
 
 
 def test_rollout_stacks_steps_and_continues():
-    env = make()
+    env = plain()
     state, obs = env.reset(jax.random.key(0))
 
     def act(params, obs, key):
@@ -387,7 +394,7 @@ def test_every_flat_group_has_it_and_the_names_tell():
 
 
 def test_without_it_nothing_is_different():
-    env = make()
+    env = plain()
     assert env.spec.observation_shapes == {"policy": (2,)}
     state, _ = env.reset(jax.random.key(0))
     _, step = env.step(state, push(0.5))

@@ -4,6 +4,7 @@ are."""
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import weakref
 from typing import Any, Literal
@@ -150,14 +151,19 @@ def test_purposes_do_not_share_random_numbers():
     assert len({tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}) == 12
 
 
+@functools.cache
+def plain() -> VectorEnv:
+    return make(CartTask())
+
+
 @pytest.mark.parametrize("reset", [lambda e: e.reset(0), lambda e: e.reset(seed=0)])
 def test_reset_says_what_it_takes(reset):
     with pytest.raises(R2SError, match=r"env\.reset\(jax\.random\.key\(0\)\)"):
-        reset(make(CartTask()))
+        reset(plain())
 
 
 def test_a_list_is_an_action_and_another_shape_is_refused_by_name():
-    env = make(CartTask())
+    env = plain()
     state, _ = env.reset(jax.random.PRNGKey(0))
     _, listed = env.step(state, [[0.5]] * WORLDS)  # type: ignore[arg-type]
     _, array = env.step(state, jnp.full((WORLDS, 1), 0.5))

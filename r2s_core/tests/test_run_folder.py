@@ -224,6 +224,11 @@ def test_links_in_a_run_folder_are_replaced_never_followed(project, tmp_path):
         folder.begin(folder.inputs_of(load_config(project / "x.yaml")))
     assert precious.read_text() == "mine"
     assert (tmp_path / "other.yaml").read_text() == text
+    for name in ("checkpoints", "policy"):
+        (run_dir / name).symlink_to(tmp_path)
+        with pytest.raises(R2SError, match=f"{name} is a link"):
+            _begin(run_dir / "config.yaml", run_dir, resume=True)
+        (run_dir / name).unlink()
 
 
 _PROCESSES, _ROUNDS = 8, 40

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from r2s_core import render
+from r2s_core import files, render
 from r2s_core.episodes import Recording
 from r2s_core.errors import R2SError
 from r2s_core.types import Environment, SceneSpec
@@ -98,7 +100,11 @@ def _video(path: Path, models: Models, recordings: Sequence[Recording], control_
     if len(clips) % 2:
         clips.append(np.full_like(clips[0], 255))
     rows = [np.concatenate(clips[i : i + 2], axis=2) for i in range(0, len(clips), 2)]
-    render.write_video(path, np.concatenate(rows, axis=1), fps=1 / (control_dt * stride))
+    # In a folder of its own: the encoder would follow a link that lies where it writes.
+    with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        render.write_video(made, np.concatenate(rows, axis=1), fps=1 / (control_dt * stride))
+        os.replace(made, path)
 
 
 def _draw(

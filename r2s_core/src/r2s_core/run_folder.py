@@ -38,6 +38,7 @@ CONFIG = "config.yaml"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 MARK = ".r2s-run"  # tells a run's folder from others, and is locked while the run lasts
+_FOLDERS = (CHECKPOINTS, inputs.INPUTS, "policy")
 #: What may differ when a run is resumed: how long, how judged and watched, never what is learned.
 _FREE = ("name", "output", "training", "evaluation", "hooks")
 _ATTEMPTS = 1000  # to take a folder that others take and move at the same time
@@ -157,7 +158,9 @@ class RunFolder:
             # Again where another run came and went in the place that was just made free.
             while not self.resume and set(os.listdir(self.path)) - {MARK}:
                 notes.append(self._move_aside())
-            for folder in (self.path, self.path / CHECKPOINTS, self.path / inputs.INPUTS):
+            for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+                if folder != self.path and folder.is_symlink():
+                    raise R2SError(f"{folder} is a link, and would be written through; remove it.")
                 files.remove_leftovers(folder)  # of a writer that was killed
             found.write(self.path)
             _write_config(self.path / CONFIG, found.config)

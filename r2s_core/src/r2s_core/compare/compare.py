@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from r2s_core.compare.records import Run, find_runs, group_runs, read_run
 from r2s_core.compare.tables import markdown, print_comparison
 from r2s_core.console import stderr_console
 from r2s_core.errors import R2SError
+from r2s_core.files import write_json, write_text
 from r2s_core.history import EVALUATED
 from r2s_core.run_folder import shown
 from r2s_core.text import printable
@@ -103,12 +103,12 @@ def _cautions(runs: Iterable[Run], numbers: dict[str, Any]) -> list[str]:
 def _make_folder(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise R2SError(f"Cannot make the folder {output}: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise R2SError(f"Cannot make the folder {output}: {cause}; name another.") from error
 
 
 def _write(output: Path, numbers: dict[str, Any]) -> None:
-    text = json.dumps(numbers, indent=1, allow_nan=False)
-    (output / "compare.json").write_text(text + "\n", encoding="utf-8")
-    (output / "compare.md").write_text(markdown(numbers), encoding="utf-8")
+    write_json(output / "compare.json", numbers)
+    write_text(output / "compare.md", markdown(numbers))
     write_comparison(output / "compare.html", numbers)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from r2s_core import files
 from r2s_core.history import EVALUATED, History
 from r2s_core.progress import count, duration, percent
 from r2s_core.report.charts import bar_chart, interval_chart, line_chart
@@ -72,7 +73,7 @@ def fill(template: str, path: Path, facts: Mapping[str, str]) -> Path:
         folder.joinpath(name).read_text(encoding="utf-8") for name in ("style.css", template)
     )
     text = string.Template(page).substitute(facts, style=style)
-    path.write_text(text, encoding="utf-8")
+    files.write_text(path, text)
     return path
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from r2s_core import files
+
 
 def write_page(path: Path, result: Mapping[str, Any]) -> None:
     """Write what `measure_robustness` found as HTML."""
@@ -25,7 +27,7 @@ def write_page(path: Path, result: Mapping[str, Any]) -> None:
         map=_map(result["cases"]),
         missing=_missing(result["cases"]) + _failed(result["cases"]),
     )
-    path.write_text(page, encoding="utf-8")
+    files.write_text(path, page)
 
 
 def _cards(result: Mapping[str, Any]) -> str:

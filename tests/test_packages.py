@@ -46,11 +46,12 @@ KINDS = ("reward", "task", "algorithm", "randomizer", "hook", "backend")
 
 def test_scaffolded_packages_pass_their_own_tests(wheels, venv, tmp_path):
     """As a user would: r2s new, pip install -e, pytest; from wheels, so the templates ship."""
-    venv.pip_install(wheels["r2s_core"])
+    venv.pip_install(*(wheels[x] for x in ("r2s_core", "r2s_envs/objects", "r2s_envs/pick_place")))
     for kind in KINDS:
         venv.r2s("new", kind, f"my_{kind}", "--output", tmp_path)
+    venv.r2s("new", "task", "my_push", "--robot", "panda", "--output", tmp_path)
     folders = sorted(tmp_path.glob("r2s-*"))
-    assert len(folders) == len(KINDS)
+    assert len(folders) == len(KINDS) + 1
     venv.pip_install(*(x for folder in folders for x in ("-e", folder)))
     listed = venv.r2s("plugins")
     assert all(f"my_{kind}" in listed for kind in KINDS)

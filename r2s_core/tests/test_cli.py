@@ -300,9 +300,13 @@ def test_info_tells_options_with_types_defaults_ranges_and_docs(install, manifes
     assert "did you mean near?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["reward", "task", "algorithm", "randomizer", "hook", "backend"])
+@pytest.mark.parametrize(
+    "kind",
+    ["reward", "task", "task --robot panda", "algorithm", "randomizer", "hook", "backend"],
+)
 def test_new_writes_a_package_in_which_no_placeholder_is_left(kind, tmp_path, capsys):
-    assert cli.main(["new", kind, "my_thing", "--output", str(tmp_path)]) == 0
+    kind, *options = kind.split()
+    assert cli.main(["new", kind, "my_thing", *options, "--output", str(tmp_path)]) == 0
     (folder,) = tmp_path.iterdir()
     assert f"pip install -e {folder}" in capsys.readouterr().out
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -313,8 +317,16 @@ def test_new_writes_a_package_in_which_no_placeholder_is_left(kind, tmp_path, ca
         assert "template" not in str(path.relative_to(folder)) + path.read_text()
         if path.suffix == ".py":
             compile(path.read_text(), str(path), "exec")
-    assert cli.main(["new", kind, "my_thing", "--output", str(tmp_path)]) == 1
+    assert cli.main(["new", kind, "my_thing", *options, "--output", str(tmp_path)]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_new_refuses_a_robot_for_what_has_none_and_a_place_that_is_none(tmp_path, capsys):
+    assert cli.main(["new", "reward", "near", "--robot", "panda", "--output", str(tmp_path)]) == 2
+    assert "--robot is for tasks" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert cli.main(["new", "reward", "near", "--output", str(tmp_path / "file")]) == 1
+    assert "cannot be written (Not a directory); choose another --output" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

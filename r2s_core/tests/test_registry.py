@@ -1,4 +1,4 @@
-"""Every row of DESIGN.md's table of cases, and what a user reads when a name is wrong."""
+"""What a user reads when a plugin is missing, broken or ambiguous."""
 
 import json
 import sys

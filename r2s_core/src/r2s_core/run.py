@@ -1,4 +1,4 @@
-"""A whole run: set up, train, evaluate, and leave behind what DESIGN.md says."""
+"""A whole run: set up, train, evaluate, and leave behind the folder that README.md lists."""
 
 from __future__ import annotations
 

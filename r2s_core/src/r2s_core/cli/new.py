@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from r2s_core import registry
-from r2s_core.errors import R2SError
+from r2s_core.errors import ConfigError, R2SError
 from r2s_core.plugin import Kind
 
 #: Where the templates are; `plugins/_template` in the repository points here.
@@ -20,6 +20,7 @@ _KINDS: dict[str, tuple[Kind, str]] = {
     "task": ("environment", "r2s-envs"),
     "algorithm": ("algorithm", "r2s-algos"),
     "randomizer": ("randomizer", "r2s-randomization"),
+    "panda": ("environment", "r2s-envs"),  # a task with the shipped robot
     "hook": ("hook", "r2s-hooks"),
     "backend": ("backend", "r2s-backends"),
 }
@@ -40,9 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """examples:
   r2s new reward gentle_touch
   r2s new hook tell_slack
-  r2s new task stack_cups --output ~/robots"""
-    parser.add_argument("kind", metavar="KIND", choices=list(_KINDS), help=", ".join(_KINDS))
+  r2s new task stack_cups --output ~/robots
+  r2s new task push_cup --robot panda           on the shipped robot, with a scan to push"""
+    parser.add_argument("kind", metavar="KIND", choices=list(_USAGE), help=", ".join(_USAGE))
     parser.add_argument("name", metavar="NAME", help="as it will be written in YAML: my_reward")
+    parser.add_argument(
+        "--robot", choices=["panda"], help="of a task: the robot at its table, and a scan to handle"
+    )
     parser.add_argument(
         "--output", type=Path, default=Path(), metavar="DIR", help="where the folder is made"
     )
@@ -50,7 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the package and say how to go on."""
-    folder = create(args.kind, args.name, args.output)
+    if args.robot is not None and args.kind != "task":
+        raise ConfigError(f"--robot is for tasks; a {args.kind} has none")
+    folder = create(args.robot or args.kind, args.name, args.output)
     usage = _USAGE[args.kind].format(name=args.name)
     print(f"wrote {folder}; next:\n")
     print(f"  pip install -e {folder}\n  pytest {folder}\n\nthen in your YAML:\n")

@@ -137,7 +137,7 @@ def gripper(command: Array, view: View) -> Array:
     """Both fingers' targets [2], m, from commands of any length: their mean opens or closes.
 
     The Panda's fingers are coupled by a gear, so two commands make one. The command is decisive:
-    with a proportional one, exploration noise would open a soft grip (ENV_NOTES, trap 5). And it
+    with a proportional one, exploration noise would open a soft grip. And it
     has a memory: only a mean beyond +-`GRIPPER_THRESHOLD` changes the last command, since fingers
     take several control steps to close and noise would turn them back on the way.
     """

@@ -1,0 +1,134 @@
+"""The task: pure functions of ONE world, which the engine maps over all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from r2s_core.types import Array, Named, SceneSpec, View, pytree
+from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_pick_place import LAWS, Arm, PickObject, SceneOptions, build_scene, render_spec
+
+from r2s_template_module.plugin import TemplateNameConfig
+
+#: Arm joints 7 (rad) and fingers 2 (m): the closed gripper points down at x = 0.38 m, y = 0, 18 mm
+#: above the table.
+START = np.array([0.0, 0.3328, 0.0, -2.7345, 0.0, 3.0672, 0.7854, 0.0, 0.0], np.float32)
+_HEIGHT = 0.018  # of the grip above the table, m: what is pushed higher up tips over
+_OBJECT = np.array([0.50, 0.0], np.float32)  # where the object starts, m
+_OBJECT_RANGE = np.array([0.02, 0.05], np.float32)  # +- m
+_FREE = 0.03  # between the hand's place behind the object and the object's side, m
+_BOUNDS = 0.35  # the object has left the table's workspace beyond this from its start, m
+_STEP = 0.05  # the hand moves this far for an action of 1, m (`r2s_envs_pick_place.control`)
+
+
+@pytree
+class PushState:
+    """What an episode remembers, and the facts of the current step that rewards read."""
+
+    goal: Array  # float32[3], m; pictures mark it
+    object: Array  # float32[2], m
+    hand: Array  # float32[2], m
+    behind: Array  # float32[2], m: where the hand pushes from
+
+
+class PushTask:
+    """Push the object to the goal; see `r2s_core.types.Task`.
+
+    Action: the hand's motion along x and y. Its height, its direction and the closed gripper are
+    kept by the control law.
+    """
+
+    action_low = np.full(2, -1.0, np.float32)
+    action_high = np.full(2, 1.0, np.float32)
+    action_names = ("hand_x", "hand_y")
+    default_episode_steps = 60
+
+    def __init__(self, config: TemplateNameConfig) -> None:
+        """Raises `AssetError` where the object is refused."""
+        self.config = config
+        # force: what is only pushed need not fit into the gripper.
+        asset = load_object(config.object, ObjectOptions(force=True))
+        self.object = PickObject.from_asset(asset)
+        self.object_name = asset.name
+        self._options = SceneOptions()
+        self._model = build_scene([self.object.shape], self._options).compile()
+        self.arm = Arm.from_model(self._model, START)
+        self._radius = float(np.ptp(self.object.shape.points[:, :2], axis=0).max()) / 2
+
+    def default_rewards(self) -> Mapping[str, float]:
+        """The reward terms and weights that apply where the YAML names none."""
+        return {"template_name_reach": 0.2, "template_name_push": 1.0}
+
+    def scene(self) -> SceneSpec:
+        """The Panda at its table with the object: qpos is 7 joints, 2 fingers, the object's pose."""
+        return SceneSpec(
+            model=self._model,
+            substeps=self._options.substeps,
+            view_fields=frozenset(
+                {"qpos", "qvel", "ctrl", "xpos", "xquat", "site_xpos", "site_xmat"}
+            ),
+            render_spec=lambda variant: render_spec([self.object.shape], self._options),
+        )
+
+    def init(self, key: Array) -> tuple[PushState, Array, Array]:
+        """The object before the hand, as it rests, and the goal beyond it."""
+        place_key, goal_key = jax.random.split(key)
+        spread = jax.random.uniform(place_key, (2,), minval=-1.0)
+        place = _OBJECT + _OBJECT_RANGE * spread
+        near, far = self.config.goal_distance
+        width = self.config.goal_width
+        low, high = jnp.array([near, -width]), jnp.array([far, width])
+        goal = place + jax.random.uniform(goal_key, (2,), minval=low, maxval=high)
+        rest = jnp.asarray([self.object.rest_height, *self.object.rest_quat])
+        qpos = jnp.concatenate([jnp.asarray(START), place, rest]).astype(jnp.float32)
+        state = PushState(jnp.append(goal, 0.0), place, place, place)  # the last three: see update
+        return state, qpos, jnp.zeros(self._model.nv, jnp.float32)
+
+    def control(self, task: PushState, view: View, action: Array) -> Array:
+        """Targets of the 9 servos."""
+        rise = (_HEIGHT - view.site_xpos[self.arm.grip_id][2]) / _STEP
+        closed = jnp.float32(-1.0)
+        return LAWS["ee_delta"](self.arm, view, jnp.stack([*action, rise, 0.0, closed]))
+
+    def update(self, task: PushState, view: View) -> PushState:
+        place, goal = view.qpos[9:11], task.goal[:2]
+        way = (goal - place) / (jnp.linalg.norm(goal - place) + 1e-6)
+        return dataclasses.replace(
+            task,
+            object=place,
+            hand=view.site_xpos[self.arm.grip_id][:2],
+            behind=place - (self._radius + _FREE) * way,
+        )
+
+    def observe(self, task: PushState, view: View) -> Named:
+        """Hand 3, object's position 3 and quaternion 4, its speed 2, the ways between them 4."""
+        hand = view.site_xpos[self.arm.grip_id]
+        place = view.qpos[9:12]
+        ways = [place[:2] - hand[:2], task.goal[:2] - place[:2]]
+        return {"policy": jnp.concatenate([hand, view.qpos[9:16], view.qvel[9:11], *ways])}
+
+    def terminated(self, task: PushState, view: View) -> Array:
+        """The object is out of reach, or off the table."""
+        fallen = view.qpos[11] < -0.05
+        return fallen | (jnp.linalg.norm(view.qpos[9:11] - _OBJECT) > _BOUNDS)
+
+    def success(self, task: PushState, view: View) -> Array:
+        return goal_distance(task) < self.config.tolerance
+
+    def metrics(self, task: PushState, view: View) -> Named:
+        """The distance that is left, m."""
+        return {"distance": goal_distance(task)}
+
+
+def make(config: TemplateNameConfig) -> PushTask:
+    """Build the task."""
+    return PushTask(config)
+
+
+def goal_distance(task: PushState) -> Array:
+    """float32[], from the object to the goal, m."""
+    return jnp.linalg.norm(task.object - task.goal[:2])

@@ -6,6 +6,7 @@ imported. Importing this module is cheap and has no side effects.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r2s_core import gl_environment
+from r2s_core import files, gl_environment
+from r2s_core.cache_folder import cache_folder
 from r2s_core.errors import R2SError
 from r2s_core.worker import python_command
 
@@ -93,7 +95,7 @@ def render_frames(
         (job_dir / "job.json").write_text(json.dumps(job))
         cause = _run_worker(interface, [folder], timeout=60 + 2 * len(qpos))
         if cause:
-            _memory().unlink(missing_ok=True)
+            _forget()
             raise R2SError(f"No pictures: drawing through {interface} failed: {cause}")
         return np.load(job_dir / "frames.npy", allow_pickle=False)
 
@@ -169,25 +171,30 @@ def _run_worker(interface: str, arguments: list[str], timeout: float) -> str:
     return (worker.stderr.strip().splitlines() or [f"exit status {worker.returncode}"])[-1]
 
 
-def _memory() -> Path:
-    if chosen := os.environ.get("R2S_CACHE_DIR"):
-        return Path(chosen) / "gl.json"
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "r2s" / "gl.json"
+def _memory() -> Path | None:
+    folder = cache_folder()
+    return folder and folder / "gl.json"
 
 
 def _remembered() -> str | None:
+    if (path := _memory()) is None:
+        return None
     try:
-        memory = json.loads(_memory().read_text())
+        memory = json.loads(path.read_text())
         return memory["interface"] if memory["mujoco"] == version("mujoco") else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _remember(interface: str) -> None:
-    try:
-        _memory().parent.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({"interface": interface, "mujoco": version("mujoco")})
-        _memory().write_text(content)
-    except OSError:
-        pass  # only a convenience: it is found out again the next time
+    if (path := _memory()) is None:
+        return
+    with contextlib.suppress(OSError):  # only a convenience: it is found out again the next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, {"interface": interface, "mujoco": version("mujoco")})
+
+
+def _forget() -> None:
+    if (path := _memory()) is not None:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from r2s_core import render
 from r2s_envs_objects import Finding, ObjectOptions, cache, load_object, pipeline, sandbox
 
 
@@ -123,7 +124,23 @@ def test_a_full_disk_leaves_no_partial_file(box, save, tmp_path, monkeypatch):
 def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.delenv("R2S_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache.cache_folder(ObjectOptions()) == tmp_path / "xdg" / "r2s"
+    assert cache.folder_of(ObjectOptions()) == tmp_path / "xdg" / "r2s"
     monkeypatch.setenv("R2S_CACHE_DIR", str(tmp_path / "own"))
-    assert cache.cache_folder(ObjectOptions()) == tmp_path / "own"
-    assert cache.cache_folder(ObjectOptions(cache_dir=str(tmp_path))) == tmp_path
+    assert cache.folder_of(ObjectOptions()) == tmp_path / "own"
+    assert cache.folder_of(ObjectOptions(cache_dir=str(tmp_path))) == tmp_path
+
+
+@pytest.mark.parametrize("chosen", [None, "~", "~nosuchuser/x"])
+def test_without_a_home_there_is_no_cache_and_one_note(monkeypatch, chosen):
+    """As in a container that runs under a user id which /etc/passwd does not know."""
+    monkeypatch.delenv("R2S_CACHE_DIR")
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if chosen:
+        monkeypatch.setenv("R2S_CACHE_DIR", chosen)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}["no such user"])
+    assert cache.folder_of(ObjectOptions()) is None
+    assert cache.read(None, "key") is None
+    assert "no home folder" in str(cache.write(None, None))
+    assert render._remembered() is None
+    render._remember("egl")

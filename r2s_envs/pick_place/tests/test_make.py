@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -10,12 +12,15 @@ import numpy as np
 import pytest
 import trimesh
 
+from r2s_core.config import load_config
 from r2s_core.errors import AssetError
 from r2s_envs_objects import load_object, samples
 from r2s_envs_objects.object_folder import ASSET
 from r2s_envs_objects.prepared import write_asset
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.make import keep_inputs, make
+from r2s_envs_pick_place.make import _loaded, keep_inputs, make
+
+QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart.yaml"
 
 
 def names(**options) -> dict[str, bool]:
@@ -79,6 +84,43 @@ def _bytes(model: mujoco.MjModel) -> bytes:
     buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, buffer)
     return buffer.tobytes()
+
+
+def masses(library, **options) -> list[float]:
+    """Of the prepared bottle, and of a scan, in kg."""
+    config = PickPlaceConfig(objects=(library / "bottle", "sample:soap"), **options)
+    return [loaded.asset.mass for loaded in _loaded(config)]
+
+
+def test_a_certified_mass_is_replaced_only_by_name_and_aloud(library, capfd):
+    certified, estimated = masses(library)
+    assert capfd.readouterr().err == ""
+    assert masses(library, object_mass=0.2) == [certified, 0.2]
+    assert f"bottle: keeps the {certified:.3g} kg with which it was" in capfd.readouterr().err
+    assert masses(library, object_masses={"sample:soap": 0.2}) == [certified, 0.2]
+    assert capfd.readouterr().err == ""
+    assert masses(library, object_masses={"bottle": 0.3}) == [pytest.approx(0.3), estimated]
+    assert "0.3 kg from environment.object_masses replaces" in capfd.readouterr().err
+    masses(library, object_masses={"sample:duck": 0.1})
+    assert "sample:duck is none of the objects here" in capfd.readouterr().err
+    with pytest.raises(ValueError, match=r"object_masses\.bottle is -1"):
+        PickPlaceConfig(object_masses={"bottle": -1.0})
+
+
+def test_the_mass_of_the_quickstarts_duck_is_no_other_objects(library):
+    """The README's own example: a scan of yours in its place keeps its mass."""
+    options = load_config(QUICKSTART).environment.options
+    (duck,) = _loaded(options)
+    assert duck.asset.mass == 0.1
+    (bottle,) = _loaded(dataclasses.replace(options, objects=(library / "bottle",)))
+    assert bottle.asset.mass == load_object(library / "bottle").mass
+
+
+def test_a_refused_scans_folder_says_why(tmp_path):
+    facts = {"format": 1, "verdict": "refused", "source": "a.stl", "problem": "a.stl: truncated"}
+    (tmp_path / "certificate.json").write_text(json.dumps(facts))
+    with pytest.raises(AssetError, match=r"its scan was refused: a\.stl: truncated"):
+        make(PickPlaceConfig(objects=(tmp_path,)))
 
 
 def test_sizes_must_be_above_zero():

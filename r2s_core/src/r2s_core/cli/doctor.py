@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from r2s_core import registry
+from r2s_core.cache_folder import cache_folder
 from r2s_core.errors import R2SError
 from r2s_core.foreign import debugging, describe, machine_fault
 from r2s_core.plugin import GROUPS, Kind
@@ -137,9 +138,10 @@ def _rendering() -> Iterator[Finding]:
 
 def _disk() -> Iterator[Finding]:
     """Where runs and caches are written, and whether they can be."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    cache = Path(os.environ.get("R2S_CACHE_DIR") or f"{home}/r2s").expanduser()
-    for name, folder in (("runs", Path("runs").absolute()), ("cache", cache)):
+    for name, folder in (("runs", Path("runs").absolute()), ("cache", cache_folder())):
+        if folder is None:
+            yield name, "none: this user has no home folder", "set R2S_CACHE_DIR to a folder"
+            continue
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(existing).free / 2**30
         fix = f"less than 1 GiB is free in {existing}; make room" if free < 1 else ""

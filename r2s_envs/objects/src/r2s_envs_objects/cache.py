@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from r2s_core.cache_folder import cache_folder
 from r2s_envs_objects.asset import ObjectAsset
 from r2s_envs_objects.options import ObjectOptions
 
@@ -18,14 +19,14 @@ from r2s_envs_objects.options import ObjectOptions
 PIPELINE_VERSION = 7
 
 
-def cache_folder(options: ObjectOptions) -> Path:
-    """Where assets are kept: `cache_dir`, $R2S_CACHE_DIR, $XDG_CACHE_HOME/r2s or ~/.cache/r2s."""
-    if options.cache_dir:
+def folder_of(options: ObjectOptions) -> Path | None:
+    """Where assets are kept: `cache_dir`, else r2s's own cache; None where there is no place."""
+    if not options.cache_dir:
+        return cache_folder()
+    try:
         return Path(options.cache_dir).expanduser()
-    if chosen := os.environ.get("R2S_CACHE_DIR"):
-        return Path(chosen).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path("~/.cache").expanduser()) / "r2s"
+    except RuntimeError:  # ~ of a user without a home
+        return None
 
 
 def content_hash(data: bytes, options: ObjectOptions, suffix: str) -> str:
@@ -36,8 +37,10 @@ def content_hash(data: bytes, options: ObjectOptions, suffix: str) -> str:
     return hashlib.sha256(header + b"\0" + data).hexdigest()
 
 
-def read(folder: Path, key: str) -> ObjectAsset | None:
+def read(folder: Path | None, key: str) -> ObjectAsset | None:
     """The cached asset, or None if there is none or its file is damaged."""
+    if folder is None:
+        return None
     path = folder / "objects" / f"{key}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -47,8 +50,10 @@ def read(folder: Path, key: str) -> ObjectAsset | None:
     return asset if asset.content_hash == key else None
 
 
-def write(folder: Path, asset: ObjectAsset) -> str | None:
+def write(folder: Path | None, asset: ObjectAsset) -> str | None:
     """Keep the asset; None, or why it could not be kept (the asset itself is unharmed)."""
+    if folder is None:
+        return "not cached: this user has no home folder; set R2S_CACHE_DIR to keep what was made"
     path = folder / "objects" / f"{asset.content_hash}.npz"
     partial = None
     try:

@@ -32,7 +32,7 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
     data = read_bytes(path)
     suffix = path.suffix.lower()
     key = cache.content_hash(data, options, suffix)
-    folder = cache.cache_folder(options)
+    folder = cache.folder_of(options)
     asset = cache.read(folder, key)
     findings: list[Finding] = []
     if asset is None:
@@ -46,7 +46,7 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
         # What a busy machine had no time for is tried again the next time.
         makeshift = any(finding.code == "pieces-failed" for finding in asset.findings)
         if not makeshift and (problem := cache.write(folder, asset)):
-            findings.append(Finding(problem, "warning"))
+            findings.append(Finding(problem, "warning" if folder else "info", code="cache"))
     asset = asset.replace(
         name=display_name(path), source=str(source), findings=(*asset.findings, *findings)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -67,7 +68,14 @@ class PickPlaceConfig:
         maximum=1.0,
     )
     object_mass: float | None = option(
-        None, "kg; by default from volume and density", above=0.0, maximum=1000.0
+        None,
+        "kg of each object that has no mass of its own: not prepared by `r2s object fix`, nor in "
+        "`object_masses`; by default from volume and density",
+        above=0.0,
+        maximum=1000.0,
+    )
+    object_masses: Mapping[str, float] = option(
+        doc="kg of single objects, by what `objects` calls them: {sample:duck: 0.1}", factory=dict
     )
     force: bool = option(False, "train on objects that this gripper cannot hold, too")
     max_pieces: int = option(
@@ -108,6 +116,9 @@ class PickPlaceConfig:
         for name in ("observations", "critic_observations", "object_scales"):
             if getattr(self, name) == ():
                 raise ValueError(f"{name} is an empty list; name at least one")
+        for name, mass in self.object_masses.items():
+            if not 0.0 < mass <= 1000.0:
+                raise ValueError(f"object_masses.{name} is {mass}; give kg above 0, at most 1000")
         low, high = self.goal_height
         if low > high:
             raise ValueError(f"goal_height is {[low, high]}; the first is the lower")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +13,12 @@ from r2s_envs_objects import (
     NotGraspableError,
     ObjectAsset,
     ObjectOptions,
-    load_object,
     objects_in,
 )
 from r2s_envs_objects.options import respelled
 from r2s_envs_objects.prepared import asset_bytes, source_file
 from r2s_envs_pick_place.config import PickPlaceConfig
+from r2s_envs_pick_place.masses import say_once, tell_of_others, weighed
 from r2s_envs_pick_place.pick_object import PickObject
 from r2s_envs_pick_place.task import PickPlace
 
@@ -55,6 +53,8 @@ def keep_inputs(config: PickPlaceConfig, keep: Keep) -> PickPlaceConfig:
         held_out_objects=tuple(paths[True]),
         reconstructed_objects_dir=None,
         object_scale=1.0,
+        object_mass=None,
+        object_masses={},
     )
 
 
@@ -74,6 +74,7 @@ def _loaded(config: PickPlaceConfig) -> list[_Loaded]:
             "environment.held_out_objects"
         )
     unseen = [_load(source, config, held_out=True) for source in config.held_out_objects]
+    tell_of_others(config, [*sources, *config.held_out_objects])
     return _apart([*seen, *unseen])
 
 
@@ -98,18 +99,13 @@ def _library(config: PickPlaceConfig) -> list[_Loaded]:
             f"{left_out[0]}"
         )
     for line in left_out:
-        _say_once(f"left out: {line}")
+        say_once(f"left out: {line}")
     return found
-
-
-@functools.cache  # a run makes the task twice: to train, and to evaluate
-def _say_once(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _load(source: str | Path, config: PickPlaceConfig, held_out: bool) -> _Loaded:
     try:
-        return _Loaded(source, load_object(source, _options(config)), held_out)
+        return _Loaded(source, weighed(source, _options(config), config), held_out)
     except AssetError as error:
         raise type(error)(respelled(str(error), _in_yaml)) from error
 
@@ -162,7 +158,6 @@ def _options(config: PickPlaceConfig) -> ObjectOptions:
         units=config.object_units,
         scale=config.object_scale,
         max_filled=config.object_max_filled,
-        mass=config.object_mass,
         max_hull_vertices=config.max_hull_vertices,
         max_pieces=config.max_pieces,
         force=config.force,

@@ -91,6 +91,15 @@ def test_a_run_keeps_what_it_depends_on_by_the_hash_of_its_content(project):
     assert str(project) not in text + (run_dir / "inputs" / "inputs.json").read_text()
 
 
+def test_a_file_of_the_user_s_is_no_kept_one_by_its_name(tmp_path):
+    mine = "/data/inputs/mug-0123456789abcdef.stl"
+    kept = str(tmp_path / "inputs" / "mug-0123456789abcdef.stl")
+    found = inputs.portable({"a": [mine, kept], "b": f"{kept}:f", "c": 3}, tmp_path)
+    name = "inputs/mug-0123456789abcdef.stl"
+    assert found == {"a": [mine, name], "b": f"{name}:f", "c": 3}
+    assert inputs.portable([mine]) == [name]
+
+
 def test_moved_without_its_scan_it_loads_and_resumes(project, tmp_path):
     hashed = config_hash(_begin(project / "x.yaml", project / "run"))
     away = tmp_path / "another machine"

@@ -13,7 +13,7 @@ from r2s_core.errors import PluginError
 from r2s_core.history import History
 from r2s_core.run import make_algorithm
 from r2s_core.run_folder import learning_configuration
-from r2s_core.training import SavedTraining, start
+from r2s_core.training import SavedTraining, _is_newer, start
 
 
 class Still:
@@ -66,6 +66,18 @@ def test_a_checkpoint_of_another_run_is_refused_by_what_differs(tiny, other, mes
     put(tiny.folder, load_config(tiny.write(**other)))
     with pytest.raises(checkpoint.CheckpointError, match=message):
         resumed(tiny.folder, load_config(tiny.write()))
+
+
+def test_an_option_that_did_not_exist_yet_does_not_end_a_run(tiny):
+    config = load_config(tiny.write())
+    put(tiny.folder, config, lambda meta: meta["configuration"].pop("algorithms.climb.sigma"))
+    assert resumed(tiny.folder, config).step == 64
+    # A whole section that was not there is another training.
+    more = {"environment.rewards.new.use": "reach", "environment.rewards.new.weight": 1.0}
+    kept = {**learning_configuration(config), **more}
+    for key in more:
+        assert not _is_newer(key, learning_configuration(config))
+        assert _is_newer(f"{key}_2", kept)
 
 
 def test_what_learns_nothing_else_may_differ(tiny):

@@ -130,14 +130,19 @@ def check_sources(record: Record, base_dir: Path) -> None:
             )
 
 
-def portable(value: Any) -> Any:
-    """A configuration's values with each kept file as `inputs/NAME`, wherever the run lies."""
+def portable(value: Any, run_dir: Path | None = None) -> Any:
+    """A configuration's values with each kept file as `inputs/NAME`, wherever the run lies.
+
+    run_dir: only of files that this run keeps.
+    """
     if isinstance(value, Mapping):
-        return {key: portable(item) for key, item in value.items()}
+        return {key: portable(item, run_dir) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [portable(item) for item in value]
+        return [portable(item, run_dir) for item in value]
     kept = _KEPT.match(value) if isinstance(value, str) else None
-    return f"{INPUTS}/{kept[1]}" if kept else value
+    if kept is None or (run_dir is not None and not _lies_in(run_dir / INPUTS, value)):
+        return value
+    return f"{INPUTS}/{kept[1]}"
 
 
 def relative_to(values: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
@@ -151,6 +156,10 @@ def relative_to(values: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
         return value
 
     return {key: moved(value) for key, value in values.items()}
+
+
+def _lies_in(folder: Path, path: str) -> bool:
+    return Path(path).parent in (folder, folder.resolve())
 
 
 @dataclasses.dataclass

@@ -255,7 +255,7 @@ def shown(path: Path) -> Path:
 
 def _write_config(path: Path, config: RunConfig) -> None:
     """Portable: kept files are named from the folder, and the output is the folder itself."""
-    values = inputs.portable(config.resolved())
+    values = inputs.portable(config.resolved(), path.parent)
     del values["output"]
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     head = "# The complete configuration of this run; `r2s run` takes it as it is.\n"

@@ -101,10 +101,19 @@ def _read_meta(meta: Mapping[str, Any], path: Path) -> SavedTraining:
     return documents.parse(SavedTraining, meta, str(path), error=checkpoint.DamagedCheckpoint)
 
 
+def _is_newer(key: str, saved: Mapping[str, Any]) -> bool:
+    """Whether it is an option that the r2s which saved did not have yet: its section is there.
+
+    That it has its default now is seen by the run's own config.yaml.
+    """
+    section = key.rpartition(".")[0]
+    return key not in saved and any(known.startswith(f"{section}.") for known in saved)
+
+
 def _check_own(configuration: Mapping[str, Any], meta: Mapping[str, Any], path: Path) -> None:
     """Refuse the checkpoint of a run that learned something else, whatever fits by its shape."""
     saved = _read_meta(meta, path).configuration
-    keys = differing(saved, configuration)
+    keys = [key for key in differing(saved, configuration) if not _is_newer(key, saved)]
     if not keys:
         return
     here, there = (str(x.get(keys[0]))[:80] for x in (configuration, saved))

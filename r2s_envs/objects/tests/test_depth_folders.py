@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +184,14 @@ def test_a_folder_of_transposed_poses_and_full_scale_background(tmp_path):
     assert "saw nothing: left out" in said
 
 
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of this size that holds no pixels."""
+    size = b"IHDR" + struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c))
+              for c in (size, b"IDAT")]  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -195,6 +205,8 @@ def test_a_folder_of_transposed_poses_and_full_scale_background(tmp_path):
         ("fifo.png", "not a regular file"),
         (".", "a folder"),
         ("text.png", "another kind of file"),
+        ("cut.png", "damaged"),
+        ("huge.png", "over the limit of 16 million pixels"),
         ("missing.png", "no such file"),
         (7, "must name a PNG"),
     ],
@@ -206,6 +218,8 @@ def test_a_name_in_the_camera_file_is_a_png_in_the_folder(tmp_path, name, why):
     (folder / "link.png").symlink_to(tmp_path / "other.png")
     (folder / "loop.png").symlink_to(folder / "loop.png")
     (folder / "text.png").write_text("no image")
+    (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:-60])
+    (folder / "huge.png").write_bytes(png_header(20_000, 20_000))
     os.mkfifo(folder / "fifo.png")
     with pytest.raises(AssetError, match=why) as error:
         read(folder, "auto", None)

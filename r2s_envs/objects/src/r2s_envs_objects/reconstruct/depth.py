@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from r2s_core import files
@@ -121,20 +121,23 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _header(file: IO[bytes], path: Path) -> Image.Image:
+    too_large = (
+        f"{path}: over the limit of {MAX_PIXELS / 1e6:.0f} million pixels; use smaller images"
+    )
     try:
         image = Image.open(file, formats=["PNG"])
+    except Image.DecompressionBombError:
+        raise AssetError(too_large) from None
     except Exception as error:  # as above
         raise _unreadable(path, error) from None
     if image.width * image.height > MAX_PIXELS:
-        raise AssetError(
-            f"{path}: {image.width} x {image.height} pixels, over the limit of {MAX_PIXELS}; use "
-            "smaller images"
-        )
+        raise AssetError(too_large)
     return image
 
 
 def _unreadable(path: Path, error: Exception) -> AssetError:
-    reason = "another kind of file" if isinstance(error, OSError) else type(error).__name__
+    kind = isinstance(error, UnidentifiedImageError)
+    reason = "another kind of file" if kind else f"damaged: {type(error).__name__}"
     return AssetError(f"{path}: cannot be read as PNG ({reason}); save it again as a grey PNG")
 
 
@@ -151,7 +154,8 @@ def fuse(views: list[DepthView], label: str) -> PointCloud:
     cloud = finite_cloud(np.concatenate(points), None, np.concatenate(origins), label)
     findings = [Finding(f"{len(views)} depth images fused into {len(cloud)} points")]
     if stride > 1:
-        findings.append(Finding(f"only every {stride}th row and column was taken: too many pixels"))
+        what = f"too many points: one row and column in {stride} was taken"
+        findings.append(Finding(what))
     return dataclasses.replace(cloud.noting(*findings), seen=True)
 
 

@@ -25,6 +25,7 @@ HIDDEN = 0.15  # share of the points; up to 0.08 in single views, 0.2 and more i
 #: An object shows one side to virtual views all around. Where that is so clear for this share of
 #: the points, and this share of them faces the other way, the viewpoint was none.
 CLEAR, CONTRADICTED = 0.65, 0.6
+LEAST_SIDE = 10  # rows and columns of an organised cloud that can prove anything
 PROJECTION_PIXELS = 1.5  # error of a pinhole camera fitted to an organised cloud
 
 
@@ -50,6 +51,8 @@ def checked(cloud: PointCloud, scene: bool = False) -> PointCloud:
 def _contradiction(cloud: PointCloud, view: Floats, scene: bool) -> str | None:
     """Why the points cannot have been seen from `view` [3]; None if they can."""
     points = _few(cloud)
+    if len(points) < NEIGHBOURS:
+        return "its points are too few to tell"
     away = view - points
     distance = np.linalg.norm(away, axis=1)
     if distance.min() < 1e-9:
@@ -77,7 +80,7 @@ def _contradiction(cloud: PointCloud, view: Floats, scene: bool) -> str | None:
 def _few(cloud: PointCloud) -> Floats:
     bare = PointCloud(cloud.points)
     low, high = np.quantile(cloud.points, [0.01, 0.99], axis=0)
-    cell = float((high - low).max()) / CELLS
+    cell = max(float((high - low).max()) / CELLS, 1e-12)
     thin = thinned(bare, cell)
     while len(thin) > MOST:
         cell *= 1.2
@@ -102,7 +105,7 @@ def _hidden(points: Floats, away: Floats, distance: Floats, cosine: Floats) -> f
 def is_projection(points: Floats) -> bool:
     """Whether an organised cloud [height, width, 3] is what a pinhole camera at the origin sees."""
     row, column = np.nonzero(np.isfinite(points).all(axis=2) & points.any(axis=2))
-    if len(row) < 100:
+    if min(points.shape[:2]) < LEAST_SIDE or len(row) < LEAST_SIDE**2:
         return False
     chosen = np.random.default_rng(0).permutation(len(row))[:4000]
     row, column = row[chosen], column[chosen]

@@ -20,7 +20,8 @@ from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
 from r2s_core.contract import check_rewards, check_start, check_task
 from r2s_core.curriculum import Growth
 from r2s_core.device import resolve_backend
-from r2s_core.env import EngineOptions, VectorEnv, empty_view
+from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.env_spec import empty_view
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.foreign import ForeignError, calling, is_ours
 from r2s_core.keys import key_for

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.env import empty_view
+from r2s_core.env_spec import empty_view
 from r2s_core.foreign import ForeignError, calling, defined_at
 from r2s_core.types import (
     Array,

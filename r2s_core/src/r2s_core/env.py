@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.action_history import remember, with_action_names, with_actions
+from r2s_core.action_history import remember, with_actions
 from r2s_core.config import RunConfig
 from r2s_core.curriculum import Curriculum, Growth, Levels, level_of
+from r2s_core.env_spec import checked_action, checked_key, make_spec
 from r2s_core.errors import R2SError
 from r2s_core.randomization import Randomization, measured, observed
 from r2s_core.scene_check import check_scene
@@ -26,7 +27,6 @@ from r2s_core.types import (
     Array,
     Backend,
     Checked,
-    EnvSpec,
     HasBegin,
     HasDifficulty,
     HasStartBank,
@@ -140,7 +140,9 @@ class VectorEnv:
         self._advance = jax.jit(self._advance_worlds)
         self._restart = jax.jit(self._restart_worlds)
         self._observe = jax.jit(self._observe_worlds)
-        self.spec = self._make_spec()
+        self.spec = make_spec(
+            task, scene, backend, options.max_episode_steps, options.action_history
+        )
         self._no_action = jnp.clip(0.0, self.spec.action_low, self.spec.action_high)
         history = (self.spec.num_worlds, options.action_history, self.spec.action_size)
         self._none_asked = jnp.broadcast_to(self._no_action, history)
@@ -168,7 +170,9 @@ class VectorEnv:
 
         Raises R2SError if it is something else.
         """
-        next_key, start_key, stagger_key, observe_key = jax.random.split(_prng_key(key, unknown), 4)
+        next_key, start_key, stagger_key, observe_key = jax.random.split(
+            checked_key(key, unknown), 4
+        )
         share, levels = jnp.float32(self.options.start_bank_share), self._curriculum.init()
         worlds = self.spec.num_worlds
         start = self._start(start_key, share, levels)
@@ -201,7 +205,7 @@ class VectorEnv:
 
         Raises R2SError where the action is of another shape.
         """
-        action = self._checked_action(action)
+        action = checked_action(action, self.spec)
         physics = state.physics
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
         rest, ctrl, wrench, action, keys = self._control(rest, physics.view, action)
@@ -223,18 +227,6 @@ class VectorEnv:
             self.backend.check()
 
     # The pieces.
-
-    def _checked_action(self, action: Any) -> Array:
-        wanted = (self.spec.num_worlds, self.spec.action_size)
-        takes = f"step takes numbers, one row for each world: {list(wanted)}"
-        if not isinstance(action, jax.Array | np.ndarray):
-            try:
-                action = np.asarray(action, np.float32)
-            except (TypeError, ValueError) as error:
-                raise R2SError(f"the action is no array of numbers ({error}); {takes}") from error
-        if action.shape != wanted:
-            raise R2SError(f"the action has the shape {list(action.shape)}, but {takes}")
-        return action  # type: ignore[return-value]
 
     def _marked(self, physics: Physics, sound: Array) -> Physics:
         """With `ok` False where a start was not sound, bool[W]."""
@@ -418,44 +410,6 @@ class VectorEnv:
         keys = jax.random.split(key, self.spec.num_worlds)
         return jax.vmap(one)(keys, state.memory, state.task, state.variant, view, state.asked)
 
-    def _make_spec(self) -> EnvSpec:
-        def first_observation(key: Array) -> Named:
-            of_variant = () if self.scene.variants is None else (jnp.int32(0),)
-            task, _, _ = self.task.init(key, *of_variant)
-            asked = jnp.zeros((self.options.action_history, len(low)))
-            return with_actions(self.task.observe(task, empty_view(self.scene)), asked)
-
-        low = np.asarray(self.task.action_low, np.float32)
-        shapes = jax.eval_shape(first_observation, jax.random.key(0))
-        names = getattr(self.task, "observation_names", {})
-        action_names = tuple(getattr(self.task, "action_names", ()))
-        past = action_names or tuple(map(str, range(len(low))))
-        return EnvSpec(
-            num_worlds=self.backend.num_worlds,
-            observation_shapes={name: leaf.shape for name, leaf in shapes.items()},
-            action_low=low,
-            action_high=np.asarray(self.task.action_high, np.float32),
-            max_episode_steps=self.options.max_episode_steps,
-            control_dt=self.scene.control_dt,
-            traceable=self.backend.traceable,
-            observation_names=with_action_names(names, past, self.options.action_history),
-            action_names=action_names,
-        )
-
-
-def _prng_key(key: Any, unknown: Mapping[str, Any]) -> Array:
-    """The key, typed or raw; what users of other libraries pass in its place is explained."""
-    if isinstance(key, jax.Array) and not unknown:
-        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
-            return key
-        if key.dtype == jnp.uint32 and key.shape == (2,):
-            return jax.random.wrap_key_data(key)
-    given = ", ".join([*(() if key is None else (repr(key),)), *(f"{k}=..." for k in unknown)])
-    raise R2SError(
-        f"reset({given}): an environment starts from a PRNG key and returns (state, obs): "
-        "state, obs = env.reset(jax.random.key(0))"
-    )
-
 
 def _where(mask: Array, new: Any, old: Any) -> Any:
     """Leaf-wise choice by world: mask [W], leaves [W, ...]."""
@@ -464,24 +418,3 @@ def _where(mask: Array, new: Any, old: Any) -> Any:
         return jnp.where(mask.reshape(mask.shape + (1,) * (jnp.ndim(a) - 1)), a, b)
 
     return jax.tree.map(choose, new, old)
-
-
-def empty_view(scene: SceneSpec) -> View:
-    """A view of zeros of one world, with only the fields that the scene declares."""
-    m = scene.model
-    shapes = {
-        "time": (),
-        "qpos": (m.nq,),
-        "qvel": (m.nv,),
-        "ctrl": (m.nu,),
-        "xpos": (m.nbody, 3),
-        "xquat": (m.nbody, 4),
-        "site_xpos": (m.nsite, 3),
-        "site_xmat": (m.nsite, 3, 3),
-        "sensordata": (m.nsensordata,),
-    }
-    unknown = scene.view_fields - set(shapes)
-    if unknown:
-        raise R2SError(f"the scene asks for view fields that do not exist: {sorted(unknown)}")
-    zeros = {k: jnp.zeros(v, jnp.float32) for k, v in shapes.items() if k in scene.view_fields}
-    return View.of(zeros)

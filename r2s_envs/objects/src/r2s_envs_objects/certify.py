@@ -15,6 +15,7 @@ import numpy as np
 
 from r2s_core import device, files, render
 from r2s_core.errors import AssetError, R2SError
+from r2s_core.text import printable
 from r2s_envs_objects import checks, mjcf, portraits, prepared, sandbox
 from r2s_envs_objects.antipodal import grade
 from r2s_envs_objects.asset import Floats, Ints, ObjectAsset
@@ -102,7 +103,7 @@ def _refusal(source: str, sentence: str, seconds: dict[str, float]) -> Certifica
     facts = {
         "format": FORMAT,
         "name": display_name(locate(source)[0]),
-        "source": source,
+        "source": printable(source),
         "passed": False,
         "graspable": None,
         "problem": sentence,
@@ -175,7 +176,7 @@ def _verdict(asset: ObjectAsset, problem: str | None) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "name": asset.name,
-        "source": asset.source,
+        "source": printable(asset.source),
         "content_hash": asset.content_hash,
         "passed": problem is None,
         "graspable": asset.graspable,
@@ -188,7 +189,7 @@ def _verdict(asset: ObjectAsset, problem: str | None) -> dict[str, Any]:
 def _facts(asset: ObjectAsset, scale: float) -> dict[str, Any]:
     return {
         "findings": [dataclasses.asdict(finding) for finding in asset.findings],
-        "units": _unit(asset, scale),
+        "units": _unit(asset.scan_to_body, scale),
         "size_m": asset.size.tolist(),
         "volume_m3": asset.volume,
         "mass_kg": asset.mass,
@@ -209,9 +210,9 @@ def _facts(asset: ObjectAsset, scale: float) -> dict[str, Any]:
     }
 
 
-def _unit(asset: ObjectAsset, scale: float) -> str:
+def _unit(scan_to_body: Floats, scale: float) -> str:
     """The unit of the file: what one of its numbers means before `scale` is applied."""
-    factor = float(np.linalg.norm(asset.scan_to_body[:3, 0]))
+    factor = float(np.linalg.norm(scan_to_body[:3, 0]))
     for metres in (factor / scale, factor):  # an object that was made before has its scale in it
         nearest = min(METRES, key=lambda unit: abs(math.log(METRES[unit] / metres)))
         if math.isclose(METRES[nearest], metres, rel_tol=1e-6):

@@ -7,6 +7,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from r2s_core.text import printable
 from r2s_envs_objects.asset import Floats, Ints, ObjectAsset
 from r2s_envs_objects.hull import hull_mesh
 from r2s_envs_objects.object_folder import MODEL, PIECES, VISUAL
@@ -54,7 +55,7 @@ def write_model(folder: Path, asset: ObjectAsset) -> Path:
     friction = f'condim="6" friction="{asset.friction:g} 0.005 0.001"'
     text = _XML.format(
         name=quoteattr(asset.name),
-        source=Path(asset.source).name.replace("--", "- -"),
+        source=printable(Path(asset.source).name).replace("--", "- -"),
         timestep=TIMESTEP,
         extent=f"{2.0 * float(np.linalg.norm(asset.size)):.6g}",
         height=f"{asset.resting_qpos.height:.9g}",

@@ -12,6 +12,7 @@ from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.train import make
 from r2s_core import checkpoint, training
 from r2s_core.errors import ConfigError
+from r2s_core.history import History
 from r2s_core.run_folder import CHECKPOINTS
 from r2s_core.testing.environments import point_mass
 
@@ -29,11 +30,11 @@ def _trained(config, updates=6):
 def test_a_buffer_is_saved_by_choice(tmp_path, whole):
     sac, (learner, _) = _trained(dataclasses.replace(CONFIG, checkpoint_buffer=whole))
     saved: Any = sac.saved(learner)
-    meta = {"step": 192, "seconds": 1.0, "compile_s": 0.5, "history": {}}
-    checkpoint.save(tmp_path / CHECKPOINTS, saved, meta, step=192)
+    meta = training.SavedTraining(192, 1.0, 0.5, History().saved(), configuration={})
+    checkpoint.save(tmp_path / CHECKPOINTS, saved, dataclasses.asdict(meta), step=192)
     notes: list[str] = []
-    seed: Any = types.SimpleNamespace(seed=3)
-    found = training.start(sac, seed, tmp_path, True, notes.append)
+    config: Any = types.SimpleNamespace(seed=3, algorithm="sac", resolved=dict)
+    found = training.start(sac, config, tmp_path, True, notes.append)
     again = found.learner
     jax.tree.map(np.testing.assert_array_equal, again.agent.networks, learner.agent.networks)
     assert int(again.replay.filled) == (24 if whole else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from r2s_core.errors import ConfigError, TrainingDiverged
+from r2s_core.metrics import where
 from r2s_core.types import EnvSpec, Named
 
 
@@ -17,7 +18,7 @@ def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
       name: the algorithm's, for messages.
 
     Raises:
-      ConfigError: a group is missing or no vector, or the action bounds are not finite.
+      ConfigError: a group is missing or no vector, or the action bounds are no range.
     """
     groups, critic = spec.observation_shapes, critic_observations
     if critic == "auto":
@@ -33,18 +34,27 @@ def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
                 f"algorithms.{name}: observation group '{group}' has shape {groups[group]}, "
                 f"but {name}'s networks read vectors"
             )
-    if not np.all(np.isfinite(spec.action_low)) or not np.all(np.isfinite(spec.action_high)):
-        raise ConfigError(f"algorithms.{name}: the action bounds must be finite")
+    low, high = np.asarray(spec.action_low), np.asarray(spec.action_high)
+    if not np.all(np.isfinite(low) & np.isfinite(high) & (low < high)):
+        raise ConfigError(
+            f"algorithms.{name}: the action bounds must be finite, and the low below the high"
+        )
     return critic
 
 
 def finite_metrics(metrics: Named, lower: str) -> Named:
-    """The metrics without "finite", which is 1 where every loss and gradient was.
+    """The metrics on the host, without "finite", which is 1 where every loss and gradient was;
+    those of episodes are NaN where none ended.
 
     Raises `TrainingDiverged`, which advises to lower the option `lower`, where it is not.
     """
     if np.all(np.asarray(metrics["finite"]) == 1.0):
-        return {name: x for name, x in metrics.items() if name != "finite"}
+        ended = np.asarray(metrics["episode/count"]) > 0
+        return {
+            name: where(ended, x) if name.startswith("episode/") and name != "episode/count" else x
+            for name, x in metrics.items()
+            if name != "finite"
+        }
     bad = [
         name
         for name, x in metrics.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 
 from r2s_core.types import Array, Named, Step
 
@@ -10,14 +11,15 @@ from r2s_core.types import Array, Named, Step
 def rollout_metrics(step: Step) -> Named:
     """What the worlds did, from steps with leaves [T, W]; float32[] each.
 
-    "episode/..." are means over the episodes that ended, NaN where none did. An episode ended by
+    "episode/..." are means over the episodes that ended; where none did they are 0 here, since a
+    NaN would end a run under JAX_DEBUG_NANS: see `checks.finite_metrics`. An episode ended by
     diverged physics counts as a failure, but its return and metrics are left out as unreliable;
     so are its rewards from "reward/<term>", the unweighted means over all steps.
     """
     ended = step.done.astype(jnp.float32)
     valid = ~step.diverged
     finished = (step.done & valid).astype(jnp.float32)
-    success = jnp.sum(finished * step.success) / jnp.sum(ended)
+    success = jnp.sum(finished * step.success) / jnp.maximum(jnp.sum(ended), 1.0)
     at_end = {
         "return": step.episode_return,
         "length": step.episode_length.astype(jnp.float32),
@@ -40,6 +42,11 @@ def weighted_mean(x: Array, weight: Array) -> Array:
     return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
+def where(measured: np.ndarray, x: Array) -> np.ndarray:
+    """On the host: x, and NaN, not a made-up number, where it was not `measured`."""
+    return np.where(measured, np.asarray(x), np.float32(np.nan))
+
+
 def _mean_where(x: Array, mask: Array) -> Array:
-    """The mean of x where the mask is 1; NaN, not a made-up number, where it nowhere is."""
-    return jnp.sum(jnp.where(mask > 0, x, 0.0)) / jnp.sum(mask)
+    """The mean of x where the mask is 1; 0 where it nowhere is."""
+    return jnp.sum(jnp.where(mask > 0, x, 0.0)) / jnp.maximum(jnp.sum(mask), 1.0)

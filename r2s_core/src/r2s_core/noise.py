@@ -15,7 +15,7 @@ def exploration_noise(key: Array, last: Array, length: int, correlation: float) 
     Standard normal at each step; with `correlation`, in [0, 1), that of one step with the next,
     an AR(1) process in each world.
     """
-    noise = jax.random.normal(key, (length, *last.shape))
+    noise = jax.random.normal(key, (length, *last.shape), last.dtype)
     if correlation == 0:
         return noise
 

@@ -19,7 +19,8 @@ class RunningStatistics:
 
 def init_statistics(shape: tuple[int, ...]) -> RunningStatistics:
     """Of nothing seen yet: `normalize` leaves its input (nearly) as it is."""
-    return RunningStatistics(jnp.zeros(()), jnp.zeros(shape), jnp.ones(shape))
+    zero, one = jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32)
+    return RunningStatistics(jnp.float32(0.0), zero, one)
 
 
 def update_statistics(stats: RunningStatistics, batch: Array) -> RunningStatistics:
@@ -72,7 +73,7 @@ class ReturnScale:
 
 
 def init_return_scale(num_worlds: int) -> ReturnScale:
-    return ReturnScale(jnp.zeros(num_worlds), jnp.zeros(()), jnp.ones(()))
+    return ReturnScale(jnp.zeros(num_worlds, jnp.float32), jnp.float32(0.0), jnp.float32(1.0))
 
 
 def update_return_scale(

@@ -47,10 +47,11 @@ def rollout(
 
     def one(carry: tuple[Any, Named], x: Any) -> tuple[tuple[Any, Named], Trajectory]:
         state, obs = carry
-        action, extras = act(params, obs, x)
+        read = _single(obs)
+        action, extras = act(params, read, x)
         state, step = env.step(state, action)
-        kept = Step(**{**vars(step), "obs": None})  # type: ignore[arg-type]
-        return (state, step.obs), Trajectory(obs=obs, action=action, extras=extras, step=kept)
+        kept = _single(Step(**{**vars(step), "obs": None}))  # type: ignore[arg-type]
+        return (state, step.obs), Trajectory(obs=read, action=action, extras=extras, step=kept)
 
     if env.spec.traceable:
         (state, obs), trajectory = jax.lax.scan(one, (state, obs), inputs, length=length)
@@ -69,6 +70,16 @@ def rollout_bytes(spec: EnvSpec, length: int) -> int:
     """What a `Trajectory` of `length` control steps takes, at least."""
     observed = sum(math.prod(shape) for shape in spec.observation_shapes.values())
     return 4 * length * spec.num_worlds * (2 * observed + spec.action_size + 1)
+
+
+def _single(tree: Any) -> Any:
+    """The leaves, those of double precision in single: under JAX_ENABLE_X64 an environment may
+    give either, and learning is in single precision."""
+
+    def one(x: Any) -> Any:
+        return x.astype(np.float32) if getattr(x, "dtype", None) == np.float64 else x
+
+    return jax.tree.map(one, tree)
 
 
 def _rows(tree: Any, length: int) -> list[Any]:

@@ -33,7 +33,8 @@ class DDPGConfig(OffPolicyConfig):
     # Exploration
     exploration_noise: tuple[float, float] = option(
         (0.1, 0.6),
-        "standard deviation of the noise on actions in [-1, 1], from the first world to the last",
+        "standard deviation of the noise on actions in [-1, 1], in the most timid world and in the "
+        "boldest",
     )
     final_noise_scale: float = option(
         0.1, "what it is multiplied by at total_timesteps, evenly from 1", minimum=0.0

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_core.networks import MLP, init_mlp, mlp_layers
@@ -61,7 +62,8 @@ class DDPG:
         """Each world explores at a scale of its own, from timid to bold, as in PQL (Li et al.
         2023): no single scale suits all of a task."""
         low, high = self.config.exploration_noise
-        deviation = jnp.linspace(low, high, observation.shape[0])[:, None] * acting["noise_scale"]
+        deviation = low + (high - low) * spread(observation.shape[0])
+        deviation = deviation[:, None] * acting["noise_scale"]
         return jnp.clip(self.mean(acting, observation) + deviation * noise, -1.0, 1.0)
 
     def mean(self, acting: Any, observation: Array) -> Array:
@@ -78,7 +80,9 @@ class DDPG:
         config = self.config
         next_action = jnp.tanh(self._raw(networks.target_policy, batch.next_observation))
         if config.target_noise > 0:  # target policy smoothing, TD3's eq. 14
-            noise = config.target_noise * jax.random.normal(key, next_action.shape)
+            noise = config.target_noise * jax.random.normal(
+                key, next_action.shape, next_action.dtype
+            )
             noise = jnp.clip(noise, -config.target_noise_clip, config.target_noise_clip)
             next_action = jnp.clip(next_action + noise, -1.0, 1.0)
         target = self.critic.target(networks.critics, batch, next_action)
@@ -119,3 +123,15 @@ class DDPG:
     def _raw(self, params: Any, observation: Array) -> Array:
         """The action before tanh, float32[B, A]."""
         return self._policy.apply(params, observation)  # type: ignore[return-value]
+
+
+def spread(worlds: int) -> Array:
+    """Numbers evenly over [0, 1], float32[W], so that neighbours have small and large ones.
+
+    Where worlds are grouped by their object, neighbours have the same one: were the numbers in
+    order, some objects would only be explored timidly and others only boldly. Ranked by the golden
+    ratio (Weyl's sequence), every group of worlds has nearly the same numbers as any other.
+    """
+    places = np.arange(worlds) * (np.sqrt(5.0) - 1.0) / 2.0 % 1.0
+    ranks = np.argsort(np.argsort(places))
+    return jnp.asarray(ranks / max(worlds - 1, 1), jnp.float32)

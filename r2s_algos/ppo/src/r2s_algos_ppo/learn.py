@@ -129,7 +129,7 @@ def minibatches(key: Array, size: int, config: PPOConfig) -> Array:
     """Sample numbers int32[epochs * minibatches, minibatch size]; a fresh shuffle every epoch."""
     # Half the time of jax.random.permutation, which sorts twice to rule out ties: here they are
     # one in 2^32 a pair, and harmless.
-    order = jnp.argsort(jax.random.bits(key, (config.num_epochs, size)), axis=-1)
+    order = jnp.argsort(jax.random.bits(key, (config.num_epochs, size), jnp.uint32), axis=-1)
     return order.reshape(config.num_epochs * config.num_minibatches, -1)
 
 
@@ -159,8 +159,9 @@ def desired_kl(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
 
 def progress(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
     """Share of the training that is done, float32[] in 0 to 1."""
-    assert config.total_timesteps is not None  # PPO.__init__ has checked
-    return jnp.minimum(agent.updates * (steps_per_update / config.total_timesteps), 1.0)
+    total = config.total_timesteps
+    assert total is not None  # PPO.__init__ has checked
+    return jnp.minimum(agent.updates.astype(jnp.float32) * (steps_per_update / total), 1.0)
 
 
 def adapt_learning_rate(rate: Array, kl: Array, desired: Array, config: PPOConfig) -> Array:

@@ -109,7 +109,7 @@ def ppo_loss(
         error = jnp.maximum(error, jnp.square(near - batch.target))
     value_loss = weighted_mean(error, batch.weight)
 
-    entropy = new.entropy()
+    entropy = new.entropy().astype(mean.dtype)  # distrax has constants of double precision
     if config.squash == "tanh":
         # The old sample's noise, put through the new policy, is a sample of the new one.
         noise = (batch.raw_action - batch.mean) * jnp.exp(-old_log_std)

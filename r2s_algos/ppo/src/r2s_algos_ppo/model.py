@@ -116,7 +116,7 @@ class Model:
 
     def stochastic(self, acting: Any, obs: Named, key: Array) -> Array:
         shape = (*obs["policy"].shape[:-1], self.spec.action_size)
-        return self.act(acting, obs, jax.random.normal(key, shape))[0]
+        return self.act(acting, obs, jax.random.normal(key, shape, jnp.float32))[0]
 
     def mean(self, acting: Any, obs: Named) -> Array:
         """The mean raw action [W, A]."""

@@ -48,7 +48,7 @@ class SquashedGaussian:
     def sample(self, params: Any, observation: Array, key: Array) -> tuple[Array, Array]:
         """Actions float32[B, A] and the exact log of their density, float32[B]."""
         mean, log_std = self.distribution(params, observation)
-        raw = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        raw = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
         return jnp.tanh(raw), log_density(mean, log_std, raw)
 
     def layers(self, params: Any) -> tuple[tuple[np.ndarray, np.ndarray], ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from r2s_core import device
 from r2s_core.checks import finite_metrics
+from r2s_core.metrics import where
 from r2s_core.networks import learning_bytes, scale_action
 from r2s_core.noise import exploration_noise
 from r2s_core.normalize import init_return_scale, init_statistics, standard_deviation
@@ -187,7 +188,7 @@ class OffPolicy(Generic[N]):
 
     def _act_stochastically(self, acting: Any, obs: Named, key: Array) -> Array:
         shape = (*obs["policy"].shape[:-1], self.env.spec.action_size)
-        return self._act_worlds(acting, obs, jax.random.normal(key, shape))[0]
+        return self._act_worlds(acting, obs, jax.random.normal(key, shape, jnp.float32))[0]
 
     def _draw_noise(self, agent: Agent) -> tuple[Agent, Array, Array, Any]:
         """The noise of a rollout, float32[T, W, A], a key to learn with, and who acts."""
@@ -214,7 +215,7 @@ class OffPolicy(Generic[N]):
         )
         agent = dataclasses.replace(agent, networks=networks)
         agent, replay, collected = self.learning.take_in(agent, learner.replay, trajectory)
-        return Learner(agent, replay, env_state, obs), {**learned, **collected}
+        return Learner(agent, replay, env_state, obs), {"learning": learned, **collected}
 
     def _scan_updates(self, learner: Learner, count: int) -> tuple[Learner, Named]:
         def one(learner: Learner, _: None) -> tuple[Learner, Named]:
@@ -240,10 +241,15 @@ class OffPolicy(Generic[N]):
         )
         agent = dataclasses.replace(agent, networks=networks)
         agent, replay, collected = self._take_in(agent, learner.replay, trajectory)
-        return Learner(agent, replay, env_state, obs), {**learned, **collected}
+        return Learner(agent, replay, env_state, obs), {"learning": learned, **collected}
 
-    def _checked(self, metrics: Named) -> Named:
-        return finite_metrics(metrics, f"algorithms.{self.name}.learning_rate")
+    def _checked(self, metrics: Any) -> Named:
+        """The metrics; those of learning are NaN where there was not enough to learn from."""
+        collected = dict(metrics)
+        learned = dict(collected.pop("learning"))
+        happened = np.asarray(learned.pop("happened")) > 0
+        told = {n: x if n == "finite" else where(happened, x) for n, x in learned.items()}
+        return finite_metrics({**told, **collected}, f"algorithms.{self.name}.learning_rate")
 
 
 def _check_networks(spec: EnvSpec, config: OffPolicyConfig, critic_group: str, name: str) -> None:

@@ -39,7 +39,7 @@ class Critic:
         self._adam = Adam(config.max_grad_norm, config.adam_epsilon)
         self.atoms = None
         if config.num_atoms is not None:
-            self.atoms = jnp.linspace(*config.value_range, config.num_atoms)
+            self.atoms = jnp.linspace(*config.value_range, config.num_atoms, dtype=jnp.float32)
         hidden = config.critic_hidden_sizes or config.hidden_sizes
         outputs = config.num_atoms or 1
         self._network = MLP((*hidden, outputs), config.activation, layer_norm=config.layer_norm)

@@ -57,20 +57,23 @@ class Learning(Generic[N]):
         self._actor_critic, self._critic_group = actor_critic, critic_group
 
     def learn(self, agent: Agent, replay: Replay, key: Array) -> tuple[Any, Named]:
-        """The networks after an update's gradient steps, once there is enough to learn from."""
+        """The networks after an update's gradient steps, once there is enough to learn from.
+
+        Of the metrics, "happened" tells whether there was; where not, the others say nothing.
+        """
         enough = -(-self._sizes.learning_starts // replay.reward.shape[1])
         enough = max(enough, self.config.n_step)
         rate = self._learning_rate(agent)
 
         def learn(networks: N) -> tuple[N, Named]:
-            return self._gradient_steps(agent, networks, replay, rate, key)
+            networks, metrics = self._gradient_steps(agent, networks, replay, rate, key)
+            return networks, {**metrics, "happened": jnp.float32(1.0)}
 
         def wait(networks: N) -> tuple[N, Named]:
             metrics = jax.eval_shape(learn, networks)[1]
-            return networks, {n: jnp.float32(1 if n == "finite" else jnp.nan) for n in metrics}
+            return networks, {n: jnp.float32(n == "finite") for n in metrics}
 
-        networks, metrics = jax.lax.cond(replay.filled >= enough, learn, wait, agent.networks)
-        return networks, {**metrics, "learning_rate": rate}
+        return jax.lax.cond(replay.filled >= enough, learn, wait, agent.networks)
 
     def take_in(
         self, agent: Agent, replay: Replay, trajectory: Trajectory
@@ -78,7 +81,7 @@ class Learning(Generic[N]):
         """Statistics and buffer with a trajectory more."""
         step = trajectory.step
         reward = jnp.where(step.diverged, 0.0, step.reward)
-        discount = self.config.discount
+        discount, rate = self.config.discount, self._learning_rate(agent)
         agent = dataclasses.replace(
             agent,
             statistics={
@@ -90,6 +93,7 @@ class Learning(Generic[N]):
         )
         replay = insert(replay, trajectory, trajectory.extras["action"])
         metrics = {
+            "learning_rate": rate,
             "reward_scale": self._reward_scale(agent),
             "replay/transitions": (replay.filled * step.reward.shape[1]).astype(jnp.float32),
             **rollout_metrics(step),
@@ -152,7 +156,9 @@ class Learning(Generic[N]):
 
     def progress(self, agent: Agent) -> Array:
         total = self.config.total_timesteps or math.inf
-        return jnp.minimum(agent.updates * (self._steps_per_update / total), 1.0)
+        return jnp.minimum(
+            agent.updates.astype(jnp.float32) * (self._steps_per_update / total), 1.0
+        )
 
     def _learning_rate(self, agent: Agent) -> Array:
         first, last = self.config.learning_rate, self.config.final_learning_rate

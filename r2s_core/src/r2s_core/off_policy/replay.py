@@ -50,13 +50,14 @@ def init_replay(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> Replay:
     shape = (rows, spec.num_worlds)
 
     def empty_obs() -> Named:  # twice, since each buffer must be one of its own
-        return {group: jnp.zeros((*shape, *spec.observation_shapes[group])) for group in groups}
+        shapes = {group: (*shape, *spec.observation_shapes[group]) for group in groups}
+        return {group: jnp.zeros(shape, jnp.float32) for group, shape in shapes.items()}
 
     return Replay(
         obs=empty_obs(),
         final_obs=empty_obs(),
-        action=jnp.zeros((*shape, spec.action_size)),
-        reward=jnp.zeros(shape),
+        action=jnp.zeros((*shape, spec.action_size), jnp.float32),
+        reward=jnp.zeros(shape, jnp.float32),
         terminated=jnp.zeros(shape, bool),
         done=jnp.zeros(shape, bool),
         valid=jnp.zeros(shape, bool),
@@ -129,8 +130,8 @@ def sample(replay: Replay, key: Array, size: int, n_step: int, discount: float) 
     """
     rows, worlds = replay.reward.shape
     time_key, world_key = jax.random.split(key)
-    age = jax.random.randint(time_key, (size,), 0, replay.filled - n_step + 1)
-    world = jax.random.randint(world_key, (size,), 0, worlds)
+    age = jax.random.randint(time_key, (size,), 0, replay.filled - n_step + 1, jnp.int32)
+    world = jax.random.randint(world_key, (size,), 0, worlds, jnp.int32)
     oldest = replay.position - replay.filled  # modulo rows
 
     def flat(i: int) -> Array:
@@ -139,8 +140,8 @@ def sample(replay: Replay, key: Array, size: int, n_step: int, discount: float) 
     take = lambda leaf, index: jnp.reshape(leaf, (rows * worlds, *leaf.shape[2:]))[index]  # noqa: E731
     first = last = flat(0)
     running, valid = jnp.ones(size, bool), jnp.ones(size, bool)
-    reward, factor = jnp.zeros(size), jnp.float32(1.0)
-    bootstrap = jnp.zeros(size)
+    reward, factor = jnp.zeros(size, jnp.float32), jnp.float32(1.0)
+    bootstrap = jnp.zeros(size, jnp.float32)
     for i in range(n_step):
         index = flat(i)
         reward += jnp.where(running, factor * take(replay.reward, index), 0.0)

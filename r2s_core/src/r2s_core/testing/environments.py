@@ -66,7 +66,7 @@ class TinyEnvironment:
         key, init_key = jax.random.split(key)
         memory = self._init(init_key)
         worlds = self.spec.num_worlds
-        state = TinyState(memory, jnp.zeros(worlds, jnp.int32), jnp.zeros(worlds), key)
+        state = TinyState(memory, jnp.zeros(worlds, jnp.int32), jnp.zeros(worlds, jnp.float32), key)
         return state, self._observe(memory)
 
     def step(self, state: TinyState, action: Array) -> tuple[TinyState, Step]:
@@ -76,6 +76,7 @@ class TinyEnvironment:
         memory, reward, terminated = jax.vmap(self.rules.step)(
             state.memory, jnp.clip(action, low, high)
         )
+        memory, reward = memory.astype(jnp.float32), reward.astype(jnp.float32)
         length = state.length + 1
         episode_return = state.episode_return + reward
         truncated = (length >= self.rules.max_episode_steps) & ~terminated
@@ -103,10 +104,11 @@ class TinyEnvironment:
         return state, step
 
     def _init(self, key: Array) -> Array:
-        return jax.vmap(self.rules.init)(jax.random.split(key, self.spec.num_worlds))
+        memory = jax.vmap(self.rules.init)(jax.random.split(key, self.spec.num_worlds))
+        return memory.astype(jnp.float32)
 
     def _observe(self, memory: Array) -> Named:
-        return {"policy": jax.vmap(self.rules.observe)(memory)}
+        return {"policy": jax.vmap(self.rules.observe)(memory).astype(jnp.float32)}
 
 
 def constant_reward(num_worlds: int, max_episode_steps: int = 8) -> TinyEnvironment:

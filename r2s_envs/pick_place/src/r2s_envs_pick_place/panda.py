@@ -58,10 +58,8 @@ class Link:
 #:
 #: The servos answer alike, so that joints move together along the commanded path, and they are
 #: softer than that model's (4500 N m/rad, 450 N m s/rad), nearer to Franka's own joint impedance
-#: example. MuJoCo's contact solver does not see the implicit integration of damping: it expects a
-#: hand to be stopped `timestep * damping / inertia` times harder than it will be, and moves what
-#: the hand holds accordingly. At 12 ms the reference's gains make that factor 20, and held objects
-#: creep and fly; these make it 0.4, with about the same time constant.
+#: example, with about the same time constant. At 12 ms the reference's gains would make
+#: `timestep * damping / inertia`, by which an implicit step slows a joint, 20; these make it 0.4.
 LINKS: tuple[Link, ...] = (
     Link(
         (0, 0, 0.333),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
-from r2s_envs_pick_place import hold, scene
+from r2s_envs_pick_place import hold, panda, scene
 
 _SCANS = Path(__file__).parents[4] / "shared" / "scans" / "clean"
 _MAX = 1e-3  # m, slip in 5 s and penetration
@@ -119,3 +121,45 @@ def test_an_object_with_an_off_centre_mass_is_grasped_there():
     plank = dataclasses.replace(scene.box_object((0.10, 0.02, 0.03)), com=(0.05, 0.0, 0.0))
     for grasp in hold.candidate_grasps(plank):
         assert grasp.position[0] == pytest.approx(scene.HOME_X + 0.05, abs=2e-3)
+
+
+def _rod(radius: float, length: float, mass: float) -> scene.SceneObject:
+    """A cylinder that lies along x, of one convex piece."""
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    ring = np.stack([0 * turn, radius * np.cos(turn), radius * np.sin(turn)], axis=1)
+    ends = np.array([length / 2, 0.0, 0.0])
+    across = mass * (3 * radius**2 + length**2) / 12
+    inertia = np.diag([mass * radius**2 / 2, across, across])
+    return scene.SceneObject(
+        "rod", mass, inertia, pieces=(np.concatenate([ring - ends, ring + ends]),)
+    )
+
+
+@pytest.mark.parametrize("diameter", [0.009, 0.012])
+def test_a_thin_rod_that_lies_is_held_through_the_shake(diameter):
+    """The pads touch it above its axis: once they flicker, it is squeezed out downwards."""
+    rod = _rod(diameter / 2, 0.12, mass=0.008)
+    model = scene.build_scene([rod]).compile()
+    grasp = hold.Grasp((scene.HOME_X, 0.0, panda.PAD_BELOW_GRIP), np.pi / 2)
+    report = hold.hold(model, grasp, seconds=0.5, shake=hold.Shake(), approach=0.1)
+    assert report.held, report
+    assert report.shake_slip < 0.003, report
+
+
+def test_damping_as_inertia_moves_the_arm_as_implicit_integration_does():
+    model = scene.build_scene([scene.box_object()]).compile()
+    implicit = copy.copy(model)
+    implicit.opt.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    damping = model.dof_damping[:9] - model.actuator_biasprm[:, 2]
+    implicit.dof_armature[:9] -= model.opt.timestep * damping
+    assert (implicit.dof_armature[:9] > 0.0).all()
+    paths = []
+    for each in (model, implicit):
+        data = mujoco.MjData(each)
+        mujoco.mj_resetDataKeyframe(each, data, 0)
+        for step in range(60):
+            data.ctrl[:7] = panda.HOME_QPOS[:7] + 0.05 * np.sin(step / 10 + np.arange(7))
+            mujoco.mj_step(each, data)
+        paths.append(data.qpos[:9].copy())
+    np.testing.assert_allclose(paths[0], paths[1], atol=1e-5)
+    assert np.abs(paths[0][:7] - panda.HOME_QPOS[:7]).max() > 0.01

@@ -8,7 +8,7 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from r2s_core import files
 from r2s_core.text import printable
@@ -42,8 +42,12 @@ def _verdict(facts: Mapping[str, Any]) -> Iterable[str]:
         yield _line(False, facts["problem"])
     else:
         yield _line(True, "simulation-ready: repaired, compiles, and lies still on a table")
+    for reservation in facts["reservations"]:
+        yield _line("amber", reservation)
+    barely = any(text.startswith("barely") for text in facts["reservations"])
     for name, result in facts.get("checks", {}).items():
-        yield _line(result["passed"], f"{name}: {result['summary']}")
+        passed = "amber" if result["passed"] and barely else result["passed"]
+        yield _line(passed, f"{name}: {result['summary']}")
     if facts["passed"] and not facts["checks"]:
         yield _line(None, "hold: not tried, no gripper is installed (r2s-envs-pick-place)")
     if facts["graspable"] is False:
@@ -53,8 +57,10 @@ def _verdict(facts: Mapping[str, Any]) -> Iterable[str]:
         yield _line(None, refused)
 
 
-def _line(passed: bool | None, sentence: str) -> str:
-    mark, css = {True: ("✓", "good"), False: ("✗", "bad"), None: ("\N{EN DASH}", "open")}[passed]
+def _line(passed: bool | Literal["amber"] | None, sentence: str) -> str:
+    """A sentence of the verdict; passed: "amber" for what holds with a reservation."""
+    marks = {True: ("✓", "good"), False: ("✗", "bad"), None: ("\N{EN DASH}", "open")}
+    mark, css = ("!", "amber") if isinstance(passed, str) else marks[passed]
     return f'<p class="verdict {css}"><span>{mark}</span> {_text(sentence)}</p>'
 
 
@@ -70,6 +76,8 @@ def _cards(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
     overlap = "overlap unknown" if facts["iou"] is None else f"overlap {facts['iou']:.2f}"
     off = facts["surface_p95_m"]
     remark = overlap if off is None else f"{overlap}, 95 % within {off * 1000:.1f} mm"
+    if facts["volume_error"] is not None:
+        remark += f", volume {facts['volume_error']:+.0%}"
     yield str(facts["pieces"]), "convex pieces", remark
     if facts["cost_ratio"] is not None:
         yield f"{facts['cost_ratio']:.2f}", "speed", "physics steps/s, a box of its size is 1"

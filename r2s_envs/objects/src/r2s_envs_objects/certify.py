@@ -21,6 +21,7 @@ from r2s_envs_objects.antipodal import grade
 from r2s_envs_objects.asset import Floats, Ints, ObjectAsset
 from r2s_envs_objects.checks import CheckResult
 from r2s_envs_objects.cost import cost_ratio
+from r2s_envs_objects.decompose import MAX_VOLUME_ERROR, MIN_IOU, faithful
 from r2s_envs_objects.loader import load_object
 from r2s_envs_objects.names import display_name
 from r2s_envs_objects.object_folder import ASSET
@@ -35,6 +36,8 @@ _PACKAGES = (
     "r2s-envs-objects", "r2s-envs-pick-place", "mujoco", "numpy", "scipy", "trimesh", "coacd",
     "manifold3d", "fast-simplification",
 )  # fmt: skip
+LUMP = "collides as a solid lump"
+FAIR = 0.5  # of the grasps tried must hold for an object to be called graspable without more words
 _TILT = 2.0  # degrees by which it may turn when put down in its resting pose
 
 
@@ -78,7 +81,7 @@ def certify(
     with _timed(seconds, "pictures"):
         drawn = _pictures(source, asset, tried, notes) if drawable else []
     facts = {
-        **_verdict(asset, problem),
+        **_verdict(asset, problem, tried.get(checks.HOLD)),
         **_facts(asset, options.scale),
         "cost_ratio": None if cost is None else round(cost, 2),
         "settles": None if landing is None else _settling(landing),
@@ -108,6 +111,7 @@ def _refusal(source: str, sentence: str, seconds: dict[str, float]) -> Certifica
         "graspable": None,
         "problem": sentence,
         "verdict": "refused",
+        "reservations": [],
         "findings": [],
         "timings_s": {name: round(value, 2) for name, value in seconds.items()},
         "versions": device.versions(*_PACKAGES),
@@ -170,9 +174,12 @@ def _as_tried(asset: ObjectAsset, hold: CheckResult | None, forced: bool) -> Obj
     )
 
 
-def _verdict(asset: ObjectAsset, problem: str | None) -> dict[str, Any]:
+def _verdict(asset: ObjectAsset, problem: str | None, hold: CheckResult | None) -> dict[str, Any]:
+    lump, barely = _lump(asset), _barely(hold)
     words = {True: "and graspable", False: "but not graspable", None: "(no gripper has tried it)"}
-    ready = f"simulation-ready {words[asset.graspable]}"
+    ready = f"simulation-ready{', but ' + LUMP if lump else ''} {words[asset.graspable]}"
+    if barely:
+        ready = ready.replace("graspable", barely)
     return {
         "format": FORMAT,
         "name": asset.name,
@@ -183,7 +190,35 @@ def _verdict(asset: ObjectAsset, problem: str | None) -> dict[str, Any]:
         "forced": asset.forced,
         "problem": problem,
         "verdict": ready if problem is None else "not simulation-ready",
+        "reservations": [text for text in (lump, barely) if text and problem is None],
     }
+
+
+def _lump(asset: ObjectAsset) -> str | None:
+    """Why its collision shape does not stand for the object, if it does not."""
+    error = volume_error(asset)
+    if faithful(asset.iou, error or 0.0):
+        return None
+    count = len(asset.pieces)
+    made = "one convex piece" if count == 1 else f"{count} convex pieces"
+    return (
+        f"{LUMP}: with {made} the overlap is {asset.iou:.2f} (wanted: {MIN_IOU:.2f}) and the "
+        f"volume off by {error or 0.0:+.0%} (limit {MAX_VOLUME_ERROR:.0%}); its walls are too thin or too "
+        "bent for so few pieces, and its hollows are not to be relied on"
+    )
+
+
+def volume_error(asset: ObjectAsset) -> float | None:
+    """Of the collision pieces together, relative: 0.1 is 10 % more than the object's."""
+    return next((f.volume_change for f in asset.findings if f.code == "pieces"), None)
+
+
+def _barely(hold: CheckResult | None) -> str | None:
+    """That few of the grasps held which were tried, if few did."""
+    if hold is None or not hold.passed or "grasps_tried" not in hold.details:
+        return None
+    held, tried = hold.details["grasps_held"], hold.details["grasps_tried"]
+    return f"barely graspable: {held} of {tried} grasps held" if held < FAIR * tried else None
 
 
 def _facts(asset: ObjectAsset, scale: float) -> dict[str, Any]:
@@ -201,6 +236,7 @@ def _facts(asset: ObjectAsset, scale: float) -> dict[str, Any]:
         "pieces": len(asset.pieces),
         "hull_vertices": [len(piece) for piece in asset.pieces],
         "iou": asset.iou,
+        "volume_error": volume_error(asset),
         "surface_p95_m": asset.surface_p95,
         "resting_poses": [pose._asdict() for pose in asset.resting_poses],
         "grasp_share": asset.grasp_share,

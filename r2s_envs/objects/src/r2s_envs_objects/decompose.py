@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +19,18 @@ from r2s_envs_objects.hull import hull_mesh, hull_volume, reduce_hull
 from r2s_envs_objects.inertia import volume_integrals
 from r2s_envs_objects.measure import deviation
 from r2s_envs_objects.options import ObjectOptions
+from r2s_envs_objects.shells import shell_pieces
 
 COLLISION_FACES = 4000
 MISSED, CAREFUL = 1.05, 3.0  # a missed goal; how fast the allowed error then grows (else 7)
 CONCAVITY = 0.008  # m, how deep a dent a piece may bridge
 TIMEOUT = 120.0  # s, on a busy machine; its processor time has a limit of its own
-MIN_IOU, MAX_P95 = 0.75, 0.005  # beyond, m for the latter, the pieces deserve a warning
+FEW, MOST = 16, 128  # pieces: the budget, and what it is raised to where a hollow would be filled
+HOLLOW = 1.0  # a hull that exceeds the volume by more than this share of it covers a hollow
+MIN_IOU, MAX_VOLUME_ERROR = 0.80, 0.10  # of the pieces' union: short of it they are a lump
+MAX_P95 = 0.005  # m; beyond, the pieces deserve a warning
+_COUNTS = (8, 12, 16, 24, 32, 48, 64, 96, 128)
+_SHELL_VERTICES = 32  # of each of many pieces: more add nothing
 
 
 def decimate(vertices: Floats, faces: Ints, max_faces: int) -> tuple[Floats, Ints]:
@@ -59,6 +66,7 @@ class Decomposition(NamedTuple):
 
     pieces: tuple[Floats, ...]
     iou: float  # intersection over union with the closed scan
+    volume_error: float  # of the union, relative: 0.1 is 10 % too much
     surface_p95: float  # m, 95th percentile of the distance between the surfaces, both ways
     findings: list[Finding]
 
@@ -68,15 +76,18 @@ def convex_pieces(
 ) -> Decomposition:
     """The convex pieces of a closed mesh in metres.
 
-    One hull where it is hardly larger than the object, else CoACD in a process of its own; where
-    that fails, one hull and a finding that says so.
+    One hull where it is hardly larger than the object, else CoACD. Where that would fill a hollow,
+    finer pieces, and more of them unless `max_pieces` is given.
     """
     excess = hull_volume(vertices) / volume - 1.0
     whole = (reduce_hull(vertices, options.max_hull_vertices),)
     if options.max_pieces == 1 or excess <= options.hull_excess:
         return fidelity(whole, vertices, faces, volume)
+    fine = _fine(vertices, faces, volume, options) if excess > HOLLOW else None
+    if fine is not None:
+        return fine
     try:
-        parts = _coacd(*decimate(vertices, faces, COLLISION_FACES), options.max_pieces)
+        parts = _coacd(*decimate(vertices, faces, COLLISION_FACES), options.max_pieces or FEW)
     except (subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
         cause = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "failed"
         what = f"the convex decomposition {cause}: one convex hull instead"
@@ -84,7 +95,52 @@ def convex_pieces(
         made.findings.insert(0, Finding(what, "warning", repaired=True, code="pieces-failed"))
         return made
     pieces = tuple(reduce_hull(part, options.max_hull_vertices) for part in parts)
-    return fidelity(pieces, vertices, faces, volume)
+    coarse = fidelity(pieces, vertices, faces, volume)
+    if faithful(coarse.iou, coarse.volume_error):
+        return coarse
+    fine = _fine(vertices, faces, volume, options)
+    return fine if fine is not None and fine.iou > coarse.iou else coarse
+
+
+def faithful(iou: float, volume_error: float) -> bool:
+    """Whether pieces of this overlap and volume stand for the object, its hollows included."""
+    return iou >= MIN_IOU and abs(volume_error) <= MAX_VOLUME_ERROR
+
+
+def _fine(
+    vertices: Floats, faces: Ints, volume: float, options: ObjectOptions
+) -> Decomposition | None:
+    """As few `shell_pieces` as are faithful, or else the most; None where there are none.
+
+    They are pressed thinner only as far as that takes.
+    """
+    solid = _manifold(*decimate(vertices, faces, COLLISION_FACES))
+    scan = _manifold(vertices, faces)
+    if solid.status() != Error.NoError or scan.status() != Error.NoError or solid.volume() <= 0.0:
+        return None
+    budget = options.max_pieces or MOST
+    found = shell_pieces(solid, {min(count, budget) for count in _COUNTS})
+    pieces: list[Floats] = []
+    for count in sorted(found):
+        pieces = [piece.points for piece in found[count]]
+        iou, error = _overlap(pieces, scan, volume)
+        for amount in (0.5, 1.0):
+            if iou < MIN_IOU - 0.03 or faithful(iou, error):
+                break
+            pieces = [piece.pressed(amount) for piece in found[count]]
+            iou, error = _overlap(pieces, scan, volume)
+        if faithful(iou, error):
+            break
+    most = min(options.max_hull_vertices, _SHELL_VERTICES)
+    hulls = tuple(reduce_hull(points, most) for points in pieces)
+    return fidelity(hulls, vertices, faces, volume) if hulls else None
+
+
+def _overlap(pieces: Sequence[Floats], scan: Manifold, volume: float) -> tuple[float, float]:
+    """Intersection over union of the pieces with the scan, and the error of their volume."""
+    union = Manifold.batch_boolean([_manifold(*hull_mesh(p)) for p in pieces], OpType.Add)
+    common = (union ^ scan).volume()
+    return common / (union.volume() + volume - common), union.volume() / volume - 1.0
 
 
 def fidelity(
@@ -105,10 +161,10 @@ def fidelity(
     what = f"{len(pieces)} convex piece{'s' * (len(pieces) > 1)}"
     what += f", {union.volume() / volume - 1.0:+.1%} of the volume"
     what += f", intersection over union {iou:.2f}, surface within {far.p95 * 1000:.1f} mm (95 %)"
-    poor = iou < MIN_IOU or far.p95 > MAX_P95
     change = union.volume() / volume - 1.0
+    poor = not faithful(iou, change) or far.p95 > MAX_P95
     note = Finding(what, "warning" if poor else "info", False, far.hausdorff, change, "pieces")
-    return Decomposition(pieces, float(iou), far.p95, [note])
+    return Decomposition(pieces, float(iou), float(change), far.p95, [note])
 
 
 def _manifold(vertices: Floats, faces: Ints) -> Manifold:

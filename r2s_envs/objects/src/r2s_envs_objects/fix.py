@@ -104,13 +104,15 @@ def _lines(facts: dict[str, Any], folder: Path, earlier: str | None) -> list[str
     lying = sum(pose["probability"] for pose in facts["resting_poses"])
     warned = [f["what"] for f in facts["findings"] if f["severity"] == "warning"]
     overlap = "unknown" if facts["iou"] is None else f"{facts['iou']:.2f}"
+    off = "" if facts["volume_error"] is None else f", volume {facts['volume_error']:+.0%}"
     lines = [
         f"{facts['name']}: {facts['verdict']}",
         *([f"  problem      {facts['problem']}"] if facts["problem"] else []),
+        *(f"  but          {reservation}" for reservation in facts["reservations"]),
         *(f"  warning      {what}" for what in warned),
         f"  size         {size} mm (the file is in {facts['units']})",
         f"  mass         {facts['mass_kg']:.3g} kg, expected {low:.3g} to {high:.3g}",
-        f"  pieces       {facts['pieces']}, overlap with the scan {overlap}, "
+        f"  pieces       {facts['pieces']}, overlap with the scan {overlap}{off}, "
         f"speed {facts['cost_ratio']} of a box's",
         f"  lies         in {len(facts['resting_poses'])} ways, {lying:.0%} of drops",
         f"  grasps       {facts['grasp_share']:.1%} of those sampled close from above "

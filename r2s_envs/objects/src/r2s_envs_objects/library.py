@@ -23,8 +23,8 @@ INDEX = "library.json"
 #: What of a certificate goes into the index.
 _KEPT = (
     "name", "source", "verdict", "passed", "graspable", "problem", "units", "size_m", "volume_m3",
-    "mass_kg", "mass_range_kg", "friction_range", "pieces", "iou", "cost_ratio", "grasp_share",
-    "content_hash", "asset_sha256",
+    "mass_kg", "mass_range_kg", "friction_range", "pieces", "iou", "volume_error", "cost_ratio",
+    "grasp_share", "reservations", "content_hash", "asset_sha256",
 )  # fmt: skip
 
 
@@ -190,5 +190,6 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     graspable = {True: "yes", False: "no", None: ""}[entry["graspable"]]
     return (
         entry["folder"] or entry["name"], verdict, size, mass, str(entry["pieces"] or ""), overlap,
-        graspable, f"{entry['seconds']:.0f}", entry["problem"] or "",
+        graspable, f"{entry['seconds']:.0f}",
+        entry["problem"] or "; ".join(entry["reservations"] or ()),
     )  # fmt: skip

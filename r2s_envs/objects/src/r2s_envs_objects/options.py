@@ -36,7 +36,12 @@ class ObjectOptions:
         minimum=LIGHTEST,
         maximum=HEAVIEST,
     )
-    max_pieces: int = option(16, "most convex pieces", minimum=1, maximum=64)
+    max_pieces: int | None = option(
+        None,
+        "most convex pieces; None: 16, or up to 128 where fewer would fill a hollow",
+        minimum=1,
+        maximum=256,
+    )
     max_hull_vertices: int = option(
         64, "most vertices of a piece; 32 makes faster physics", minimum=8, maximum=256
     )

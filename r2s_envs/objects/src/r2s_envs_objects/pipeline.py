@@ -31,7 +31,7 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
     findings, volume, mass, inertia = solid.findings, solid.volume, solid.mass, solid.inertia
     friction, friction_range = friction_of(options.material, options.friction)
     vertices, faces = solid.vertices, solid.faces
-    pieces, iou, surface_p95, notes = convex_pieces(vertices, faces, volume, options)
+    pieces, iou, _, surface_p95, notes = convex_pieces(vertices, faces, volume, options)
     findings += notes
 
     rotation, still = settle(pieces, mass, inertia)

@@ -111,7 +111,7 @@ def load_prepared(path: Path, options: ObjectOptions) -> ObjectAsset:
         pieces = tuple(reduce_hull(piece, options.max_hull_vertices) for piece in asset.pieces)
         flat, _ = flatten_base(pieces)
         asset = asset.replace(pieces=_grounded(flat, asset.resting_qpos.height))
-    if len(asset.pieces) > options.max_pieces:
+    if options.max_pieces and len(asset.pieces) > options.max_pieces:
         what = f"{len(asset.pieces)} pieces as it was prepared, over max_pieces"
         more = Finding(f"{what} ({options.max_pieces}): {_AGAIN}", "warning", code="pieces")
         asset = asset.replace(findings=(*asset.findings, more))

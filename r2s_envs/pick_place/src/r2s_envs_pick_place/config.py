@@ -78,8 +78,12 @@ class PickPlaceConfig:
         doc="kg of single objects, by what `objects` calls them: {sample:duck: 0.1}", factory=dict
     )
     force: bool = option(False, "train on objects that this gripper cannot hold, too")
-    max_pieces: int = option(
-        8, "convex pieces that the object may be cut into", minimum=1, maximum=1000
+    max_pieces: int | None = option(
+        None,
+        "convex pieces that the object may be cut into; None: 16, or up to 128 where fewer would "
+        "fill a hollow",
+        minimum=1,
+        maximum=256,
     )
     max_hull_vertices: int = option(
         32, "vertices of each piece; fewer are faster", minimum=8, maximum=256

@@ -46,7 +46,10 @@ def add_shaping(parser: argparse.ArgumentParser) -> None:
         help="of the closed scan, hollow or not (the material's, else 400)",
     )
     parser.add_argument(
-        "--max-pieces", type=integer(1, 64), default=16, metavar="N", help="convex pieces (16)"
+        "--max-pieces",
+        type=integer(1, 256),
+        metavar="N",
+        help="most convex pieces (16, or up to 128 where fewer would fill a hollow)",
     )
     parser.add_argument(
         "--max-hull-vertices",

@@ -203,8 +203,8 @@ def _lump(asset: ObjectAsset) -> str | None:
     made = "one convex piece" if count == 1 else f"{count} convex pieces"
     return (
         f"{LUMP}: with {made} the overlap is {asset.iou:.2f} (wanted: {MIN_IOU:.2f}) and the "
-        f"volume off by {error or 0.0:+.0%} (limit {MAX_VOLUME_ERROR:.0%}); its walls are too thin or too "
-        "bent for so few pieces, and its hollows are not to be relied on"
+        f"volume off by {error or 0.0:+.0%} (limit {MAX_VOLUME_ERROR:.0%}); its walls are too "
+        "thin or too bent for so few pieces, and its hollows are not to be relied on"
     )
 
 

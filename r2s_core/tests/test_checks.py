@@ -1,0 +1,28 @@
+"""What algorithms refuse, and what they tell of what was not measured."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from r2s_core.checks import finite_metrics, network_groups
+from r2s_core.errors import ConfigError
+from r2s_core.testing.environments import point_mass
+
+
+@pytest.mark.parametrize("low", [1.0, 2.0, -np.inf, np.nan])
+def test_action_bounds_that_are_no_range_are_refused_before_training(low):
+    spec = point_mass(2).spec
+    spec = dataclasses.replace(spec, action_low=np.full_like(spec.action_low, low))
+    with pytest.raises(ConfigError, match="the low below the high"):
+        network_groups(spec, "auto", "ppo")
+
+
+def test_episodes_that_did_not_end_have_no_mean():
+    """Of two updates, the first of which ended none."""
+    zero, count = np.zeros(2, np.float32), np.asarray([0.0, 3.0], np.float32)
+    metrics = {"finite": np.ones(2), "episode/count": count, "episode/return": zero, "kl": zero}
+    told = finite_metrics(metrics, "rate")
+    assert set(told) == {"episode/count", "episode/return", "kl"}
+    np.testing.assert_array_equal(told["episode/return"], [np.nan, 0.0])
+    np.testing.assert_array_equal(told["episode/count"], count)

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core.contract import check_rewards, check_task
+from r2s_core.contract import check_rewards, check_task, check_whole, exported
 from r2s_core.curriculum import Levels
 from r2s_core.errors import R2SError
 from r2s_core.foreign import ForeignError, is_ours
 from r2s_core.randomization import Randomization
+from r2s_core.testing import environments
 from r2s_core.testing.tasks import CartTask
+from r2s_core.types import PolicyExport
 from r2s_core.user_file import load_function
 
 _VIEW = "transition.view has time[], qpos[9], qvel[8], ctrl[1], "
@@ -35,7 +37,7 @@ def transition():
         ("return transition.action @ transition.view.qpos", "{}:2 (mine): TypeError: dot_general"),
         ("pass", "mine ({}:1) returned nothing, but must return one number"),
         ("return 'good'", "mine ({}:1) returned text, but must"),
-        ("return {'a': 1.0}", "mine ({}:1) returned {{a: a float}}, but must"),
+        ("return {'a': 1.0}", "mine ({}:1) returned {{a: float}}, but must"),
         ("return 1j * transition.action[0]", "returned complex64[], but must"),
         ("raise SystemExit", "{}:2 (mine): it called sys.exit()"),
     ],
@@ -83,9 +85,9 @@ def test_numbers_of_any_kind_are_rewards(transition):
         ({"observe": lambda t, *a: {"x": jnp.zeros(2)}}, "but must return a group 'policy'"),
         (
             {"observe": lambda t, *a: {"policy": 3.0}},
-            "{policy: a float}, but must return a mapping",
+            "{policy: float}, but must return a mapping",
         ),
-        ({"terminated": lambda t, *a: 1.0}, "returned a float, but must return bool[]"),
+        ({"terminated": lambda t, *a: 1.0}, "returned float, but must return bool[]"),
         ({"success": lambda t, s, v: v.qpos > 0}, "returned bool[9], but must return bool[]"),
         ({"success": lambda t, s, v: bool(v.qpos[0])}, "TracerBoolConversionError"),
         ({"metrics": lambda t, s, v: {"x": v.qpos}}, "returned {x: float32[9]}, but must return"),
@@ -135,3 +137,68 @@ def test_a_randomizer_that_breaks_its_contract_is_named(answer, told):
     levels = Levels({}, jnp.float32(0.0))  # type: ignore[arg-type]
     with pytest.raises(R2SError, match=told):
         varied.vary("model", jax.random.key(0), varied.nominal, levels, jnp.int32(0))
+
+
+@pytest.mark.parametrize("host_driven", [False, True])
+@pytest.mark.parametrize(
+    ("method", "answer", "told"),
+    [
+        ("reset", lambda env, key: None, "cannot unpack non-iterable NoneType"),
+        (
+            "reset",
+            lambda env, key: (env.start, {"x": jnp.zeros(4)}),
+            "{x: float32[4]}, but must",
+        ),
+        ("reset", lambda env, key: 1 / 0, "ZeroDivisionError"),
+        (
+            "step",
+            lambda env, state, action: None,
+            "nothing, but must return (state, Step)",
+        ),
+        ("step", lambda env, state, action: (state, 3), "int), but must return (state, Step)"),
+        ("step", lambda env, state, action: exit(), "it called sys.exit()"),
+    ],
+)
+def test_a_whole_environment_that_breaks_its_contract_is_named(host_driven, method, answer, told):
+    class Odd:
+        def __init__(self):
+            sound = environments.bandit(4)
+            self.inner = environments.HostDriven(sound) if host_driven else sound
+            self.spec, self.start = self.inner.spec, self.inner.reset(jax.random.key(0))[0]
+
+        def reset(self, key):
+            return self.inner.reset(key)
+
+        def step(self, state, action):
+            return self.inner.step(state, action)
+
+    check_whole("environment 'sound'", Odd())
+    setattr(Odd, method, answer)
+    with pytest.raises(ForeignError) as caught:
+        check_whole("environment 'odd'", Odd())
+    assert str(caught.value).startswith("environment 'odd'")
+    assert told in str(caught.value)
+
+
+def test_a_policy_whose_layers_do_not_fit_is_refused_before_it_is_written():
+    kernel, bias, three = np.zeros((3, 2)), np.zeros(2), np.zeros(3)
+
+    def algorithm(**changes) -> Any:
+        fields = {"layers": ((kernel, bias),), "observation_mean": three, "observation_std": three}
+        rest = {"activation": "tanh", "observation_clip": 10.0, "output": "clip"}
+        export = PolicyExport(**(fields | rest | changes))
+        return type("Algorithm", (), {"export": lambda self, learner: export})()
+
+    exported("algorithm 'odd'", algorithm(), None)
+    for change in (
+        {"layers": ((kernel, bias), (kernel, bias))},
+        {"layers": ((kernel, three),)},
+        {"observation_mean": bias},
+        {"observation_std": 1.0},
+        {"layers": ((kernel.T, three),)},
+    ):
+        with pytest.raises(ForeignError, match="layers that export returned do not fit"):
+            exported("algorithm 'odd'", algorithm(**change), None)
+    for change in ({"layers": 3}, {"layers": (("x", "y"),)}, {"observation_mean": "x"}):
+        with pytest.raises(ForeignError, match="algorithm 'odd': what export returned failed"):
+            exported("algorithm 'odd'", algorithm(**change), None)

@@ -17,7 +17,7 @@ from r2s_core import registry
 from r2s_core.backends.finer import FinerBackend
 from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
-from r2s_core.contract import check_rewards, check_start, check_task
+from r2s_core.contract import check_rewards, check_start, check_task, check_whole
 from r2s_core.curriculum import Growth
 from r2s_core.device import resolve_backend
 from r2s_core.env import EngineOptions, VectorEnv
@@ -65,8 +65,9 @@ def make_environment(
         require(config, trust)
     environment = config.environment
     made = registry.build("environment", environment.use, environment.options)
-    if hasattr(made, "step"):
-        return made  # a whole environment, brought from elsewhere
+    if hasattr(made, "step"):  # a whole environment, brought from elsewhere
+        check_whole(f"environment '{environment.use}'", made)
+        return made
     return wrap_task(made, config, num_worlds, training=training)
 
 

@@ -1,8 +1,9 @@
-"""Tasks and rewards held to their contract before anything is built of them or compiled.
+"""Other people's tasks, rewards and algorithms held to their contract.
 
-Each function is traced once on the shapes of one world, which takes milliseconds. So what would
-otherwise end in JAX's own words, deep in the engine, is told here: whose function it is, at which
-line, what came back and what was there to read.
+Each function of a task is traced once on the shapes of one world, before anything is built of it
+or compiled. So what would otherwise end in JAX's own words, deep in the engine, is told here: whose
+function it is, at which line, what came back and what was there to read. What an algorithm returns
+is looked at when it comes.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ import numpy as np
 from r2s_core.env_spec import empty_view
 from r2s_core.foreign import ForeignError, calling, defined_at
 from r2s_core.types import (
+    Algorithm,
     Array,
+    Environment,
+    EnvSpec,
     HasBegin,
     HasDifficulty,
     HasReadings,
+    PolicyExport,
     RewardFn,
     SceneSpec,
+    Step,
     Task,
     Transition,
     View,
@@ -105,6 +111,36 @@ def check_rewards(rewards: Mapping[str, RewardFn], transition: Transition) -> No
         traced.require(term, _is(value, (), "fiub"), value, "one number, float32[]")
 
 
+def check_whole(whose: str, env: Environment[Any]) -> None:
+    """Start and step an environment that a plugin brings whole: traced where it can be.
+
+    Raises `ForeignError` where that fails, or what comes back does not fit to `env.spec`.
+    """
+    with calling(whose, env):
+        spec = env.spec
+    if not isinstance(spec, EnvSpec):
+        raise ForeignError(f"{whose}: spec is {_what(spec)}, not an EnvSpec")
+    worlds = (spec.num_worlds,)
+
+    def start_and_step(key: Array, action: Array) -> tuple[Any, Any]:
+        state, obs = env.reset(key)
+        return obs, env.step(state, action)
+
+    traced = _Traced(whose, env, trace=spec.traceable)
+    action = jnp.zeros((*worlds, spec.action_size)) + jnp.asarray(spec.action_low)
+    obs, result = traced(start_and_step, jax.random.key(0), action)
+    due = {name: (*worlds, *shape) for name, shape in spec.observation_shapes.items()}
+    fits = isinstance(obs, Mapping) and set(obs) == set(due)
+    fits = fits and all(_is(obs[name], shape) for name, shape in due.items())
+    traced.require(env.reset, fits, obs, f"observations of shapes {due}")
+    step = result[1] if isinstance(result, tuple) and len(result) == 2 else None
+    traced.require(env.step, isinstance(step, Step), result, "(state, Step)")
+    for name, kinds in {"reward": "f", "terminated": "b", "truncated": "b", "success": "b"}.items():
+        value = getattr(step, name)
+        what = f"Step.{name} of {worlds[0]} worlds"
+        traced.require(env.step, _is(value, worlds, kinds), value, what)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Traced:
     """Calls functions of one owner on shapes."""
@@ -112,6 +148,7 @@ class _Traced:
     whose: str
     code: Any
     advice: str = ""
+    trace: bool = True
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What it returns, whatever that is, with tracers for arrays."""
@@ -122,7 +159,10 @@ class _Traced:
             return ()
 
         with calling(self.whose, self.code, advice=self.advice):
-            jax.eval_shape(call, *arguments)
+            if self.trace:
+                jax.eval_shape(call, *arguments)
+            else:
+                call(*arguments)
         return _as_shapes(returned[0])
 
     def require(self, function: Any, condition: bool, value: Any, due: str) -> None:
@@ -177,7 +217,7 @@ def _layout(tree: Any) -> Any:
 
 
 def _what(value: Any) -> str:
-    """A value as a user would describe it: "float32[7]", "nothing", "a dict of a, b"."""
+    """A value as a user would describe it: "float32[7]", "nothing", "{a: float}"."""
     if value is None:
         return "nothing"
     if isinstance(value, jax.ShapeDtypeStruct):
@@ -186,7 +226,7 @@ def _what(value: Any) -> str:
         return "{" + ", ".join(f"{k}: {_what(v)}" for k, v in value.items()) + "}"
     if isinstance(value, tuple):
         return "(" + ", ".join(map(_what, value)) + ")"
-    return "text" if isinstance(value, str) else f"a {type(value).__name__}"
+    return "text" if isinstance(value, str) else type(value).__name__
 
 
 def _fields(value: Any) -> str:
@@ -196,3 +236,50 @@ def _fields(value: Any) -> str:
     found = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     there = [f"{n}{list(np.shape(x))}" for n, x in found.items() if hasattr(x, "shape")]
     return ", ".join(there) or "no fields"
+
+
+def initial(whose: str, algorithm: Algorithm[Any], key: Array) -> Any:
+    """`Algorithm.init`; raises `ForeignError` where it fails or gives no pytree of arrays."""
+    with calling(whose, algorithm):
+        learner = algorithm.init(key)
+    for path, leaf in jax.tree_util.tree_flatten_with_path(learner)[0]:
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
+            place = f" at {keystr}" if (keystr := jax.tree_util.keystr(path)) else ""
+            raise ForeignError(
+                f"{whose}: init returned {_what(leaf)}{place}; it must be arrays only"
+            )
+    return learner
+
+
+def updated(whose: str, algorithm: Algorithm[Any], learner: Any) -> tuple[Any, dict[str, Any]]:
+    """`Algorithm.update`, its metrics on the host; raises `ForeignError` where it breaks."""
+    with calling(whose, algorithm):
+        result = algorithm.update(learner)
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
+            raise ForeignError(
+                f"{whose}: update returned {_what(result)}; it must return (learner, metrics), "
+                "metrics by name"
+            )
+        return result[0], jax.device_get(dict(result[1]))
+
+
+def exported(whose: str, algorithm: Algorithm[Any], learner: Any) -> PolicyExport:
+    """`Algorithm.export`; raises `ForeignError` where it breaks or its layers do not fit."""
+    with calling(whose, algorithm):
+        export = algorithm.export(learner)
+    if not isinstance(export, PolicyExport):
+        raise ForeignError(f"{whose}: export returned {_what(export)}, not a PolicyExport")
+    with calling(f"{whose}: what export returned", algorithm):
+        size = np.asarray(export.observation_mean, np.float32).shape
+        fits = len(size) == 1 and np.asarray(export.observation_std, np.float32).shape == size
+        for kernel, bias in export.layers:
+            shape = np.asarray(kernel, np.float32).shape
+            fits = fits and len(shape) == 2 and shape[:1] == size
+            size = shape[1:]
+            fits = fits and np.asarray(bias, np.float32).shape == size
+    if not fits:
+        raise ForeignError(
+            f"{whose}: the layers that export returned do not fit to each other; each takes what "
+            "the one before gives, (kernel [in, out], bias [out])"
+        )
+    return export

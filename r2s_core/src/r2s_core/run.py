@@ -16,10 +16,10 @@ from rich.console import Console
 from r2s_core import build, device, evaluate, files, registry
 from r2s_core.config import RunConfig
 from r2s_core.console import stderr_console
+from r2s_core.contract import exported
 from r2s_core.episodes import Episodes, summarise
 from r2s_core.errors import ConfigError, PluginError, R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
-from r2s_core.foreign import calling
 from r2s_core.hooks import Hooks
 from r2s_core.pictures import take_pictures
 from r2s_core.plugin import Kind
@@ -144,8 +144,8 @@ class _Session:
     def _save_policy(
         self, algorithm: Algorithm[Any], training: Training, env: Environment[Any]
     ) -> None:
-        with calling(f"algorithm '{self.config.algorithm}'", algorithm):
-            export = algorithm.export(training.learner)
+        whose = f"algorithm '{self.config.algorithm}'"
+        export = exported(whose, algorithm, training.learner)
         save_policy(
             self.run_dir / "policy",
             export,

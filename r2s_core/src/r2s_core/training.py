@@ -18,6 +18,7 @@ import numpy as np
 from r2s_core import checkpoint, documents
 from r2s_core.config import RunConfig
 from r2s_core.config.flat import differing
+from r2s_core.contract import exported, initial, updated
 from r2s_core.divergence import DivergenceWatch
 from r2s_core.errors import R2SError
 from r2s_core.evaluation_curve import EvaluationCurve
@@ -71,8 +72,7 @@ def start(
 
     Raises `CheckpointError` if the checkpoints do not belong to this configuration.
     """
-    with calling(f"algorithm '{config.algorithm}'", algorithm):
-        fresh = algorithm.init(jax.random.key(config.seed))
+    fresh = initial(f"algorithm '{config.algorithm}'", algorithm, jax.random.key(config.seed))
     template = _saved(algorithm, fresh)
     loaded = None
     if resume:
@@ -196,9 +196,9 @@ class _Loop:
     def _update(self, before: float, compiles: bool) -> bool:
         """One update and everyone told of it; True if a hook asks to stop."""
         state, began = self.training, self._clock()
+        state.learner, metrics = updated(self._whose, self.algorithm, state.learner)
         with calling(self._whose, self.algorithm):
-            state.learner, metrics = self.algorithm.update(state.learner)
-            row = _row(jax.device_get(metrics))
+            row = _row(metrics)
         if isinstance(self.env, Checked):
             self.env.check()
         now = self._clock()
@@ -222,8 +222,7 @@ class _Loop:
             return {}
         jax.block_until_ready(state.learner)  # what is still under way is training
         began = time.perf_counter()
-        with calling(self._whose, self.algorithm):
-            export = self.algorithm.export(state.learner)
+        export = exported(self._whose, self.algorithm, state.learner)
         measured = self.curve.measure(export, self.env.spec, point)
         self.paused_s += time.perf_counter() - began
         return measured

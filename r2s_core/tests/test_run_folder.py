@@ -26,6 +26,7 @@ from r2s_core.plugin import Plugin, option
 class Options:
     scans: tuple[Path | str, ...] = option((), "files")
     size: int = option(3, "how big")
+    scale: float = option(1.0, "of the scans; those that are kept have it")
 
 PLUGIN = Plugin("shelf", "environment", "made for a test", "math:floor", Options,
                 inputs="shelf_inputs:keep_inputs")
@@ -35,7 +36,7 @@ import dataclasses
 
 def keep_inputs(options, keep):
     scans = tuple(keep(s.name, s.read_bytes().upper(), s) for s in options.scans)
-    return dataclasses.replace(options, scans=scans)
+    return dataclasses.replace(options, scans=scans, scale=1.0)
 """
 _REWARD = "def slow(transition): return 0.0\n"
 
@@ -151,6 +152,17 @@ def test_another_configuration_is_not_resumed(project):
     (project / "x.yaml").write_text(text.replace("use: shelf", "use: shelf\n  size: 4"))
     with pytest.raises(ConfigError, match=r"environment\.size is 4, but the run in .* has 3"):
         _begin(project / "x.yaml", run_dir, resume=True)
+    scaled = text.replace("use: shelf", "use: shelf\n  scale: 2.0")
+    (project / "x.yaml").write_text(scaled)
+    _begin(project / "x.yaml", project / "scaled")
+    assert (
+        _begin(project / "x.yaml", project / "scaled", resume=True).environment.options.scale == 1
+    )
+    (project / "x.yaml").write_text(text)
+    with pytest.raises(
+        ConfigError, match=r"environment\.scale is 1\.0, but the run in .* has 2\.0"
+    ):
+        _begin(project / "x.yaml", project / "scaled", resume=True)
     (project / "x.yaml").write_text(text.replace("scans/mug.stl", "scans/cup.stl"))
     with pytest.raises(ConfigError, match=r"environment\.scans is .*cup\.stl"):
         _begin(project / "x.yaml", run_dir, resume=True)

@@ -202,18 +202,17 @@ class RunFolder:
 def changed_keys(run_dir: Path, config: RunConfig) -> dict[str, tuple[Any, Any]]:
     """Dotted keys in which `config` is not that of the run in `run_dir` -> (the run's, config's).
 
-    Where the run keeps a file, the one that it was made of says the same. Raises `ConfigError`
-    where the run's config.yaml cannot be read.
+    Where the run keeps files, what its own config.yaml says of them is not what was written to
+    begin with; the latter is what another file must say. Raises `ConfigError` where the run's
+    config.yaml cannot be read.
     """
     saved = flat(inputs.portable(load_config(run_dir / CONFIG).resolved()))
-    written = inputs.read_record(run_dir).written
     wanted = flat(inputs.portable(config.resolved()))
-    seen = inputs.relative_to(flat(config.resolved()), config.base_dir)
-    return {
-        key: (saved.get(key), wanted.get(key))
-        for key in differing(saved, wanted)
-        if not (key in written and written[key] == seen.get(key))
-    }
+    if config.base_dir != run_dir.resolve():
+        seen = inputs.relative_to(flat(config.resolved()), config.base_dir)
+        for key, written in inputs.read_record(run_dir).written.items():
+            saved[key], wanted[key] = written, seen.get(key)
+    return {key: (saved.get(key), wanted.get(key)) for key in differing(saved, wanted)}
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:

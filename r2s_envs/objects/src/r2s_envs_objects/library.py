@@ -38,6 +38,7 @@ def main(args: argparse.Namespace) -> int:
         _say(f"  {line}")
     entries = make_library(scans.paths, args.output, jobs, _options(args), args.folder)
     _say("\n" + "\n".join(_table(entries)))
+    _write_index(absolute(args.output), entries)
     _say(f"\n{_count(entries)}; {args.output / INDEX}")
     done = [entry for entry in entries if entry["verdict"] != "refused"]
     return 0 if done and all(entry["passed"] for entry in done) else 1
@@ -74,7 +75,7 @@ def make_library(
     options: Sequence[str] = (),
     folder: Path = Path(),
 ) -> list[dict[str, Any]]:
-    """Fix every scan in a process of its own, `jobs` at a time; the index, in the scans' order.
+    """Fix every scan in a process of its own, `jobs` at a time; what became of each.
 
     options: arguments of `r2s object fix` for all. folder: where the scans were looked for.
     Whatever one scan does, the others go on. AssetError where the library cannot be written.
@@ -100,9 +101,7 @@ def make_library(
         finally:
             recover(output)  # of those that were killed
     entries = {number: future.result() for future, number in pending.items()}
-    index = [entries[number] for number in range(len(scans))]
-    _write_index(output, index)
-    return index
+    return [entries[number] for number in range(len(scans))]
 
 
 def _check_output(output: Path) -> None:
@@ -140,6 +139,8 @@ def _failure(scan: Path, folder: str | None, problem: str) -> dict[str, Any]:
 
 def _news(entry: dict[str, Any]) -> str:
     """The verdict, and what became of an earlier object of that name."""
+    if entry["verdict"] == "failed":
+        return f"failed: {entry['problem']}"
     if not entry["earlier"]:
         return entry["verdict"]
     does = "the folder still holds" if entry["verdict"] == "refused" else "replaces"

@@ -12,6 +12,7 @@ import dataclasses
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ _LIMIT = 16 * files.MIB  # of a certificate
 #: Begins the names of hidden folders: one about to be locked, and one where an object is made.
 _FRESH, _WORK = ".r2s-new-", ".r2s-fix-"
 _NEW, _OLD, _TARGET = "new", "old", "target"
+_STALE = 60.0  # s, after which a folder that was never locked belongs to nobody
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +137,10 @@ def recover(parent: Path) -> None:
                 _clear(work)
             finally:
                 _unlock(lock)
+    with contextlib.suppress(OSError):
+        for fresh in list(parent.glob(f"{_FRESH}*")):
+            if time.time() - fresh.lstat().st_mtime > _STALE:
+                _remove_empty(fresh)
 
 
 def _clear(work: Path) -> None:

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 import trimesh
 
+from r2s_core import files
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectAsset
 from r2s_envs_objects.hull import hull_mesh
@@ -116,7 +117,7 @@ def scene_spec(
     # One object is what a scene has; it lends its place and its softness to those that come.
     spec = scene.render_spec([scene.box_object(mass=heaviest)], options)
     spec.delete(spec.body(scene.OBJECT_BODY))
-    files: dict[str, bytes] = {}
+    meshes: dict[str, bytes] = {}
     for index, thing in enumerate(placed):
         spec.add_material(
             name=f"{thing.name}_material",
@@ -124,13 +125,13 @@ def scene_spec(
             specular=0.3,
             shininess=0.3,
         )
-        _add_body(spec, thing, mesh_folder, options, files)
-    spec.assets = files
+        _add_body(spec, thing, mesh_folder, options, meshes)
+    spec.assets = meshes
     poses = [np.r_[thing.position, 1.0, 0.0, 0.0, 0.0] for thing in placed]
     for key in list(spec.keys):
         spec.delete(key)
     spec.add_key(name=KEY, qpos=np.concatenate([panda.HOME_QPOS, *poses]), ctrl=panda.HOME_QPOS)
-    return spec, files
+    return spec, meshes
 
 
 def _add_body(
@@ -138,7 +139,7 @@ def _add_body(
     thing: Placed,
     mesh_folder: str,
     options: SceneOptions,
-    files: dict[str, bytes],
+    meshes: dict[str, bytes],
 ) -> None:
     asset = thing.asset
     body = spec.worldbody.add_body(name=thing.name, pos=thing.position)
@@ -150,7 +151,7 @@ def _add_body(
     def mesh(name: str, vertices: np.ndarray, faces: np.ndarray, hull_vertices: int) -> str:
         file = f"{mesh_folder}/{name}.obj"
         text = trimesh.Trimesh(vertices, faces, process=False).export(file_type="obj")
-        files[file] = text if isinstance(text, bytes) else str(text).encode()
+        meshes[file] = text if isinstance(text, bytes) else str(text).encode()
         spec.add_mesh(
             name=name,
             file=file,
@@ -188,15 +189,18 @@ def write_scene(path: Path, assets: Sequence[ObjectAsset]) -> list[Placed]:
     """
     placed = place(assets)
     folder = f"{path.stem}_meshes"
-    spec, files = scene_spec(placed, folder)
+    spec, meshes = scene_spec(placed, folder)
     spec.modelname = path.stem
     spec.compile()
     text = spec.to_xml()
+    meshes_folder = path.parent / folder
+    if meshes_folder.is_symlink():
+        raise AssetError(f"{meshes_folder}: is a link; choose another place with -o")
     try:
-        (path.parent / folder).mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (path.parent / name).write_bytes(content)
-        path.write_text(text)
+        meshes_folder.mkdir(parents=True, exist_ok=True)
+        for name, content in meshes.items():
+            files.write_bytes(path.parent / name, content)
+        files.write_text(path, text)
     except OSError as error:
         raise AssetError(
             f"{path}: cannot be written ({error.strerror}); choose another place with -o"

@@ -145,14 +145,14 @@ class PickPlace:
         """The state of a new episode that starts at `qpos`, with a goal of its own."""
         c, height = self.config, self.objects.facts(variant).rest_height
         low, high = c.goal_height
-        air_key, table_key = jax.random.split(key)
-        u = jax.random.uniform(air_key, (3,), minval=-1.0)
-        goal = jnp.append(CENTRE + c.goal_range * u[1:], low + (high - low) * (u[0] + 1) / 2)
-        nearest = jnp.append(qpos[9:11], low)
         if c.goal == "place":
-            goal = jnp.append(self._goal_aside(table_key, qpos[9:11]), height)
+            goal = jnp.append(self._goal_aside(key, qpos[9:11]), height)
             way = goal - jnp.append(qpos[9:11], height)
             nearest = goal - way * (1.0 - jnp.minimum(_MIN_CARRY / (_norm(way) + 1e-6), 1.0))
+        else:
+            u = jax.random.uniform(key, (3,), minval=-1.0)
+            goal = jnp.append(CENTRE + c.goal_range * u[1:], low + (high - low) * (u[0] + 1) / 2)
+            nearest = jnp.append(qpos[9:11], low)
         if self._level is not None:
             goal = nearest + self._level * (goal - nearest)
         return self._fresh_state(goal, height, variant)

@@ -123,8 +123,9 @@ class Lines:
         for i in range(len(word)):
             picked[offsets + i] = 32
         inside = picked > 32
-        begins = inside & ~np.r_[False, inside[:-1]]
-        counts = np.add.reduceat(begins, offsets, dtype=np.int64) if len(lines) else lines
+        inside[1:] &= picked[:-1] <= 32  # where a word begins
+        words = np.flatnonzero(inside)
+        counts = np.diff(np.searchsorted(words, offsets), append=len(words))
         text = picked.tobytes()
         try:
             values = numbers(clean(text) if clean else text, integers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -42,7 +44,7 @@ def weighted_mean(x: Array, weight: Array) -> Array:
     return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
-def where(measured: np.ndarray, x: Array) -> np.ndarray:
+def where(measured: np.ndarray, x: Array) -> Any:
     """On the host: x, and NaN, not a made-up number, where it was not `measured`."""
     return np.where(measured, np.asarray(x), np.float32(np.nan))
 

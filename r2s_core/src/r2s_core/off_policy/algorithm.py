@@ -201,7 +201,7 @@ class OffPolicy(Generic[N]):
 
     # Updates.
 
-    def _collect_and_learn(self, learner: Learner) -> tuple[Learner, Named]:
+    def _collect_and_learn(self, learner: Learner) -> tuple[Learner, Any]:
         agent, noise, learn_key, acting = self._draw_noise(learner.agent)
         networks, learned = self.learning.learn(agent, learner.replay, learn_key)
         env_state, obs, trajectory = rollout(
@@ -217,13 +217,13 @@ class OffPolicy(Generic[N]):
         agent, replay, collected = self.learning.take_in(agent, learner.replay, trajectory)
         return Learner(agent, replay, env_state, obs), {"learning": learned, **collected}
 
-    def _scan_updates(self, learner: Learner, count: int) -> tuple[Learner, Named]:
-        def one(learner: Learner, _: None) -> tuple[Learner, Named]:
+    def _scan_updates(self, learner: Learner, count: int) -> tuple[Learner, Any]:
+        def one(learner: Learner, _: None) -> tuple[Learner, Any]:
             return self._collect_and_learn(learner)
 
         return jax.lax.scan(one, learner, length=count)
 
-    def _drive(self, learner: Learner) -> tuple[Learner, Named]:
+    def _drive(self, learner: Learner) -> tuple[Learner, Any]:
         """`_collect_and_learn` with the environment stepped from the host.
 
         JAX computes in the background, so that learning goes on while the worlds are stepped.
@@ -248,7 +248,9 @@ class OffPolicy(Generic[N]):
         collected = dict(metrics)
         learned = dict(collected.pop("learning"))
         happened = np.asarray(learned.pop("happened")) > 0
-        told = {n: x if n == "finite" else where(happened, x) for n, x in learned.items()}
+        told: dict[str, Any] = {
+            n: x if n == "finite" else where(happened, x) for n, x in learned.items()
+        }
         return finite_metrics({**told, **collected}, f"algorithms.{self.name}.learning_rate")
 
 

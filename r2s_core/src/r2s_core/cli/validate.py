@@ -6,6 +6,7 @@ import argparse
 import json
 
 from r2s_core.config import load_config
+from r2s_core.text import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,8 @@ def main(args: argparse.Namespace) -> int:
         print(yaml.safe_dump(config.resolved(), sort_keys=False), end="")
         return 0
     print(
-        f"{args.config}: valid: {config.chosen_algorithm.use} on {config.environment.use}, "
+        f"{printable(args.config)}: valid: {config.chosen_algorithm.use} on "
+        f"{config.environment.use}, "
         f"{config.environment.engine.num_parallel_envs} worlds, backend {config.backend.use}, "
         f"{config.training.total_timesteps:,} steps"
     )

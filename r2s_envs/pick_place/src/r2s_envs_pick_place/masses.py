@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from r2s_core.text import printable
 from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object
 from r2s_envs_objects.prepared import prepared_file
 from r2s_envs_pick_place.config import PickPlaceConfig
@@ -45,7 +46,7 @@ def tell_of_others(config: PickPlaceConfig, sources: Sequence[str | Path]) -> No
 @functools.cache  # a run makes the task twice: to train, and to evaluate
 def say_once(line: str) -> None:
     """A line for the user, on stderr."""
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
 
 
 def _stated(source: str | Path, config: PickPlaceConfig) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from r2s_core.backends.silence import silenced
 from r2s_core.errors import AssetError
+from r2s_core.text import printable
 from r2s_envs_objects import ObjectOptions, load_object
 from r2s_envs_pick_place.scene_file import KEY, Placed, write_scene
 
@@ -26,16 +27,17 @@ def main(args: argparse.Namespace) -> int:
     options = ObjectOptions(units=args.units, up=args.up, force=True)
     placed = write_scene(path, [load_object(source, options) for source in args.objects])
     moved = drift(path, placed)
-    print(f"{path}: the Panda and {len(placed)} object{'s' * (len(placed) > 1)}")
+    shown = printable(path)
+    print(f"{shown}: the Panda and {len(placed)} object{'s' * (len(placed) > 1)}")
     for thing, distance in zip(placed, moved, strict=True):
         size = " x ".join(f"{1000 * length:.0f}" for length in thing.asset.size)
         x, y, _ = thing.position
         state = "at rest" if distance <= REST_DISTANCE else "MOVES"
         print(
-            f"  {thing.name:<20} {size:<16} mm  {thing.asset.mass:.3f} kg  at x {x:.2f} y {y:+.2f}"
+            f"  {printable(thing.name):<20} {size:<16} mm  {thing.asset.mass:.3f} kg  at x {x:.2f} y {y:+.2f}"
             f"  {state}: {distance * 1000:.1f} mm in {REST_SECONDS:g} s"
         )
-    print(f"open it: python -m mujoco.viewer --mjcf={path}   then load the key `{KEY}`")
+    print(f"open it: python -m mujoco.viewer --mjcf={shown}   then load the key `{KEY}`")
     return 0 if max(moved) <= REST_DISTANCE else 1
 
 

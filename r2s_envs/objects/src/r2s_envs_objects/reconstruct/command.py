@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from r2s_core.errors import AssetError
+from r2s_core.text import printable
 from r2s_envs_objects.asset import Finding, Floats
 from r2s_envs_objects.reconstruct import output, source
 from r2s_envs_objects.reconstruct.clean import thinned
@@ -92,14 +93,14 @@ def _scene(
         raise AssetError("; ".join(problems))
     _print_table(rows)
     for finding in scene.findings:
-        print(f"  scene: {finding.what}")
+        print(printable(f"  scene: {finding.what}"))
     for target, record in rows:
         _print_findings(record["findings"], f"{target.stem}: ")
     written = {target for target, _ in rows}
     if stale := [p.name for p in sorted(folder.glob("object_*.ply")) if p not in written]:
         problems.append(f"{folder}: {', '.join(stale)} are of an earlier scan; remove them")
     for problem in problems:
-        print(f"  warning: {problem}", file=sys.stderr)
+        print(printable(f"  warning: {problem}"), file=sys.stderr)
     return 0
 
 
@@ -123,7 +124,7 @@ def _print_table(rows: list[tuple[Path, dict[str, Any]]]) -> None:
     for target, record in rows:
         size = " x ".join(f"{1000 * length:.0f}" for length in record["extents_m"])
         print(
-            f"{target!s:<28} {record['kind']:<6} {record['points']:>7}  {size:<17} "
+            f"{printable(target):<28} {record['kind']:<6} {record['points']:>7}  {size:<17} "
             f"{1e6 * record['volume_m3']:>10.1f}  {record['unseen_share']:>6.0%}"
         )
 
@@ -131,4 +132,4 @@ def _print_table(rows: list[tuple[Path, dict[str, Any]]]) -> None:
 def _print_findings(findings: list[dict[str, Any]], prefix: str = "") -> None:
     for finding in findings:
         mark = "warning: " if finding["severity"] == "warning" else ""
-        print(f"  {prefix}{mark}{finding['what']}")
+        print(printable(f"  {prefix}{mark}{finding['what']}"))

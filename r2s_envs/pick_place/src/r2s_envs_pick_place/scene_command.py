@@ -34,7 +34,8 @@ def main(args: argparse.Namespace) -> int:
         x, y, _ = thing.position
         state = "at rest" if distance <= REST_DISTANCE else "MOVES"
         print(
-            f"  {printable(thing.name):<20} {size:<16} mm  {thing.asset.mass:.3f} kg  at x {x:.2f} y {y:+.2f}"
+            f"  {printable(thing.name):<20} {size:<16} mm  {thing.asset.mass:.3f} kg  "
+            f"at x {x:.2f} y {y:+.2f}"
             f"  {state}: {distance * 1000:.1f} mm in {REST_SECONDS:g} s"
         )
     print(f"open it: python -m mujoco.viewer --mjcf={shown}   then load the key `{KEY}`")

@@ -78,6 +78,18 @@ def test_a_default_viewpoint_under_or_beside_a_whole_object_is_not_believed(plac
     assert "viewpoint (0 0 0) is not believed" in cloud.findings[-1].what
 
 
+@pytest.mark.parametrize(
+    ("place", "believed"), [([0.0, 0.0, 0.6], False), ([0.3, 0.0, -0.6], True)]
+)
+def test_a_table_hides_what_stands_on_it_from_below(place, believed):
+    rng = np.random.default_rng(0)
+    table = np.column_stack([rng.uniform(-0.3, 0.3, (20_000, 2)), np.zeros(20_000)])
+    points = np.concatenate([table, can()[0]]) + place
+    cloud = checked(with_viewpoint(points, DEFAULT), scene=True)
+    assert (cloud.viewpoints is not None) == believed
+    assert ("table would hide" in cloud.findings[-1].what) != believed
+
+
 def test_a_single_view_that_agrees_is_believed_and_said_so():
     points, normals = one_view()
     cloud = checked(with_viewpoint(points, DEFAULT))

@@ -15,12 +15,14 @@ from r2s_envs_objects.asset import Finding, Floats
 from r2s_envs_objects.reconstruct.clean import spacing_of, thinned
 from r2s_envs_objects.reconstruct.cloud import PointCloud
 from r2s_envs_objects.reconstruct.normals import NEIGHBOURS, fitted_normals, outward_votes
+from r2s_envs_objects.reconstruct.plane import find_table
 
 CELLS, MOST = 100, 30_000  # of the check: cells along the longest side, and points
 WIDEST_VIEW = 75.0  # degrees from the middle of the view to nearly all points
 PIXEL = 2.0  # of the depth image from the viewpoint, in distances between points
 BEHIND = 3.0  # such distances by which a hidden point lies behind, seen head-on
 GRAZING = 0.08  # least cosine: what is seen more obliquely spreads over many depths
+MOST_OF_IT = 0.7  # share of what lies over a table that tells its upper side
 HIDDEN = 0.15  # share of the points; up to 0.08 in single views, 0.2 and more in whole objects
 #: An object shows one side to virtual views all around. Where that is so clear for this share of
 #: the points, and this share of them faces the other way, the viewpoint was none.
@@ -65,8 +67,11 @@ def _contradiction(cloud: PointCloud, view: Floats, scene: bool) -> str | None:
     neighbours = KDTree(points).query(points, k=min(NEIGHBOURS, len(points)))[1]
     normals = fitted_normals(points, np.asarray(neighbours, np.int64))
     cosine = (away * normals).sum(axis=1)
-    if (hidden := _hidden(points, away, distance, np.abs(cosine))) > HIDDEN:
-        return f"from there {hidden:.0%} of the points would be hidden behind others"
+    hidden = _hidden(points, away, distance, np.abs(cosine))
+    if hidden.mean() > HIDDEN:
+        return f"from there {hidden.mean():.0%} of the points would be hidden behind others"
+    if scene and _under_the_table(points, view):
+        return "from there the table would hide what stands on it"
     if scene or view.any():
         return None
     normals[cosine < 0.0] *= -1.0
@@ -88,8 +93,21 @@ def _few(cloud: PointCloud) -> Floats:
     return thin.points
 
 
-def _hidden(points: Floats, away: Floats, distance: Floats, cosine: Floats) -> float:
-    """Share of the points that lie behind others, seen along `away` [n, 3] from `distance` [n]."""
+def _under_the_table(points: Floats, view: Floats) -> bool:
+    """Whether most of what lies over the plane of most points is on its other side than `view`."""
+    table = find_table(PointCloud(points), np.array([0.0, 0.0, 1.0]))
+    if table is None:
+        return False
+    placed = PointCloud(np.vstack([points, view])).transformed(table.to_table).points
+    low, high = np.quantile(table.outline, [0.01, 0.99], axis=0)
+    over = ((placed[:-1, :2] > low) & (placed[:-1, :2] < high)).all(axis=1)
+    height = placed[:-1, 2][over & (np.abs(placed[:-1, 2]) > 2.0 * table.clearance)]
+    other_side = np.sign(height) != np.sign(placed[-1, 2])
+    return len(height) > NEIGHBOURS and bool(other_side.mean() > MOST_OF_IT)
+
+
+def _hidden(points: Floats, away: Floats, distance: Floats, cosine: Floats) -> np.ndarray:
+    """Which points [n] lie behind others, seen along `away` [n, 3] from `distance` [n]."""
     spacing = spacing_of(points)
     # Cells of directions: the unit sphere cut into small cubes, of which each holds one patch.
     cell = np.floor(away / (PIXEL * spacing / np.median(distance))).astype(np.int64)
@@ -99,7 +117,7 @@ def _hidden(points: Floats, away: Floats, distance: Floats, cosine: Floats) -> f
     np.minimum.at(front, group, distance)
     cosine = np.maximum(cosine, GRAZING)
     depth = spacing * (BEHIND + PIXEL * np.sqrt(1.0 - cosine**2) / cosine)
-    return float((distance > front[group] + depth).mean())
+    return distance > front[group] + depth
 
 
 def is_projection(points: Floats) -> bool:

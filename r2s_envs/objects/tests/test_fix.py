@@ -190,6 +190,7 @@ def test_nothing_in_a_page_is_obeyed(tmp_path):
         **{"friction": 1.0, "friction_range": [0.5, 1.5], "hull_vertices": [8]},
         **{"content_hash": evil, "asset_sha256": evil, "resting_poses": [], "grasps": []},
         **{"timings_s": {evil: evil}, "versions": {evil: evil}},
+        **{"reservations": [evil], "volume_error": None},
         "checks": {evil: {"passed": True, "summary": evil}},
         "findings": [finding | {"volume_change": 0.0}],
     }

@@ -279,7 +279,7 @@ def test_episode_metrics_are_means_over_the_episodes_that_ended():
     }
     nothing_ended = rollout_metrics(jax.tree.map(lambda x: x[1:2], step))
     assert float(nothing_ended["episode/count"]) == 0
-    assert np.isnan(nothing_ended["episode/return"])
+    assert float(nothing_ended["episode/return"]) == 0  # a NaN only on the host: test_checks.py
 
 
 @pytest.mark.parametrize("squash", ["clip", "tanh"])

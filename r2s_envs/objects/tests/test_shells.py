@@ -75,7 +75,7 @@ def test_the_verdict_says_what_is_wanting(bottle):
     assert said["verdict"] == "simulation-ready, but collides as a solid lump and graspable"
     assert "the overlap is 0.30 (wanted: 0.80)" in said["reservations"][0]
     worst = facts_of(lump, held(0))
-    assert worst["verdict"].endswith("collides as a solid lump but not graspable")
+    assert worst["verdict"].endswith("collides as a solid lump and not graspable")
 
 
 def test_the_page_says_in_amber_what_is_wanting(bottle):

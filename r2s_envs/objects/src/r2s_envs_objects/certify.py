@@ -177,7 +177,9 @@ def _as_tried(asset: ObjectAsset, hold: CheckResult | None, forced: bool) -> Obj
 def _verdict(asset: ObjectAsset, problem: str | None, hold: CheckResult | None) -> dict[str, Any]:
     lump, barely = _lump(asset), _barely(hold)
     words = {True: "and graspable", False: "but not graspable", None: "(no gripper has tried it)"}
-    ready = f"simulation-ready{', but ' + LUMP if lump else ''} {words[asset.graspable]}"
+    ready = f"simulation-ready {words[asset.graspable]}"
+    if lump:
+        ready = f"simulation-ready, but {LUMP} {words[asset.graspable].replace('but', 'and')}"
     if barely:
         ready = ready.replace("graspable", barely)
     return {

@@ -30,6 +30,7 @@ HOLLOW = 1.0  # a hull that exceeds the volume by more than this share of it cov
 MIN_IOU, MAX_VOLUME_ERROR = 0.80, 0.10  # of the pieces' union: short of it they are a lump
 MAX_P95 = 0.005  # m; beyond, the pieces deserve a warning
 _COUNTS = (8, 12, 16, 24, 32, 48, 64, 96, 128)
+_TOO_MUCH = 1.5  # of the volume: hulls that together exceed it cannot overlap well
 _SHELL_VERTICES = 32  # of each of many pieces: more add nothing
 
 
@@ -123,6 +124,8 @@ def _fine(
     pieces: list[Floats] = []
     for count in sorted(found):
         pieces = [piece.points for piece in found[count]]
+        if sum(piece.hull for piece in found[count]) > _TOO_MUCH * volume:
+            continue
         iou, error = _overlap(pieces, scan, volume)
         for amount in (0.5, 1.0):
             if iou < MIN_IOU - 0.03 or faithful(iou, error):
@@ -131,6 +134,10 @@ def _fine(
             iou, error = _overlap(pieces, scan, volume)
         if faithful(iou, error):
             break
+    else:
+        pressed = [piece.pressed(1.0) for piece in found[max(found)]] if found else []
+        if pressed and _overlap(pressed, scan, volume) > _overlap(pieces, scan, volume):
+            pieces = pressed
     most = min(options.max_hull_vertices, _SHELL_VERTICES)
     hulls = tuple(reduce_hull(points, most) for points in pieces)
     return fidelity(hulls, vertices, faces, volume) if hulls else None

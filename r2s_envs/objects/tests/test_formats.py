@@ -179,6 +179,8 @@ def test_what_was_odd_about_an_stl_is_said():
 STL_REFUSED = {
     "cut": (stl()[:-60], "truncated"),
     "cut by three bytes": (stl()[:-3], "truncated"),
+    "50 zeros": (b"\0" * 50, "no STL mesh"),
+    "a head without faces": (b"\0" * 84, "room for 0"),
     "zeros only": (b"\0" * 5000, "room for 98"),
     "noise, count zero": (counted(0)[:84] + np.random.default_rng(0).bytes(9000), "room for 180"),
     "text, cut": (stl_text()[:-300], "breaks off"),

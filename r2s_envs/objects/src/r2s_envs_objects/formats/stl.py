@@ -28,7 +28,7 @@ def read(data: bytes, label: str) -> tuple[Floats, Ints, list[Finding]]:
         if b"facet" in text and b"vertex" in text:
             return (*_text(text, label), [])
     room = max(len(data) - HEAD, 0) // 50
-    if not fits and claimed not in UNKNOWN_COUNTS:
+    if not fits and (room == 0 or claimed not in UNKNOWN_COUNTS):
         raise AssetError(_not_binary(data, claimed, room, label))
     count = claimed if fits else 0
     whole = data if room >= count else data + b"\0\0"

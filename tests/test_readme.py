@@ -1,0 +1,161 @@
+"""README's snippets, run as they stand; training is shortened in the YAML that they name."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+import yaml
+
+from r2s_core import cli
+from r2s_core.config import load_config, load_mapping
+from r2s_core.config.flat import flat
+
+REPOSITORY = Path(__file__).parents[1]
+_BLOCKS = re.findall(
+    r"^```(\w+)\n(.*?)^```", (REPOSITORY / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE
+)
+_COMMANDS = [
+    shlex.split(line[2:], comments=True)
+    for kind, block in _BLOCKS
+    if kind == "console"
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+#: Of the Python snippet's training, which has 1.6 million.
+_STEPS = 98_304
+_EASY = {"goal_range": 0.02, "goal_height": [0.08, 0.1], "object_range": 0.02, "object_yaw": 10}
+_SEEN = [
+    "training.total_timesteps=1024",
+    "environment.num_parallel_envs=32",
+    "evaluation.episodes=8",
+    "evaluation.num_parallel_envs=8",
+    "evaluation.video=false",
+]
+#: What a command is given beside what README says, so that it takes seconds.
+_SHORTER = {
+    ("r2s", "run"): _SEEN,
+    ("r2s", "eval"): ["--episodes", "8", "--grid", "grid.yaml"],
+    ("r2s", "compare"): ["--seeds", "1", "--output", "runs/compared", *_SEEN],
+    ("r2s", "object"): [],
+    ("r2s", "scene"): [],
+    ("r2s", "new"): [],
+    ("r2s", "plugins"): [],
+}
+#: Run elsewhere: by CI itself, and by test_installers.py and test_packages.py.
+_ELSEWHERE = ("git", "make", "source", "pip", "uv")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what README takes as given: the configurations, and scans of one's own."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(REPOSITORY / "configs", folder / "configs")
+    samples = Path(str(files("r2s_envs_objects") / "samples"))
+    (folder / "scans").mkdir()
+    shutil.copy(samples / "duck.stl", folder / "scan.stl")
+    shutil.copy(samples / "soap.ply", folder / "scans/soap.ply")
+    mesh = trimesh.load_mesh(samples / "soap.ply")
+    _write_pcd(folder / "cloud.pcd", np.hstack([mesh.vertices, mesh.vertex_normals]))
+    (folder / "my_reward.py").write_text(_python("my_reward.py"))
+    (my_yaml,) = (text for kind, text in _BLOCKS if kind == "yaml" and "my_reward.py" in text)
+    (folder / "my.yaml").write_text(my_yaml)
+    (folder / "grid.yaml").write_text(
+        "late: {50 ms: {randomization.action_delay: {delay: [0.05, 0.05]}}}\n"
+    )
+    return folder
+
+
+def _write_pcd(path: Path, rows: np.ndarray) -> None:
+    head = (
+        "VERSION .7\nFIELDS x y z normal_x normal_y normal_z\nSIZE 4 4 4 4 4 4\nTYPE F F F F F F\n"
+        f"COUNT 1 1 1 1 1 1\nWIDTH {len(rows)}\nHEIGHT 1\nPOINTS {len(rows)}\nDATA ascii\n"
+    )
+    path.write_text(head + "\n".join(" ".join(f"{x:.6f}" for x in row) for row in rows) + "\n")
+
+
+def test_every_snippet_is_of_a_kind_that_is_tested_here():
+    assert {kind for kind, _ in _BLOCKS} == {"console", "yaml", "python"}
+    for command in _COMMANDS:
+        assert command[0] in _ELSEWHERE or tuple(command[:2]) in _SHORTER, command
+
+
+def test_what_make_is_asked_for_is_in_the_makefile():
+    makefile = (REPOSITORY / "Makefile").read_text()
+    for command in _COMMANDS:
+        if command[0] == "make":
+            assert f"\n{command[1]}:" in makefile
+
+
+@pytest.mark.parametrize("block", [text for kind, text in _BLOCKS if kind == "yaml"])
+def test_a_yaml_snippet_is_valid(block, place, monkeypatch):
+    monkeypatch.chdir(place)
+    load_mapping(yaml.safe_load(block))
+
+
+def test_the_commands_do_what_they_say(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "home"))  # where trust is remembered
+    shutil.rmtree(place / "runs", ignore_errors=True)
+    _run("run", "configs/quickstart.yaml", *_SEEN)  # what `make run` does
+    for command in _COMMANDS:
+        if command[0] == "r2s":
+            found = command[1:3] == ["object", "check"]  # which exits with 1 where it warns
+            _run(*command[1:], *_SHORTER["r2s", command[1]], expected=int(found))
+    for made in (
+        "outputs/reconstructed_objects/scan/certificate.html",
+        "runs/my_scan/report.html",
+        "runs/quickstart/robustness.html",
+        "runs/compared/compare.html",
+        "scene.xml",
+        "r2s-rewards-slow-motion/pyproject.toml",
+    ):
+        assert (place / made).is_file(), made
+    assert yaml.safe_load((place / "runs/my_scan/config.yaml").read_text())["name"] == "my_scan"
+
+
+def test_the_python_snippet_trains_in_the_environment_of_its_yaml(place, monkeypatch, capsys):
+    """And not in one with options of its own, in which this training ends with a success of 0.0.
+
+    Goals and starts are made easy: then some seconds of training already grasp.
+    """
+    monkeypatch.chdir(place)
+    shutil.rmtree(place / "runs", ignore_errors=True)
+    path = place / "configs/quickstart.yaml"
+    whole = path.read_text()
+    config = yaml.safe_load(whole)
+    config["environment"] |= _EASY
+    config["training"]["total_timesteps"] = _STEPS
+    config["algorithms"]["ppo"]["learning_rate"] = 2e-3
+    config["evaluation"] = {"episodes": 256, "video": False}
+    path.write_text(yaml.safe_dump(config))
+    try:
+        exec(compile(_python("Real2SimTrainer"), "README.md", "exec"), {})
+        streams = capsys.readouterr()
+        trained = load_config(place / "runs/quickstart/config.yaml")
+        assert flat(trained.resolved()) == flat(load_config(path).resolved()) | {
+            "backend": "mujoco",
+            "backend.use": "mujoco",
+        }
+    finally:
+        path.write_text(whole)
+    result = json.loads((place / "runs/quickstart/result.json").read_text())
+    assert float(streams.out.split()[-1]) == result["success_rate"]
+    assert "The environment that was passed in" not in streams.err
+    assert result["stage_rates"]["grasped"] > 0.1  # 0.35 for seed 0
+
+
+def _python(word: str) -> str:
+    (block,) = (text for kind, text in _BLOCKS if kind == "python" and word in text)
+    return block
+
+
+def _run(*arguments: str, expected: int = 0) -> None:
+    assert cli.main([*arguments]) == expected, arguments

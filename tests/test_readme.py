@@ -16,7 +16,7 @@ import yaml
 
 from r2s_core import cli
 from r2s_core.config import load_config, load_mapping
-from r2s_core.config.flat import flat
+from r2s_core.config.flat import differing, flat
 
 REPOSITORY = Path(__file__).parents[1]
 _BLOCKS = re.findall(
@@ -140,13 +140,14 @@ def test_the_python_snippet_trains_in_the_environment_of_its_yaml(place, monkeyp
         exec(compile(_python("Real2SimTrainer"), "README.md", "exec"), {})
         streams = capsys.readouterr()
         trained = load_config(place / "runs/quickstart/config.yaml")
-        assert flat(trained.resolved()) == flat(load_config(path).resolved()) | {
-            "backend": "mujoco",
-            "backend.use": "mujoco",
-        }
+        changed = differing(flat(trained.resolved()), flat(load_config(path).resolved()))
+        # The run keeps the object that it was trained with, and says which backend `auto` was.
+        assert {key.split(".")[0] for key in changed} <= {"environment", "backend"}
+        assert [key for key in changed if "environment" in key] == ["environment.objects"]
     finally:
         path.write_text(whole)
     result = json.loads((place / "runs/quickstart/result.json").read_text())
+    assert result["object"] == "duck"
     assert float(streams.out.split()[-1]) == result["success_rate"]
     assert "The environment that was passed in" not in streams.err
     assert result["stage_rates"]["grasped"] > 0.1  # 0.35 for seed 0

@@ -16,7 +16,7 @@ from r2s_envs_objects.asset import ObjectAsset
 from r2s_envs_objects.options import ObjectOptions
 
 #: Raise when any stage changes what it makes of the same file.
-PIPELINE_VERSION = 7
+PIPELINE_VERSION = 8
 
 
 def folder_of(options: ObjectOptions) -> Path | None:

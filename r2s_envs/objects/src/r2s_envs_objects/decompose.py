@@ -100,7 +100,9 @@ def convex_pieces(
     if faithful(coarse.iou, coarse.volume_error):
         return coarse
     fine = _fine(vertices, faces, volume, options)
-    return fine if fine is not None and fine.iou > coarse.iou else coarse
+    if fine is not None and (faithful(fine.iou, fine.volume_error) or fine.iou > coarse.iou):
+        return fine
+    return coarse
 
 
 def faithful(iou: float, volume_error: float) -> bool:

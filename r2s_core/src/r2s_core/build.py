@@ -144,9 +144,37 @@ def with_physics(scene: SceneSpec, physics: PhysicsConfig) -> SceneSpec:
     worst_case = scene.worst_case
     if worst_case is not None and model.opt.cone != scene.model.opt.cone:
         worst_case = functools.partial(_with_more_rows, worst_case)
-    return dataclasses.replace(
+    stepped = dataclasses.replace(
         scene, model=model, substeps=scene.substeps * parts, worst_case=worst_case
     )
+    return stepped if scene.implicit_damping is None else _damped(scene, stepped)
+
+
+def _damped(scene: SceneSpec, stepped: SceneSpec) -> SceneSpec:
+    """`stepped` with the armature that its timestep and integrator ask for.
+
+    The implicit integrators see the servos' damping themselves, and RK4 needs no help with it.
+    """
+    before, after = scene.model.opt, stepped.model.opt
+    share = after.timestep if after.integrator == mujoco.mjtIntegrator.mjINT_EULER else 0.0
+    change = (share - before.timestep) * np.asarray(scene.implicit_damping)
+
+    def change_armature(model: mujoco.MjModel) -> None:
+        model.dof_armature[:] += change
+        mujoco.mj_setConst(model, mujoco.MjData(model))
+
+    variants = stepped.variants
+    if variants is not None:  # what follows from the armature is a field of each
+        models = [stepped.of_variant(k).model for k in range(len(variants))]
+        for model in models:
+            change_armature(model)
+        fields = {
+            name: np.stack([np.array(getattr(model, name)) for model in models])
+            for name in variants.fields
+        }
+        variants = dataclasses.replace(variants, fields=fields)
+    change_armature(stepped.model)
+    return dataclasses.replace(stepped, variants=variants)
 
 
 def _with_more_rows(worst_case: Callable[[], tuple[int, int]]) -> tuple[int, int]:

@@ -169,6 +169,15 @@ def _damp_as_inertia(spec: mujoco.MjSpec) -> None:
         joint.armature += spec.option.timestep * damping
 
 
+def implicit_damping(model: mujoco.MjModel) -> np.ndarray:
+    """float64[nv], N m s/rad or N s/m: the damping in the armature, see `_damp_as_inertia`."""
+    damping = np.zeros(model.nv)
+    for servo in range(model.nu):
+        dof = model.jnt_dofadr[model.actuator_trnid[servo, 0]]
+        damping[dof] = model.dof_damping[dof] - model.actuator_biasprm[servo, 2]
+    return damping
+
+
 def _add_table(spec: mujoco.MjSpec) -> None:
     # Two coincident planes, one for the robot and one for the object: "the object's plane against
     # anything" is then "object on table", and MJX's contact sensors know no bodies, only geoms.

@@ -121,6 +121,7 @@ class PickPlace:
             worst_case=self._worst_case,
             variants=self._variants,
             properties=self.objects.properties(),
+            implicit_damping=implicit_damping(self._model),
         )
 
     def at_level(self, level: Array) -> PickPlace:

@@ -105,9 +105,9 @@ class SceneSpec:
     variants: what may differ from world to world by the task's own design; `model` is the first.
     properties: what randomizers may need to know of the scene and no model field says, the range
       of an object's mass, say: name -> float32[...], or [K, ...] where there are variants.
-    implicit_damping: float64[nv], N m s/rad or N s/m: what of the servos' damping `model` integrates
-      implicitly by holding timestep * damping in its armature, with the Euler integrator; another
-      timestep or integrator needs to know. None: nothing.
+    implicit_damping: float64[nv], N m s/rad or N s/m: what of the servos' damping `model`
+      integrates implicitly by holding timestep * damping in its armature, with the Euler
+      integrator; another timestep or integrator needs to know. None: nothing.
     """
 
     model: mujoco.MjModel

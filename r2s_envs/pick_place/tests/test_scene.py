@@ -8,8 +8,12 @@ import mujoco
 import numpy as np
 import pytest
 
+from r2s_core.build import with_physics
+from r2s_core.config import PhysicsConfig
 from r2s_core.errors import AssetError
-from r2s_envs_pick_place import panda, scene
+from r2s_envs_pick_place import panda, pick_object, scene
+from r2s_envs_pick_place.config import PickPlaceConfig
+from r2s_envs_pick_place.task import PickPlace
 
 
 def _bottle(mass: float = 0.2, visual: bool = False) -> scene.SceneObject:
@@ -167,3 +171,40 @@ def test_refuses_an_object_without_a_shape():
 def test_an_object_that_no_physics_can_step_is_refused_by_name(changes, complaint):
     with pytest.raises(AssetError, match=f"object 'box' has .*{complaint}"):
         dataclasses.replace(scene.box_object(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("physics", "tolerance"),
+    [
+        (PhysicsConfig(integrator="implicitfast"), 1e-6),  # the same step, by another way
+        (PhysicsConfig(timestep_factor=0.5), 3e-4),
+        (PhysicsConfig(timestep_factor=0.1), 3e-4),
+    ],
+)
+def test_the_arm_moves_alike_however_its_damping_is_integrated(physics, tolerance):
+    task = PickPlace(PickPlaceConfig(), pick_object.box())
+    moved = [_turned(task.scene()), _turned(with_physics(task.scene(), physics))]
+    np.testing.assert_allclose(moved[0], moved[1], atol=tolerance)
+
+
+def _turned(scene):
+    """The arm's joints, rad, half a second after they were asked to turn by 0.05 rad."""
+    data = mujoco.MjData(scene.model)
+    mujoco.mj_resetDataKeyframe(scene.model, data, 0)
+    data.ctrl[:] = data.qpos[:9]
+    data.ctrl[:7] += 0.05
+    mujoco.mj_step(scene.model, data, nstep=10 * scene.substeps)
+    assert data.time == pytest.approx(10 * scene.control_dt)
+    return data.qpos[:7].copy()
+
+
+def test_variants_keep_their_own_constants_under_another_timestep():
+    things = [pick_object.box(), pick_object.box(mass=0.3)]
+    scene = PickPlace(PickPlaceConfig(), *things).scene()
+    finer = with_physics(scene, PhysicsConfig(timestep_factor=0.5))
+    assert finer.variants is not None
+    for k in range(2):
+        alone = with_physics(scene.of_variant(k), PhysicsConfig(timestep_factor=0.5)).model
+        chosen = finer.of_variant(k).model
+        np.testing.assert_allclose(chosen.dof_invweight0, alone.dof_invweight0, rtol=1e-9)
+        np.testing.assert_allclose(chosen.body_mass, alone.body_mass)

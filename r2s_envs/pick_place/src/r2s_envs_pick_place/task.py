@@ -18,7 +18,7 @@ from r2s_envs_pick_place import control
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.observation import OBSERVATION_NAMES, Observer
 from r2s_envs_pick_place.pick_object import ObjectSet, PickObject, decorated_spec
-from r2s_envs_pick_place.scene import SceneOptions
+from r2s_envs_pick_place.scene import SceneOptions, implicit_damping
 from r2s_envs_pick_place.variants import build_models
 
 #: Centre of the workspace on the table, m.

@@ -1,5 +1,6 @@
 """The backend and the device follow the machine, and say so where they cannot."""
 
+import jax
 import pytest
 
 from r2s_core import device
@@ -30,6 +31,17 @@ def test_auto_takes_warp_where_jax_sees_an_nvidia_gpu(config, monkeypatch, gpu, 
 def test_a_named_backend_stays(config, monkeypatch):
     monkeypatch.setattr(device, "has_nvidia_gpu", lambda: True)
     assert device.resolve_backend(config(backend="mjx")).backend.use == "mjx"
+
+
+def test_double_precision_is_turned_off_with_one_line():
+    before = jax.config.read("jax_enable_x64")
+    jax.config.update("jax_enable_x64", True)
+    try:
+        assert device.select_device(None) == ["JAX_ENABLE_X64 is ignored: r2s computes in 32 bits."]
+        assert not jax.config.read("jax_enable_x64")
+        assert device.select_device(None) == []
+    finally:
+        jax.config.update("jax_enable_x64", before)
 
 
 def test_a_gpu_that_is_not_there_is_one_line_and_no_error(monkeypatch):

@@ -22,7 +22,11 @@ _PACKAGES = ("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy", "flax
 
 
 def select_device(use_gpu: bool | None) -> list[str]:
-    """Make JAX use a GPU or the CPU; returns lines for the user, empty when all is as asked.
+    """Make JAX use a GPU or the CPU, in 32 bits; returns lines for the user, empty when all is as
+    asked.
+
+    JAX_ENABLE_X64, which some have in their shells, is turned off: tasks, randomizers and rewards,
+    other people's among them, name no widths, and a scan's state may not change its own.
 
     use_gpu: False keeps to the CPU, True asks for a GPU and says so if there is none, None takes
     what there is. Call it before anything is computed: JAX settles on its devices here.
@@ -35,9 +39,15 @@ def select_device(use_gpu: bool | None) -> list[str]:
         jax.config.update("jax_platforms", "cpu")
     with calling("machine"):
         jax.devices()
-    if use_gpu is False:
-        return []
-    if use_gpu is None or has_gpu():
+    lines = []
+    if jax.config.read("jax_enable_x64"):
+        jax.config.update("jax_enable_x64", False)
+        lines.append("JAX_ENABLE_X64 is ignored: r2s computes in 32 bits.")
+    return [*lines, *_missing_gpu(use_gpu)]
+
+
+def _missing_gpu(use_gpu: bool | None) -> list[str]:
+    if not use_gpu or has_gpu():
         return []
     if has_nvidia_driver():
         return [

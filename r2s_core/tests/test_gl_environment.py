@@ -1,6 +1,7 @@
 """A MUJOCO_GL that fits no library of this machine is dropped before MuJoCo is imported."""
 
 import ctypes.util
+import os
 import subprocess
 import sys
 
@@ -20,7 +21,7 @@ def settle(monkeypatch):
             monkeypatch.setenv(name, value)
         monkeypatch.delitem(sys.modules, "mujoco", raising=False)
         gl_environment.settle()
-        return {n: gl_environment.os.environ.get(n) for n in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
+        return {n: os.environ.get(n) for n in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
 
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes.util, "find_library", {"EGL": "libEGL.so.1"}.get)

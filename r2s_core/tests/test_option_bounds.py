@@ -17,7 +17,8 @@ _SECTIONS = (schema.EngineConfig, schema.TrainingConfig, schema.EvaluationConfig
 def _shipped() -> list[type]:
     entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
     ours = [e for e in entries if e.dist.startswith("r2s-") and e.kind != "command"]
-    return [*_SECTIONS, *{registry.load_manifest(entry).plugin.config for entry in ours}]
+    configs = {registry.load_manifest(entry).plugin.config for entry in ours}
+    return [*_SECTIONS, *sorted(configs, key=lambda config: config.__name__)]
 
 
 def _counts(kind: object) -> bool:

@@ -10,6 +10,7 @@ import yaml
 
 from r2s_core import cli, trust
 from r2s_core.config import load_config
+from r2s_core.errors import ConfigError
 from r2s_core.trainer import Real2SimTrainer
 
 _MARKS = "from pathlib import Path\nPath({mark!r}).touch()\ndef slow(transition): return 0.0\n"
@@ -118,7 +119,7 @@ def test_from_python_the_same_is_said_with_trust(config, mark):
 def test_the_source_is_read_once_and_bounded(config, tmp_path):
     reference = f"{tmp_path / 'mine.py'}:slow"
     (tmp_path / "mine.py").write_bytes(b"#" * (trust.SOURCE_LIMIT + 1))
-    with pytest.raises(trust.ConfigError, match="larger than 1 MiB"):
+    with pytest.raises(ConfigError, match="larger than 1 MiB"):
         trust.trusted_source(reference)
 
 

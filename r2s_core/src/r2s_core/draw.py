@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+from jax.core import Tracer
 
 from r2s_core.errors import ConfigError
 from r2s_core.ranges import Distribution
@@ -55,7 +56,7 @@ def draw(
 
 def _check_positive(*numbers: Array | float) -> None:
     """Of those that are known already; others are traced."""
-    known = [x for x in numbers if not isinstance(x, jax.core.Tracer)]
+    known = [x for x in numbers if not isinstance(x, Tracer)]
     if not all(np.all(np.asarray(x) > 0) for x in known):
         raise ValueError(
             f"log_uniform draws numbers above 0, not from {', '.join(map(str, known))} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -141,6 +142,6 @@ def test_without_a_home_there_is_no_cache_and_one_note(monkeypatch, chosen):
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}["no such user"])
     assert cache.folder_of(ObjectOptions()) is None
     assert cache.read(None, "key") is None
-    assert "no home folder" in str(cache.write(None, None))
+    assert "no home folder" in str(cache.write(None, cast(Any, None)))
     assert render._remembered() is None
     render._remember("egl")

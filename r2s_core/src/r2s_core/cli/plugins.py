@@ -35,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """List, and check if asked."""
-    kinds = [kind for kind in GROUPS if args.kind in (None, kind)]
-    entries = [entry for kind in kinds for entry in registry.discover(kind)]
+    entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
+    entries = [entry for entry in entries if args.kind in (None, entry.kind)]
     errors = {entry: registry.check(entry) for entry in entries} if args.check else {}
     broken = {entry: str(error) for entry, error in errors.items() if error}
     if args.json:

@@ -68,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (my_yaml,) = (text for kind, text in _BLOCKS if kind == "yaml" and "my_reward.py" in text)
     (folder / "my.yaml").write_text(my_yaml)
     (folder / "grid.yaml").write_text(
-        "late: {50 ms: {randomization.action_delay: {delay: [0.05, 0.05]}}}\n"
+        "late: {cases: {50 ms: {randomization.action_delay: {delay: [0.05, 0.05]}}}}\n"
     )
     return folder
 

@@ -30,7 +30,7 @@ _COMMANDS = [
     if line.startswith("$ ")
 ]
 #: Of the Python snippet's training, which has 1.6 million.
-_STEPS = 98_304
+_STEPS = 204_800
 _EASY = {"goal_range": 0.02, "goal_height": [0.08, 0.1], "object_range": 0.02, "object_yaw": 10}
 _SEEN = [
     "training.total_timesteps=1024",
@@ -124,7 +124,7 @@ def test_the_commands_do_what_they_say(place, monkeypatch, capsys):
 def test_the_python_snippet_trains_in_the_environment_of_its_yaml(place, monkeypatch, capsys):
     """And not in one with options of its own, in which this training ends with a success of 0.0.
 
-    Goals and starts are made easy: then some seconds of training already grasp.
+    Goals and starts are made easy: then half a minute of training suffices.
     """
     monkeypatch.chdir(place)
     shutil.rmtree(place / "runs", ignore_errors=True)
@@ -150,7 +150,7 @@ def test_the_python_snippet_trains_in_the_environment_of_its_yaml(place, monkeyp
     assert result["object"] == "duck"
     assert float(streams.out.split()[-1]) == result["success_rate"]
     assert "The environment that was passed in" not in streams.err
-    assert result["stage_rates"]["grasped"] > 0.1  # 0.35 for seed 0
+    assert result["success_rate"] > 0.5  # 0.94 for seed 0
 
 
 def _python(word: str) -> str:

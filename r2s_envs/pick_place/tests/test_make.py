@@ -19,8 +19,15 @@ from r2s_envs_objects.object_folder import ASSET
 from r2s_envs_objects.prepared import write_asset
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.make import _loaded, keep_inputs, make
+from r2s_envs_pick_place.masses import say_once
 
 QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart.yaml"
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet():
+    """What is said once in a process may have been said in another test."""
+    say_once.cache_clear()
 
 
 def names(**options) -> dict[str, bool]:

@@ -94,8 +94,12 @@ def boundary_loops(faces: Ints) -> list[Ints]:
         start, end = (low, high) if excess > 0 else (high, low)
         outgoing.setdefault(start, []).extend([end] * abs(excess))
     loops = []
+    starts = iter(list(outgoing))  # the first key of a dict that shrinks takes ever longer to find
+    start = next(starts, None)
     while outgoing:
-        path = [next(iter(outgoing))]
+        while start not in outgoing:
+            start = next(starts)
+        path = [start]
         seen = {path[0]: 0}
         while True:
             following = outgoing[path[-1]]
@@ -103,9 +107,9 @@ def boundary_loops(faces: Ints) -> list[Ints]:
             if not following:
                 del outgoing[path[-1]]
             if end in seen:  # a simple loop is closed; what led to it goes back
-                start = seen[end]
-                loops.append(np.array(path[start:]))
-                for u, v in itertools.pairwise(path[: start + 1]):
+                closing = seen[end]
+                loops.append(np.array(path[closing:]))
+                for u, v in itertools.pairwise(path[: closing + 1]):
                     outgoing.setdefault(u, []).append(v)
                 break
             seen[end] = len(path)

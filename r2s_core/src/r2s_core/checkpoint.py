@@ -262,8 +262,6 @@ def _check_leaf(path: Path, expected: Any, leaf: _Leaf) -> None:
             )
     if (leaf.kind == "key") != (leaf.impl is not None) or (leaf.kind == "python" and leaf.shape):
         raise DamagedCheckpoint(f"{path} is damaged: {leaf.path} is no {leaf.kind}.")
-    if leaf.kind == "python" and leaf.shape:
-        raise DamagedCheckpoint(f"{path} is damaged: {leaf.path} is no number.")
 
 
 def _text(value: Any) -> str:

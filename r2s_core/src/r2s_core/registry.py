@@ -21,7 +21,7 @@ from r2s_core.errors import PluginError, PluginLoadError, R2SError
 from r2s_core.foreign import OURS, calling, describe
 from r2s_core.plugin import CONTRACT_VERSION, GROUPS, Kind, Plugin
 from r2s_core.suggest import did_you_mean
-from r2s_core.text import printable
+from r2s_core.text import say_once
 from r2s_core.user_file import is_file_reference, load_function
 
 #: Where people find what they have not installed.
@@ -96,7 +96,7 @@ def find(kind: Kind, name: str) -> Entry:
     if len(matches) > 1 and (ours := [entry for entry in matches if entry.dist in OURS]):
         for other in matches:
             if other not in ours:
-                _say_once(
+                say_once(
                     f"{kind} '{name}' is offered by {other.dist} too; {ours[0].dist}'s is used "
                     f"(write {other.qualified} for the other)"
                 )
@@ -257,11 +257,6 @@ def _entries_of(dist: importlib.metadata.Distribution) -> list[Entry]:
         for kind, group in GROUPS.items()
         for point in points.select(group=group)
     ]
-
-
-@functools.cache
-def _say_once(line: str) -> None:
-    print(printable(line), file=sys.stderr)
 
 
 def _import_from(entry: Entry, location: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 import unicodedata
 
 #: Control characters, format characters (bidi overrides among them), lone surrogates, and the
@@ -25,6 +27,12 @@ def printable(text: object, *, lines: bool = False) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c in kept or not _is_hidden(c) else _written_out(c) for c in text)
+
+
+@functools.cache  # a run makes its parts twice: to train, and to evaluate
+def say_once(line: str) -> None:
+    """A line for the user, on stderr, once in a process."""
+    print(printable(line), file=sys.stderr)
 
 
 def _is_hidden(character: str) -> bool:

@@ -14,12 +14,12 @@ import trimesh
 
 from r2s_core.config import load_config
 from r2s_core.errors import AssetError
+from r2s_core.text import say_once
 from r2s_envs_objects import load_object, samples
 from r2s_envs_objects.object_folder import ASSET
 from r2s_envs_objects.prepared import write_asset
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.make import _loaded, keep_inputs, make
-from r2s_envs_pick_place.masses import say_once
 
 QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart.yaml"
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from r2s_core.errors import AssetError
 from r2s_core.inputs import Keep
+from r2s_core.text import say_once
 from r2s_envs_objects import (
     NotGraspableError,
     ObjectAsset,
@@ -18,7 +19,7 @@ from r2s_envs_objects import (
 from r2s_envs_objects.options import respelled
 from r2s_envs_objects.prepared import asset_bytes, source_file
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.masses import say_once, tell_of_others, weighed
+from r2s_envs_pick_place.masses import tell_of_others, weighed
 from r2s_envs_pick_place.pick_object import PickObject
 from r2s_envs_pick_place.task import PickPlace
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from r2s_core.text import printable
+from r2s_core.text import say_once
 from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object
 from r2s_envs_objects.prepared import prepared_file
 from r2s_envs_pick_place.config import PickPlaceConfig
@@ -41,12 +39,6 @@ def tell_of_others(config: PickPlaceConfig, sources: Sequence[str | Path]) -> No
     for name in config.object_masses:
         if not any(_is_called(source, name) for source in sources):
             say_once(f"environment.object_masses: {name} is none of the objects here")
-
-
-@functools.cache  # a run makes the task twice: to train, and to evaluate
-def say_once(line: str) -> None:
-    """A line for the user, on stderr."""
-    print(printable(line), file=sys.stderr)
 
 
 def _stated(source: str | Path, config: PickPlaceConfig) -> float | None:

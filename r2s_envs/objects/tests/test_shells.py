@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r2s_envs_objects import ObjectAsset, ObjectOptions, certificate, load_object
+from r2s_envs_objects import ObjectAsset, ObjectOptions, certificate, library, load_object
 from r2s_envs_objects.certify import _verdict
 from r2s_envs_objects.checks import CheckResult
 from r2s_envs_objects.decompose import FEW, _manifold, convex_pieces, faithful
@@ -85,3 +85,12 @@ def test_the_page_says_in_amber_what_is_wanting(bottle):
     assert "collides as a solid lump" in amber[0]
     good = list(certificate._verdict(facts_of(bottle, held(8))))
     assert all('class="verdict good"' in line for line in good)
+
+
+def test_a_library_s_table_does_not_call_a_lump_ready(bottle):
+    shown = {"folder": "cup", "pieces": 16, "seconds": 1.0, "size_m": (0.1, 0.1, 0.2), "mass_kg": 0.1}
+    lump = {**facts_of(bottle.replace(iou=0.3), held(8)), **shown, "iou": 0.3}
+    good = {**facts_of(bottle, held(8)), **shown, "iou": 0.9}
+    assert [library._row(entry)[1] for entry in (lump, good)] == ["solid lump", "ready"]
+    count = "2 of 2 simulation-ready, 2 of them graspable, 1 of them as a solid lump"
+    assert library._count([lump, good]) == count

@@ -6,10 +6,8 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from r2s_core.device import available_memory
-from r2s_core.errors import ConfigError
+from r2s_core import device
 from r2s_core.rollout import Trajectory
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
@@ -76,19 +74,16 @@ def replay_bytes(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> int:
 def check_memory(needed: int, transitions: int, name: str) -> str:
     """A line that says what the buffer takes; raises ConfigError where it does not fit.
 
-    Call it before anything is compiled: a buffer too large is otherwise found out by the
-    system's killing the process. `name` is the algorithm's.
+    `name` is the algorithm's; see `device.check_memory`.
     """
-    free = available_memory()
-    line = f"replay buffer: {transitions:,} transitions, {_size(needed)}"
-    # Something must be left for the networks, the simulation and the operating system.
-    if free is not None and needed > 0.9 * free:
-        fits = transitions * 9 * free // (10 * needed)
-        raise ConfigError(
-            f"algorithms.{name}.buffer_size: {transitions:,} transitions take {_size(needed)}, "
-            f"but only {_size(free)} of memory are free; {fits:,} would fit"
-        )
-    return line
+    free = device.available_memory()
+    fits = transitions if free is None else transitions * 9 * free // (10 * needed)
+    device.check_memory(
+        needed,
+        f"algorithms.{name}.buffer_size: a buffer of {transitions:,} transitions",
+        f"{fits:,} would fit",
+    )
+    return f"replay buffer: {transitions:,} transitions, {device.size_text(needed)}"
 
 
 def insert(replay: Replay, trajectory: Trajectory, action: Array) -> Replay:
@@ -159,7 +154,3 @@ def sample(replay: Replay, key: Array, size: int, n_step: int, discount: float) 
         next_obs={group: take(x, last) for group, x in replay.final_obs.items()},
         weight=valid.astype(jnp.float32),
     )
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{np.ceil(count / 1e6):.0f} MB"

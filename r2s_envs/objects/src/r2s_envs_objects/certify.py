@@ -24,7 +24,7 @@ from r2s_envs_objects.cost import cost_ratio
 from r2s_envs_objects.decompose import MAX_VOLUME_ERROR, MIN_IOU, faithful
 from r2s_envs_objects.loader import load_object
 from r2s_envs_objects.names import display_name
-from r2s_envs_objects.object_folder import ASSET
+from r2s_envs_objects.object_folder import ASSET, LUMP
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.poses import Landing, drop
 from r2s_envs_objects.rest import STILL
@@ -36,7 +36,6 @@ _PACKAGES = (
     "r2s-envs-objects", "r2s-envs-pick-place", "mujoco", "numpy", "scipy", "trimesh", "coacd",
     "manifold3d", "fast-simplification",
 )  # fmt: skip
-LUMP = "collides as a solid lump"
 FAIR = 0.5  # of the grasps tried must hold for an object to be called graspable without more words
 _TILT = 2.0  # degrees by which it may turn when put down in its resting pose
 

@@ -15,7 +15,7 @@ from r2s_core import files
 from r2s_core.errors import AssetError
 from r2s_core.text import printable
 from r2s_envs_objects.crew import Crew
-from r2s_envs_objects.object_folder import recover, unwritable
+from r2s_envs_objects.object_folder import LUMP, recover, unwritable
 from r2s_envs_objects.scans import Scans, names_of, scans_in
 from r2s_envs_objects.source import absolute
 
@@ -170,7 +170,13 @@ def _count(entries: list[dict[str, Any]]) -> str:
     held = sum(bool(entry["passed"] and entry["graspable"]) for entry in entries)
     refused = sum(entry["verdict"] == "refused" for entry in entries)
     text = f"{ready} of {len(entries)} simulation-ready, {held} of them graspable"
+    if lumps := sum(map(_is_lump, entries)):
+        text += f", {lumps} of them as a solid lump"
     return f"{text}, {refused} refused" if refused else text
+
+
+def _is_lump(entry: dict[str, Any]) -> bool:
+    return any(text.startswith(LUMP) for text in entry["reservations"] or ())
 
 
 def _table(entries: list[dict[str, Any]]) -> list[str]:
@@ -184,7 +190,9 @@ def _table(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    verdict = "ready" if entry["passed"] else entry["verdict"]
+    verdict = entry["verdict"]
+    if entry["passed"]:
+        verdict = "solid lump" if _is_lump(entry) else "ready"
     size = "x".join(f"{1000 * side:.0f}" for side in entry["size_m"] or ())
     mass = "" if entry["mass_kg"] is None else f"{entry['mass_kg']:.3g}"
     overlap = "" if entry["iou"] is None else f"{entry['iou']:.2f}"

@@ -27,6 +27,9 @@ _FILES = frozenset({CERTIFICATE, PAGE, RANGES, ASSET, MODEL, VISUAL})
 _PIECE = re.compile(r"piece_\d+\.obj")
 _LIMIT = 16 * files.MIB  # of a certificate
 
+#: Begins a certificate's reservation: the collision shape does not stand for the object.
+LUMP = "collides as a solid lump"
+
 #: Begins the names of hidden folders: one about to be locked, and one where an object is made.
 _FRESH, _WORK = ".r2s-new-", ".r2s-fix-"
 _NEW, _OLD, _TARGET = "new", "old", "target"

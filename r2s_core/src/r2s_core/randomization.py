@@ -13,6 +13,7 @@ import numpy as np
 from r2s_core.curriculum import Levels, level_of
 from r2s_core.errors import BackendError, R2SError
 from r2s_core.foreign import calling
+from r2s_core.servo_damping import ServoDamping
 from r2s_core.types import (
     WRENCH,
     Array,
@@ -35,7 +36,10 @@ Memory = Mapping[str, Any]
 
 
 class Randomization:
-    """The randomizers of an environment. All methods are of ONE world."""
+    """The randomizers of an environment. All methods are of ONE world.
+
+    nominal: the model fields that change, as the scene has them.
+    """
 
     def __init__(
         self,
@@ -55,10 +59,17 @@ class Randomization:
             with calling(f"randomizer '{name}'", randomizer):
                 _check(name, randomizer, backend)
             self._by_stage[randomizer.stage].append((number, name, randomizer))
-        self.nominal = {
-            field: model_field(scene.model, field)
+        varied = [
+            field
             for _, _, randomizer in self._by_stage["model"]
             for field in sorted(randomizer.writes)
+        ]
+        self.servo_damping = ServoDamping(scene, varied)
+        for field in self.servo_damping.fields:
+            _check_field("the servos' damping", field, backend)
+        self.nominal = {
+            field: model_field(scene.model, field)
+            for field in (*varied, *self.servo_damping.fields)
         }
         self._varies = scene.variants is not None
         self._properties = {
@@ -180,8 +191,12 @@ def _check(name: str, randomizer: Any, backend: Backend | None) -> None:
     if stage != "model":
         return
     for field in sorted(randomizer.writes):
-        if field not in backend.batchable:
-            raise BackendError(
-                f"randomizer {name} varies the model field {field}, which the backend "
-                f"{backend.name} cannot vary per world; drop it or choose another backend"
-            )
+        _check_field(f"randomizer {name}", field, backend)
+
+
+def _check_field(who: str, field: str, backend: Backend | None) -> None:
+    if backend is not None and field not in backend.batchable:
+        raise BackendError(
+            f"{who} varies the model field {field}, which the backend {backend.name} cannot vary "
+            "per world; drop it or choose another backend"
+        )

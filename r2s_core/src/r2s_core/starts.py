@@ -80,7 +80,8 @@ class Starts:
         vary, where = self._randomization, (levels, variant)
         start = vary.vary("reset", reset, {"qpos": qpos, "qvel": qvel, "banked": use}, *where)
         nominal = vary.nominal | self._variants.fields(variant)
-        fields = vary.vary("model", model, nominal, *where)
+        damping = vary.servo_damping
+        fields = damping.put_back(vary.vary("model", model, damping.taken_out(nominal), *where))
         memory = {
             "action": vary.first("action", action, {"action": self._no_action}, *where)[0],
             "wrench": vary.first("wrench", wrench, {"wrench": self._no_wrench}, *where)[0],

@@ -88,7 +88,8 @@ def test_the_page_says_in_amber_what_is_wanting(bottle):
 
 
 def test_a_library_s_table_does_not_call_a_lump_ready(bottle):
-    shown = {"folder": "cup", "pieces": 16, "seconds": 1.0, "size_m": (0.1, 0.1, 0.2), "mass_kg": 0.1}
+    size = (0.1, 0.1, 0.2)
+    shown = {"folder": "cup", "pieces": 16, "seconds": 1.0, "size_m": size, "mass_kg": 0.1}
     lump = {**facts_of(bottle.replace(iou=0.3), held(8)), **shown, "iou": 0.3}
     good = {**facts_of(bottle, held(8)), **shown, "iou": 0.9}
     assert [library._row(entry)[1] for entry in (lump, good)] == ["solid lump", "ready"]

@@ -162,7 +162,9 @@ def test_every_case_is_played_and_told(run_dir, capsys):
     assert page.count("hsl(") == 5
     assert "Not played: late 20 ms" in page
     assert not re.search(r"(src|href)=\"http", page)
-    assert "finer x 0.5: " in capsys.readouterr().err
+    told = [line for line in capsys.readouterr().err.splitlines() if ": " in line]
+    assert re.fullmatch(r"finer x 0\.5: .*\)  \d+:\d\d left", told[0])
+    assert not any("left" in line for line in told[-2:])
 
 
 def test_failed_physics_is_told(tmp_path):

@@ -18,6 +18,7 @@ from r2s_core.episodes import summarise
 from r2s_core.errors import R2SError
 from r2s_core.evaluate import UNUSED, config_of, num_worlds, play
 from r2s_core.policy import SavedPolicy, load_policy
+from r2s_core.progress import duration
 from r2s_core.robustness.grid import DEFAULT_GRID, Case, read_grid
 from r2s_core.robustness.page import write_page
 from r2s_core.run_folder import shown
@@ -65,11 +66,13 @@ def measure_robustness(
     _say(f"{1 + len(cases)} cases of {nominal.evaluation.episodes:,} episodes")
     rows = [{"perturbation": "none", "label": "", **_played(nominal, policy)[0]}]
     by_world: list[np.ndarray] = []
-    for case in cases:
+    started = time.perf_counter()
+    for number, case in enumerate(cases, 1):
         row, rates = _row(case, path, common, policy, nominal)
         rows.append(row)
         by_world += [] if rates is None else [rates]
-        _say(_line(row))
+        left = (time.perf_counter() - started) / number * (len(cases) - number)
+        _say(_line(row) + (f"  {duration(left)} left" if number < len(cases) else ""))
     result = {
         "name": nominal.name,
         "algorithm": nominal.algorithm,

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -327,6 +328,22 @@ def test_new_refuses_a_robot_for_what_has_none_and_a_place_that_is_none(tmp_path
     (tmp_path / "file").write_text("")
     assert cli.main(["new", "reward", "near", "--output", str(tmp_path / "file")]) == 1
     assert "cannot be written (Not a directory); choose another --output" in capsys.readouterr().err
+
+
+def test_a_package_that_cannot_be_written_whole_leaves_nothing(tmp_path, monkeypatch, capsys):
+    wrote, write_text = [], Path.write_text
+
+    def full(path, *args, **kwargs):
+        if wrote:
+            raise OSError(errno.EFBIG, "File too large", str(path))
+        wrote.append(path)
+        return write_text(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert cli.main(["new", "reward", "near", "--output", str(tmp_path)]) == 1
+    assert "cannot be written (File too large)" in capsys.readouterr().err
+    assert wrote
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -450,7 +450,7 @@ def test_a_configuration_that_cannot_run_stops_all(config, commands, tmp_path, c
         (["CONFIG", "--vary", "algorithms.climb.sigma=1,1"], "written twice"),
         (["EMPTY"], "nothing to compare: no run is there"),
         (["UNFINISHED"], "is not finished"),
-        (["DAMAGED"], "is not finished"),
+        (["DAMAGED"], "has a damaged result.json; left out"),
         (["RUN", "seed=1"], "a run that is over cannot be changed"),
         (["RUN", "training.use_gpu=false"], "values are for YAML files"),
     ],

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from r2s_core.streams import lasting_streams
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX pipes and signals")
 
 _WRITES = """
@@ -38,6 +40,33 @@ def test_a_screen_that_goes_away_ends_nothing(tmp_path, sink):
     assert ended.returncode == 0, ended.stderr
     assert done.read_text().startswith("done, ")
     assert "Traceback" not in ended.stdout + ended.stderr
+
+
+@posix
+def test_a_process_that_was_started_without_streams_works_to_its_end(tmp_path):
+    """And no file of ours becomes stderr to C libraries."""
+    done = tmp_path / "done"
+    code = f"""
+import os
+from r2s_core.streams import lasting_streams, open_standard_streams
+open_standard_streams()
+with lasting_streams(), open({str(done)!r}, "w") as file:
+    print("line")
+    assert file.fileno() > 2
+    os.write(2, b"from a C library")
+    file.write("done")
+"""
+    command = [sys.executable, "-c", code]
+    shell = ["bash", "-c", '"$@" 0<&- 1>&- 2>&-', "-", *command]
+    assert subprocess.run(shell).returncode == 0
+    assert done.read_text() == "done"
+
+
+def test_streams_that_are_none_are_left_so(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with lasting_streams():
+        print("line", file=sys.stderr)
+    assert sys.stderr is None
 
 
 _CHILD = """

@@ -295,8 +295,8 @@ def _why_not_read(path: Path, error: Exception) -> CheckpointError:
 
 def _why_not_saved(folder: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"No space left to save a checkpoint in {folder}; the earlier checkpoints there are "
-            "intact: free some space, then go on with --resume."
-        )
+        earlier = any(folder.glob(f"*{_SUFFIX}"))
+        rest = "the earlier checkpoints there are intact: " if earlier else ""
+        go_on = "go on with --resume" if earlier else "start again"
+        return f"No space left to save a checkpoint in {folder}; {rest}free some space and {go_on}."
     return f"Cannot save a checkpoint in {folder}: {error.strerror or error}."

@@ -44,20 +44,22 @@ def tidy_end() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, and then raise `Ended`.
 
     So temporary folders and child processes end with a command that would else leave them. Further
-    signals do not disturb the tidying; outside the main thread this does nothing.
+    ones of these do not disturb the tidying; outside the main thread this does nothing.
     """
     received: list[int] = []
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if not received and not _again_later(signum, frame):
-            received.append(signum)
-            raise KeyboardInterrupt
+        if _again_later(signum, frame) or (received and signum != _INT):
+            return
+        received.append(signum)
+        raise KeyboardInterrupt
 
-    with handling([_TERM, HANGUP], handle):
+    ignored = signal.getsignal(_INT) == signal.SIG_IGN  # in the background of a script
+    with handling([_TERM, HANGUP] if ignored else [_INT, _TERM, HANGUP], handle):
         try:
             yield
         except KeyboardInterrupt:
-            if received:
+            if received and received[0] != _INT:
                 raise Ended(received[0]) from None
             raise
 

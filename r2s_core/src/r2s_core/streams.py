@@ -10,19 +10,34 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def open_standard_streams() -> None:
+    """Where the process was started without stdin, stdout or stderr (`2>&-`), the null device is.
+
+    Else the next file that is opened becomes stderr to C libraries, which then write into it.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
+
+
 @contextmanager
 def lasting_streams() -> Iterator[None]:
     """While entered, nobody notices where stdout or stderr can be written to no more.
 
     `r2s run ... | head -2` trains to its end; what nobody reads goes to the null device.
     """
-    before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Lasting(sys.stdout), _Lasting(sys.stderr)
+    before = sys.stdout, sys.stderr  # None, in a process that was started without
+    sys.stdout, sys.stderr = (stream and _Lasting(stream) for stream in before)
     try:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            if stream is not None:
+                stream.flush()
         sys.stdout, sys.stderr = before
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from r2s_core import build, device, evaluate, registry
 from r2s_core.config import RunConfig, Use, load_config, load_mapping
 from r2s_core.config.flat import differing, flat
+from r2s_core.errors import ConfigError
 from r2s_core.run import MakeEnvironment, run
 from r2s_core.trust import require
 from r2s_core.types import Environment
@@ -37,8 +38,13 @@ class Real2SimTrainer:
             self.config = config
         elif isinstance(config, Mapping):
             self.config = load_mapping(config)
-        else:
+        elif isinstance(config, str | Path):
             self.config = load_config(config)
+        else:
+            raise ConfigError(
+                "config must be the path of a YAML file, a mapping or a RunConfig, not "
+                f"{type(config).__name__}"
+            )
 
     @property
     def run_dir(self) -> Path:
@@ -75,6 +81,11 @@ class Real2SimTrainer:
           algorithm: by plugin name; by default the configured one.
           resume: go on from the last checkpoint, if there is one.
         """
+        if env is not None and not hasattr(env, "spec"):
+            raise ConfigError(
+                f"env is {type(env).__name__}, no environment; pass what create_environment() "
+                "gives, or none"
+            )
         config = self.config if algorithm is None else _with_algorithm(self.config, algorithm)
         make_env = None
         if env is not None:

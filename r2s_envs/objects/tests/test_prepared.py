@@ -12,6 +12,7 @@ import trimesh
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object, prepared
+from r2s_envs_objects.doctor import check
 from r2s_envs_objects.prepared import objects_in, read_asset, write_asset
 
 
@@ -31,6 +32,33 @@ def written(made, tmp_path):
     folder.mkdir(parents=True)
     write_asset(folder / "asset.npz", made)
     return folder, made
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"mass": 100.0}, "outside 20 to 20000"), ({"volume": 1.0}, "outside 20 to 20000"),
+     ({"inertia": 1e-9 * np.eye(3)}, "not that of its mass and size"),
+     ({"inertia": np.eye(3)}, "not that of its mass and size")],
+)  # fmt: skip
+def test_a_mass_that_is_not_of_such_a_thing_is_refused(made, tmp_path, changes, words):
+    arrays = made.replace(**changes).to_arrays()
+    arrays["digest"] = np.frombuffer(prepared._digest(arrays).encode(), np.uint8)
+    np.savez(tmp_path / "asset.npz", **arrays)
+    with pytest.raises(AssetError, match=words):
+        load_object(tmp_path / "asset.npz")
+
+
+def test_a_mass_given_to_it_must_be_possible(written):
+    folder, _ = written
+    assert load_object(folder, ObjectOptions(mass=0.2)).mass == pytest.approx(0.2)
+    with pytest.raises(AssetError, match="outside 20 to 20000; check `mass`"):
+        load_object(folder, ObjectOptions(mass=30.0))
+
+
+def test_check_tells_what_a_prepared_object_is(written):
+    folder, _ = written
+    with pytest.raises(AssetError, match=r"an object, prepared already; .*certificate.html"):
+        check(str(folder), ObjectOptions())
 
 
 def test_it_loads_by_its_folder_or_its_file(written):

@@ -13,6 +13,7 @@ import trimesh
 from r2s_core import cli
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_pick_place.scene_command import drift
 from r2s_envs_pick_place.scene_file import GAP, place
 
 OPTIONS = ObjectOptions(max_pieces=1, force=True)
@@ -93,6 +94,16 @@ def test_mistakes_are_one_sentence(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "no such file" in error
     assert error.count("\n") == 1
+
+
+def test_a_scene_whose_physics_fails_is_told_and_not_waited_for(tmp_path):
+    path = tmp_path / "scene.xml"
+    path.write_text(
+        """<mujoco><worldbody><body name="thing"><freejoint/><geom size=".1"/></body></worldbody>
+        <keyframe><key name="home" qvel="1e11 0 0 0 0 0"/></keyframe></mujoco>"""
+    )
+    with pytest.raises(AssetError, match=r"its physics fails within 2 s; is an object's mass"):
+        drift(path, [])
 
 
 def test_a_name_that_is_no_identifier(tmp_path, capsys):

@@ -20,6 +20,7 @@ from r2s_core import registry
 from r2s_core.errors import PluginLoadError, R2SError
 from r2s_core.foreign import OURS, ForeignError, calling, debugging
 from r2s_core.signals import tidy_end
+from r2s_core.streams import open_standard_streams
 from r2s_core.text import printable
 
 _EPILOG = """examples:
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def program() -> NoReturn:
     """`main` as a process of its own."""
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):  # an ASCII terminal shows `ö` as `\\xf6`
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -162,6 +164,8 @@ def _message(error: R2SError | OSError) -> str | None:
     where = f" while writing {error.filename}" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full{where}; free some space and start it again"
+    if error.errno == errno.EFBIG:
+        return f"{error.strerror}{where}: more than `ulimit -f` allows; raise it and start it again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
         return f"{error.filename}: {error.strerror}; choose a place that you may write to"
     if error.errno in _PLACES and error.filename:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import keyword
 import re
+import shutil
 from pathlib import Path
 
 from r2s_core import registry
@@ -96,6 +97,7 @@ def create(template: str, name: str, output: Path) -> Path:
     try:
         _write(TEMPLATES / template, folder, words)
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)  # it was not there before
         raise R2SError(
             f"{error.filename or folder} cannot be written ({error.strerror}); choose another "
             "--output"

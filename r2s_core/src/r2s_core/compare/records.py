@@ -16,8 +16,8 @@ from typing import Any
 from r2s_core.compare.plan import RESULT_LIMIT, is_finished
 from r2s_core.config.flat import differing, flat
 from r2s_core.documents import read_document
-from r2s_core.errors import ConfigError
-from r2s_core.files import MIB, confined, read_text
+from r2s_core.errors import ConfigError, R2SError
+from r2s_core.files import MIB, confined, read_json, read_text
 from r2s_core.history import EVALUATED
 from r2s_core.plugin import option
 from r2s_core.run_folder import CONFIG, RESULT, is_run_folder, read_config, shown
@@ -98,13 +98,22 @@ def find_runs(folder: Path) -> tuple[list[Path], list[str]]:
         if path not in (folder, original) and original.exists():
             notes.append(f"{shown(path)} was replaced by {original.name}; left out.")
         elif not is_finished(path):
-            notes.append(f"{shown(path)} is not finished; left out.")
+            notes.append(f"{shown(path)} {_why_unfinished(path)}; left out.")
         else:
             found.append(path)
     if not found:
         why = notes[0] if notes else f"no run is there, nor up to {_DEPTH} folders below."
         raise ConfigError(f"{folder}: nothing to compare: {why}")
     return found, notes
+
+
+def _why_unfinished(path: Path) -> str:
+    if (path / RESULT).exists():
+        try:
+            read_json(path / RESULT, limit=RESULT_LIMIT, what="a run's result")
+        except R2SError:
+            return f"has a damaged {RESULT}"
+    return "is not finished"
 
 
 def read_run(path: Path) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,9 @@ class _Loader:
         name = self.scalar("name", str, self.path.stem)
         if name is not None and not name.strip(" ./\\"):
             self.problems.add(self.node("name").where, "name", "must name the run's folder")
+        elif name is not None and (Path(name).is_absolute() or ".." in re.split(r"[/\\]", name)):
+            what = "must stay within runs/; `output` may name a folder elsewhere"
+            self.problems.add(self.node("name").where, "name", what)
         return name
 
     def seed(self) -> int | None:

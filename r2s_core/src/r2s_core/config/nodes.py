@@ -19,6 +19,7 @@ from r2s_core.errors import ConfigError
 _BYTES = 2**18  # of a configuration; ours have some 2 kB
 _VALUES = 20_000  # of a configuration, those behind an alias counted each time
 _DEPTH = 40
+_BITS = 64  # of a whole number; counts of steps need some forty
 _MERGE = "tag:yaml.org,2002:merge"
 #: What people hand to `r2s run` for want of a configuration.
 _SCANS = (".stl", ".obj", ".ply", ".pcd", ".glb", ".gltf", ".off", ".3mf", ".usdz")
@@ -195,8 +196,11 @@ class _Converter:
         if isinstance(node, yaml.SequenceNode):
             return [self.convert(item) for item in node.value]
         try:
-            return self.loader.construct_object(node)
-        except (yaml.YAMLError, RecursionError):
+            value = self.loader.construct_object(node)
+            if isinstance(value, int) and value.bit_length() > _BITS:
+                raise ConfigError(f"{where}: {short(node.value)} is beyond 64 bits")
+            return value
+        except (ConfigError, yaml.YAMLError, RecursionError):
             raise
         except Exception as error:  # `!!bool x`, `!!int ""`, `!!timestamp x`
             kind = node.tag.rpartition(":")[2]

@@ -52,16 +52,21 @@ def mass_of(
         mass = options.mass
         expected = (mass * (1.0 - WEIGHED), mass * (1.0 + WEIGHED))
         findings = []
-        implied = mass / volume
-        if not LIGHTEST <= implied <= HEAVIEST:
-            raise AssetError(
-                f"{label}: a mass of {mass:g} kg in {volume * 1e6:.3g} cm3 is {implied:.3g} kg/m3, "
-                f"outside {LIGHTEST:g} to {HEAVIEST:g}; check `mass` and `units`"
-            )
+        check_density(mass, volume, label)
     if mass > PAYLOAD:
         what = f"{mass:.3g} kg is more than the Panda lifts ({PAYLOAD:g} kg); check mass and units"
         findings.append(Finding(what, "warning", code="heavy"))
     return mass, expected, findings
+
+
+def check_density(mass: float, volume: float, label: str) -> None:
+    """AssetError unless a thing of so many kg and m3 is possible in a household."""
+    density = mass / volume
+    if not LIGHTEST <= density <= HEAVIEST:
+        raise AssetError(
+            f"{label}: a mass of {mass:g} kg in {volume * 1e6:.3g} cm3 is {density:.3g} kg/m3, "
+            f"outside {LIGHTEST:g} to {HEAVIEST:g}; check `mass` and `units`"
+        )
 
 
 def check_inertia(inertia: Floats, label: str) -> None:

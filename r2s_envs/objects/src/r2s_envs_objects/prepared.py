@@ -14,7 +14,7 @@ from r2s_core import files
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, ObjectAsset
 from r2s_envs_objects.hull import reduce_hull
-from r2s_envs_objects.inertia import check_inertia
+from r2s_envs_objects.inertia import check_density, check_inertia
 from r2s_envs_objects.object_folder import ASSET
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.rest import flatten_base
@@ -149,6 +149,7 @@ def _with_mass(asset: ObjectAsset, mass: float) -> ObjectAsset:
     low, high = asset.mass_range
     inertia = asset.inertia * share
     check_inertia(inertia, asset.name)
+    check_density(mass, asset.volume, asset.name)
     return asset.replace(mass=mass, mass_range=(low * share, high * share), inertia=inertia)
 
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from r2s_envs_objects.materials import HEAVIEST as DENSEST
+from r2s_envs_objects.materials import LIGHTEST
+
 if TYPE_CHECKING:
     from r2s_envs_objects.asset import ObjectAsset
 
@@ -14,6 +17,7 @@ PIECES, PIECE_VERTICES = 256, 1024  # at most; ours have 64 and 256
 VERTICES, FACES = 2_000_000, 4_000_000  # of the mesh for pictures, at most
 LARGEST, THINNEST = 100.0, 1e-6  # m; THINNEST: least thickness of what has a volume
 HEAVIEST = 10_000.0  # kg
+_COMPACT = 0.03  # least radius of gyration, of the longest side; that of a ball is 0.32
 _SHAPES = {"com": (3,), "size": (3,), "inertia": (3, 3), "scan_to_body": (4, 4)}
 
 
@@ -77,6 +81,14 @@ def _require_mass(asset: ObjectAsset) -> None:
     )
     low, middle, high = np.linalg.eigvalsh(inertia)
     _require(low > 0.0 and low + middle >= high * (1.0 - 1e-6), "inertia: of no solid")
+    density = asset.mass / asset.volume
+    _require(
+        LIGHTEST <= density <= DENSEST,
+        f"mass: {asset.mass:g} kg in {asset.volume * 1e6:.3g} cm3 is {density:.3g} kg/m3, outside "
+        f"{LIGHTEST:g} to {DENSEST:g}",
+    )
+    gyration = math.sqrt(high / asset.mass) / float(asset.size.max())
+    _require(_COMPACT <= gyration <= 1.0, "inertia: not that of its mass and size")
 
 
 def _require_poses(asset: ObjectAsset) -> None:

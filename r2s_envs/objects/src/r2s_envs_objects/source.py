@@ -12,7 +12,7 @@ from r2s_core.files import MIB
 from r2s_core.text import printable
 from r2s_envs_objects import samples
 from r2s_envs_objects.formats import known as known_formats
-from r2s_envs_objects.object_folder import ASSET, certified
+from r2s_envs_objects.object_folder import ASSET, PAGE, certified
 
 SUFFIXES = (".stl", ".obj", ".ply")
 CLOUDS = (".ply", ".pcd", ".xyz", ".pts", ".asc", ".csv", ".txt", ".las")
@@ -62,6 +62,8 @@ def _about_folder(path: Path) -> str:
     found = certified(path)
     if found and found.verdict == "refused":
         return f"{path}: holds no object, since its scan was refused: {found.problem}"
+    if (path / ASSET).is_file():
+        return f"{path}: an object, prepared already; here goes a scan. See {path / PAGE}"
     scans = sorted(p.name for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
     inside = f"name a scan in it, such as {path / scans[0]}" if scans else "name a scan"
     return f"{path}: a folder without a prepared object; {inside}, or what `r2s object fix` wrote"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import mujoco
@@ -15,6 +16,11 @@ from r2s_envs_objects import ObjectOptions, load_object
 from r2s_envs_pick_place.scene_file import KEY, Placed, write_scene
 
 REST_SECONDS = 2.0
+_FAILED = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+)
 REST_DISTANCE = 0.002  # m that an object at rest may have moved by then
 
 
@@ -44,12 +50,19 @@ def main(args: argparse.Namespace) -> int:
 
 @silenced()
 def drift(path: Path, placed: list[Placed]) -> list[float]:
-    """How far each object has moved from its key, m, after REST_SECONDS; loaded from the file."""
+    """How far each object has moved from its key, m, after REST_SECONDS; loaded from the file.
+
+    Raises `AssetError` where the physics of the scene fails.
+    """
     model = mujoco.MjModel.from_xml_path(str(path.resolve()))
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, model.key(KEY).id)
-    while data.time < REST_SECONDS:
-        mujoco.mj_step(model, data)
+    mujoco.mj_step(model, data, nstep=math.ceil(REST_SECONDS / model.opt.timestep))
+    if any(data.warning[kind].number for kind in _FAILED):  # MuJoCo has begun anew
+        raise AssetError(
+            f"{path}: its physics fails within {REST_SECONDS:g} s; is an object's mass, unit or "
+            "scale wrong?"
+        )
     ends = [data.body(thing.name).xpos for thing in placed]
     return [
         float(np.linalg.norm(end - thing.position)) for end, thing in zip(ends, placed, strict=True)

@@ -89,9 +89,9 @@ def read_header(data: bytes, label: str, what: str) -> Header:
         if encoding not in orders:
             raise ValueError(f"format {encoding!r}")
     except (IndexError, KeyError, ValueError) as error:
-        raise AssetError(
-            f"{label}: its PLY header is damaged ({type(error).__name__}: {error}); export it again"
-        ) from None
+        short, unknown = "a line ends too soon", f"the type {error} is unknown"
+        what = {IndexError: short, KeyError: unknown}.get(type(error), str(error))
+        raise AssetError(f"{label}: its PLY header is damaged ({what}); export it again") from None
     # The header's own line ends tell whether a LF after its CR is data.
     breaks = re.search(rb"\r\n|\n|\r", data[data.lower().find(b"ply") :])
     stop = end.end()

@@ -90,28 +90,28 @@ def read_header(data: bytes, label: str) -> Header:
     try:
         return _checked_header(entries, encoding, match.end())
     except (KeyError, ValueError, IndexError, OverflowError) as error:
-        raise AssetError(
-            f"{label}: its PCD header is damaged ({type(error).__name__}: {error}); export it again"
-        ) from None
+        short, lacking = "a line ends too soon", f"no {str(error).strip(chr(39)).upper()}"
+        what = {IndexError: short, KeyError: lacking}.get(type(error), str(error))
+        raise AssetError(f"{label}: its PCD header is damaged ({what}); export it again") from None
 
 
 def _checked_header(entries: dict[str, list[str]], encoding: str, length: int) -> Header:
     names = entries.get("fields") or entries["columns"]
-    sizes = [int(word) for word in entries["size"]]
+    sizes = [_whole(word) for word in entries["size"]]
     types = entries["type"]
-    counts = [int(word) for word in entries.get("count") or ["1"] * len(names)]
+    counts = [_whole(word) for word in entries.get("count") or ["1"] * len(names)]
     if not len(names) == len(sizes) == len(types) == len(counts):
         raise ValueError("FIELDS, SIZE, TYPE and COUNT differ in length")
     # A field of COUNT 0 takes no room; PCL writes such padding.
     if min(counts) < 0 or not 0 < sum(counts) <= MAX_VALUES_PER_POINT:
         raise ValueError("COUNT is out of range")
     for kind, size in zip(types, sizes, strict=True):
-        if size not in _SIZES[kind]:
+        if size not in _SIZES.get(kind, ()):
             raise ValueError(f"TYPE {kind.upper()} of SIZE {size}")
     kinds = [f"{kind}{size}" for kind, size in zip(types, sizes, strict=True)]
     fields = [Field(*field) for field in zip(names, kinds, counts, strict=True)]
-    width, height = int(entries["width"][0]), int(entries.get("height", ["1"])[0])
-    points = int(entries["points"][0]) if "points" in entries else width * height
+    width, height = _whole(entries["width"][0]), _whole(entries.get("height", ["1"])[0])
+    points = _whole(entries["points"][0]) if "points" in entries else width * height
     if points != width * height or points < 0:
         raise ValueError(f"{points} points, but {width} x {height}")
     viewpoint = None
@@ -120,6 +120,12 @@ def _checked_header(entries: dict[str, list[str]], encoding: str, length: int) -
         if not np.isfinite(viewpoint).all():
             raise ValueError("VIEWPOINT is not finite")
     return Header(fields, points, height, viewpoint, encoding, length)
+
+
+def _whole(word: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,18}", word):
+        raise ValueError(f"{word!r} is no whole number")
+    return int(word)
 
 
 def _ascii(body: bytes, header: Header, label: str) -> Columns:

@@ -217,7 +217,9 @@ def test_ctrl_c_in_that_part_is_not_lost_to_other_commands_either():
         time.sleep(5)
 
 
-def test_a_terminal_that_closes_saves_first_and_nohup_is_left_alone(tiny, monkeypatch):
+def test_a_terminal_that_closes_saves_first_and_nohup_is_left_alone(tiny, monkeypatch, request):
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup pytest ignores
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
     tiny.signal_at(7, signal.SIGHUP, monkeypatch)
     with pytest.raises(RunInterrupted, match="Stopped at 448 of 6,400 steps") as caught:
         tiny.run()

@@ -66,7 +66,7 @@ def test_truncation_bootstraps_and_termination_does_not():
 
 @functools.partial(jax.jit, static_argnums=3)
 def _loss(params, old_log_std, batch, config):
-    return ppo_loss(params, old_log_std, batch, _linear, config)
+    return ppo_loss(params, old_log_std, batch, _linear, config, config.entropy_coefficient)
 
 
 def _linear(network, params, observation):
@@ -135,7 +135,8 @@ def test_samples_without_weight_change_neither_loss_nor_gradient():
     config, log_std = PPOConfig(), jnp.zeros(2)
     batch = _batch(40, weight=(jnp.arange(40) < 25).astype(jnp.float32))
     kept = jax.tree.map(lambda x: x[:25], batch)
-    grad = jax.jit(jax.value_and_grad(lambda p, b: ppo_loss(p, log_std, b, _linear, config)[0]))
+    loss = lambda p, b: ppo_loss(p, log_std, b, _linear, config, 0.1)[0]  # noqa: E731
+    grad = jax.jit(jax.value_and_grad(loss))
     for some, few in zip(
         jax.tree.leaves(grad(_params(), batch)), jax.tree.leaves(grad(_params(), kept)), strict=True
     ):

@@ -12,10 +12,11 @@ import pytest
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.learn import (
     adapt_learning_rate,
-    desired_kl,
+    falling,
     learning_rate,
     minibatches,
     prepare,
+    progress,
 )
 from r2s_algos_ppo.losses import ppo_loss
 from r2s_algos_ppo.train import PPO
@@ -123,7 +124,7 @@ def test_before_any_gradient_step_the_policy_is_the_one_that_acted():
     )
     learned_from, batch, _ = prepare(ppo.model, SMALL, agent, trajectory)
     old_log_std = agent.params["log_std"]
-    _, parts = ppo_loss(agent.params, old_log_std, batch, ppo.model.apply, SMALL)
+    _, parts = ppo_loss(agent.params, old_log_std, batch, ppo.model.apply, SMALL, 0.0)
     assert float(jnp.abs(batch.mean).max()) > 0.01
     assert not _same(learned_from.statistics, agent.statistics)
     assert float(parts["kl"]) < 1e-6  # rounding
@@ -143,10 +144,29 @@ def test_the_divergence_aimed_at_falls_to_its_final_value():
         SMALL, desired_kl=0.03, final_desired_kl=0.01, total_timesteps=4 * 128
     )
     agent = PPO(point_mass(16), config).init(jax.random.key(0)).agent
-    aims = [
-        desired_kl(dataclasses.replace(agent, updates=jnp.int32(i)), config, 128) for i in (0, 2, 9)
-    ]
+    aims = []
+    for updates in (0, 2, 9):
+        done = progress(dataclasses.replace(agent, updates=jnp.int32(updates)), config, 128)
+        aims.append(falling(config.desired_kl, config.final_desired_kl, done))
     np.testing.assert_allclose(aims, [0.03, 0.0275, 0.01], rtol=1e-5)
+    assert falling(0.005, None, jnp.float32(0.5)) == jnp.float32(0.005)
+
+
+def test_an_entropy_bonus_that_falls_leaves_less_noise():
+    stds = []
+    for final in (0.3, 0.0):
+        config = dataclasses.replace(
+            SMALL, entropy_coefficient=0.3, final_entropy_coefficient=final, total_timesteps=8 * 128
+        )
+        ppo = PPO(point_mass(16), config)
+        stds.append(ppo.update_many(ppo.init(jax.random.key(0)), 8)[1]["action_std"])
+    np.testing.assert_allclose(stds[0][0], stds[1][0], rtol=1e-3)
+    assert stds[1][-1] < stds[0][-1] - 0.005
+
+
+def test_a_final_value_needs_the_end_of_training():
+    with pytest.raises(ConfigError, match="final_entropy_coefficient needs total_timesteps"):
+        PPO(point_mass(16), dataclasses.replace(SMALL, final_entropy_coefficient=0.0))
 
 
 @pytest.mark.parametrize(

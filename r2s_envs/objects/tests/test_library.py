@@ -167,7 +167,8 @@ def test_a_library_that_is_ended_takes_its_children_along(tmp_path, signum):
     child = "import os, time; open(f'pids/{os.getpid()}', 'w'); time.sleep(60)"
     code = (
         "import signal, sys\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & ignores it
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & ignores it,
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # and nohup this one
         "from pathlib import Path; from r2s_envs_objects import crew, library\n"
         "from r2s_core.signals import Ended, tidy_end\n"
         f"crew._R2S = ('-c', {child!r})\n"

@@ -34,6 +34,9 @@ class PPOConfig:
     )
     value_coefficient: float = option(0.5, "weight of the value loss", minimum=0.0)
     entropy_coefficient: float = option(0.0, "weight of the entropy bonus", minimum=0.0)
+    final_entropy_coefficient: float | None = option(
+        None, "where that falls to, late, at total_timesteps; null: it stays", minimum=0.0
+    )
     max_grad_norm: float = option(1.0, "the global gradient norm is clipped to this", above=0.0)
     learning_rate: float = option(1e-3, "Adam's initial learning rate", above=0.0)
     learning_rate_schedule: Literal["adaptive", "constant", "linear", "cosine"] = option(

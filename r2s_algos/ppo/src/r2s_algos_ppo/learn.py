@@ -44,7 +44,7 @@ def learn(
         (params, state, rate), (number, samples) = carry, x
         minibatch = jax.tree.map(lambda x: x[samples], batch)
         (loss, metrics), gradient = jax.value_and_grad(ppo_loss, has_aux=True)(
-            params, old_log_std, minibatch, model.apply, config
+            params, old_log_std, minibatch, model.apply, config, entropy_coefficient
         )
         if config.learning_rate_schedule == "adaptive":
             # The first minibatch sees the very policy that acted: its KL is rounding.
@@ -57,7 +57,11 @@ def learn(
         return (params, state, rate), {**metrics, "grad_norm": norm, "finite": finite}
 
     rate = learning_rate(agent, config, batch.value.size)
-    desired = desired_kl(agent, config, batch.value.size)
+    done = progress(agent, config, batch.value.size)
+    desired = falling(config.desired_kl, config.final_desired_kl, done)
+    entropy_coefficient = falling(
+        config.entropy_coefficient, config.final_entropy_coefficient, done
+    )
     samples = minibatches(shuffle_key, batch.value.size, config)
     carry = (agent.params, agent.optimizer, rate)
     numbered = (jnp.arange(len(samples)), samples)
@@ -145,22 +149,20 @@ def learning_rate(agent: Agent, config: PPOConfig, steps_per_update: int) -> Arr
     return config.learning_rate * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
 
 
-def desired_kl(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
-    """What the adaptive learning rate aims at: from desired_kl to final_desired_kl.
+def falling(first: float, final: float | None, done: Array) -> Array:
+    """A coefficient at a share `done` of the training, float32[]; final: None: it stays.
 
-    Late, by the cube of the progress: big steps are what makes learning fast, small ones only
-    what makes its end precise.
+    Late, by the cube of the progress: big steps and much noise are what makes learning fast, small
+    ones only what makes its end precise.
     """
-    if config.final_desired_kl is None or config.learning_rate_schedule != "adaptive":
-        return jnp.float32(config.desired_kl)
-    done = progress(agent, config, steps_per_update)
-    return config.desired_kl + done**3 * (config.final_desired_kl - config.desired_kl)
+    return jnp.float32(first) if final is None else first + done**3 * (final - first)
 
 
 def progress(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
     """Share of the training that is done, float32[] in 0 to 1."""
     total = config.total_timesteps
-    assert total is not None  # PPO.__init__ has checked
+    if total is None:  # PPO.__init__ has checked that nothing is scheduled
+        return jnp.float32(0.0)
     return jnp.minimum(agent.updates.astype(jnp.float32) * (steps_per_update / total), 1.0)
 
 

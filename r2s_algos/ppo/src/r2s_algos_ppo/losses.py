@@ -80,7 +80,12 @@ def standardize(x: Array, weight: Array) -> Array:
 
 
 def ppo_loss(
-    params: Any, old_log_std: Array, batch: Batch, apply: Any, config: PPOConfig
+    params: Any,
+    old_log_std: Array,
+    batch: Batch,
+    apply: Any,
+    config: PPOConfig,
+    entropy_coefficient: Array | float,
 ) -> tuple[Array, Named]:
     """PPO's clipped surrogate, clipped value loss and entropy bonus.
 
@@ -88,6 +93,7 @@ def ppo_loss(
       params: {"policy", "critic", "log_std"}.
       old_log_std: float32[A], of the policy that acted.
       apply: (name, its parameters, observation) -> float32[N, outputs].
+      entropy_coefficient: as it now is.
 
     Returns:
       The loss, float32[], and its parts by metric name; "kl" is KL(old || new), exact.
@@ -117,7 +123,7 @@ def ppo_loss(
     entropy = weighted_mean(entropy, batch.weight)
 
     loss = policy_loss + config.value_coefficient * value_loss
-    loss -= config.entropy_coefficient * entropy
+    loss -= entropy_coefficient * entropy
     outside = (jnp.abs(ratio - 1.0) > config.clip_range).astype(jnp.float32)
     return loss, {
         "loss/policy": policy_loss,

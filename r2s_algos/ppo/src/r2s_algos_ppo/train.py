@@ -171,6 +171,8 @@ def _check(env: Environment[Any], config: PPOConfig) -> str:
         scheduled = f"learning_rate_schedule {config.learning_rate_schedule}"
     elif config.final_desired_kl is not None:
         scheduled = "final_desired_kl"
+    elif config.final_entropy_coefficient is not None:
+        scheduled = "final_entropy_coefficient"
     if scheduled and config.total_timesteps is None:
         raise ConfigError(
             f"algorithms.ppo: {scheduled} needs total_timesteps, where the schedule ends"

@@ -5,8 +5,6 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-import pytest
-
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -22,22 +20,21 @@ def test_every_wheel_holds_its_package_and_says_that_it_is_typed(wheels):
         assert {name.split("/")[0].split("-")[0] for name in names} == {module}
 
 
-@pytest.mark.parametrize(
-    ("folder", "kind", "name"),
-    [
+def test_core_and_each_plugin_register_by_being_installed(wheels, venv):
+    venv.pip_install(wheels["r2s_core"])
+    before = json.loads(venv.r2s("plugins", "--json"))
+    assert {row["dist"] for row in before} == {"r2s-core"}
+    for folder, kind, name in (
         ("plugins/r2s-rewards-example", "reward", "speed_limit"),
         ("r2s_algos/ppo", "algorithm", "ppo"),
         ("r2s_algos/sac", "algorithm", "sac"),
         ("r2s_algos/ddpg", "algorithm", "ddpg"),
-    ],
-)
-def test_core_and_one_plugin_register_by_being_installed(wheels, venv, folder, kind, name):
-    venv.pip_install(wheels["r2s_core"])
-    before = json.loads(venv.r2s("plugins", "--json"))
-    assert {row["dist"] for row in before} == {"r2s-core"}
-    venv.pip_install(wheels[folder])
-    added = [row for row in json.loads(venv.r2s("plugins", "--json")) if row not in before]
-    assert [(row["kind"], row["name"]) for row in added] == [(kind, name)]
+    ):
+        venv.pip_install(wheels[folder])
+        after = json.loads(venv.r2s("plugins", "--json"))
+        added = [row for row in after if row not in before]
+        assert [(row["kind"], row["name"]) for row in added] == [(kind, name)]
+        before = after
     venv.r2s("plugins", "--check")  # fails if a manifest or builder cannot be imported
 
 

@@ -60,6 +60,23 @@ def test_a_fault_in_a_users_function_is_told_with_its_line_and_what_there_is(
     assert ".task has target[]" in message
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return jnp.sum(transition.action)", "write `import jax.numpy as jnp` at the top of"),
+        ("return transition.view.qvell[0]", "attribute 'qvell'; did you mean qvel? transition.vi"),
+        ("return 1.0 / 0.0", "ZeroDivisionError: float division by zero"),
+    ],
+)
+def test_the_remedy_is_that_of_the_fault(transition, body, told):
+    scope: dict[str, Any] = {}
+    exec(f"def mine(transition):\n    {body}\n", scope)
+    with pytest.raises(ForeignError) as caught:
+        check_rewards({"slow": scope["mine"]}, transition)
+    assert told in str(caught.value)
+    assert (_VIEW in str(caught.value)) == ("qvell" in body)
+
+
 def test_numbers_of_any_kind_are_rewards(transition):
     terms: dict[str, Any] = {
         "constant": lambda t: 1.0,

@@ -18,6 +18,7 @@ import numpy as np
 
 from r2s_core.env_spec import empty_view
 from r2s_core.foreign import ForeignError, calling, defined_at
+from r2s_core.suggest import did_you_mean
 from r2s_core.types import (
     Algorithm,
     Array,
@@ -158,12 +159,29 @@ class _Traced:
             returned.append(function(*arguments))
             return ()
 
-        with calling(self.whose, self.code, advice=self.advice):
+        with calling(self.whose, self.code, advice=self._remedy):
             if self.trace:
                 jax.eval_shape(call, *arguments)
             else:
                 call(*arguments)
         return _as_shapes(returned[0])
+
+    def _remedy(self, error: BaseException) -> str:
+        """What helps with an exception: not everything that there is, where it lacks nothing."""
+        if isinstance(error, NameError):
+            wanted = {
+                "jnp": "import jax.numpy as jnp",
+                "jax": "import jax",
+                "np": "import numpy as np",
+            }
+            line = wanted.get(error.name)
+            return f"write `{line}` at the top of the file" if line else ""
+        if isinstance(error, ArithmeticError):
+            return ""
+        if isinstance(error, AttributeError) and dataclasses.is_dataclass(error.obj):
+            fields = [field.name for field in dataclasses.fields(error.obj)]
+            return f"{did_you_mean(error.name, fields)} {self.advice}".removeprefix(";").strip()
+        return self.advice
 
     def require(self, function: Any, condition: bool, value: Any, due: str) -> None:
         """Raises `ForeignError` with what came back in place of what is `due`."""

@@ -19,7 +19,7 @@ import sys
 import sysconfig
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def calling(
     whose: str,
     code: Any = None,
     *,
-    advice: str = "",
+    advice: str | Callable[[BaseException], str] = "",
     raising: type[R2SError] = ForeignError,
     may_print: bool = False,
 ) -> Iterator[None]:
@@ -85,7 +85,8 @@ def calling(
         whose: as the user knows it: "reward 'slow'", "hook plugin 'slack' (r2s-slack 1.0)".
         code: the function, object or module that is called, which tells its own lines in a
             traceback from those of the libraries around it.
-        advice: what the user may do about a failure, the end of the sentence.
+        advice: what the user may do about a failure, the end of the sentence; or a function that
+            knows it of an exception.
         raising: the error that a failure becomes.
 
     Raises:
@@ -106,9 +107,10 @@ def calling(
             raise MachineError(f"{whose}: {machine}") from error
         place = where(error, code)
         at = f" at {place}" if place else ""
+        remedy = advice if isinstance(advice, str) else advice(error)
         if isinstance(error, ModuleNotFoundError):
-            advice = "pip install the package that provides it"
-        end = f"; {advice}" if advice else ""
+            remedy = "pip install the package that provides it"
+        end = f"; {remedy}" if remedy else ""
         raise raising(f"{whose} failed{at}: {describe(error)}{end}") from error
 
 

@@ -108,10 +108,12 @@ def find(kind: Kind, name: str) -> Entry:
         choices = " or ".join(entry.qualified for entry in matches)
         raise PluginError(f"{kind} '{name}' is offered by {offers}; say which: {choices}")
     known = sorted({entry.name for entry in entries})
+    missing = f"no {kind} named '{name}' is installed"
+    if meant := did_you_mean(name, known):
+        raise PluginError(f"{missing}{meant} installed: {', '.join(known)}")
     package = _PACKAGES.get((kind, name), "the package that provides it")
     raise PluginError(
-        f"no {kind} named '{name}' is installed{did_you_mean(name, known) or ';'} "
-        f"installed: {', '.join(known) or 'none'}; "
+        f"{missing}; installed: {', '.join(known) or 'none'}; "
         f"pip install {package}, and `r2s plugins` will list it"
         + ("" if kind == "command" or (kind, name) in _PACKAGES else _write_it(kind))
     )

@@ -174,13 +174,13 @@ class _Traced:
                 "jax": "import jax",
                 "np": "import numpy as np",
             }
-            line = wanted.get(error.name)
+            line = wanted.get(error.name or "")
             return f"write `{line}` at the top of the file" if line else ""
         if isinstance(error, ArithmeticError):
             return ""
         if isinstance(error, AttributeError) and dataclasses.is_dataclass(error.obj):
             fields = [field.name for field in dataclasses.fields(error.obj)]
-            return f"{did_you_mean(error.name, fields)} {self.advice}".removeprefix(";").strip()
+            return f"{did_you_mean(error.name or "", fields)} {self.advice}".removeprefix(";").strip()
         return self.advice
 
     def require(self, function: Any, condition: bool, value: Any, due: str) -> None:

@@ -1,6 +1,7 @@
 """The Panda's armature holds its servos' damping, which is no rotor inertia to be varied."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -25,11 +26,10 @@ def _played(physics, randomizers):
     made = {name: build_randomizer(name, task, options) for name, options in randomizers.items()}
     env = VectorEnv(task, scene, backend, {}, EngineOptions(max_episode_steps=8), made)
     state, _ = env.reset(jax.random.key(2))
-    action = np.zeros((_WORLDS, env.spec.action_size), np.float32)
     rows = []
     for t in range(12):  # beyond a reset
-        action[:] = 0.1 * np.sin(t + np.arange(env.spec.action_size))  # no force is cut off
-        state, _ = env.step(state, action)
+        action = 0.1 * np.sin(t + np.arange(env.spec.action_size))  # no force is cut off
+        state, _ = env.step(state, jnp.tile(jnp.asarray(action, jnp.float32), (_WORLDS, 1)))
         rows.append(np.asarray(state.physics.view.qpos)[:, :9])
     return np.stack(rows)
 

@@ -180,7 +180,8 @@ class _Traced:
             return ""
         if isinstance(error, AttributeError) and dataclasses.is_dataclass(error.obj):
             fields = [field.name for field in dataclasses.fields(error.obj)]
-            return f"{did_you_mean(error.name or "", fields)} {self.advice}".removeprefix(";").strip()
+            meant = did_you_mean(error.name or "", fields).removeprefix("; ")
+            return f"{meant} {self.advice}".strip()
         return self.advice
 
     def require(self, function: Any, condition: bool, value: Any, due: str) -> None:

@@ -1,7 +1,8 @@
 """The reward terms of pick and place: pure, unweighted, of one world.
 
 The dense set follows the staged shaping that manipulation benchmarks share (reach, grasp, lift,
-move to the goal), with every later stage gated by a true grasp. An object that was placed and let
+move to the goal), with every later stage gated by a true grasp; and it pays for turning the
+fingers, without which a policy squeezes what lies across them. An object that was placed and let
 go counts as held on: opening the gripper at the goal costs nothing, and `release` is pure gain.
 """
 

@@ -242,7 +242,8 @@ class PickPlace:
         """The terms and weights of `reward: dense` and `reward: sparse`, by plugin name."""
         if self.config.reward == "sparse":
             return {"sparse": 1.0}
-        terms = {"reach": 1 / 9, "grasp": 1 / 9, "lift": 1 / 9, "place": 8 / 9, "at_goal": 2 / 9}
+        terms = {"reach": 1 / 9, "align": 0.5 / 9, "grasp": 1 / 9}
+        terms |= {"lift": 1 / 9, "place": 8 / 9, "at_goal": 2 / 9}
         if self.config.goal == "place":
             terms |= {"lift": 3 / 9, "release": 2 / 9}
         return terms

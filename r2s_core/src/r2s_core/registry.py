@@ -108,13 +108,14 @@ def find(kind: Kind, name: str) -> Entry:
         choices = " or ".join(entry.qualified for entry in matches)
         raise PluginError(f"{kind} '{name}' is offered by {offers}; say which: {choices}")
     known = sorted({entry.name for entry in entries})
-    missing = f"no {kind} named '{name}' is installed"
-    if meant := did_you_mean(name, known):
-        raise PluginError(f"{missing}{meant} installed: {', '.join(known)}")
+    meant = did_you_mean(name, known)
+    missing = f"no {kind} named '{name}' is installed{meant or ';'} installed: "
+    missing += ", ".join(known) or "none"
+    if meant and kind == "command":  # whose packages are few, and whose names are typed
+        raise PluginError(missing)
     package = _PACKAGES.get((kind, name), "the package that provides it")
     raise PluginError(
-        f"{missing}; installed: {', '.join(known) or 'none'}; "
-        f"pip install {package}, and `r2s plugins` will list it"
+        f"{missing}; pip install {package}, and `r2s plugins` will list it"
         + ("" if kind == "command" or (kind, name) in _PACKAGES else _write_it(kind))
     )
 

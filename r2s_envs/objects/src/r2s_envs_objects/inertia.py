@@ -6,7 +6,7 @@ import numpy as np
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats, Ints
-from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, WEIGHED, density_of
+from r2s_envs_objects.materials import WEIGHED, density_of, implausible
 from r2s_envs_objects.options import ObjectOptions
 
 PAYLOAD = 3.0  # kg
@@ -61,12 +61,8 @@ def mass_of(
 
 def check_density(mass: float, volume: float, label: str) -> None:
     """AssetError unless a thing of so many kg and m3 is possible in a household."""
-    density = mass / volume
-    if not LIGHTEST <= density <= HEAVIEST:
-        raise AssetError(
-            f"{label}: a mass of {mass:g} kg in {volume * 1e6:.3g} cm3 is {density:.3g} kg/m3, "
-            f"outside {LIGHTEST:g} to {HEAVIEST:g}; check `mass` and `units`"
-        )
+    if why := implausible(mass, volume):
+        raise AssetError(f"{label}: a mass of {why}; check `mass` and `units`")
 
 
 def check_inertia(inertia: Floats, label: str) -> None:

@@ -46,6 +46,17 @@ UNKNOWN_FRICTION_RANGE: Range = (0.3, 1.2)
 WEIGHED, MEASURED = 0.1, 0.2  # relative half-width of what the user states: mass, friction
 
 
+def implausible(mass: float, volume: float) -> str | None:
+    """Why so many kg in so many m3 are no thing of the household; None: they may be."""
+    density = mass / volume
+    if LIGHTEST <= density <= HEAVIEST:
+        return None
+    return (
+        f"{mass:g} kg in {volume * 1e6:.3g} cm3 is {density:.3g} kg/m3, outside {LIGHTEST:g} to "
+        f"{HEAVIEST:g}"
+    )
+
+
 def density_of(material: str | None, density: float | None) -> tuple[float, Range]:
     """kg/m3 and the range to expect: what the user gave, else the material's, else a guess."""
     known = MATERIALS.get(material or "")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r2s_envs_objects.materials import HEAVIEST as DENSEST
-from r2s_envs_objects.materials import LIGHTEST
+from r2s_envs_objects.materials import implausible
 
 if TYPE_CHECKING:
     from r2s_envs_objects.asset import ObjectAsset
@@ -81,12 +80,8 @@ def _require_mass(asset: ObjectAsset) -> None:
     )
     low, middle, high = np.linalg.eigvalsh(inertia)
     _require(low > 0.0 and low + middle >= high * (1.0 - 1e-6), "inertia: of no solid")
-    density = asset.mass / asset.volume
-    _require(
-        LIGHTEST <= density <= DENSEST,
-        f"mass: {asset.mass:g} kg in {asset.volume * 1e6:.3g} cm3 is {density:.3g} kg/m3, outside "
-        f"{LIGHTEST:g} to {DENSEST:g}",
-    )
+    why = implausible(asset.mass, asset.volume)
+    _require(why is None, f"mass: {why}")
     gyration = math.sqrt(high / asset.mass) / float(asset.size.max())
     _require(_COMPACT <= gyration <= 1.0, "inertia: not that of its mass and size")
 

@@ -39,8 +39,17 @@ def variant(request):
     return functools.partial(_make, **request.param)
 
 
-def test_the_value_of_a_constant_reward():
-    known_answers.check_constant_reward(functools.partial(_make, **ONE_STEP))
+@pytest.mark.parametrize("temperature", [0.001, 0.1])
+def test_the_value_of_a_constant_reward(temperature):
+    """And of the entropy at every step to come, which is part of a soft value (v2, eq. 3)."""
+
+    def worth(metrics):
+        """Where the last of the training stood, in units of the reward."""
+        nats = metrics["entropy"] * metrics["temperature"] * metrics["reward_scale"]
+        return float(np.mean(nats[-20:]))
+
+    make = functools.partial(_make, **ONE_STEP, initial_temperature=temperature)
+    known_answers.check_constant_reward(make, worth)
 
 
 @pytest.mark.parametrize(("options", "ends_by"), [(CATEGORICAL, "termination"), ({}, "truncation")])

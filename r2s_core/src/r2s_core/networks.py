@@ -17,7 +17,7 @@ from r2s_core.types import Array
 
 #: What may stand between the layers; the same names as in `PolicyExport.activation`.
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
-    "elu": lambda x: jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0),
+    "elu": lambda x: jnp.where(x >= 0, x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0),
     "relu": jax.nn.relu,
     "tanh": jnp.tanh,
     "swish": jax.nn.swish,

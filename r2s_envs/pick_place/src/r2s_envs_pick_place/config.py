@@ -21,7 +21,7 @@ OBSERVATIONS = {
     "ee_motion": "the end effector's linear velocity 3 and yaw rate 1, from the joints' readings",
     "alignment": "the object's axes in the gripper's frame 9",
     "grasp": "where to close, in the gripper's frame 3; the angle from the fingers to the "
-    "direction to close along, as cosine and sine of twice it 2",
+    "direction to close along 1, and cosine and sine of twice it 2",
     "object_motion": "the object's linear velocity 3 and angular velocity 3",
     "contact": "each fingertip pad touches the object 2, the grasp holds 1",
     "targets": "joint targets in force minus joint angles 7",

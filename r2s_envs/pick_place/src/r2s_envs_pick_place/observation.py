@@ -50,7 +50,12 @@ OBSERVATION_NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "ee_motion": (*_axes("ee_velocity"), "ee_yaw_rate"),
     "alignment": tuple(f"object_axis_{a}_in_gripper_{b}" for b in "xyz" for a in "xyz"),
-    "grasp": (*_axes("grasp_point_in_gripper"), "cos_twice_grasp_yaw", "sin_twice_grasp_yaw"),
+    "grasp": (
+        *_axes("grasp_point_in_gripper"),
+        "grasp_yaw",
+        "cos_twice_grasp_yaw",
+        "sin_twice_grasp_yaw",
+    ),
     "object_motion": _axes("object_velocity", "object_angular_velocity"),
     "contact": ("left_pad_touches", "right_pad_touches", "grasped"),
     "targets": tuple(f"joint{i}_target_minus_angle" for i in range(1, 8)),
@@ -204,7 +209,10 @@ class Observer:
     def _grasp(self, episode: Episode, thing: Facts, view: View) -> Array:
         grip, gripper = view.site_xpos[self.arm.grip_id], view.site_xmat[self.arm.grip_id]
         point = thing.grasp_point(view.qpos[9:12], view.qpos[12:16])
-        turn = jnp.stack(self.closing_error(thing, view))
+        cos, sin = self.closing_error(thing, view)
+        # Both: cosine and sine are smooth, and the angle is not at a quarter turn, where what to
+        # do is not either: a policy must choose one of two turns, which no smooth one can.
+        turn = jnp.stack([0.5 * jnp.arctan2(sin, cos), cos, sin])
         return jnp.concatenate([gripper.T @ (point - grip), turn])
 
     def _object_motion(self, episode: Episode, thing: Facts, view: View) -> Array:

@@ -271,8 +271,11 @@ def test_resume_starts_afresh_where_there_is_nothing(tiny, capsys):
     assert tiny.result()["env_steps"] == 6400
 
 
-def test_a_finished_run_can_be_trained_further_but_not_changed(tiny):
+def test_a_finished_run_can_be_trained_further_but_not_changed(tiny, capsys):
     tiny.run()
+    capsys.readouterr()
+    assert tiny.run(resume=True)["env_steps"] == 6400
+    assert "The training is over, at step 6,400" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"algorithms\.climb\.sigma is 0\.5.*has 0\.3"):
         tiny.run(resume=True, algorithms={"climb": {"sigma": 0.5}})
     with pytest.raises(ConfigError, match=r"seed is 1"):

@@ -63,9 +63,14 @@ def test_a_reward_file_is_refused_with_what_would_run(config, mark, capsys, comm
     assert not (tmp_path / "out").exists()
 
 
-def test_validate_runs_nothing(config, mark):
+def test_validate_runs_nothing_and_tells_what_needs_trust(config, mark, capsys):
     assert cli.main(["validate", str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert "needs --trust: environment.rewards.slow would run function slow of " in shown
     assert not mark.exists()
+    trust.require(load_config(config), trust=True)
+    assert cli.main(["validate", str(config)]) == 0
+    assert "--trust" not in capsys.readouterr().out
 
 
 def test_trusted_once_the_same_content_runs_wherever_it_lies(config, tmp_path, monkeypatch):

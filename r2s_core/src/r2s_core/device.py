@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib.metadata
 import os
 import platform
@@ -16,7 +15,7 @@ from r2s_core import registry
 from r2s_core.config import RunConfig, Use
 from r2s_core.errors import ConfigError
 from r2s_core.foreign import calling
-from r2s_core.text import printable
+from r2s_core.text import printable, say_once
 
 _PACKAGES = ("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy", "flax", "optax")
 
@@ -77,13 +76,10 @@ def resolve_backend(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, backend=Use(name, options))
 
 
-@functools.cache  # a run resolves it several times
 def _warn_of_slow_backend(name: str) -> None:
-    announce(
-        [
-            f"backend: {name} compiles for minutes and steps slowly where there is no GPU; "
-            "`mujoco`, which `auto` takes here, does neither."
-        ]
+    say_once(  # a run resolves it several times
+        f"backend: {name} compiles for minutes and steps slowly where there is no GPU; "
+        "`mujoco`, which `auto` takes here, does neither."
     )
 
 

@@ -27,7 +27,8 @@ class TrainingProgress:
     def __init__(self, total_steps: int, start_step: int, console: Console | None = None) -> None:
         self.console = console or stderr_console()
         self._total, self._step, self._start = total_steps, start_step, start_step
-        self._began = self._last_line = time.monotonic()
+        self._last_line = time.monotonic()
+        self._unsaid = ""  # the newest line, where it was not its turn
         self._bar: Progress | None = None
         if self.console.is_terminal:
             self._bar = Progress(
@@ -59,6 +60,8 @@ class TrainingProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        elif self._unsaid:  # the last line is where training ended
+            self.note(self._unsaid)
 
     def update(self, step: int, steps_per_second: float, metrics: Mapping[str, float]) -> None:
         """Show where training stands.
@@ -77,13 +80,12 @@ class TrainingProgress:
             parts.append(f"return {episode_return:.2f}")
         if self._bar is not None:
             self._bar.update(self._task, completed=step, line="  ".join(parts))
-        now = time.monotonic()
-        if self._bar is None and (
-            now - self._last_line > _PLAIN_INTERVAL_S or self._step == self._start
-        ):
+        now, first = time.monotonic(), self._step == self._start
+        self._step, self._unsaid = step, "  ".join(parts)
+        if self._bar is None and (first or now - self._last_line > _PLAIN_INTERVAL_S):
             self._last_line = now
-            self.note("  ".join(parts))
-        self._step = step
+            self.note(self._unsaid)
+            self._unsaid = ""
 
     def note(self, text: str) -> None:
         """A line above the bar."""

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from r2s_core import build, device, evaluate, files, registry
 from r2s_core.config import RunConfig
+from r2s_core.config.schema import LARGEST_SEED
 from r2s_core.console import stderr_console
 from r2s_core.contract import exported
 from r2s_core.episodes import Episodes, summarise
@@ -255,13 +256,9 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
 
 
 def _check_seed(config: RunConfig) -> None:
-    """Raises `ConfigError` for a seed that is too large for a random key, here or in evaluation."""
-    offset = config.evaluation.seed_offset
-    if not -(2**63) <= config.seed < 2**63 - offset:
-        raise ConfigError(
-            f"seed is {config.seed}; with evaluation.seed_offset ({offset}) added it must fit into "
-            "64 bits: choose a smaller one"
-        )
+    """Raises `ConfigError` for a seed that the loader refuses, of a configuration made in Python."""
+    if not 0 <= config.seed <= LARGEST_SEED:
+        raise ConfigError(f"seed is {config.seed}; it must be from 0 to {LARGEST_SEED}")
 
 
 def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:

@@ -85,7 +85,10 @@ def start(
     for problem in loaded.skipped:
         note(f"{problem}; going on with the checkpoint before it.")
     meta = _read_meta(loaded.meta, loaded.path)
-    note(f"Resuming at step {meta.step:,}.")
+    if meta.step < config.training.total_timesteps:
+        note(f"Resuming at step {meta.step:,}.")
+    else:
+        note(f"The training is over, at step {meta.step:,}; what follows it is done again.")
     if jax.tree.structure(template) != jax.tree.structure(fresh):
         note("The checkpoint leaves out a part, which starts anew: the replay buffer, say.")
     return Training(

@@ -40,14 +40,27 @@ def require(config: RunConfig, trust: bool = False) -> None:
     Raises `UntrustedCodeError`, saying what would run, and `ConfigError` where a file cannot be
     read.
     """
-    references = reward_files(config)
     if trust:
-        for _, reference in references:
+        for _, reference in reward_files(config):
             path = location(reference)
             _remember(digest(read_source(path)), path)
-    untrusted = [(key, use) for key, use in references if not _is_trusted(_hash_of(use))]
-    if untrusted:
-        raise _refusal(untrusted)
+    if references := untrusted(config):
+        raise _refusal(references)
+
+
+def untrusted(config: RunConfig) -> list[tuple[str, str]]:
+    """Those of `reward_files` that the user has not trusted; `ConfigError` where one cannot be
+    read."""
+    return [(key, use) for key, use in reward_files(config) if not _is_trusted(_hash_of(use))]
+
+
+def would_run(references: Iterable[tuple[str, str]]) -> str:
+    """What of it would run, in words; `references` as in `reward_files`, a key may be empty."""
+    return "; ".join(
+        f"{key + ' would run ' if key else ''}function {use.rpartition(':')[2]} of {location(use)} "
+        f"(SHA-256 {_hash_of(use)[:16]}...)"
+        for key, use in references
+    )
 
 
 def trusted_source(reference: str) -> bytes:
@@ -95,13 +108,8 @@ def _hash_of(reference: str) -> str:
 
 
 def _refusal(references: Iterable[tuple[str, str]]) -> UntrustedCodeError:
-    parts = [
-        f"{key + ' would run ' if key else ''}function {use.rpartition(':')[2]} of {location(use)} "
-        f"(SHA-256 {_hash_of(use)[:16]}...)"
-        for key, use in references
-    ]
     return UntrustedCodeError(
-        f"{'; '.join(parts)}: Python code that you have not trusted yet; read it, and if you trust "
+        f"{would_run(references)}: Python code that you have not trusted yet; read it, and if you trust "
         "it add --trust (in Python: trust=True), which remembers this content"
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from r2s_core import cli
 from r2s_core.config import load_config
 from r2s_core.errors import AssetError
 from r2s_core.text import say_once
@@ -128,6 +129,16 @@ def test_a_refused_scans_folder_says_why(tmp_path):
     (tmp_path / "certificate.json").write_text(json.dumps(facts))
     with pytest.raises(AssetError, match=r"its scan was refused: a\.stl: truncated"):
         make(PickPlaceConfig(objects=(tmp_path,)))
+
+
+@pytest.mark.parametrize("key", ["objects", "held_out_objects", "reconstructed_objects_dir"])
+def test_validate_misses_a_scan_that_is_not_there(tmp_path, capsys, key):
+    path = tmp_path / "x.yaml"
+    name = "nowhere.stl" if key == "reconstructed_objects_dir" else "[sample:duck, nowhere.stl]"
+    path.write_text(f"environment: {{{key}: {name}}}\n")
+    assert cli.main(["validate", str(path)]) == 2
+    expected = f"environment.{key}: {tmp_path / 'nowhere.stl'}: no such file\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_sizes_must_be_above_zero():

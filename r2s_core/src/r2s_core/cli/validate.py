@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+from pathlib import Path
 
-from r2s_core.config import load_config
+from r2s_core import trust
+from r2s_core.config import RunConfig, load_config
+from r2s_core.config.flat import flat
+from r2s_core.errors import ConfigError
 from r2s_core.text import printable
 
 
@@ -25,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Load the configuration, which complains about whatever is wrong."""
     config = load_config(args.config, args.overrides)
+    _require_files(config)
     if args.show:
         import yaml
 
@@ -36,7 +42,18 @@ def main(args: argparse.Namespace) -> int:
         f"{config.environment.engine.num_parallel_envs} worlds, backend {config.backend.use}, "
         f"{config.training.total_timesteps:,} steps"
     )
+    if untrusted := trust.untrusted(config):
+        print(f"to be run it needs --trust: {printable(trust.would_run(untrusted))}")
     return 0
+
+
+def _require_files(config: RunConfig) -> None:
+    """Raises `ConfigError` where a file of the environment's is missing. What is in it is not
+    read: that takes MuJoCo, and is for `r2s object check` to say."""
+    for key, value in flat(dataclasses.asdict(config.environment.options)).items():
+        for path in value if isinstance(value, tuple | list) else [value]:
+            if isinstance(path, Path) and not path.exists():
+                raise ConfigError(f"environment.{key}: {path}: no such file")
 
 
 def configure_schema(parser: argparse.ArgumentParser) -> None:

@@ -173,6 +173,11 @@ class Observer:
         size = along * along + across * across + 1e-9
         return (along * along - across * across) / size, 2 * along * across / size
 
+    def closing_turn(self, thing: Facts, view: View) -> Array:
+        """That angle, float32[], in (-pi/2, pi/2]."""
+        cos, sin = self.closing_error(thing, view)
+        return 0.5 * jnp.arctan2(sin, cos)
+
     # One method a part, named as in `OBSERVATION_NAMES`.
 
     def _pose(self, episode: Episode, thing: Facts, view: View) -> Array:
@@ -209,11 +214,10 @@ class Observer:
     def _grasp(self, episode: Episode, thing: Facts, view: View) -> Array:
         grip, gripper = view.site_xpos[self.arm.grip_id], view.site_xmat[self.arm.grip_id]
         point = thing.grasp_point(view.qpos[9:12], view.qpos[12:16])
-        cos, sin = self.closing_error(thing, view)
-        # Both: cosine and sine are smooth, and the angle is not at a quarter turn, where what to
-        # do is not either: a policy must choose one of two turns, which no smooth one can.
-        turn = jnp.stack([0.5 * jnp.arctan2(sin, cos), cos, sin])
-        return jnp.concatenate([gripper.T @ (point - grip), turn])
+        # The angle too: cosine and sine are smooth at a quarter turn, where what to do is not; a
+        # policy must choose one of two turns there.
+        angle, turn = self.closing_turn(thing, view), jnp.stack(self.closing_error(thing, view))
+        return jnp.concatenate([gripper.T @ (point - grip), angle[None], turn])
 
     def _object_motion(self, episode: Episode, thing: Facts, view: View) -> Array:
         return view.qvel[9:15]

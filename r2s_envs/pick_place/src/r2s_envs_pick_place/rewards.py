@@ -27,8 +27,8 @@ def reach(config: ReachConfig) -> Term:
 
 
 def align(config: NoConfig) -> Term:
-    """1 with the fingers turned so that they close along the object's narrow direction, 0 across
-    it: cos^2 of the angle."""
+    """1 with the fingers turned so that they close along the object's narrow direction, falling
+    evenly with the angle to 0 across it: there, where it matters most, a cosine would be flat."""
     return lambda transition: _state(transition).aligned
 
 

@@ -178,7 +178,7 @@ class PickPlace:
             ee_position=view.site_xpos[self.arm.grip_id],
             object_position=view.qpos[9:12],
             grasp_point=thing.grasp_point(view.qpos[9:12], view.qpos[12:16]),
-            aligned=0.5 + 0.5 * self.observer.closing_error(thing, view)[0],
+            aligned=1.0 - jnp.abs(self.observer.closing_turn(thing, view)) * (2.0 / jnp.pi),
             touching=touching,
             grasped=grasped,
         )

@@ -242,7 +242,7 @@ def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
     task = PickPlace(PickPlaceConfig(observations=("grasp",)), pick_object.box())
     _, start, _ = task.init(jax.random.key(0))
     # Narrow along its x: turned by 90 degrees it lies as the home gripper closes, along y.
-    yaws = np.deg2rad([0.0, 45.0, 90.0, -90.0, 270.0])
+    yaws = np.deg2rad([0.0, 45.0, 90.0, -90.0, 270.0, 60.0, 105.0])
     qpos = np.repeat(np.asarray(start)[None], len(yaws), 0)
     qpos[:, :7] = READY[:7]
     qpos[:, 9:12] = [0.55, -0.1, 0.03]
@@ -251,10 +251,13 @@ def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
     view = backend.init({}, jnp.asarray(qpos), jnp.zeros((len(yaws), 15))).view
     state, _, _ = jax.vmap(task.init)(jax.random.split(jax.random.key(0), len(yaws)))
     state = jax.vmap(task.update)(state, view)
-    np.testing.assert_allclose(state.aligned, [0, 0.5, 1, 1, 1], atol=1e-3)
+    turns = np.deg2rad([90.0, 45.0, 0.0, 0.0, 0.0, 30.0, 15.0])  # at most
+    np.testing.assert_allclose(state.aligned, 1 - turns / (np.pi / 2), atol=1e-3)
     read = np.asarray(jax.vmap(task.observe)(state, view)["policy"])
-    np.testing.assert_allclose(read[:, 3], [-1, 0, 1, 1, 1], atol=2e-3)
-    np.testing.assert_allclose(np.abs(read[:, 4]), [0, 1, 0, 0, 0], atol=2e-3)
+    np.testing.assert_allclose(np.abs(read[:, 3]), turns, atol=1e-3)
+    assert read[5, 3] * read[6, 3] < 0, "which way to turn"
+    np.testing.assert_allclose(read[:, 4], np.cos(2 * turns), atol=2e-3)
+    np.testing.assert_allclose(read[:, 5], np.sin(2 * read[:, 3]), atol=2e-3)
     grip = np.asarray(view.site_xpos[:, task.arm.grip_id])
     distance = np.linalg.norm(qpos[:, 9:12] - grip, axis=-1)
     np.testing.assert_allclose(np.linalg.norm(read[:, :3], axis=-1), distance, atol=1e-5)

@@ -12,7 +12,7 @@ from r2s_envs_objects.materials import implausible
 if TYPE_CHECKING:
     from r2s_envs_objects.asset import ObjectAsset
 
-PIECES, PIECE_VERTICES = 256, 1024  # at most; ours have 64 and 256
+PIECES, PIECE_VERTICES = 256, 1024  # at most; ours have 128 and 256
 VERTICES, FACES = 2_000_000, 4_000_000  # of the mesh for pictures, at most
 LARGEST, THINNEST = 100.0, 1e-6  # m; THINNEST: least thickness of what has a volume
 HEAVIEST = 10_000.0  # kg

@@ -122,7 +122,9 @@ def test_before_any_gradient_step_the_policy_is_the_one_that_acted():
     *_, trajectory = rollout(
         ppo.env, ppo.model.act, ppo.model.acting(agent), learner.env_state, learner.obs, noise, 8
     )
-    learned_from, batch, _ = prepare(ppo.model, SMALL, agent, trajectory)
+    learned_from, batch, _ = prepare(
+        ppo.model, SMALL, agent, trajectory, jnp.float32(SMALL.discount)
+    )
     old_log_std = agent.params["log_std"]
     _, parts = ppo_loss(agent.params, old_log_std, batch, ppo.model.apply, SMALL, 0.0)
     assert float(jnp.abs(batch.mean).max()) > 0.01
@@ -164,9 +166,34 @@ def test_an_entropy_bonus_that_falls_leaves_less_noise():
     assert stds[1][-1] < stds[0][-1] - 0.005
 
 
-def test_a_final_value_needs_the_end_of_training():
-    with pytest.raises(ConfigError, match="final_entropy_coefficient needs total_timesteps"):
-        PPO(point_mass(16), dataclasses.replace(SMALL, final_entropy_coefficient=0.0))
+def test_the_horizon_grows_by_the_same_factor_in_every_update():
+    config = dataclasses.replace(SMALL, discount=0.9, final_discount=0.975)
+    horizons = [1 / (1 - discount_at(config, jnp.float32(done))) for done in (0.0, 0.5, 1.0)]
+    np.testing.assert_allclose(horizons, [10.0, 20.0, 40.0], rtol=1e-4)
+    stays = dataclasses.replace(config, final_discount=None)
+    assert discount_at(stays, jnp.float32(0.5)) == jnp.float32(0.9)
+
+
+def test_at_the_end_of_training_it_learns_under_the_final_discount():
+    first = dataclasses.replace(SMALL, discount=0.5, total_timesteps=128)
+    learned = []
+    for options in ({"final_discount": 0.9}, {"discount": 0.9}, {}):
+        ppo = PPO(point_mass(16), dataclasses.replace(first, **options))
+        learner = ppo.init(jax.random.key(0))
+        over = dataclasses.replace(learner.agent, updates=jnp.int32(1))
+        learned.append(ppo.update(dataclasses.replace(learner, agent=over))[0].agent)
+    for path in ("params", "returns"):
+        ends, always, never = (getattr(agent, path) for agent in learned)
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7), ends, always
+        )
+        assert not _same(ends, never)
+
+
+@pytest.mark.parametrize("name", ["final_entropy_coefficient", "final_discount"])
+def test_a_final_value_needs_the_end_of_training(name):
+    with pytest.raises(ConfigError, match=f"{name} needs total_timesteps"):
+        PPO(point_mass(16), dataclasses.replace(SMALL, **{name: 0.5}))
 
 
 @pytest.mark.parametrize(

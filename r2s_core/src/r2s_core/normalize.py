@@ -77,7 +77,7 @@ def init_return_scale(num_worlds: int) -> ReturnScale:
 
 
 def update_return_scale(
-    scale: ReturnScale, reward: Array, done: Array, discount: float
+    scale: ReturnScale, reward: Array, done: Array, discount: float | Array
 ) -> ReturnScale:
     """Take in T control steps: reward float32[T, W], done bool[T, W] (the episode ended)."""
 

@@ -17,6 +17,13 @@ class PPOConfig:
         32, "control steps per world between updates", minimum=1, maximum=10_000
     )
     discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
+    final_discount: float | None = option(
+        None,
+        "what that becomes at total_timesteps: the horizon, 1 / (1 - discount), grows by the same "
+        "factor in every update; null: it stays",
+        minimum=0.0,
+        below=1.0,
+    )
     gae_lambda: float = option(
         0.9, "lambda of generalised advantage estimation", minimum=0.0, maximum=1.0
     )

@@ -34,7 +34,7 @@ def compute_gae(
     terminated: Array,
     done: Array,
     valid: Array,
-    discount: float,
+    discount: float | Array,
     gae_lambda: float,
 ) -> tuple[Array, Array]:
     """Advantages and value targets, float32[T, W] each.

@@ -173,6 +173,8 @@ def _check(env: Environment[Any], config: PPOConfig) -> str:
         scheduled = "final_desired_kl"
     elif config.final_entropy_coefficient is not None:
         scheduled = "final_entropy_coefficient"
+    elif config.final_discount is not None:
+        scheduled = "final_discount"
     if scheduled and config.total_timesteps is None:
         raise ConfigError(
             f"algorithms.ppo: {scheduled} needs total_timesteps, where the schedule ends"

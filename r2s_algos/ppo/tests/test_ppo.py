@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from r2s_algos_ppo.config import PPOConfig
-from r2s_algos_ppo.learn import (
+from r2s_algos_ppo.learn import discount_at, (
     adapt_learning_rate,
     falling,
     learning_rate,

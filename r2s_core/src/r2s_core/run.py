@@ -256,7 +256,7 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
 
 
 def _check_seed(config: RunConfig) -> None:
-    """Raises `ConfigError` for a seed that the loader refuses, of a configuration made in Python."""
+    """Raises `ConfigError` for a seed that the loader would have refused."""
     if not 0 <= config.seed <= LARGEST_SEED:
         raise ConfigError(f"seed is {config.seed}; it must be from 0 to {LARGEST_SEED}")
 

@@ -109,8 +109,8 @@ def _hash_of(reference: str) -> str:
 
 def _refusal(references: Iterable[tuple[str, str]]) -> UntrustedCodeError:
     return UntrustedCodeError(
-        f"{would_run(references)}: Python code that you have not trusted yet; read it, and if you trust "
-        "it add --trust (in Python: trust=True), which remembers this content"
+        f"{would_run(references)}: Python code that you have not trusted yet; read it, and if "
+        "you trust it add --trust (in Python: trust=True), which remembers this content"
     )
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from r2s_algos_ppo.config import PPOConfig
-from r2s_algos_ppo.learn import discount_at, (
+from r2s_algos_ppo.learn import (
     adapt_learning_rate,
+    discount_at,
     falling,
     learning_rate,
     minibatches,

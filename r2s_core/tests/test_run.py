@@ -208,7 +208,10 @@ def test_ctrl_c_in_jax_s_part_of_garbage_collection_is_not_lost():
     assert stop.received == signal.SIGINT
 
 
-def test_ctrl_c_in_that_part_is_not_lost_to_other_commands_either():
+def test_ctrl_c_in_that_part_is_not_lost_to_other_commands_either(request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which `pytest &` ignores
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
     def _xla_gc_callback():
         os.kill(os.getpid(), signal.SIGINT)
 

@@ -33,7 +33,8 @@ def test_a_buffer_is_saved_by_choice(tmp_path, whole):
     meta = training.SavedTraining(192, 1.0, 0.5, History().saved(), configuration={})
     checkpoint.save(tmp_path / CHECKPOINTS, saved, dataclasses.asdict(meta), step=192)
     notes: list[str] = []
-    config: Any = types.SimpleNamespace(seed=3, algorithm="sac", resolved=dict)
+    total = types.SimpleNamespace(total_timesteps=1000)
+    config: Any = types.SimpleNamespace(seed=3, algorithm="sac", resolved=dict, training=total)
     found = training.start(sac, config, tmp_path, True, notes.append)
     again = found.learner
     jax.tree.map(np.testing.assert_array_equal, again.agent.networks, learner.agent.networks)

@@ -4,7 +4,8 @@
 
 The shipped samples and three open shapes, made here, are certified too. Writes
 benchmarks/certificates.md: the share that becomes simulation-ready and graspable, the time that
-each takes, and every refusal with its sentence. --keep leaves the certificates there.
+each takes, and every refusal with its sentence. What stands there from "Before and after" on stays.
+--keep leaves the certificates there.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ OPEN = {
     ],
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
+KEPT = "## Before and after"  # written by hand, and what follows it
 HEAD = """# Certificates: real scans, no manual step
 
 `{command}` on {machine}, one scan at a time, nothing cached, pictures included. Ready:
@@ -70,7 +72,10 @@ def main() -> None:
             output = (arguments.keep or Path(folder)) / name
             entries = [certified(scan, output) for scan in scans]
             lines += [f"\n## {name}\n", *summary(entries), "", *table(entries)]
-    arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    before = arguments.output.read_text(encoding="utf-8") if arguments.output.exists() else ""
+    kept = "".join(before.partition(KEPT)[1:])
+    text = "\n".join(lines) + "\n" + (f"\n{kept}" if kept else "")
+    arguments.output.write_text(text, encoding="utf-8")
     print(arguments.output.read_text(encoding="utf-8"))
 
 

@@ -68,7 +68,9 @@ def _cards(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
     """(number, name, remark) of the headline numbers."""
     if facts["verdict"] == "refused":
         return
-    size = "\N{MULTIPLICATION SIGN}".join(f"{1000 * side:.0f}" for side in facts["size_m"])
+    size = " \N{MULTIPLICATION SIGN} ".join(  # with spaces, to be broken at
+        f"{1000 * side:.0f}" for side in facts["size_m"]
+    )
     yield size, "mm", f"the file is in {facts['units']}"
     low, high = facts["mass_range_kg"]
     yield f"{facts['mass_kg']:.3g} kg", "mass", f"expected {low:.2g} to {high:.2g} kg"

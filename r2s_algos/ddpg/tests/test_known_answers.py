@@ -22,6 +22,7 @@ SMALL = {
     "buffer_size": 8192,
     "target_update_rate": 0.05,
     "learning_rate": 3e-3,
+    "num_atoms": 21,
 }
 AS_PUBLISHED = {
     "num_atoms": None,

@@ -27,7 +27,7 @@ SMALL = {
     "initial_temperature": 0.02,
 }
 ONE_STEP = {"n_step": 1, "policy_delay": 1}
-CATEGORICAL = {"num_atoms": 51, "layer_norm": False}
+CATEGORICAL = {"num_atoms": 21, "layer_norm": False}
 
 
 def _make(env, **options):

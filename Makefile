@@ -19,7 +19,7 @@ check:  ## formatting, lint and types
 	@scripts/setup.sh dev
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
-	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright --threads 2
 
 format:  ## let ruff format and fix what it can
 	@scripts/setup.sh dev

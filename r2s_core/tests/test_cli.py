@@ -195,6 +195,23 @@ def test_what_the_user_can_mend_is_one_message(config, monkeypatch, capsys, erro
     assert capsys.readouterr().err == words
 
 
+def test_a_folder_that_may_not_be_searched_is_named(config, monkeypatch, capsys, tmp_path):
+    """Where reading fails, a place to write to is no advice."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    access = os.access  # which lets root search everything
+    monkeypatch.setattr("os.access", lambda x, mode: x != closed and access(x, mode))
+    what = PermissionError(errno.EACCES, "Permission denied", str(closed / "policy/policy.json"))
+
+    def fail(*args, **kwargs):
+        raise what
+
+    monkeypatch.setattr("r2s_core.run.run", fail)
+    assert cli.main(["run", str(config)]) == 1
+    expected = f"{what.filename}: Permission denied; you may not look into {closed}\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_an_error_of_ours_keeps_its_traceback_and_debug_shows_all(config, monkeypatch):
     def fail(error):
         def run(*args, **kwargs):

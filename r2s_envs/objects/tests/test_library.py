@@ -207,6 +207,21 @@ def test_a_place_that_is_not_for_libraries_is_refused_at_once(tmp_path):
         library.make_library([scan], tmp_path / "file" / "library", 1)
 
 
+def test_a_folder_that_may_not_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "mug.stl").touch()
+    scandir = os.scandir  # which lets root read everything
+
+    def refusing(path):
+        if Path(path).name == "below":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refusing)
+    with pytest.raises(AssetError, match=r"below: this folder cannot be read \(Permission denied"):
+        scans_in(tmp_path)
+
+
 def test_a_folder_without_scans_is_refused(tmp_path):
     with pytest.raises(AssetError, match="no scans in it"):
         scans_in(tmp_path)

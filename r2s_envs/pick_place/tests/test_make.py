@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -139,6 +140,20 @@ def test_validate_misses_a_scan_that_is_not_there(tmp_path, capsys, key):
     assert cli.main(["validate", str(path)]) == 2
     expected = f"environment.{key}: {tmp_path / 'nowhere.stl'}: no such file\n"
     assert capsys.readouterr().err == expected
+
+
+def test_validate_refuses_what_is_no_file_and_what_may_not_be_read(tmp_path, capsys, monkeypatch):
+    path, fifo, scan = tmp_path / "x.yaml", tmp_path / "a.stl", tmp_path / "b.stl"
+    os.mkfifo(fifo)
+    scan.write_bytes(b"")
+    path.write_text("environment: {objects: [a.stl]}\n")
+    assert cli.main(["validate", str(path)]) == 2
+    assert capsys.readouterr().err == f"environment.objects: {fifo}: neither a file nor a folder\n"
+    path.write_text("environment: {objects: [b.stl]}\n")
+    access = os.access  # which lets root read everything
+    monkeypatch.setattr("os.access", lambda x, mode: x != scan and access(x, mode))
+    assert cli.main(["validate", str(path)]) == 2
+    assert capsys.readouterr().err == f"environment.objects: {scan}: you may not read it\n"
 
 
 def test_sizes_must_be_above_zero():

@@ -14,6 +14,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from r2s_core import registry
@@ -167,7 +168,17 @@ def _message(error: R2SError | OSError) -> str | None:
     if error.errno == errno.EFBIG:
         return f"{error.strerror}{where}: more than `ulimit -f` allows; raise it and start it again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        if (closed := _closed_folder(Path(error.filename))) is not None:
+            return f"{error.filename}: {error.strerror}; you may not look into {closed}"
         return f"{error.filename}: {error.strerror}; choose a place that you may write to"
     if error.errno in _PLACES and error.filename:
         return f"{error.filename}: {error.strerror}; check the path"
+    return None
+
+
+def _closed_folder(path: Path) -> Path | None:
+    """The outermost folder on the way to `path` that may not be searched, if there is one."""
+    for folder in reversed(path.absolute().parents):
+        if not os.access(folder, os.X_OK):
+            return folder if folder.is_dir() else None
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 from r2s_core import trust
@@ -52,8 +53,14 @@ def _require_files(config: RunConfig) -> None:
     read: that takes MuJoCo, and is for `r2s object check` to say."""
     for key, value in flat(dataclasses.asdict(config.environment.options)).items():
         for path in value if isinstance(value, tuple | list) else [value]:
-            if isinstance(path, Path) and not path.exists():
+            if not isinstance(path, Path):
+                continue
+            if not path.exists():
                 raise ConfigError(f"environment.{key}: {path}: no such file")
+            if not (path.is_file() or path.is_dir()):
+                raise ConfigError(f"environment.{key}: {path}: neither a file nor a folder")
+            if not os.access(path, os.R_OK):
+                raise ConfigError(f"environment.{key}: {path}: you may not read it")
 
 
 def configure_schema(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,10 @@ class Scans(NamedTuple):
 
 
 def scans_in(folder: Path) -> Scans:
-    """The scans in a folder and below, one of each object; AssetError if there are none.
+    """The scans in a folder and below, one of each object.
+
+    Raises `AssetError` if there are none, or where a folder may not be read: what is in it would
+    be missed without a word.
 
     Below, a file of a name of its own is a scan, as in the folder itself. Of files that every
     program calls so (textured.obj, nontextured.stl), each folder of one object has one. Hidden
@@ -51,7 +54,7 @@ def scans_in(folder: Path) -> Scans:
 def _files(folder: Path) -> tuple[list[Path], list[str]]:
     """All scans, and the names of the other files that lie beside the first of them."""
     scans, others = [], []
-    for place, below, files in os.walk(folder):
+    for place, below, files in os.walk(folder, onerror=_refuse):
         here = Path(place)
         depth = len(here.relative_to(folder).parts)
         below[:] = sorted(
@@ -67,6 +70,13 @@ def _files(folder: Path) -> tuple[list[Path], list[str]]:
             elif depth == 0:
                 others.append(name)
     return scans, others
+
+
+def _refuse(cause: OSError) -> None:
+    raise AssetError(
+        f"{cause.filename}: this folder cannot be read ({cause.strerror}), so what is in it would "
+        "be missed; give yourself permission to read it, or move it away"
+    ) from cause
 
 
 def _rank(path: Path) -> tuple[int, int, str]:

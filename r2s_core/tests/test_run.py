@@ -241,8 +241,9 @@ def test_stopped_while_it_compiles_it_ends_at_once_and_leaves_nothing(tiny, monk
 
 
 _STUCK = """
-import hashlib
+import hashlib, signal
 from r2s_core import signals
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which `pytest &` ignores
 signals._PATIENCE_S = 0.2
 with signals.StopSignals(print, lambda: "last words"):
     print("ready", flush=True)

@@ -12,7 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import safetensors.numpy
@@ -28,7 +28,9 @@ __all__ = ["PolicyError", "SavedPolicy", "as_saved", "load_policy", "save_policy
 _LIMIT = 4 * files.MIB  # of the contract; the longest so far has 6 kB
 _WEIGHTS_LIMIT = 1024 * files.MIB
 _GROUP = "policy"  # the observation group that policies read
-_UNITS = "SI (m, s, kg, N) and radians; quaternions are (w, x, y, z)"
+(_UNITS,) = get_args(policy_contract.Units)
+(_NORMALISATION,) = get_args(policy_contract.Normalisation)
+(_SCALING,) = get_args(policy_contract.Scaling)
 
 _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
@@ -109,7 +111,7 @@ def as_saved(
             "group": _GROUP,
             "size": size,
             "names": observation_names(spec, _GROUP),
-            "normalisation": "clip((observation - mean) / std, -clip, clip)",
+            "normalisation": _NORMALISATION,
             "clip": float(export.observation_clip),
         },
         "network": {
@@ -123,7 +125,7 @@ def as_saved(
             "low": np.asarray(spec.action_low, np.float32).tolist(),
             "high": np.asarray(spec.action_high, np.float32).tolist(),
             "squashing": export.output,
-            "scaling": "low + (y + 1) / 2 * (high - low), y in [-1, 1]",
+            "scaling": _SCALING,
         },
         "tensors": {name: list(tensor.shape) for name, tensor in sorted(tensors.items())},
         "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(_bytes(tensors)).hexdigest()},
@@ -241,3 +243,18 @@ def _check_tensors(
     for bound in ("low", "high"):
         if tensors[f"action.{bound}"].tolist() != list(contract["action"][bound]):
             raise PolicyError(f"{where}: action.{bound} is not what {CONTRACT} says.")
+    if not _is_bounded(tensors, contract):
+        raise PolicyError(f"{where}: its weights are so large that its actions may not be finite.")
+
+
+def _is_bounded(tensors: Mapping[str, np.ndarray], contract: Mapping[str, Any]) -> bool:
+    """Whether no observation can make a number beyond single precision within the network."""
+    layers, largest = int(contract["network"]["layers"]), float(np.finfo(np.float32).max)
+    bound = np.full(contract["observation"]["size"], float(contract["observation"]["clip"]))
+    for i in range(layers):
+        kernel = np.abs(tensors[f"layers.{i}.kernel"]).astype(np.float64)
+        bound = bound @ kernel + np.abs(tensors[f"layers.{i}.bias"])
+        if not (bound < largest).all():
+            return False
+        bound = np.maximum(bound, 1.0)  # no activation leads further from 0 than 1 or its input
+    return True

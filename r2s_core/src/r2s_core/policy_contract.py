@@ -15,6 +15,10 @@ from r2s_core.plugin import option
 FORMAT = "r2s-policy/2"
 CONTRACT = "policy.json"
 WEIGHTS = "weights.safetensors"
+# What is so of every policy, told in the file to whoever reads it.
+Units = Literal["SI (m, s, kg, N) and radians; quaternions are (w, x, y, z)"]
+Normalisation = Literal["clip((observation - mean) / std, -clip, clip)"]
+Scaling = Literal["low + (y + 1) / 2 * (high - low), y in [-1, 1]"]
 
 
 class PolicyError(R2SError):
@@ -25,10 +29,10 @@ class PolicyError(R2SError):
 class Observation:
     """What is read: the group's numbers in order, normalised with two tensors, then clipped."""
 
-    group: str
+    group: Literal["policy"]
     size: int = option(minimum=1)
     names: tuple[str, ...] = option()
-    normalisation: str = option()
+    normalisation: Normalisation = option()
     clip: float = option(above=0.0)
 
     def __post_init__(self) -> None:
@@ -53,7 +57,7 @@ class Action:
     low: tuple[float, ...] = option()
     high: tuple[float, ...] = option()
     squashing: Literal["clip", "tanh"] = option()
-    scaling: str = option()
+    scaling: Scaling = option()
 
     def __post_init__(self) -> None:
         _check_names(self.names, self.size)
@@ -78,9 +82,9 @@ class Contract:
 
     format: Literal["r2s-policy/2"]
     task: str
-    units: str
+    units: Units
     control_rate_hz: float = option(above=0.0)
-    max_episode_steps: int = option(minimum=1)
+    max_episode_steps: int = option(minimum=1, maximum=10**9)
     observation: Observation = option()
     network: Network = option()
     action: Action = option()
@@ -95,6 +99,8 @@ class Contract:
             found = self.tensors.get(name)
             if found != shape:
                 raise ValueError(f"the tensor {name} has shape {_list(found)}, not {list(shape)}")
+            if 0 in shape:
+                raise ValueError(f"the tensor {name} has shape {list(shape)}, which holds nothing")
         if extra := sorted(set(self.tensors) - set(expected)):
             raise ValueError(f"the tensor {extra[0]} is unknown")
 

@@ -166,15 +166,10 @@ def _check(env: Environment[Any], config: PPOConfig) -> str:
             f"algorithms.ppo.num_minibatches: {config.num_minibatches} does not divide the "
             f"{config.num_steps} steps x {spec.num_worlds} worlds = {steps} samples of an update"
         )
-    scheduled = None
+    finals = ("final_desired_kl", "final_entropy_coefficient", "final_discount")
+    scheduled = next((name for name in finals if getattr(config, name) is not None), None)
     if config.learning_rate_schedule in ("linear", "cosine"):
         scheduled = f"learning_rate_schedule {config.learning_rate_schedule}"
-    elif config.final_desired_kl is not None:
-        scheduled = "final_desired_kl"
-    elif config.final_entropy_coefficient is not None:
-        scheduled = "final_entropy_coefficient"
-    elif config.final_discount is not None:
-        scheduled = "final_discount"
     if scheduled and config.total_timesteps is None:
         raise ConfigError(
             f"algorithms.ppo: {scheduled} needs total_timesteps, where the schedule ends"

@@ -18,7 +18,7 @@ from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy import load_policy
 from r2s_core.run import run
 from r2s_core.run_folder import RunFolder
-from r2s_core.signals import RunInterrupted, StopSignals, tidy_end
+from r2s_core.signals import RunInterrupted, StopSignals, handling, tidy_end
 
 OFTEN = {"training": {"checkpoint_interval_s": 0}}  # a checkpoint after every update
 
@@ -208,14 +208,13 @@ def test_ctrl_c_in_jax_s_part_of_garbage_collection_is_not_lost():
     assert stop.received == signal.SIGINT
 
 
-def test_ctrl_c_in_that_part_is_not_lost_to_other_commands_either(request):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which `pytest &` ignores
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+def test_ctrl_c_in_that_part_is_not_lost_to_other_commands_either():
 
     def _xla_gc_callback():
         os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt), tidy_end():  # noqa: PT012
+    heard = handling([signal.SIGINT], signal.default_int_handler)  # which `pytest &` ignores
+    with heard, pytest.raises(KeyboardInterrupt), tidy_end():  # noqa: PT012
         _xla_gc_callback()
         time.sleep(5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -138,7 +139,8 @@ def test_validate_misses_a_scan_that_is_not_there(tmp_path, capsys, key):
     name = "nowhere.stl" if key == "reconstructed_objects_dir" else "[sample:duck, nowhere.stl]"
     path.write_text(f"environment: {{{key}: {name}}}\n")
     assert cli.main(["validate", str(path)]) == 2
-    expected = f"environment.{key}: {tmp_path / 'nowhere.stl'}: no such file\n"
+    expected = f"environment.{key}: {tmp_path / 'nowhere.stl'}: no such file; "
+    expected += "check the path of what it names\n"
     assert capsys.readouterr().err == expected
 
 
@@ -148,12 +150,23 @@ def test_validate_refuses_what_is_no_file_and_what_may_not_be_read(tmp_path, cap
     scan.write_bytes(b"")
     path.write_text("environment: {objects: [a.stl]}\n")
     assert cli.main(["validate", str(path)]) == 2
-    assert capsys.readouterr().err == f"environment.objects: {fifo}: neither a file nor a folder\n"
+    assert capsys.readouterr().err == (
+        f"environment.objects: {fifo}: a FIFO, not a regular file; "
+        "copy what it names into a file first\n"
+    )
     path.write_text("environment: {objects: [b.stl]}\n")
-    access = os.access  # which lets root read everything
-    monkeypatch.setattr("os.access", lambda x, mode: x != scan and access(x, mode))
+    opened = os.open
+
+    def as_a_user(x, *args, **options):  # root may read everything
+        if x == scan:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(x, *args, **options)
+
+    monkeypatch.setattr("os.open", as_a_user)
     assert cli.main(["validate", str(path)]) == 2
-    assert capsys.readouterr().err == f"environment.objects: {scan}: you may not read it\n"
+    assert capsys.readouterr().err == (
+        f"environment.objects: {scan}: you may not read it; what it names needs read permission\n"
+    )
 
 
 def test_sizes_must_be_above_zero():

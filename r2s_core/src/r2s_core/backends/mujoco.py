@@ -28,7 +28,8 @@ _BAD = {
     int(mujoco.mjtWarning.mjWARN_BADQVEL): "velocity",
     int(mujoco.mjtWarning.mjWARN_BADQACC): "acceleration",
 }
-_DIVERGED = list(_BAD)
+#: The warnings after which a simulation means nothing.
+DIVERGED = list(_BAD)
 _OVERFLOWED = [
     int(w) for w in (mujoco.mjtWarning.mjWARN_CONTACTFULL, mujoco.mjtWarning.mjWARN_CNSTRFULL)
 ]
@@ -134,10 +135,10 @@ class MujocoBackend:
                 f"{int(new[:, _OVERFLOWED].any(axis=1).sum())} worlds; raise the scene's "
                 f"`memory` (it is {self.model.narena / 2**20:.1f} MiB) or simplify the object"
             )
-        diverged = new[:, _DIVERGED].any(axis=1)
+        diverged = new[:, DIVERGED].any(axis=1)
         if diverged.any():
             world = int(diverged.argmax())
-            kind = _DIVERGED[int(new[world, _DIVERGED].argmax())]
+            kind = DIVERGED[int(new[world, DIVERGED].argmax())]
             self._bad = kind, int(self._batch.warning[world, kind, 0])
         return diverged
 

@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from r2s_core import trust
+from r2s_core import files, trust
 from r2s_core.config import RunConfig, load_config
 from r2s_core.config.flat import flat
 from r2s_core.errors import ConfigError
@@ -55,12 +55,14 @@ def _require_files(config: RunConfig) -> None:
         for path in value if isinstance(value, tuple | list) else [value]:
             if not isinstance(path, Path):
                 continue
-            if not path.exists():
-                raise ConfigError(f"environment.{key}: {path}: no such file")
-            if not (path.is_file() or path.is_dir()):
-                raise ConfigError(f"environment.{key}: {path}: neither a file nor a folder")
-            if not os.access(path, os.R_OK):
-                raise ConfigError(f"environment.{key}: {path}: you may not read it")
+            if path.is_dir():
+                if not os.access(path, os.R_OK | os.X_OK):
+                    raise ConfigError(f"environment.{key}: {path}: you may not read this folder")
+                continue
+            try:
+                files.open_regular(path, what="what it names", error=ConfigError).close()
+            except ConfigError as error:
+                raise ConfigError(f"environment.{key}: {error}") from error
 
 
 def configure_schema(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from r2s_core.backends.mujoco import DIVERGED
 from r2s_core.backends.silence import silenced
 from r2s_core.errors import AssetError
 from r2s_core.text import printable
@@ -16,11 +17,6 @@ from r2s_envs_objects import ObjectOptions, load_object
 from r2s_envs_pick_place.scene_file import KEY, Placed, write_scene
 
 REST_SECONDS = 2.0
-_FAILED = (
-    mujoco.mjtWarning.mjWARN_BADQPOS,
-    mujoco.mjtWarning.mjWARN_BADQVEL,
-    mujoco.mjtWarning.mjWARN_BADQACC,
-)
 REST_DISTANCE = 0.002  # m that an object at rest may have moved by then
 
 
@@ -58,7 +54,7 @@ def drift(path: Path, placed: list[Placed]) -> list[float]:
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, model.key(KEY).id)
     mujoco.mj_step(model, data, nstep=math.ceil(REST_SECONDS / model.opt.timestep))
-    if any(data.warning[kind].number for kind in _FAILED):  # MuJoCo has begun anew
+    if any(data.warning[kind].number for kind in DIVERGED):  # MuJoCo has begun anew
         raise AssetError(
             f"{path}: its physics fails within {REST_SECONDS:g} s; is an object's mass, unit or "
             "scale wrong?"

@@ -1,5 +1,6 @@
 """What a Linux machine can tell of macOS and Windows: imports, processes without fork, refusals."""
 
+import os
 import subprocess
 import sys
 
@@ -62,6 +63,32 @@ def test_what_windows_cannot_do_is_refused_by_name(command, monkeypatch, capsys)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"`r2s {command}` runs on Linux and macOS, not on Windows itself")
     assert "WSL 2" in line
+
+
+def test_without_docstrings_it_says_so_instead_of_failing_in_a_package():
+    r2s = [sys.executable, "-OO", "-c", "from r2s_core.cli import program; program()"]
+    done = subprocess.run([*r2s, "run", "x.yaml"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("`r2s run` needs packages that read their own docstrings")
+    listed = subprocess.run([*r2s, "plugins"], capture_output=True, text=True, check=False)
+    assert (listed.returncode, listed.stderr) == (0, "")
+
+
+def test_warnings_of_packages_are_no_errors():
+    code = """import sys, r2s_core.cli as cli
+def main():
+    import warnings, subprocess, flax, distrax, trimesh
+    warnings.warn("one of a user's own")
+    return subprocess.run([sys.executable, "-c", "import distrax"]).returncode
+cli.main = main
+cli.program()"""
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.startswith("PYTHONWARNINGS=error is ignored: packages that r2s imports warn")
+    assert "UserWarning: one of a user's own" in done.stderr
 
 
 def test_configurations_are_checked_on_windows_too(monkeypatch, capsys, tmp_path):

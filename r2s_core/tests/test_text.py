@@ -4,8 +4,9 @@ import io
 import os
 
 import pytest
+from rich.table import Table
 
-from r2s_core.console import PlainConsole
+from r2s_core.console import PlainConsole, stdout_console
 from r2s_core.progress import print_result
 from r2s_core.text import printable
 
@@ -48,3 +49,11 @@ def test_a_console_obeys_no_control_sequence_of_a_name():
     console.print("a\x1b]0;title\x07b")
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == "a\\x1b]0;title\\x07b\n"
+
+
+def test_a_narrow_terminal_still_gets_the_results(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "1")
+    table = Table(show_header=False)
+    table.add_row("success", "95.0 %")
+    stdout_console().print(table)
+    assert "success │ 95.0 %" in capsys.readouterr().out

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from r2s_core.text import printable
 
+_NARROWEST = 60  # columns
+
 
 class PlainConsole(Console):
     """Shows strings as they are: `[/red]` is no markup, `:duck:` no emoji, ESC no control sequence.
@@ -29,5 +31,7 @@ def stderr_console() -> Console:
 
 
 def stdout_console() -> Console:
-    """For results."""
-    return PlainConsole(highlight=False, soft_wrap=True)
+    """For results, of which none is left out where a terminal is too narrow for them."""
+    console = PlainConsole(highlight=False, soft_wrap=True)
+    console.width = max(console.width, _NARROWEST)
+    return console

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,8 +49,8 @@ REFUSED = {
     "index.ply": (PLY % (b"3", b"1") + b"0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "vertex"),
     "thing.fbx": (NOISE, "an FBX scene, which r2s does not read; import it in Blender"),
     "thing.xyzw": (NOISE, "unsupported file type '.xyzw'; supported are .stl, .obj, .ply"),
-    "mug.glb": (b"glTF" + NOISE, "mug.glb', force='mesh').export('"),
-    "a; b.glb": (b"glTF" + NOISE, "trimesh.load('scan.glb'"),
+    "mug.glb": (b"glTF" + NOISE, "mug.ply, then give `up: y`"),
+    "a; b.glb": (b"glTF" + NOISE, "/a; b.glb' '"),
     "phone.usdz": (b"PK\3\4" + NOISE, "a USDZ scene"),
     "page.stl": (b"\n<!DOCTYPE html><html>404</html>", "the download has failed"),
     "pointer.ply": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
@@ -66,6 +69,18 @@ def test_refused_in_one_clear_sentence(tmp_path, name):
     assert why in message
     assert message.startswith(str(path))
     assert "\n" not in message
+
+
+def test_the_command_that_a_refusal_names_converts_whatever_the_file_is_called(tmp_path):
+    path = tmp_path / """a'b "$(touch pwned)`touch pwned`; touch pwned.glb"""
+    trimesh.creation.box((0.05, 0.05, 0.05)).export(path)
+    with pytest.raises(AssetError) as error:
+        load_object(path)
+    (command,) = re.findall("convert it with (.*), then give", str(error.value))
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path, env=environment)
+    assert sorted(tmp_path.iterdir()) == [path, path.with_suffix(".ply")]
+    assert load_object(path.with_suffix(".ply")).size == pytest.approx((0.05,) * 3, abs=1e-3)
 
 
 def test_a_missing_file_a_folder_and_an_unknown_sample(tmp_path):

@@ -13,6 +13,7 @@ import importlib.metadata
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -39,7 +40,7 @@ _PLACES = frozenset(
     {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.EEXIST}
 )
 #: What only reads configurations and packages.
-_ON_WINDOWS = frozenset({"info", "new", "plugins", "schema", "validate"})
+_LIGHT = frozenset({"info", "new", "plugins", "schema", "validate"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def program() -> NoReturn:
     """`main` as a process of its own."""
     open_standard_streams()
+    _let_others_warn()
     for stream in (sys.stdout, sys.stderr):  # an ASCII terminal shows `ö` as `\\xf6`
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -84,6 +86,18 @@ def program() -> NoReturn:
     sys.exit(status)
 
 
+def _let_others_warn() -> None:
+    """PYTHONWARNINGS=error is meant for code of one's own; packages that we import warn of each
+    other, and would not be imported. Children inherit what is set here."""
+    if all(action != "error" for action, *_ in warnings.filters):
+        return
+    print("PYTHONWARNINGS=error is ignored: packages that r2s imports warn.", file=sys.stderr)
+    os.environ.pop("PYTHONWARNINGS", None)
+    warnings.resetwarnings()
+    for quiet in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", quiet)
+
+
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
@@ -94,7 +108,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"r2s {importlib.metadata.version('r2s-core')}")
         return 0
     command = registry.get("command", arguments[0])
-    _check_platform(arguments[0])
+    _check_python(arguments[0])
     parser = Parser(
         prog=f"r2s {arguments[0]}",
         description=command.plugin.summary,
@@ -135,13 +149,20 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{sentence}\n{self.format_usage()}`{self.prog} --help` tells more\n")
 
 
-def _check_platform(command: str) -> None:
-    """Raises `R2SError` on Windows for what needs processes that can be forked and limited."""
-    if sys.platform == "win32" and command not in _ON_WINDOWS:
+def _check_python(command: str) -> None:
+    """Raises `R2SError` on Windows for what needs processes that can be forked and limited, and
+    under -OO for what imports TensorFlow Probability (through distrax), which edits docstrings."""
+    if command in _LIGHT:
+        return
+    if sys.flags.optimize > 1:
+        raise R2SError(
+            f"`r2s {command}` needs packages that read their own docstrings, and Python runs "
+            "without (PYTHONOPTIMIZE=2 or python -OO); unset that, or set it to 1"
+        )
+    if sys.platform == "win32":
         raise R2SError(
             f"`r2s {command}` runs on Linux and macOS, not on Windows itself; install WSL 2 "
-            "(wsl --install) and use r2s in it as on Linux. Here work: "
-            + ", ".join(sorted(_ON_WINDOWS))
+            "(wsl --install) and use r2s in it as on Linux. Here work: " + ", ".join(sorted(_LIGHT))
         )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from pathlib import Path
 
 _TRIMESH = (
-    'convert it with python -c "import trimesh; '
-    "trimesh.load({name!r}, force='mesh').export({target!r})\""
+    'convert it with python -c "import sys, trimesh; '
+    "trimesh.load(sys.argv[1], force='mesh').export(sys.argv[2])\" {name} {target}"
 )
 _BLENDER = "import it in Blender and export it as .ply (or .stl, .obj)"
 _CAD = "open it in FreeCAD and export a mesh as .stl"
@@ -70,12 +70,10 @@ def advice(path: Path) -> str | None:
     if (known := _FORMATS.get(path.suffix.lower())) is None:
         return None
     what, how = known
-    # Part of a shell command: only a name that no shell takes for more.
-    if not re.fullmatch(r"[\w./-]+", str(path), re.ASCII):
+    if not str(path).isprintable():  # shown escaped, it would be another file
         path = Path("scan" + path.suffix)
-    return f"{what}, which r2s does not read; " + how.format(
-        name=str(path), target=str(path.with_suffix(".ply"))
-    )
+    name, target = (shlex.quote(str(x)) for x in (path, path.with_suffix(".ply")))
+    return f"{what}, which r2s does not read; " + how.format(name=name, target=target)
 
 
 def misnamed(data: bytes, path: Path) -> str | None:

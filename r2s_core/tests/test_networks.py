@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from r2s_core import networks
+from r2s_core.gaussian import gaussian
 
 
 def test_mlp_is_what_its_exported_layers_say():
@@ -66,7 +67,7 @@ def test_gaussian_is_normal_in_each_dimension():
     x = jnp.array([[0.1, 0.4]])
     z = (np.asarray(x) - np.asarray(mean)) / np.exp(np.asarray(log_std))
     expected = np.sum(-0.5 * z**2 - np.asarray(log_std) - 0.5 * np.log(2 * np.pi), -1)
-    np.testing.assert_allclose(networks.gaussian(mean, log_std).log_prob(x), expected, rtol=1e-5)
+    np.testing.assert_allclose(gaussian(mean, log_std).log_prob(x), expected, rtol=1e-5)
 
 
 def test_tanh_log_det_is_distrax_s_and_finite_where_tanh_saturates():

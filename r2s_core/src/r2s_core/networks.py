@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
-import distrax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -87,15 +86,6 @@ def mlp_layers(params: Mapping[str, Any]) -> tuple[tuple[np.ndarray, np.ndarray]
     return tuple(
         (np.asarray(params[name]["kernel"]), np.asarray(params[name]["bias"])) for name in names
     )
-
-
-def gaussian(mean: Array, log_std: Array) -> Any:
-    """The diagonal Gaussian over raw (unbounded) actions, a `distrax.MultivariateNormalDiag`.
-
-    mean [..., A], log_std [A] or [..., A]. Raw actions become actions through `squash` and
-    `scale_action`.
-    """
-    return distrax.MultivariateNormalDiag(mean, jnp.broadcast_to(jnp.exp(log_std), mean.shape))
 
 
 def squash(raw: Array, output: Literal["clip", "tanh"]) -> Array:

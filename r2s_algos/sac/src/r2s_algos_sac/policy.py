@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_algos_sac.config import SACConfig
-from r2s_core.networks import MLP, gaussian, init_mlp, mlp_layers, tanh_log_det
+from r2s_core.gaussian import gaussian
+from r2s_core.networks import MLP, init_mlp, mlp_layers, tanh_log_det
 from r2s_core.types import Array, EnvSpec
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from r2s_algos_ppo.config import PPOConfig
-from r2s_core.metrics import weighted_mean
 from r2s_core.gaussian import gaussian
+from r2s_core.metrics import weighted_mean
 from r2s_core.networks import tanh_log_det
 from r2s_core.types import Array, Named, pytree
 

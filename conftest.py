@@ -20,7 +20,7 @@ _KEEP_COMPILED_S = 7 * 24 * 3600.0
 def _own_config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test trusts, the user has not trusted."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
-    monkeypatch.setattr("r2s_core.trust._trusted", set())
+    monkeypatch.setattr("r2s_core.system.trust._trusted", set())
 
 
 def pytest_configure(config: pytest.Config) -> None:

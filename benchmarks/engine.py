@@ -22,9 +22,9 @@ import mujoco
 import numpy as np
 from mujoco import mjx
 
-from r2s_core.build import make_environment
 from r2s_core.config import load_config
-from r2s_core.run import make_algorithm
+from r2s_core.env.build import make_environment
+from r2s_core.training.run import make_algorithm
 from r2s_envs_pick_place import control
 from r2s_envs_pick_place.script import ScriptedPick
 

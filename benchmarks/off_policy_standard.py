@@ -218,7 +218,7 @@ def train(side: str, name: str, algorithm: str, seed: int, steps: int) -> dict[s
 
 
 def mean_and_interval(values: np.ndarray) -> str:
-    from r2s_core.statistics import bootstrap_interval
+    from r2s_core.evaluation.intervals import bootstrap_interval
 
     interval = bootstrap_interval((values,), lambda x: x.mean(-1))
     return f"{values.mean():,.0f}" + (
@@ -236,7 +236,7 @@ def report(results: Path) -> str:
     Of the seeds that both sides have finished. Intervals are 95 % bootstrap intervals of means
     over seeds; "no worse": the difference's interval reaches 0 or more.
     """
-    from r2s_core.statistics import difference_interval
+    from r2s_core.evaluation.intervals import difference_interval
 
     head = (
         *("task", "algorithm", *SIDES.values(), "r2s less the other", "r2s is"),

@@ -15,8 +15,8 @@ from typing import Any
 import jax
 from engine import STEPS, print_rates, record, replay_engine, turns
 
-from r2s_core.build import make_environment
 from r2s_core.config import load_config
+from r2s_core.env.build import make_environment
 
 #: Beside those of configs/randomized.yaml.
 MORE = (

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from r2s_core.statistics import bootstrap_interval, difference_interval
+from r2s_core.evaluation.intervals import bootstrap_interval, difference_interval
 
 
 def read(folders: list[Path]) -> list[dict[str, Any]]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from r2s_core.build import make_randomizers, start_bank_steps
 from r2s_core.config import load_config
+from r2s_core.env.build import make_randomizers, start_bank_steps
 from r2s_core.errors import ConfigError
-from r2s_core.evaluate import evaluate_run
+from r2s_core.evaluation.evaluate import evaluate_run
 from r2s_core.testing.tasks import CartTask
 
 _CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -71,9 +71,10 @@ def test_a_run_is_evaluated_without_its_randomization_by_taking_that_out_alone(
     seen = []
     played = {"success_rate": 1.0, "success_ci95": [0.9, 1.0], "episodes": 1}
     monkeypatch.setattr(
-        "r2s_core.evaluate.evaluate_policy", lambda config, *_: seen.append(config) or played
+        "r2s_core.evaluation.evaluate.evaluate_policy",
+        lambda config, *_: seen.append(config) or played,
     )
-    monkeypatch.setattr("r2s_core.evaluate.print_result", lambda result: None)
+    monkeypatch.setattr("r2s_core.evaluation.evaluate.print_result", lambda result: None)
     evaluate_run(tmp_path, overrides=["randomization={}"])
     evaluate_run(tmp_path)
     assert [len(config.randomization) for config in seen] == [0, 10]

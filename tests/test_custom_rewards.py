@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core.build import make_environment
 from r2s_core.config import load_config
-from r2s_core.foreign import ForeignError
+from r2s_core.env.build import make_environment
+from r2s_core.system.foreign import ForeignError
 
 _FUNCTION = """
 import jax.numpy as jnp

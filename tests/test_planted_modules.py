@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from r2s_core import render
 from r2s_core.cli import main
-from r2s_core.worker import python_command
+from r2s_core.rendering import render
+from r2s_core.system.worker import python_command
 from r2s_envs_objects import decompose
 
 REPOSITORY = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from r2s_core.policy import load_policy
+from r2s_core.policy.saved import load_policy
 
 #: Small, but with everything that a learner holds: the start-state bank, staggered clocks,
 #: normalisers, an adaptive learning rate, correlated noise, a replay buffer that is written over,

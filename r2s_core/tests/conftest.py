@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from r2s_core.config import load_config
-from r2s_core.policy import load_policy
-from r2s_core.run import run
+from r2s_core.policy.saved import load_policy
+from r2s_core.training.run import run
 
 #: A light module with a manifest; `{...}` are filled by `_manifest`.
 _MANIFEST = """

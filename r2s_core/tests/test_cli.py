@@ -151,7 +151,8 @@ def test_validate_tells_what_would_run_and_show_fills_in_the_defaults(config, ca
 def test_run_passes_its_arguments_on_wherever_they_stand(config, monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(
-        "r2s_core.run.run", lambda config, output, resume: calls.append((config, output, resume))
+        "r2s_core.training.run.run",
+        lambda config, output, resume: calls.append((config, output, resume)),
     )
     out = tmp_path / "out"
     line = ["run", str(config), "seed=1", "--output", str(out), "name=a", "--resume", "seed=2"]
@@ -162,7 +163,9 @@ def test_run_passes_its_arguments_on_wherever_they_stand(config, monkeypatch, tm
 
 def test_eval_passes_its_arguments_on(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr("r2s_core.evaluate.evaluate_run", lambda *args: calls.append(args))
+    monkeypatch.setattr(
+        "r2s_core.evaluation.evaluate.evaluate_run", lambda *args: calls.append(args)
+    )
     line = ["eval", str(tmp_path), "--episodes", "64", "a=1", "--backend", "mujoco", "b=2"]
     assert cli.main(line) == 0
     assert calls == [(tmp_path, 64, "mujoco", ["a=1", "b=2"])]
@@ -190,7 +193,7 @@ def test_what_the_user_can_mend_is_one_message(config, monkeypatch, capsys, erro
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("r2s_core.run.run", fail)
+    monkeypatch.setattr("r2s_core.training.run.run", fail)
     assert cli.main(["run", str(config)]) == status
     assert capsys.readouterr().err == words
 
@@ -206,7 +209,7 @@ def test_a_folder_that_may_not_be_searched_is_named(config, monkeypatch, capsys,
     def fail(*args, **kwargs):
         raise what
 
-    monkeypatch.setattr("r2s_core.run.run", fail)
+    monkeypatch.setattr("r2s_core.training.run.run", fail)
     assert cli.main(["run", str(config)]) == 1
     expected = f"{what.filename}: Permission denied; you may not look into {closed}\n"
     assert capsys.readouterr().err == expected
@@ -217,7 +220,7 @@ def test_an_error_of_ours_keeps_its_traceback_and_debug_shows_all(config, monkey
         def run(*args, **kwargs):
             raise error
 
-        monkeypatch.setattr("r2s_core.run.run", run)
+        monkeypatch.setattr("r2s_core.training.run.run", run)
 
     fail(ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError):
@@ -381,7 +384,7 @@ def test_new_refuses_the_name_of_an_installed_plugin(install, manifest, tmp_path
 
 def test_doctor_looks_at_everything_and_says_what_to_fix(install, monkeypatch, capsys):
     install("fake-a", {"r2s.rewards": {"bad": "fake_bad:PLUGIN"}}, {"fake_bad": "1 / 0"})
-    monkeypatch.setattr("r2s_core.render.probe_gl", lambda: None)
+    monkeypatch.setattr("r2s_core.rendering.render.probe_gl", lambda: None)
     assert cli.main(["doctor", "--quick"]) == 1
     out, fixes = capsys.readouterr().out.split("to fix\n")
     for part in ("cores", "jax ", "python ", "mujoco ", "GiB free", "reward plugin 'bad'"):

@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core.contract import check_rewards, check_task, check_whole, exported
-from r2s_core.curriculum import Levels
+from r2s_core.env.contract import check_rewards, check_task, check_whole, exported
+from r2s_core.env.curriculum import Levels
+from r2s_core.env.randomization import Randomization
 from r2s_core.errors import R2SError
-from r2s_core.foreign import ForeignError, is_ours
-from r2s_core.randomization import Randomization
+from r2s_core.system.foreign import ForeignError, is_ours
+from r2s_core.system.user_file import load_function
 from r2s_core.testing import environments
 from r2s_core.testing.tasks import CartTask
 from r2s_core.types import PolicyExport
-from r2s_core.user_file import load_function
 
 _VIEW = "transition.view has time[], qpos[9], qvel[8], ctrl[1], "
 
@@ -45,7 +45,7 @@ def transition():
 def test_a_fault_in_a_users_function_is_told_with_its_line_and_what_there_is(
     tmp_path, monkeypatch, transition, body, told
 ):
-    monkeypatch.setattr("r2s_core.trust._is_trusted", lambda sha256: True)
+    monkeypatch.setattr("r2s_core.system.trust._is_trusted", lambda sha256: True)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(f"def mine(transition):\n    {body}\n")
     term = load_function("mine.py:mine")

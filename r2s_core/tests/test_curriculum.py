@@ -11,8 +11,8 @@ import pytest
 
 from r2s_core import registry
 from r2s_core.backends.plugins import MujocoConfig
-from r2s_core.curriculum import MARGIN, Curriculum, Growth, level_of
 from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.env.curriculum import MARGIN, Curriculum, Growth, level_of
 from r2s_core.errors import R2SError
 from r2s_core.testing.tasks import CartTask
 
@@ -136,8 +136,8 @@ def test_a_task_without_difficulty_has_no_level():
 
 def test_physics_stepped_otherwise_is_the_same_world():
     """Half the timestep with twice the substeps: control as often, motion alike."""
-    from r2s_core.build import with_physics
     from r2s_core.config import PhysicsConfig
+    from r2s_core.env.build import with_physics
 
     scene = CartTask().scene()
     assert with_physics(scene, PhysicsConfig()) is scene

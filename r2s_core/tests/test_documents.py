@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import pytest
 
-from r2s_core.documents import parse, read_document
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.plugin import option
+from r2s_core.system.documents import parse, read_document
 
 
 @dataclasses.dataclass(frozen=True)

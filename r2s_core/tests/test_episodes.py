@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core.episodes import Episodes, failure_kinds, run_episodes, summarise
 from r2s_core.errors import R2SError
+from r2s_core.evaluation.episodes import Episodes, failure_kinds, run_episodes, summarise
 from r2s_core.testing.environments import HostDriven, Rules, TinyEnvironment
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import yaml
 
-import r2s_core.build
+import r2s_core.env.build
 from r2s_core.config import load_config, load_mapping
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.evaluate import _network, _next_path, announcement, as_jax, evaluate_run
-from r2s_core.policy import PolicyError, as_saved, load_policy
+from r2s_core.evaluation.evaluate import _network, _next_path, announcement, as_jax, evaluate_run
+from r2s_core.policy.saved import PolicyError, as_saved, load_policy
 from r2s_core.testing.environments import bandit
-from r2s_core.trainer import Real2SimTrainer
+from r2s_core.training.trainer import Real2SimTrainer
 from r2s_core.types import PolicyExport
 
 SOURCE = Path(__file__).with_name("tiny_plugin.py")
@@ -39,7 +39,7 @@ def config(tmp_path, install, monkeypatch):
         env.made_for_training = training
         return env
 
-    monkeypatch.setattr(r2s_core.build, "make_environment", make_environment)
+    monkeypatch.setattr(r2s_core.env.build, "make_environment", make_environment)
     return {
         "name": "tiny",
         "output": str(tmp_path / "tiny"),
@@ -92,7 +92,7 @@ def test_an_environment_of_the_users_own_is_the_one_trained_in(config):
 
 def test_train_ppo_trains_with_what_is_configured_as_ppo(config, monkeypatch):
     ran = []
-    monkeypatch.setattr("r2s_core.trainer.run", lambda config, **_: ran.append(config))
+    monkeypatch.setattr("r2s_core.training.trainer.run", lambda config, **_: ran.append(config))
     two = {"climb": {}, "ppo": {"use": "climb", "sigma": 0.7}}
     Real2SimTrainer({**config, "algorithms": two, "algorithm": "climb"}).train_ppo()
     assert ran[0].algorithm == "ppo"
@@ -198,7 +198,7 @@ def test_numbers_that_cannot_be_written_are_printed(config, tmp_path, monkeypatc
     def full(path, value):
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
-    monkeypatch.setattr("r2s_core.files.write_json", full)
+    monkeypatch.setattr("r2s_core.system.files.write_json", full)
     with pytest.raises(R2SError, match=r"eval-1\.json cannot be written \(Read-only file system\)"):
         evaluate_run(tmp_path / "tiny")
     assert "episodes" in capsys.readouterr().out

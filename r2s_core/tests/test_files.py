@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from r2s_core import files
 from r2s_core.errors import ConfigError, R2SError
+from r2s_core.system import files
 
 posix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX files")
 

@@ -9,7 +9,7 @@ import pytest
 
 from r2s_core import device
 from r2s_core.errors import R2SError
-from r2s_core.foreign import ForeignError, MachineError, calling
+from r2s_core.system.foreign import ForeignError, MachineError, calling
 
 
 @pytest.fixture

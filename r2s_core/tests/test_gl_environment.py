@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from r2s_core import gl_environment
+from r2s_core.rendering import gl_environment
 
 
 @pytest.fixture

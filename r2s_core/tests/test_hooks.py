@@ -9,10 +9,10 @@ import pytest
 from r2s_core import registry
 from r2s_core.config import Use
 from r2s_core.errors import ConfigError, PluginError
-from r2s_core.foreign import ForeignError
 from r2s_core.hooks import Hooks, hookimpl
 from r2s_core.loggers.csv_file import CsvLogger
 from r2s_core.loggers.plugin import CsvConfig, TensorBoardConfig
+from r2s_core.system.foreign import ForeignError
 from r2s_core.testing import check_hook
 
 

@@ -9,9 +9,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from r2s_core import pictures, render
-from r2s_core.episodes import Recording
-from r2s_core.pictures import take_pictures
+from r2s_core.evaluation.episodes import Recording
+from r2s_core.rendering import pictures, render
+from r2s_core.rendering.pictures import take_pictures
 from r2s_core.types import SceneSpec
 
 XML = """

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from r2s_core.networks import ACTIVATIONS, MLP, mlp_layers, scale_action, squash
-from r2s_core.policy import PolicyError, load_policy, save_policy
-from r2s_core.policy_contract import sealed, text_of
+from r2s_core.policy.contract import sealed, text_of
+from r2s_core.policy.saved import PolicyError, load_policy, save_policy
 from r2s_core.types import EnvSpec, PolicyExport
 
 LOW = np.asarray([-0.1, -0.1, 0.0], np.float32)
@@ -103,7 +103,7 @@ def test_the_contract_names_what_the_environment_names(tmp_path):
 
 def test_loading_needs_no_jax(saved):
     code = (
-        "import sys; from r2s_core.policy import load_policy; import numpy as np;"
+        "import sys; from r2s_core.policy.saved import load_policy; import numpy as np;"
         f"load_policy({str(saved)!r})(np.zeros(7)); print('jax' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

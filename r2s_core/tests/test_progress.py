@@ -6,7 +6,7 @@ import math
 import pytest
 from rich.console import Console
 
-from r2s_core.progress import TrainingProgress, count, duration, print_result
+from r2s_core.system.progress import TrainingProgress, count, duration, print_result
 
 
 def console(terminal: bool) -> Console:

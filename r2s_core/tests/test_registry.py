@@ -9,8 +9,8 @@ from r2s_core import cli, registry
 from r2s_core.config.json_schema import config_schema
 from r2s_core.errors import PluginError, PluginLoadError
 from r2s_core.plugin import GROUPS
-from r2s_core.trust import UntrustedCodeError
-from r2s_core.user_file import load_function
+from r2s_core.system.trust import UntrustedCodeError
+from r2s_core.system.user_file import load_function
 
 REWARDS = "r2s.rewards"
 
@@ -67,7 +67,7 @@ def test_a_broken_manifest_in_use_names_plugin_dist_version_place_and_cause(inst
 def test_the_line_that_failed_is_told_of_an_installed_package_too(install, monkeypatch):
     modules = {"fake_m": "import fake_n", "fake_n": "\n1 / 0"}
     folder = install("fake-a", {REWARDS: {"bad": "fake_m:PLUGIN"}}, modules)
-    monkeypatch.setattr("r2s_core.foreign._INSTALLED", folder)  # as site-packages is
+    monkeypatch.setattr("r2s_core.system.foreign._INSTALLED", folder)  # as site-packages is
     with pytest.raises(PluginLoadError, match=r"failed at .*fake_m.py:1: ZeroDivisionError"):
         registry.get("reward", "bad")
 
@@ -269,7 +269,7 @@ def far(transition): return -Weights().near
 @pytest.fixture
 def trusting(monkeypatch):
     """The user trusts every file."""
-    monkeypatch.setattr("r2s_core.trust._is_trusted", lambda sha256: True)
+    monkeypatch.setattr("r2s_core.system.trust._is_trusted", lambda sha256: True)
 
 
 @pytest.mark.usefixtures("trusting")
@@ -294,7 +294,7 @@ def test_a_trusted_reward_may_be_a_function_in_a_file(tmp_path, monkeypatch):
     path.write_text("def near(transition):\n    return transition + 1\n")
     with pytest.raises(UntrustedCodeError, match=r"function near of .*mine\.py \(SHA-256"):
         registry.build("reward", f"{path}:near", None)
-    monkeypatch.setattr("r2s_core.trust._is_trusted", lambda sha256: True)
+    monkeypatch.setattr("r2s_core.system.trust._is_trusted", lambda sha256: True)
     assert registry.build("reward", f"{path}:near", None)(1) == 2
     with pytest.raises(PluginLoadError, match=r"no function 'naer'; did you mean near?"):
         load_function(f"{path}:naer")

@@ -10,8 +10,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from r2s_core import render
 from r2s_core.errors import R2SError
+from r2s_core.rendering import render
 
 _SCENE = """
 <mujoco>

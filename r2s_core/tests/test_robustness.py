@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import r2s_core.build
+import r2s_core.env.build
 from r2s_core import cli
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.robustness import measure_robustness
-from r2s_core.robustness.grid import read_grid
-from r2s_core.robustness.measure import _line, summary
-from r2s_core.robustness.page import write_page
-from r2s_core.trainer import Real2SimTrainer
+from r2s_core.evaluation.robustness import measure_robustness
+from r2s_core.evaluation.robustness.grid import read_grid
+from r2s_core.evaluation.robustness.measure import _line, summary
+from r2s_core.evaluation.robustness.page import write_page
+from r2s_core.training.trainer import Real2SimTrainer
 
 SOURCE = Path(__file__).with_name("tiny_plugin.py")
 POINTS = {
@@ -128,8 +128,10 @@ def run_dir(tmp_path, install, monkeypatch):
         env.reset, env.step = reset_off, step_off
         return env
 
-    monkeypatch.setattr(r2s_core.build, "make_environment", make_environment)
-    monkeypatch.setattr("r2s_core.robustness.measure._grid_of", lambda config: grid(tmp_path, GRID))
+    monkeypatch.setattr(r2s_core.env.build, "make_environment", make_environment)
+    monkeypatch.setattr(
+        "r2s_core.evaluation.robustness.measure._grid_of", lambda config: grid(tmp_path, GRID)
+    )
     config = {
         "name": "tiny",
         "output": str(tmp_path / "tiny"),
@@ -229,13 +231,13 @@ def test_the_interval_of_the_mean_covers_the_truth_though_cases_share_their_star
 
 def test_a_randomization_that_the_user_asks_for_stays_in_every_case(run_dir, monkeypatch):
     made = []
-    make = r2s_core.build.make_environment
+    make = r2s_core.env.build.make_environment
 
     def noting(config, *arguments, **more):
         made.append(dict(config.randomization))
         return make(config, *arguments, **more)
 
-    monkeypatch.setattr(r2s_core.build, "make_environment", noting)
+    monkeypatch.setattr(r2s_core.env.build, "make_environment", noting)
     measure_robustness(run_dir, 64, overrides=["randomization.shaky={use: shake, size: 0.1}"])
     assert len(made) == 5
     assert all(randomization["shaky"].options.size == 0.1 for randomization in made)

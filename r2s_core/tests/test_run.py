@@ -11,14 +11,14 @@ import time
 import numpy as np
 import pytest
 
-from r2s_core import training
 from r2s_core.config import load_config
-from r2s_core.divergence import PhysicsDiverged
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.policy import load_policy
-from r2s_core.run import run
-from r2s_core.run_folder import RunFolder
-from r2s_core.signals import RunInterrupted, StopSignals, handling, tidy_end
+from r2s_core.policy.saved import load_policy
+from r2s_core.runs.folder import RunFolder
+from r2s_core.system.signals import RunInterrupted, StopSignals, handling, tidy_end
+from r2s_core.training import loop as training
+from r2s_core.training.divergence import PhysicsDiverged
+from r2s_core.training.run import run
 
 OFTEN = {"training": {"checkpoint_interval_s": 0}}  # a checkpoint after every update
 
@@ -140,7 +140,7 @@ def test_a_moved_run_goes_on_and_a_full_disk_at_the_start_advises_no_resume(tiny
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device", "x")
 
-    monkeypatch.setattr("r2s_core.run_folder._write_config", full)
+    monkeypatch.setattr("r2s_core.runs.folder._write_config", full)
     with pytest.raises(R2SError, match="Nothing had been saved yet; start it again"):
         tiny.run()
 
@@ -241,7 +241,7 @@ def test_stopped_while_it_compiles_it_ends_at_once_and_leaves_nothing(tiny, monk
 
 _STUCK = """
 import ctypes
-from r2s_core import signals
+from r2s_core.system import signals
 signals._PATIENCE_S = 0.2
 with signals.StopSignals(print, lambda: "last words"):
     # In C from before the signal until the end, as a compiler is: no handler of Python's can run.

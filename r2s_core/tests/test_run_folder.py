@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from r2s_core import inputs, trust
-from r2s_core.config import load_config
+from r2s_core.config import load_config, user_code
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.run_folder import MARK, RunFolder, config_hash
+from r2s_core.runs import inputs
+from r2s_core.runs.folder import RunFolder, config_hash
+from r2s_core.system import trust
+from r2s_core.system.run_files import MARK
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes and files")
 
@@ -86,7 +88,7 @@ def test_a_run_keeps_what_it_depends_on_by_the_hash_of_its_content(project):
     again = load_config(run_dir / "config.yaml")
     assert again.environment == began.environment
     assert again.output == run_dir
-    ((_, reward),) = trust.reward_files(again)
+    ((_, reward),) = user_code.reward_files(again)
     assert trust.location(reward).read_text() == _REWARD
     text = (run_dir / "config.yaml").read_text()
     assert str(project) not in text + (run_dir / "inputs" / "inputs.json").read_text()
@@ -259,8 +261,8 @@ _STARTS = f"""
 import multiprocessing, os, sys
 from pathlib import Path
 from r2s_core.errors import R2SError
-from r2s_core.inputs import Inputs, Record
-from r2s_core.run_folder import RunFolder
+from r2s_core.runs.inputs import Inputs, Record
+from r2s_core.runs.folder import RunFolder
 
 os.fsync = lambda descriptor: None  # hundreds of starts, and nothing to lose
 run_dir, log = map(Path, sys.argv[1:])

@@ -14,11 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core import build
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.config import PhysicsConfig, load_mapping
-from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.env import EngineOptions, VectorEnv, build
 from r2s_core.errors import R2SError
 from r2s_core.keys import key_for
 from r2s_core.testing.tasks import CartState, CartTask

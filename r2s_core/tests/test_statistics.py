@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from r2s_core.statistics import (
+from r2s_core.evaluation.intervals import (
     bootstrap_interval,
     difference_interval,
     improvement_interval,
@@ -65,7 +65,7 @@ def test_the_bootstrap_interval_of_a_mean_is_the_known_one():
 
 
 def test_the_bootstrap_interval_covers_the_truth(monkeypatch):
-    monkeypatch.setattr("r2s_core.statistics.RESAMPLES", 500)
+    monkeypatch.setattr("r2s_core.evaluation.intervals.RESAMPLES", 500)
     rng = np.random.default_rng(0)
     covered = []
     for _ in range(600):  # the distribution is symmetric: its interquartile mean is its centre

@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from r2s_core.streams import lasting_streams
+from r2s_core.system.streams import lasting_streams
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX pipes and signals")
 
 _WRITES = """
 import os, sys
 from rich.console import Console
-from r2s_core.streams import lasting_streams
+from r2s_core.system.streams import lasting_streams
 with lasting_streams():
     console = Console(stderr=True)
     for i in range(200_000 if sys.argv[1] == "head" else 10):
@@ -48,7 +48,7 @@ def test_a_process_that_was_started_without_streams_works_to_its_end(tmp_path):
     done = tmp_path / "done"
     code = f"""
 import os
-from r2s_core.streams import lasting_streams, open_standard_streams
+from r2s_core.system.streams import lasting_streams, open_standard_streams
 open_standard_streams()
 with lasting_streams(), open({str(done)!r}, "w") as file:
     print("line")
@@ -71,7 +71,7 @@ def test_streams_that_are_none_are_left_so(monkeypatch):
 
 _CHILD = """
 import sys, time
-from r2s_core.signals import Ended, stop_with_parent, tidy_end
+from r2s_core.system.signals import Ended, stop_with_parent, tidy_end
 stop_with_parent()
 try:
     with tidy_end():
@@ -82,7 +82,7 @@ except Ended as stopped:
 """
 _PARENT = """
 import os, subprocess, sys, time
-from r2s_core.signals import STOP_WITH_PARENT
+from r2s_core.system.signals import STOP_WITH_PARENT
 subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE,
                  start_new_session=True, env={**os.environ, STOP_WITH_PARENT: "1"})
 time.sleep(60)

@@ -6,9 +6,9 @@ import os
 import pytest
 from rich.table import Table
 
-from r2s_core.console import PlainConsole, stdout_console
-from r2s_core.progress import print_result
-from r2s_core.text import printable
+from r2s_core.system.console import PlainConsole, stdout_console
+from r2s_core.system.progress import print_result
+from r2s_core.system.text import printable
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import sys
 import pytest
 import yaml
 
-from r2s_core import cli, trust
-from r2s_core.config import load_config
+from r2s_core import cli
+from r2s_core.config import load_config, user_code
 from r2s_core.errors import ConfigError
-from r2s_core.trainer import Real2SimTrainer
+from r2s_core.system import trust
+from r2s_core.training.trainer import Real2SimTrainer
 
 _MARKS = "from pathlib import Path\nPath({mark!r}).touch()\ndef slow(transition): return 0.0\n"
 
@@ -68,34 +69,34 @@ def test_validate_runs_nothing_and_tells_what_needs_trust(config, mark, capsys):
     shown = capsys.readouterr().out
     assert "needs --trust: environment.rewards.slow would run function slow of " in shown
     assert not mark.exists()
-    trust.require(load_config(config), trust=True)
+    user_code.require(load_config(config), trust=True)
     assert cli.main(["validate", str(config)]) == 0
     assert "--trust" not in capsys.readouterr().out
 
 
 def test_trusted_once_the_same_content_runs_wherever_it_lies(config, tmp_path, monkeypatch):
-    trust.require(load_config(config), trust=True)
+    user_code.require(load_config(config), trust=True)
     monkeypatch.setattr(trust, "_trusted", set())  # as another process
-    trust.require(load_config(config))
+    user_code.require(load_config(config))
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     for name in ("x.yaml", "mine.py"):
         (tmp_path / name).rename(moved / name)
-    trust.require(load_config(moved / "x.yaml"))
+    user_code.require(load_config(moved / "x.yaml"))
 
     with (moved / "mine.py").open("a") as file:
         file.write("# changed\n")
     with pytest.raises(trust.UntrustedCodeError, match="function slow"):
-        trust.require(load_config(moved / "x.yaml"))
+        user_code.require(load_config(moved / "x.yaml"))
 
 
 def test_without_a_home_trust_lasts_as_long_as_the_process(config, monkeypatch):
     monkeypatch.setattr(trust, "_store", lambda: None)
-    trust.require(load_config(config), trust=True)
-    trust.require(load_config(config))
+    user_code.require(load_config(config), trust=True)
+    user_code.require(load_config(config))
     monkeypatch.setattr(trust, "_trusted", set())
     with pytest.raises(trust.UntrustedCodeError):
-        trust.require(load_config(config))
+        user_code.require(load_config(config))
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
@@ -106,7 +107,7 @@ def test_the_list_of_trusted_code_is_no_way_to_another_file(config, tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("mine\n")
     store.symlink_to(precious)
-    trust.require(load_config(config), trust=True)
+    user_code.require(load_config(config), trust=True)
     assert precious.read_text() == "mine\n"
 
 
@@ -117,7 +118,7 @@ def test_from_python_the_same_is_said_with_trust(config, mark):
         Real2SimTrainer(config).create_environment()
     assert not mark.exists()
     loaded = load_config(config)
-    trust.require(loaded, trust=True)
+    user_code.require(loaded, trust=True)
     assert trust.trusted_source(f"{config.parent / 'mine.py'}:slow").startswith(b"from pathlib")
 
 
@@ -129,14 +130,15 @@ def test_the_source_is_read_once_and_bounded(config, tmp_path):
 
 
 def test_it_imports_nothing_heavy():
-    code = "import sys, r2s_core.trust; print([m for m in ('jax', 'numpy') if m in sys.modules])"
+    code = "import sys, r2s_core.system.trust as _; "
+    code += "print([m for m in ('jax', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
 def test_an_evaluation_reads_no_reward_files_even_where_they_are_gone(tiny, tmp_path):
     """`r2s eval` and --robustness of a stranger's run execute nothing of it and need none of it."""
-    from r2s_core.evaluate import UNUSED
+    from r2s_core.evaluation.evaluate import UNUSED
 
     path = tiny.write()
     values = yaml.safe_load(path.read_text())
@@ -144,5 +146,5 @@ def test_an_evaluation_reads_no_reward_files_even_where_they_are_gone(tiny, tmp_
     values["curriculum"] = {"rewards": {"gone": {"over": 0.5}}}
     path.write_text(yaml.safe_dump(values))
     config = load_config(path, UNUSED)
-    assert trust.reward_files(config) == []
+    assert user_code.reward_files(config) == []
     assert dataclasses.asdict(config)["curriculum"] == {}

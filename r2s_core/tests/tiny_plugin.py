@@ -161,7 +161,7 @@ def main(config_path: str, *arguments: str) -> None:
     """`python tiny_plugin.py CONFIG [--resume]`, behaving as `r2s run` does."""
     from r2s_core.config import load_config
     from r2s_core.errors import R2SError
-    from r2s_core.run import run
+    from r2s_core.training.run import run
 
     try:
         run(load_config(Path(config_path)), resume="--resume" in arguments, make_env=make_env)

@@ -10,11 +10,12 @@ import pytest
 
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.train import make
-from r2s_core import checkpoint, training
 from r2s_core.errors import ConfigError
-from r2s_core.history import History
-from r2s_core.run_folder import CHECKPOINTS
+from r2s_core.runs import checkpoint
+from r2s_core.runs.history import History
+from r2s_core.system.run_files import CHECKPOINTS
 from r2s_core.testing.environments import point_mass
+from r2s_core.training import loop as training
 
 CONFIG = SACConfig(
     hidden_sizes=(8,), num_steps=4, batch_size=16, learning_starts=64, buffer_size=256

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from r2s_core import gl_environment
+from r2s_core.rendering import gl_environment
 
 if TYPE_CHECKING:
-    from r2s_core.trainer import Real2SimTrainer
+    from r2s_core.training.trainer import Real2SimTrainer
 
 __all__ = ["Real2SimTrainer"]
 
@@ -19,7 +19,7 @@ gl_environment.settle()  # this package is imported before any other of ours, an
 
 def __getattr__(name: str) -> Any:
     if name == "Real2SimTrainer":
-        from r2s_core.trainer import Real2SimTrainer
+        from r2s_core.training.trainer import Real2SimTrainer
 
         return Real2SimTrainer
     raise AttributeError(f"module 'r2s_core' has no attribute {name!r}")

@@ -14,8 +14,8 @@ from typing import Any
 from r2s_core import registry
 from r2s_core.config import RunConfig, Use
 from r2s_core.errors import ConfigError
-from r2s_core.foreign import calling
-from r2s_core.text import printable, say_once
+from r2s_core.system.foreign import calling
+from r2s_core.system.text import printable, say_once
 
 _PACKAGES = ("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy", "flax", "optax")
 

@@ -26,8 +26,8 @@ import pluggy
 
 from r2s_core import registry
 from r2s_core.errors import PluginError, R2SError
-from r2s_core.foreign import calling, debugging
-from r2s_core.text import printable
+from r2s_core.system.foreign import calling, debugging
+from r2s_core.system.text import printable
 
 if TYPE_CHECKING:
     from r2s_core.config import RunConfig, Use

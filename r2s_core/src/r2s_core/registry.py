@@ -18,11 +18,11 @@ from collections.abc import Callable
 from typing import Any
 
 from r2s_core.errors import PluginError, PluginLoadError, R2SError
-from r2s_core.foreign import OURS, calling, describe
 from r2s_core.plugin import CONTRACT_VERSION, GROUPS, Kind, Plugin
 from r2s_core.suggest import did_you_mean
-from r2s_core.text import say_once
-from r2s_core.user_file import is_file_reference, load_function
+from r2s_core.system.foreign import OURS, calling, describe
+from r2s_core.system.text import say_once
+from r2s_core.system.user_file import is_file_reference, load_function
 
 #: Where people find what they have not installed.
 _PACKAGES: dict[tuple[Kind, str], str] = {

@@ -441,7 +441,7 @@ class Algorithm(Protocol[L]):
     def policy(self, learner: L, deterministic: bool) -> Policy: ...
 
     def export(self, learner: L) -> PolicyExport:
-        """The policy as data: what `r2s_core.policy` saves and runs without this package."""
+        """The policy as data: what `r2s_core.policy.saved` saves and runs without this package."""
         ...
 
 

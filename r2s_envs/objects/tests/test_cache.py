@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from r2s_core import render
+from r2s_core.rendering import render
 from r2s_envs_objects import Finding, ObjectOptions, cache, load_object, pipeline, sandbox
 
 

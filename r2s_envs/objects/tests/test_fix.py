@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from r2s_core import render
 from r2s_core.cli import main
 from r2s_core.errors import AssetError
+from r2s_core.rendering import render
 from r2s_envs_objects import ObjectOptions, checks, load_object
 from r2s_envs_objects.certificate import write_page
 from r2s_envs_objects.certify import Certificate

@@ -13,7 +13,7 @@ import pytest
 
 from r2s_core.cli import main
 from r2s_core.errors import AssetError
-from r2s_core.worker import python_command
+from r2s_core.system.worker import python_command
 from r2s_envs_objects import crew, library, load_object
 from r2s_envs_objects.names import object_name
 from r2s_envs_objects.scans import names_of, scans_in
@@ -170,7 +170,7 @@ def test_a_library_that_is_ended_takes_its_children_along(tmp_path, signum):
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & ignores it,
         "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # and nohup this one
         "from pathlib import Path; from r2s_envs_objects import crew, library\n"
-        "from r2s_core.signals import Ended, tidy_end\n"
+        "from r2s_core.system.signals import Ended, tidy_end\n"
         f"crew._R2S = ('-c', {child!r})\n"
         "try:\n"
         "    with tidy_end():\n"

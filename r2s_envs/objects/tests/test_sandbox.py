@@ -110,7 +110,7 @@ def test_whoever_asked_may_be_killed_and_leaves_nothing(tmp_path, monkeypatch, s
     (tmp_path / "r2s_hostile.py").write_text(HOSTILE)
     (tmp_path / "tmp").mkdir()
     code = (
-        "from r2s_core.signals import tidy_end; from r2s_envs_objects import sandbox\n"
+        "from r2s_core.system.signals import tidy_end; from r2s_envs_objects import sandbox\n"
         "with tidy_end(): sandbox.call('r2s_hostile:sleep', b'', {'mark': 'started'}, 'scan.stl')"
     )
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))

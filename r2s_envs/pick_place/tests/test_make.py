@@ -17,7 +17,7 @@ import trimesh
 from r2s_core import cli
 from r2s_core.config import load_config
 from r2s_core.errors import AssetError
-from r2s_core.text import say_once
+from r2s_core.system.text import say_once
 from r2s_envs_objects import load_object, samples
 from r2s_envs_objects.object_folder import ASSET
 from r2s_envs_objects.prepared import write_asset

@@ -8,8 +8,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from r2s_core.build import with_physics
 from r2s_core.config import PhysicsConfig
+from r2s_core.env.build import with_physics
 from r2s_core.errors import AssetError
 from r2s_envs_pick_place import panda, pick_object, scene
 from r2s_envs_pick_place.config import PickPlaceConfig

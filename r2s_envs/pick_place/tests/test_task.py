@@ -17,9 +17,9 @@ from r2s_core import registry, rotation
 from r2s_core.backends.finer import FinerBackend
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
-from r2s_core.build import with_physics
 from r2s_core.config import PhysicsConfig
 from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.env.build import with_physics
 from r2s_core.testing import check_environment
 from r2s_core.types import Transition
 from r2s_envs_pick_place import capacity, pick_object

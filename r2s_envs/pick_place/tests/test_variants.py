@@ -14,8 +14,8 @@ from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.env import EngineOptions, VectorEnv
-from r2s_core.episodes import run_episodes, summarise
-from r2s_core.variants import variant_of_world
+from r2s_core.env.variants import variant_of_world
+from r2s_core.evaluation.episodes import run_episodes, summarise
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.pick_object import PickObject
 from r2s_envs_pick_place.scene import SceneObject

@@ -7,9 +7,9 @@ import pytest
 
 from r2s_core import registry
 from r2s_core.backends.plugins import MujocoConfig
-from r2s_core.build import with_physics
 from r2s_core.config.schema import PhysicsConfig
 from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.env.build import with_physics
 from r2s_core.testing import build_randomizer
 from r2s_envs_pick_place import pick_object
 from r2s_envs_pick_place.config import PickPlaceConfig

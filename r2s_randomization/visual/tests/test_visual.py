@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from r2s_core import registry, render
+from r2s_core import registry
 from r2s_core.config import load_mapping
+from r2s_core.env.looks import Looks
 from r2s_core.errors import ConfigError
+from r2s_core.rendering import render
 from r2s_core.testing import build_randomizer, check_randomizer
 from r2s_core.testing.randomizer_kit import nominal_values
 from r2s_core.testing.tasks import CartTask
-from r2s_core.visual import Looks
 
 NAMES = ("visual_lights", "visual_colors", "visual_surfaces", "visual_textures", "visual_camera")
 
@@ -72,7 +73,7 @@ def test_draws_fill_their_ranges(task):
 
 def test_the_physics_does_not_know(task):
     """Episodes are the same, bit for bit, with all of it and without."""
-    from r2s_core.build import wrap_task
+    from r2s_core.env.build import wrap_task
 
     def play(randomization):
         config = load_mapping({"backend": "mujoco", "randomization": randomization})

@@ -20,10 +20,10 @@ from typing import NoReturn
 
 from r2s_core import registry
 from r2s_core.errors import PluginLoadError, R2SError
-from r2s_core.foreign import OURS, ForeignError, calling, debugging
-from r2s_core.signals import tidy_end
-from r2s_core.streams import open_standard_streams
-from r2s_core.text import printable
+from r2s_core.system.foreign import OURS, ForeignError, calling, debugging
+from r2s_core.system.signals import tidy_end
+from r2s_core.system.streams import open_standard_streams
+from r2s_core.system.text import printable
 
 _EPILOG = """examples:
   r2s run configs/quickstart.yaml            train, evaluate, report

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from r2s_core.cli.run import TRUST
-from r2s_core.streams import lasting_streams
+from r2s_core.system.streams import lasting_streams
 
 _EXAMPLES = """examples:
   r2s compare configs/quickstart.yaml                          one configuration, seeds 0 to 4

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from r2s_core import registry
-from r2s_core.cache_folder import cache_folder
 from r2s_core.errors import R2SError
-from r2s_core.foreign import debugging, describe, machine_fault
 from r2s_core.plugin import GROUPS, Kind
-from r2s_core.text import printable
+from r2s_core.system.cache_folder import cache_folder
+from r2s_core.system.foreign import debugging, describe, machine_fault
+from r2s_core.system.text import printable
 
 #: Without one of these kinds nothing can be trained; what provides them.
 _NEEDED: dict[Kind, str] = {
@@ -130,7 +130,7 @@ def _plugins() -> Iterator[Finding]:
 
 
 def _rendering() -> Iterator[Finding]:
-    from r2s_core.render import missing_gl_advice, probe_gl
+    from r2s_core.rendering.render import missing_gl_advice, probe_gl
 
     interface = probe_gl()
     yield "offscreen", interface or "none", "" if interface else missing_gl_advice()

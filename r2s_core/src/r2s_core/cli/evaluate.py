@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from r2s_core.errors import ConfigError
-from r2s_core.streams import lasting_streams
+from r2s_core.system.streams import lasting_streams
 
 _EXAMPLES = """examples:
   r2s eval runs/quickstart
@@ -42,14 +42,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Evaluate."""
     if args.robustness:
-        from r2s_core.robustness import measure_robustness
+        from r2s_core.evaluation.robustness import measure_robustness
 
         with lasting_streams():
             measure_robustness(args.run_dir, args.episodes, args.backend, args.overrides, args.grid)
         return 0
     if args.grid is not None:
         raise ConfigError("--grid is of --robustness; add that")
-    from r2s_core.evaluate import evaluate_run
+    from r2s_core.evaluation.evaluate import evaluate_run
 
     with lasting_streams():
         evaluate_run(args.run_dir, args.episodes, args.backend, args.overrides)

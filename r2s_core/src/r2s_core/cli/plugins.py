@@ -12,11 +12,11 @@ from r2s_core import registry
 from r2s_core.config.convert import field_types, type_name
 from r2s_core.config.schema import EngineConfig, to_plain
 from r2s_core.errors import PluginError
-from r2s_core.foreign import OURS, calling
 from r2s_core.plugin import GROUPS
 from r2s_core.registry import Entry
 from r2s_core.suggest import did_you_mean
-from r2s_core.text import printable
+from r2s_core.system.foreign import OURS, calling
+from r2s_core.system.text import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from r2s_core.config import load_config
-from r2s_core.signals import interruptible_at_once, stop_with_parent
-from r2s_core.streams import lasting_streams
-from r2s_core.trust import require
+from r2s_core.config.user_code import require
+from r2s_core.system.signals import interruptible_at_once, stop_with_parent
+from r2s_core.system.streams import lasting_streams
 
 _EXAMPLES = """examples:
   r2s run configs/quickstart.yaml
@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
     require(config, args.trust)
     stop_with_parent()
     with lasting_streams(), interruptible_at_once():
-        from r2s_core.run import run
+        from r2s_core.training.run import run
 
         run(config, output=args.output, resume=args.resume)
     return 0

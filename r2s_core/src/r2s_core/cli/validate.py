@@ -8,11 +8,11 @@ import json
 import os
 from pathlib import Path
 
-from r2s_core import files, trust
-from r2s_core.config import RunConfig, load_config
+from r2s_core.config import RunConfig, load_config, user_code
 from r2s_core.config.flat import flat
 from r2s_core.errors import ConfigError
-from r2s_core.text import printable
+from r2s_core.system import files, trust
+from r2s_core.system.text import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
         f"{config.environment.engine.num_parallel_envs} worlds, backend {config.backend.use}, "
         f"{config.training.total_timesteps:,} steps"
     )
-    if untrusted := trust.untrusted(config):
+    if untrusted := user_code.untrusted(config):
         print(f"to be run it needs --trust: {printable(trust.would_run(untrusted))}")
     return 0
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from r2s_core.compare.records import Group, Run
 from r2s_core.config.flat import differing
-from r2s_core.history import EVALUATED, History
-from r2s_core.statistics import (
+from r2s_core.evaluation.intervals import (
     RESAMPLES,
     Strata,
     bootstrap_interval,
@@ -20,6 +19,7 @@ from r2s_core.statistics import (
     interquartile_mean,
     probability_of_improvement,
 )
+from r2s_core.runs.history import EVALUATED, History
 
 #: Success rates that it is told when they were reached.
 LEVELS = (0.5, 0.9, 0.95)

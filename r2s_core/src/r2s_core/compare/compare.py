@@ -12,13 +12,13 @@ from r2s_core.compare.page import write_comparison
 from r2s_core.compare.plan import Job, State, is_finished, make_jobs, sort_inputs, state_of
 from r2s_core.compare.records import Run, find_runs, group_runs, read_run
 from r2s_core.compare.tables import markdown, print_comparison
-from r2s_core.console import stderr_console
+from r2s_core.config.user_code import require
 from r2s_core.errors import R2SError
-from r2s_core.files import write_json, write_text
-from r2s_core.history import EVALUATED
-from r2s_core.run_folder import shown
-from r2s_core.text import printable
-from r2s_core.trust import require
+from r2s_core.runs.folder import shown
+from r2s_core.runs.history import EVALUATED
+from r2s_core.system.console import stderr_console
+from r2s_core.system.files import write_json, write_text
+from r2s_core.system.text import printable
 
 #: What makes times comparable.
 _MACHINE = ("cpu", "cpu_cores", "jax_devices")

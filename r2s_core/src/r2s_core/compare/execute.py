@@ -12,9 +12,9 @@ from rich.console import Console
 
 from r2s_core.compare.plan import Job, State
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.run_folder import shown
-from r2s_core.signals import HANGUP, STOP_WITH_PARENT, handling
-from r2s_core.worker import python_command
+from r2s_core.runs.folder import shown
+from r2s_core.system.signals import HANGUP, STOP_WITH_PARENT, handling
+from r2s_core.system.worker import python_command
 
 
 class ComparisonStopped(R2SError):

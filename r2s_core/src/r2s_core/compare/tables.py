@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from r2s_core.console import stdout_console
-from r2s_core.progress import count, percent
+from r2s_core.system.console import stdout_console
+from r2s_core.system.progress import count, percent
 
 Numbers = Mapping[str, Any]
 

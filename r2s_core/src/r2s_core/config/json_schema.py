@@ -21,8 +21,8 @@ from r2s_core.config.schema import (
     to_plain,
 )
 from r2s_core.errors import R2SError
-from r2s_core.foreign import calling
 from r2s_core.plugin import Kind, Plugin
+from r2s_core.system.foreign import calling
 
 Schema = dict[str, Any]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from r2s_core import files, registry
+from r2s_core import registry
 from r2s_core.config.convert import (
     Invalid,
     check_keys,
@@ -34,10 +34,12 @@ from r2s_core.config.schema import (
     Use,
 )
 from r2s_core.errors import PluginError, PluginLoadError, R2SError
-from r2s_core.foreign import calling
 from r2s_core.plugin import Kind, NoConfig
 from r2s_core.suggest import did_you_mean
-from r2s_core.user_file import is_file_reference
+from r2s_core.system import files
+from r2s_core.system.foreign import calling
+from r2s_core.system.run_files import CONFIG, is_run_folder
+from r2s_core.system.user_file import is_file_reference
 
 DEFAULT_ENVIRONMENT = "real2sim_pick_place"
 DEFAULT_ALGORITHM = "ppo"
@@ -124,8 +126,6 @@ class _Loader:
 
     def default_output(self, name: str) -> str:
         """`runs/NAME`; of a run's own config.yaml, the folder that it lies in, wherever that is."""
-        from r2s_core.run_folder import CONFIG, is_run_folder  # which imports this module
-
         own = self.path.name == CONFIG and is_run_folder(self.path.parent)
         return str(self.path.parent if own else Path("runs") / name)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from r2s_core import files
 from r2s_core.errors import ConfigError
+from r2s_core.system import files
 
 _BYTES = 2**18  # of a configuration; ours have some 2 kB
 _VALUES = 20_000  # of a configuration, those behind an alias counted each time

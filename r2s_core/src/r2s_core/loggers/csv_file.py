@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.files import MIB, confined, read_bytes, write_text
 from r2s_core.hooks import hookimpl
 from r2s_core.loggers.plugin import CsvConfig
+from r2s_core.system.files import MIB, confined, read_bytes, write_text
 
 _STEP = "step"
 _LIMIT = 1024 * MIB

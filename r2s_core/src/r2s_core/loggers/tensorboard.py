@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from r2s_core.errors import ConfigError, PluginError
-from r2s_core.files import confined
 from r2s_core.hooks import hookimpl
 from r2s_core.loggers.plugin import TensorBoardConfig
+from r2s_core.system.files import confined
 
 
 def make(config: TensorBoardConfig, run_dir: Path) -> TensorBoardLogger:

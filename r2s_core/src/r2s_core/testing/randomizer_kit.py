@@ -13,10 +13,10 @@ import mujoco
 import numpy as np
 
 from r2s_core import registry
-from r2s_core.build import randomizer_context
 from r2s_core.config.convert import to_dataclass
 from r2s_core.config.nodes import Problems, to_node
-from r2s_core.randomization import measured, model_field
+from r2s_core.env.build import randomizer_context
+from r2s_core.env.randomization import measured, model_field
 from r2s_core.testing.requirements import (
     require,
     require_equal,

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core.env.variants import Variation
 from r2s_core.types import Array, Backend, HasBegin, Physics, SceneSpec, Task
-from r2s_core.variants import Variation
 
 
 def init_arguments(scene: SceneSpec, key: Array, worlds: int) -> tuple[Array, ...]:

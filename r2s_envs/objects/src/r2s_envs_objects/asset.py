@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from r2s_core import documents, files
-from r2s_core.text import printable
+from r2s_core.system import documents, files
+from r2s_core.system.text import printable
 from r2s_envs_objects.sound import require_sound
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from r2s_core.cache_folder import cache_folder
+from r2s_core.system.cache_folder import cache_folder
 from r2s_envs_objects.asset import ObjectAsset
 from r2s_envs_objects.options import ObjectOptions
 

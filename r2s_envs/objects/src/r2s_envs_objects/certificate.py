@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from r2s_core import files
-from r2s_core.text import printable
+from r2s_core.system import files
+from r2s_core.system.text import printable
 
 if TYPE_CHECKING:
     from r2s_envs_objects.certify import Certificate

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from r2s_core import device, files, render
+from r2s_core import device
 from r2s_core.errors import AssetError, R2SError
-from r2s_core.text import printable
+from r2s_core.rendering import render
+from r2s_core.system import files
+from r2s_core.system.text import printable
 from r2s_envs_objects import checks, mjcf, portraits, prepared, sandbox
 from r2s_envs_objects.antipodal import grade
 from r2s_envs_objects.asset import Floats, Ints, ObjectAsset

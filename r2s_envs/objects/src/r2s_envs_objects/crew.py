@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from r2s_core.worker import python_command
+from r2s_core.system.worker import python_command
 
 SECONDS = 600.0  # for one scan, upon which it is given up
 GRACE = 5.0  # s for a process that is told to end to tidy up after itself

@@ -12,7 +12,7 @@ import fast_simplification
 import numpy as np
 from manifold3d import Error, Manifold, Mesh, OpType
 
-from r2s_core.worker import python_command
+from r2s_core.system.worker import python_command
 from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.columns import intersection_over_union
 from r2s_envs_objects.hull import hull_mesh, hull_volume, reduce_hull

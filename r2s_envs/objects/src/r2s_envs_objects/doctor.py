@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from r2s_core.errors import AssetError, ConfigError
-from r2s_core.text import printable
+from r2s_core.system.text import printable
 from r2s_envs_objects import sandbox
 from r2s_envs_objects.options import ObjectOptions, on_command_line
 from r2s_envs_objects.source import locate, read_bytes

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from r2s_core import files
-from r2s_core.text import printable
+from r2s_core.system import files
+from r2s_core.system.text import printable
 from r2s_envs_objects.certificate import write_page
 from r2s_envs_objects.certify import certify
 from r2s_envs_objects.names import object_name

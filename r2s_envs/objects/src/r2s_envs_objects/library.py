@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from r2s_core import files
 from r2s_core.errors import AssetError
-from r2s_core.text import printable
+from r2s_core.system import files
+from r2s_core.system.text import printable
 from r2s_envs_objects.crew import Crew
 from r2s_envs_objects.object_folder import LUMP, recover, unwritable
 from r2s_envs_objects.scans import Scans, names_of, scans_in

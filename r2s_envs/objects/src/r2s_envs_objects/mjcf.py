@@ -7,7 +7,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from r2s_core.text import printable
+from r2s_core.system.text import printable
 from r2s_envs_objects.asset import Floats, Ints, ObjectAsset
 from r2s_envs_objects.hull import hull_mesh
 from r2s_envs_objects.object_folder import MODEL, PIECES, VISUAL

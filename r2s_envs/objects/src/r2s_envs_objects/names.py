@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from r2s_core.errors import AssetError
-from r2s_core.text import printable
+from r2s_core.system.text import printable
 
 #: What programs call every mesh that they write: YCB has textured.obj, Google's objects model.obj.
 _ANY_FILE = frozenset(

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from r2s_core import documents, files
 from r2s_core.errors import AssetError, R2SError
+from r2s_core.system import documents, files
 
 CERTIFICATE, PAGE, RANGES = "certificate.json", "certificate.html", "ranges.json"
 ASSET = "asset.npz"

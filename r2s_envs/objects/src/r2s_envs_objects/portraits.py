@@ -7,7 +7,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from r2s_core import render
+from r2s_core.rendering import render
 from r2s_envs_objects import load
 from r2s_envs_objects.asset import Floats, GraspPose, Ints, ObjectAsset, RestingPose
 from r2s_envs_objects.decompose import decimate

@@ -10,8 +10,8 @@ from typing import IO
 
 import numpy as np
 
-from r2s_core import files
 from r2s_core.errors import AssetError
+from r2s_core.system import files
 from r2s_envs_objects.asset import Finding, ObjectAsset
 from r2s_envs_objects.hull import reduce_hull
 from r2s_envs_objects.inertia import check_density, check_inertia

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from r2s_core.errors import AssetError, R2SError
-from r2s_core.worker import python_command
+from r2s_core.system.worker import python_command
 from r2s_envs_objects.limits import patience
 
 SECONDS = 55.0  # for one file, on a machine that is not busy

@@ -6,10 +6,10 @@ import contextlib
 import os
 from pathlib import Path
 
-from r2s_core import files
 from r2s_core.errors import AssetError
-from r2s_core.files import MIB
-from r2s_core.text import printable
+from r2s_core.system import files
+from r2s_core.system.files import MIB
+from r2s_core.system.text import printable
 from r2s_envs_objects import samples
 from r2s_envs_objects.formats import known as known_formats
 from r2s_envs_objects.object_folder import ASSET, PAGE, certified

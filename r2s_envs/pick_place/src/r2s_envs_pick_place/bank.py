@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core.env.variants import Variation
 from r2s_core.errors import R2SError
 from r2s_core.types import Array, Backend
-from r2s_core.variants import Variation
 from r2s_envs_pick_place.script import ScriptedPick
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import dataclasses
 import mujoco
 import numpy as np
 
-from r2s_core import render
 from r2s_core.errors import R2SError
+from r2s_core.rendering import render
 from r2s_envs_objects import GraspPose, ObjectAsset
 from r2s_envs_objects.checks import CheckResult
 from r2s_envs_objects.grasp import OPENING, WIDEST

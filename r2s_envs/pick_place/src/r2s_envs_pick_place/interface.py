@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from r2s_core.build import make_environment
 from r2s_core.config import load_mapping
+from r2s_core.env.build import make_environment
 from r2s_core.types import Environment
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from r2s_core.errors import AssetError
-from r2s_core.inputs import Keep
-from r2s_core.text import say_once
+from r2s_core.runs.inputs import Keep
+from r2s_core.system.text import say_once
 from r2s_envs_objects import (
     NotGraspableError,
     ObjectAsset,

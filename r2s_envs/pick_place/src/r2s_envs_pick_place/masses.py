@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from r2s_core.text import say_once
+from r2s_core.system.text import say_once
 from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object
 from r2s_envs_objects.prepared import prepared_file
 from r2s_envs_pick_place.config import PickPlaceConfig

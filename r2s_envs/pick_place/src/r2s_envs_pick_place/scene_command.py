@@ -12,7 +12,7 @@ import numpy as np
 from r2s_core.backends.mujoco import DIVERGED
 from r2s_core.backends.silence import silenced
 from r2s_core.errors import AssetError
-from r2s_core.text import printable
+from r2s_core.system.text import printable
 from r2s_envs_objects import ObjectOptions, load_object
 from r2s_envs_pick_place.scene_file import KEY, Placed, write_scene
 

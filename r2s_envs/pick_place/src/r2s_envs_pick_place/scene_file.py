@@ -10,8 +10,8 @@ import mujoco
 import numpy as np
 import trimesh
 
-from r2s_core import files
 from r2s_core.errors import AssetError
+from r2s_core.system import files
 from r2s_envs_objects import ObjectAsset
 from r2s_envs_objects.hull import hull_mesh
 from r2s_envs_pick_place import panda, scene

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Do what the verb says; the exit status."""
     from r2s_core.errors import AssetError
-    from r2s_core.signals import tidy_end
+    from r2s_core.system.signals import tidy_end
     from r2s_envs_objects.options import on_command_line
 
     module, _, name = importlib.import_module(f"{__name__}.{args.verb}").TARGET.partition(":")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from r2s_core import files
 from r2s_core.errors import AssetError
+from r2s_core.system import files
 from r2s_envs_objects.asset import Floats
 from r2s_envs_objects.reconstruct.depth import MAX_FRAMES, DepthView, read_png, stride_for
 from r2s_envs_objects.reconstruct.depth_folder import check_rigid

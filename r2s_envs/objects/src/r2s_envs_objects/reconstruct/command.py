@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from r2s_core.errors import AssetError
-from r2s_core.text import printable
+from r2s_core.system.text import printable
 from r2s_envs_objects.asset import Finding, Floats
 from r2s_envs_objects.reconstruct import output, source
 from r2s_envs_objects.reconstruct.clean import thinned

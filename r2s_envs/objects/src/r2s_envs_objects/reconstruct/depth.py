@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from r2s_core import files
 from r2s_core.errors import AssetError
+from r2s_core.system import files
 from r2s_envs_objects.asset import Finding, Floats
 from r2s_envs_objects.reconstruct.cloud import MAX_POINTS, PointCloud, finite_cloud
 

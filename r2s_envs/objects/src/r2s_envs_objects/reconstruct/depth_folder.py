@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from r2s_core import files
 from r2s_core.errors import AssetError
+from r2s_core.system import files
 from r2s_envs_objects.asset import Finding, Floats
 from r2s_envs_objects.reconstruct.depth import (
     MAX_FRAMES,

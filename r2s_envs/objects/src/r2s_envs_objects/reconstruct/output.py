@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from r2s_core import files
 from r2s_core.errors import AssetError, R2SError
+from r2s_core.system import files
 from r2s_envs_objects.asset import Floats
 from r2s_envs_objects.reconstruct.pipeline import Reconstruction
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from r2s_core.errors import AssetError
-from r2s_core.text import printable
+from r2s_core.system.text import printable
 from r2s_envs_objects import sandbox
 from r2s_envs_objects.asset import Finding
 from r2s_envs_objects.reconstruct import (

@@ -1,0 +1,320 @@
+"""From a run's configuration to its environment."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from r2s_core import registry
+from r2s_core.backends.finer import FinerBackend
+from r2s_core.backends.grouped import GroupedBackend
+from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
+from r2s_core.config.user_code import require
+from r2s_core.device import resolve_backend
+from r2s_core.env.contract import check_rewards, check_start, check_task, check_whole
+from r2s_core.env.curriculum import Growth
+from r2s_core.env.looks import Looks
+from r2s_core.env.randomization import measured
+from r2s_core.env.spec import empty_view
+from r2s_core.env.variants import variant_of_world
+from r2s_core.env.vector_env import EngineOptions, VectorEnv
+from r2s_core.errors import ConfigError, R2SError
+from r2s_core.keys import key_for
+from r2s_core.suggest import did_you_mean
+from r2s_core.system.foreign import ForeignError, calling, is_ours
+from r2s_core.types import (
+    Backend,
+    Environment,
+    HasStartBank,
+    RandomizerContext,
+    RewardFn,
+    SceneSpec,
+    Task,
+)
+
+#: (config, number of worlds, training) -> Environment. In evaluation (training False) there is
+#: no start-state bank and nothing is randomised that only serves training.
+MakeEnvironment = Callable[[RunConfig, int, bool], Environment[Any]]
+#: Episodes of a task that names no length of its own.
+DEFAULT_EPISODE_STEPS = 200
+
+
+def make_environment(
+    config: RunConfig, num_worlds: int | None = None, *, training: bool, trust: bool = False
+) -> Environment[Any]:
+    """The environment that a configuration describes.
+
+    Args:
+      num_worlds: worlds side by side; default: `environment.num_parallel_envs`.
+      training: True turns on what only training episodes have: rewards, start states from the
+        bank and episodes whose ends are spread over time. Evaluation always starts from the
+        task's own distribution.
+
+      trust: the reward functions in files that the configuration names may run; see
+        `r2s_core.system.trust`.
+
+    Raises:
+      R2SError: a plugin, the object or the backend refuses.
+    """
+    if training:
+        require(config, trust)
+    environment = config.environment
+    made = registry.build("environment", environment.use, environment.options)
+    if hasattr(made, "step"):  # a whole environment, brought from elsewhere
+        check_whole(f"environment '{environment.use}'", made)
+        return made
+    return wrap_task(made, config, num_worlds, training=training)
+
+
+def wrap_task(
+    task: Task[Any], config: RunConfig, num_worlds: int | None = None, *, training: bool
+) -> VectorEnv:
+    """The engine around a task; see `make_environment`."""
+    engine = config.environment.engine
+    whose = f"environment '{config.environment.use}'"
+    own = _scene_of(whose, task)
+    scene = with_physics(own, engine.physics)
+    # An evaluation counts successes: it needs no rewards, and so runs nobody's reward functions.
+    rewards = _rewards(task, engine) if training else {}
+    _check_contract(whose, task, scene, {name: term for name, (term, _) in rewards.items()})
+    worlds = num_worlds or engine.num_parallel_envs
+    backend_use = resolve_backend(config).backend
+    variants = _played_variants(scene, training)
+    backend = _backend(scene, worlds, backend_use, variants)
+    share = _start_bank_share(task, engine) if training else 0.0
+    if share > 0 and isinstance(task, HasStartBank):
+        parts = scene.substeps // own.substeps
+        steps = backend if parts == 1 else FinerBackend(backend, parts)
+        with calling(whose, task):
+            task.build_start_bank(steps, key_for(config.seed, "start-state bank"))
+        if not is_ours(task):
+            check_start(whose, task, task.init_from_bank, scene)
+    options = EngineOptions(
+        max_episode_steps=engine.max_episode_steps
+        or getattr(task, "default_episode_steps", DEFAULT_EPISODE_STEPS),
+        start_bank_share=share,
+        start_bank_steps=start_bank_steps(config, worlds),
+        stagger=training,
+        variants=None if training else variants,
+        action_history=engine.action_history,
+        growths=_growths(config, worlds) if training else {},
+    )
+    randomizers = make_randomizers(config, task, scene)
+    if training:
+        _check_growths(config, rewards)
+    moving = {name: r for name, r in randomizers.items() if r.stage != "visual"}
+    env = VectorEnv(task, scene, backend, rewards, options, moving)
+    env.looks = Looks(randomizers, scene)
+    env.config = config
+    return env
+
+
+def _check_contract(
+    whose: str, task: Task[Any], scene: SceneSpec, terms: Mapping[str, RewardFn]
+) -> None:
+    """Hold the code of others to its contract; that of r2s itself passes the kit in its tests."""
+    if not all(map(is_ours, (task, *terms.values()))):
+        check_rewards(terms, check_task(whose, task, scene))
+
+
+def _scene_of(whose: str, task: Task[Any]) -> SceneSpec:
+    with calling(whose, task):
+        scene = task.scene()
+    if not isinstance(scene, SceneSpec):
+        raise ForeignError(f"{whose}: scene() returned {type(scene).__name__}, not a SceneSpec")
+    return scene
+
+
+def with_physics(scene: SceneSpec, physics: PhysicsConfig) -> SceneSpec:
+    """The scene, stepped otherwise."""
+    if physics == PhysicsConfig():
+        return scene
+    model = copy.copy(scene.model)
+    parts = round(1.0 / physics.timestep_factor)
+    model.opt.timestep /= parts
+    if physics.integrator is not None:
+        model.opt.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{physics.integrator.upper()}")
+    if physics.cone is not None:
+        model.opt.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
+    worst_case = scene.worst_case
+    if worst_case is not None and model.opt.cone != scene.model.opt.cone:
+        worst_case = functools.partial(_with_more_rows, worst_case)
+    stepped = dataclasses.replace(
+        scene, model=model, substeps=scene.substeps * parts, worst_case=worst_case
+    )
+    return stepped if scene.implicit_damping is None else _damped(scene, stepped)
+
+
+def _damped(scene: SceneSpec, stepped: SceneSpec) -> SceneSpec:
+    """`stepped` with the armature that its timestep and integrator ask for.
+
+    The implicit integrators see the servos' damping themselves, and RK4 needs no help with it.
+    """
+    before, after = scene.model.opt, stepped.model.opt
+    share = after.timestep if after.integrator == mujoco.mjtIntegrator.mjINT_EULER else 0.0
+    change = (share - before.timestep) * np.asarray(scene.implicit_damping)
+
+    def change_armature(model: mujoco.MjModel) -> None:
+        model.dof_armature[:] += change
+        mujoco.mj_setConst(model, mujoco.MjData(model))
+
+    variants = stepped.variants
+    if variants is not None:  # what follows from the armature is a field of each
+        models = [stepped.of_variant(k).model for k in range(len(variants))]
+        for model in models:
+            change_armature(model)
+        fields = {
+            name: np.stack([np.array(getattr(model, name)) for model in models])
+            for name in variants.fields
+        }
+        variants = dataclasses.replace(variants, fields=fields)
+    change_armature(stepped.model)
+    return dataclasses.replace(stepped, variants=variants)
+
+
+def _with_more_rows(worst_case: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+    """Of other friction cones: a contact of d dimensions has d rows with an elliptic cone and
+    2 (d - 1) with a pyramidal one."""
+    contacts, rows = worst_case()
+    return contacts, 2 * rows
+
+
+def make_randomizers(config: RunConfig, task: Task[Any], scene: SceneSpec) -> dict[str, Any]:
+    """The configured randomizers by name, those of pictures among them.
+
+    Raises `R2SError` where one finds nothing to vary; it says which.
+    """
+    if not config.randomization:
+        return {}
+    context, made = randomizer_context(task, scene), {}
+    for name, use in config.randomization.items():
+        try:
+            made[name] = registry.build("randomizer", use.use, use.options, context)
+        except ConfigError as error:
+            raise ConfigError(f"randomization.{name}: {error}") from error
+    return made
+
+
+def randomizer_context(task: Task[Any], scene: SceneSpec) -> RandomizerContext:
+    """What a task has to vary."""
+    of_variant = () if scene.variants is None else (jnp.int32(0),)
+
+    def readings(key: Any) -> Any:
+        return measured(task, task.init(key, *of_variant)[0], empty_view(scene))
+
+    first = 0 if scene.variants is None else 1
+    shapes = {n: np.shape(values)[first:] for n, values in scene.properties.items()}
+    render_spec = scene.render_spec
+    return RandomizerContext(
+        model=scene.model,
+        control_dt=scene.control_dt,
+        action_names=tuple(getattr(task, "action_names", ())),
+        readings={n: x.shape for n, x in jax.eval_shape(readings, jax.random.key(0)).items()},
+        properties=shapes,
+        drawn_model=None if render_spec is None else lambda: render_spec(0).compile(),
+    )
+
+
+def _growths(config: RunConfig, worlds: int) -> dict[str, Growth]:
+    """The curriculum in control steps of each world."""
+    steps = config.training.total_timesteps / worlds
+    return {
+        name: Growth(
+            start=growth.start,
+            steps=None if growth.over is None else round(growth.over * steps),
+            at_success=growth.at_success,
+            episodes=growth.episodes,
+        )
+        for name, growth in config.curriculum.items()
+    }
+
+
+def _check_growths(config: RunConfig, rewards: Mapping[str, Any]) -> None:
+    """Raises `R2SError` if the curriculum names a reward that there is not."""
+    for name in config.curriculum:
+        section, _, label = name.partition(".")
+        if section == "rewards" and label not in rewards:
+            raise R2SError(
+                f"curriculum.{name}: there is no such reward term{did_you_mean(label, rewards)}; "
+                f"there are {', '.join(rewards)}"
+            )
+
+
+def _played_variants(scene: SceneSpec, training: bool) -> tuple[int, ...] | None:
+    """Those that are trained on; evaluation plays the ones held out too."""
+    if scene.variants is None:
+        return None
+    return tuple(
+        k for k, held_out in enumerate(scene.variants.held_out) if not training or not held_out
+    )
+
+
+def _backend(scene: SceneSpec, worlds: int, use: Use, variants: tuple[int, ...] | None) -> Backend:
+    """The backend; a group of them where it cannot vary per world what the scene's variants do.
+
+    Raises `R2SError` if there are more variants than worlds.
+    """
+    if variants is not None and len(variants) > worlds:
+        raise R2SError(
+            f"{len(variants)} variants of the scene (objects x scales) need as many worlds, but "
+            f"there are {worlds}; raise environment.num_parallel_envs (or the evaluation's)"
+        )
+    backend = registry.build("backend", use.use, scene, worlds, use.options)
+    if (
+        scene.variants is None
+        or variants is None
+        or set(scene.variants.fields) <= backend.batchable
+    ):
+        return backend
+    counts = np.unique(variant_of_world(variants, worlds), return_counts=True)[1]
+    return GroupedBackend(
+        [
+            registry.build("backend", use.use, scene.of_variant(k), int(count), use.options)
+            for k, count in zip(variants, counts, strict=True)
+        ]
+    )
+
+
+def _rewards(task: Task[Any], engine: EngineConfig) -> dict[str, tuple[RewardFn, float]]:
+    """The configured terms, else the task's own defaults."""
+    if engine.rewards is not None:
+        return {
+            name: (_reward(term.use, term.options), term.weight)
+            for name, term in engine.rewards.items()
+        }
+    defaults = getattr(task, "default_rewards", None)
+    if defaults is None:
+        raise R2SError(
+            f"the task {type(task).__name__} brings no reward terms of its own; name some under "
+            "environment.rewards"
+        )
+    with calling(f"task {type(task).__name__}", task):
+        weights = dict(defaults())
+    terms = {}
+    for name, weight in weights.items():
+        terms[name] = (_reward(name, registry.get("reward", name).default_options()), weight)
+    return terms
+
+
+def _reward(use: str, options: Any) -> RewardFn:
+    return registry.build("reward", use, options)
+
+
+def _start_bank_share(task: Task[Any], engine: EngineConfig) -> float:
+    if engine.start_state_share is not None:
+        return engine.start_state_share
+    return float(getattr(task, "default_start_bank_share", 0.0))
+
+
+def start_bank_steps(config: RunConfig, num_worlds: int) -> int | None:
+    """Control steps of each world over which the bank's share falls to zero; None: it stays."""
+    until = config.environment.engine.start_state_until
+    return None if until is None else round(until * config.training.total_timesteps / num_worlds)

@@ -1,0 +1,304 @@
+"""Other people's tasks, rewards and algorithms held to their contract.
+
+Each function of a task is traced once on the shapes of one world, before anything is built of it
+or compiled. So what would otherwise end in JAX's own words, deep in the engine, is told here: whose
+function it is, at which line, what came back and what was there to read. What an algorithm returns
+is looked at when it comes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.env.spec import empty_view
+from r2s_core.suggest import did_you_mean
+from r2s_core.system.foreign import ForeignError, calling, defined_at
+from r2s_core.types import (
+    Algorithm,
+    Array,
+    Environment,
+    EnvSpec,
+    HasBegin,
+    HasDifficulty,
+    HasReadings,
+    PolicyExport,
+    RewardFn,
+    SceneSpec,
+    Step,
+    Task,
+    Transition,
+    View,
+)
+
+
+def check_task(whose: str, task: Task[Any], scene: SceneSpec) -> Transition:
+    """Trace every function of a task; what a reward would be given, as shapes.
+
+    whose: the task as the user knows it: "environment 'lift'".
+
+    Raises `ForeignError` where one fails or returns something else than `types.Task` says.
+    """
+    traced = _Traced(whose, task)
+    view = empty_view(scene)
+    with calling(whose, task):
+        low, high = (np.asarray(x, np.float32) for x in (task.action_low, task.action_high))
+    if low.ndim != 1 or low.shape != high.shape or not np.all(low < high):
+        raise ForeignError(
+            f"{whose}: action_low and action_high are {low.tolist()} and {high.tolist()}; they "
+            "must be vectors of one length, each low below its high"
+        )
+    state = check_start(whose, task, task.init, scene)
+    if isinstance(task, HasBegin):
+        begun = traced(task.begin, state, view)
+        same = _layout(begun) == _layout(state)
+        traced.require(task.begin, same, begun, "a state like the one that it was given")
+    if isinstance(task, HasDifficulty):
+        traced(task.at_level, jnp.float32(1.0))
+    action: Any = jax.ShapeDtypeStruct(low.shape, jnp.float32)
+    ctrl = traced(task.control, state, view, action)
+    traced.require(task.control, _is(ctrl, (scene.model.nu,)), ctrl, f"ctrl[{scene.model.nu}]")
+    after = traced(task.update, state, view)
+    same = _layout(after) == _layout(state)
+    traced.require(task.update, same, after, "a state like the one that it was given")
+    for name in ("terminated", "success"):
+        flag = traced(function := getattr(task, name), after, view)
+        traced.require(function, _is(flag, (), "b"), flag, "bool[]")
+    metrics = traced(task.metrics, after, view)
+    numbers = isinstance(metrics, Mapping) and all(_is(x, (), "fiub") for x in metrics.values())
+    traced.require(task.metrics, numbers, metrics, "a mapping of names to float32[]")
+    _check_observation(traced, task, task.observe, after, view)
+    if isinstance(task, HasReadings):
+        readings = traced(task.readings, after, view)
+        traced.require(task.readings, isinstance(readings, Mapping), readings, "a mapping")
+        traced(lambda *args: task.observe(*task.perceived(*args)), after, view, readings)
+    flag: Any = jax.ShapeDtypeStruct((), jnp.bool_)
+    return Transition(view, state, action, view, after, flag, flag)
+
+
+def check_start(whose: str, task: Task[Any], init: Callable[..., Any], scene: SceneSpec) -> Any:
+    """Trace `Task.init` or `init_from_bank`; the task's state, as shapes.
+
+    Raises as `check_task`.
+    """
+    traced = _Traced(whose, task)
+    variant = () if scene.variants is None else (jnp.int32(0),)
+    start = traced(init, jax.random.key(0), *variant)
+    nq, nv = scene.model.nq, scene.model.nv
+    whole = (
+        isinstance(start, tuple)
+        and len(start) == 3
+        and _is(start[1], (nq,))
+        and _is(start[2], (nv,))
+    )
+    traced.require(init, whole, start, f"(task state, qpos[{nq}], qvel[{nv}])")
+    return start[0]
+
+
+def check_rewards(rewards: Mapping[str, RewardFn], transition: Transition) -> None:
+    """Trace reward terms, by name, on the shapes that `check_task` returned.
+
+    Raises `ForeignError` where one fails or is no single number; it tells what `transition` has.
+    """
+    there = f"transition.view has {_fields(transition.view)}; .task has {_fields(transition.task)}"
+    for name, term in rewards.items():
+        traced = _Traced(f"reward '{name}'", term, there)
+        value = traced(term, transition)
+        traced.require(term, _is(value, (), "fiub"), value, "one number, float32[]")
+
+
+def check_whole(whose: str, env: Environment[Any]) -> None:
+    """Start and step an environment that a plugin brings whole: traced where it can be.
+
+    Raises `ForeignError` where that fails, or what comes back does not fit to `env.spec`.
+    """
+    with calling(whose, env):
+        spec = env.spec
+    if not isinstance(spec, EnvSpec):
+        raise ForeignError(f"{whose}: spec is {_what(spec)}, not an EnvSpec")
+    worlds = (spec.num_worlds,)
+
+    def start_and_step(key: Array, action: Array) -> tuple[Any, Any]:
+        state, obs = env.reset(key)
+        return obs, env.step(state, action)
+
+    traced = _Traced(whose, env, trace=spec.traceable)
+    action = jnp.zeros((*worlds, spec.action_size)) + jnp.asarray(spec.action_low)
+    obs, result = traced(start_and_step, jax.random.key(0), action)
+    due = {name: (*worlds, *shape) for name, shape in spec.observation_shapes.items()}
+    fits = isinstance(obs, Mapping) and set(obs) == set(due)
+    fits = fits and all(_is(obs[name], shape) for name, shape in due.items())
+    traced.require(env.reset, fits, obs, f"observations of shapes {due}")
+    step = result[1] if isinstance(result, tuple) and len(result) == 2 else None
+    traced.require(env.step, isinstance(step, Step), result, "(state, Step)")
+    for name, kinds in {"reward": "f", "terminated": "b", "truncated": "b", "success": "b"}.items():
+        value = getattr(step, name)
+        what = f"Step.{name} of {worlds[0]} worlds"
+        traced.require(env.step, _is(value, worlds, kinds), value, what)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Traced:
+    """Calls functions of one owner on shapes."""
+
+    whose: str
+    code: Any
+    advice: str = ""
+    trace: bool = True
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What it returns, whatever that is, with tracers for arrays."""
+        returned = []
+
+        def call(*arguments: Any) -> tuple[()]:
+            returned.append(function(*arguments))
+            return ()
+
+        with calling(self.whose, self.code, advice=self._remedy):
+            if self.trace:
+                jax.eval_shape(call, *arguments)
+            else:
+                call(*arguments)
+        return _as_shapes(returned[0])
+
+    def _remedy(self, error: BaseException) -> str:
+        """What helps with an exception: not everything that there is, where it lacks nothing."""
+        if isinstance(error, NameError):
+            wanted = {
+                "jnp": "import jax.numpy as jnp",
+                "jax": "import jax",
+                "np": "import numpy as np",
+            }
+            line = wanted.get(error.name or "")
+            return f"write `{line}` at the top of the file" if line else ""
+        if isinstance(error, ArithmeticError):
+            return ""
+        if isinstance(error, AttributeError) and dataclasses.is_dataclass(error.obj):
+            fields = [field.name for field in dataclasses.fields(error.obj)]
+            meant = did_you_mean(error.name or "", fields).removeprefix("; ")
+            return f"{meant} {self.advice}".strip()
+        return self.advice
+
+    def require(self, function: Any, condition: bool, value: Any, due: str) -> None:
+        """Raises `ForeignError` with what came back in place of what is `due`."""
+        if not condition:
+            name = getattr(function, "__name__", "it")
+            place = defined_at(function)
+            raise ForeignError(
+                f"{self.whose}: {name}{f' ({place})' if place else ''} returned {_what(value)}, "
+                f"but must return {due}" + (f"; {self.advice}" if self.advice else "")
+            )
+
+
+def _check_observation(
+    traced: _Traced, task: Task[Any], observe: Callable[..., Any], state: Any, view: View
+) -> None:
+    groups = traced(observe, state, view)
+    vectors = isinstance(groups, Mapping) and all(
+        _is(group, (int(np.prod(np.shape(group))),)) for group in groups.values()
+    )
+    traced.require(observe, vectors, groups, "a mapping of groups to float32[n]")
+    traced.require(observe, "policy" in groups, groups, "a group 'policy' among its groups")
+
+
+def _as_shapes(tree: Any) -> Any:
+    """Tracers do not outlive their trace; their shapes do."""
+
+    def shape(leaf: Any) -> Any:
+        if isinstance(leaf, Array | np.ndarray | np.generic):
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+        return leaf
+
+    return jax.tree.map(shape, tree)
+
+
+def _is(value: Any, shape: tuple[int, ...], kinds: str = "f") -> bool:
+    """Whether a value has this shape and a dtype of these kinds; Python's numbers have shape ()."""
+    if isinstance(value, bool | int | float):
+        return shape == () and type(value).__name__[0] in kinds
+    return isinstance(value, jax.ShapeDtypeStruct) and (
+        value.shape == shape and _kind(value.dtype) in kinds
+    )
+
+
+def _kind(dtype: Any) -> str:
+    return "f" if jnp.issubdtype(dtype, jnp.floating) else np.dtype(dtype).kind
+
+
+def _layout(tree: Any) -> Any:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [getattr(leaf, "shape", ()) for leaf in leaves]
+
+
+def _what(value: Any) -> str:
+    """A value as a user would describe it: "float32[7]", "nothing", "{a: float}"."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {_what(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_what, value)) + ")"
+    return "text" if isinstance(value, str) else type(value).__name__
+
+
+def _fields(value: Any) -> str:
+    """The fields of a dataclass that hold something, with their shapes."""
+    if not dataclasses.is_dataclass(value):
+        return _what(value)
+    found = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    there = [f"{n}{list(np.shape(x))}" for n, x in found.items() if hasattr(x, "shape")]
+    return ", ".join(there) or "no fields"
+
+
+def initial(whose: str, algorithm: Algorithm[Any], key: Array) -> Any:
+    """`Algorithm.init`; raises `ForeignError` where it fails or gives no pytree of arrays."""
+    with calling(whose, algorithm):
+        learner = algorithm.init(key)
+    for path, leaf in jax.tree_util.tree_flatten_with_path(learner)[0]:
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
+            place = f" at {keystr}" if (keystr := jax.tree_util.keystr(path)) else ""
+            raise ForeignError(
+                f"{whose}: init returned {_what(leaf)}{place}; it must be arrays only"
+            )
+    return learner
+
+
+def updated(whose: str, algorithm: Algorithm[Any], learner: Any) -> tuple[Any, dict[str, Any]]:
+    """`Algorithm.update`, its metrics on the host; raises `ForeignError` where it breaks."""
+    with calling(whose, algorithm):
+        result = algorithm.update(learner)
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
+            raise ForeignError(
+                f"{whose}: update returned {_what(result)}; it must return (learner, metrics), "
+                "metrics by name"
+            )
+        return result[0], jax.device_get(dict(result[1]))
+
+
+def exported(whose: str, algorithm: Algorithm[Any], learner: Any) -> PolicyExport:
+    """`Algorithm.export`; raises `ForeignError` where it breaks or its layers do not fit."""
+    with calling(whose, algorithm):
+        export = algorithm.export(learner)
+    if not isinstance(export, PolicyExport):
+        raise ForeignError(f"{whose}: export returned {_what(export)}, not a PolicyExport")
+    with calling(f"{whose}: what export returned", algorithm):
+        size = np.asarray(export.observation_mean, np.float32).shape
+        fits = len(size) == 1 and np.asarray(export.observation_std, np.float32).shape == size
+        for kernel, bias in export.layers:
+            shape = np.asarray(kernel, np.float32).shape
+            fits = fits and len(shape) == 2 and shape[:1] == size
+            size = shape[1:]
+            fits = fits and np.asarray(bias, np.float32).shape == size
+    if not fits:
+        raise ForeignError(
+            f"{whose}: the layers that export returned do not fit to each other; each takes what "
+            "the one before gives, (kernel [in, out], bias [out])"
+        )
+    return export

@@ -1,0 +1,102 @@
+"""What a vectorised environment takes and gives: its spec, and its arguments held to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.env.action_history import with_action_names, with_actions
+from r2s_core.errors import R2SError
+from r2s_core.types import Array, Backend, EnvSpec, Named, SceneSpec, Task, View
+
+
+def make_spec(
+    task: Task[Any],
+    scene: SceneSpec,
+    backend: Backend,
+    max_episode_steps: int,
+    action_history: int,
+) -> EnvSpec:
+    """The spec of a task in a backend's worlds; `action_history` actions are observed too."""
+
+    def first_observation(key: Array) -> Named:
+        of_variant = () if scene.variants is None else (jnp.int32(0),)
+        state, _, _ = task.init(key, *of_variant)
+        asked = jnp.zeros((action_history, len(low)), jnp.float32)
+        return with_actions(task.observe(state, empty_view(scene)), asked)
+
+    low = np.asarray(task.action_low, np.float32)
+    shapes = jax.eval_shape(first_observation, jax.random.key(0))
+    names = getattr(task, "observation_names", {})
+    action_names = tuple(getattr(task, "action_names", ()))
+    past = action_names or tuple(map(str, range(len(low))))
+    return EnvSpec(
+        num_worlds=backend.num_worlds,
+        observation_shapes={name: leaf.shape for name, leaf in shapes.items()},
+        action_low=low,
+        action_high=np.asarray(task.action_high, np.float32),
+        max_episode_steps=max_episode_steps,
+        control_dt=scene.control_dt,
+        traceable=backend.traceable,
+        observation_names=with_action_names(names, past, action_history),
+        action_names=action_names,
+    )
+
+
+def empty_view(scene: SceneSpec) -> View:
+    """A view of zeros of one world, with only the fields that the scene declares."""
+    m = scene.model
+    shapes = {
+        "time": (),
+        "qpos": (m.nq,),
+        "qvel": (m.nv,),
+        "ctrl": (m.nu,),
+        "xpos": (m.nbody, 3),
+        "xquat": (m.nbody, 4),
+        "site_xpos": (m.nsite, 3),
+        "site_xmat": (m.nsite, 3, 3),
+        "sensordata": (m.nsensordata,),
+    }
+    unknown = scene.view_fields - set(shapes)
+    if unknown:
+        raise R2SError(f"the scene asks for view fields that do not exist: {sorted(unknown)}")
+    zeros = {k: jnp.zeros(v, jnp.float32) for k, v in shapes.items() if k in scene.view_fields}
+    return View.of(zeros)
+
+
+def checked_key(key: Any, unknown: Mapping[str, Any]) -> Array:
+    """The PRNG key that `reset` was given, typed or raw; `unknown`: what else it was given.
+
+    Raises R2SError for what users of other libraries pass in its place.
+    """
+    if isinstance(key, jax.Array) and not unknown:
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
+            return key
+        if key.dtype == jnp.uint32 and key.shape == (2,):
+            return jax.random.wrap_key_data(key)
+    given = ", ".join([*(() if key is None else (repr(key),)), *(f"{k}=..." for k in unknown)])
+    raise R2SError(
+        f"reset({given}): an environment starts from a PRNG key and returns (state, obs): "
+        "state, obs = env.reset(jax.random.key(0))"
+    )
+
+
+def checked_action(action: Any, spec: EnvSpec) -> Array:
+    """The action that `step` was given, an array or rows of numbers [W, A].
+
+    Raises R2SError for what is neither.
+    """
+    wanted = (spec.num_worlds, spec.action_size)
+    takes = f"step takes numbers, one row for each world: {list(wanted)}"
+    if not isinstance(action, jax.Array | np.ndarray):
+        try:
+            action = np.asarray(action, np.float32)
+        except (TypeError, ValueError) as error:
+            raise R2SError(f"the action is no array of numbers ({error}); {takes}") from error
+    if action.shape != wanted:
+        raise R2SError(f"the action has the shape {list(action.shape)}, but {takes}")
+    return action  # type: ignore[return-value]

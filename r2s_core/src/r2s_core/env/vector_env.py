@@ -1,0 +1,420 @@
+"""The engine: one final class that makes a vectorised environment of a task.
+
+`VectorEnv` composes a backend, a task, reward terms and randomizers, and owns auto-reset,
+episode accounting, truncation and divergence. The same jitted pieces serve traceable and
+host-driven backends: control -> (physics) -> advance -> (resets) -> observe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.config import RunConfig
+from r2s_core.env.action_history import remember, with_actions
+from r2s_core.env.curriculum import Curriculum, Growth, Levels, level_of
+from r2s_core.env.looks import Looks
+from r2s_core.env.randomization import Randomization, measured, observed
+from r2s_core.env.scene_check import check_scene
+from r2s_core.env.spec import checked_action, checked_key, make_spec
+from r2s_core.env.starts import TASK_LEVEL, Start, Starts
+from r2s_core.env.variants import Variation
+from r2s_core.errors import R2SError
+from r2s_core.types import (
+    Array,
+    Backend,
+    Checked,
+    HasBegin,
+    HasDifficulty,
+    HasStartBank,
+    Named,
+    Physics,
+    Randomizer,
+    RemembersEpisode,
+    RewardFn,
+    SceneSpec,
+    Step,
+    Task,
+    Transition,
+    View,
+    pytree,
+)
+
+
+@pytree
+class EnvState:
+    """Where W worlds stand; leaves [W, ...] but for the weights, the share, levels and the key."""
+
+    physics: Physics
+    task: Any
+    elapsed: Array  # int32[W], control steps of the running episode
+    episode_return: Array  # float32[W]
+    reward_weights: Named  # float32[] each, of a curriculum's full level
+    start_bank_share: Array  # float32[], the share of episodes that start from the bank
+    variant: Array  # int32[W], of the scene
+    memory: Mapping[str, Any]  # what randomizers remember of the episode, by stage
+    levels: Levels  # where the curriculum is
+    asked: Array  # float32[W, K, A], the latest actions of the episode, the newest first
+    key: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineOptions:
+    """How the engine runs a task.
+
+    max_episode_steps: control steps until an episode is truncated.
+    start_bank_share: share of episodes that start from the task's start-state bank.
+    start_bank_steps: control steps over which that share falls evenly to zero; None: it stays.
+    stagger: spread the first episodes' ends over time by starting their clocks at random.
+    variants: which of the scene's variants are played, each in its own share of the worlds;
+      None: those that are not held out, drawn anew for every episode.
+    action_history: how many of the latest actions are observed, after everything else.
+    growths: the curriculum: "task", "rewards.NAME" or "randomization.NAME" -> how it grows.
+    """
+
+    max_episode_steps: int
+    start_bank_share: float = 0.0
+    start_bank_steps: int | None = None
+    stagger: bool = False
+    variants: tuple[int, ...] | None = None
+    action_history: int = 0
+    growths: Mapping[str, Growth] = dataclasses.field(default_factory=dict)
+
+
+class VectorEnv:
+    """See `r2s_core.types.Environment`.
+
+    config: the run's configuration, where the environment was made from one: whoever is given
+    an environment to train in can then make its like for evaluation.
+    looks: how pictures of its episodes vary.
+    """
+
+    config: RunConfig | None = None
+    looks: Looks | None = None
+
+    def __init__(
+        self,
+        task: Task[Any],
+        scene: SceneSpec,
+        backend: Backend,
+        rewards: Mapping[str, tuple[RewardFn, float]],
+        options: EngineOptions,
+        randomizers: Mapping[str, Randomizer | RemembersEpisode[Any]] | None = None,
+    ) -> None:
+        """Compose an environment.
+
+        Args:
+          rewards: name -> (term, weight).
+          randomizers: name -> randomizer; applied in order within each stage.
+
+        Raises:
+          BackendError: a randomizer varies what the backend cannot, or the scene has numbers that
+            no physics can step.
+          R2SError: the start-state bank or a difficulty is asked of a task that has none.
+        """
+        check_scene(scene)
+        self.task, self.scene, self.backend, self.options = task, scene, backend, options
+        self.rewards = {name: term for name, (term, _) in rewards.items()}
+        self._weights = {name: jnp.float32(weight) for name, (_, weight) in rewards.items()}
+        self._randomization = Randomization(randomizers or {}, scene, backend)
+        self._curriculum = Curriculum(options.growths, backend.num_worlds)
+        has_difficulty, has_bank = TASK_LEVEL in options.growths, options.start_bank_share > 0
+        if has_difficulty and not isinstance(task, HasDifficulty):
+            raise R2SError(
+                f"curriculum.task is set, but the task {type(task).__name__} has no difficulty; "
+                "drop it"
+            )
+        if has_bank and not isinstance(task, HasStartBank):
+            raise R2SError(
+                f"environment.start_state_share is {options.start_bank_share}, but the task "
+                f"{type(task).__name__} has no start-state bank; set it to 0"
+            )
+        self._unsound: str | None = None  # where a start was not; known on the host only
+        self._start = jax.jit(self._start_worlds)
+        self._control = jax.jit(self._control_worlds)
+        self._advance = jax.jit(self._advance_worlds)
+        self._restart = jax.jit(self._restart_worlds)
+        self._observe = jax.jit(self._observe_worlds)
+        self.spec = make_spec(
+            task, scene, backend, options.max_episode_steps, options.action_history
+        )
+        self._no_action = jnp.clip(0.0, self.spec.action_low, self.spec.action_high)
+        history = (self.spec.num_worlds, options.action_history, self.spec.action_size)
+        self._none_asked = jnp.broadcast_to(self._no_action, history)
+        self._no_wrench = jnp.zeros((scene.model.nbody, 6), jnp.float32)
+        variants = Variation(scene, backend, options.variants, self._randomization.nominal)
+        self._starts = Starts(
+            task,
+            scene,
+            self._randomization,
+            variants,
+            self._no_action,
+            has_bank=has_bank,
+            has_difficulty=has_difficulty,
+        )
+
+    @property
+    def trouble(self) -> str | None:
+        """What diverged last and where, as far as it is known; None: nothing, or it is not."""
+        return self._unsound or getattr(self.backend, "trouble", None)
+
+    # What an algorithm calls.
+
+    def reset(self, key: Array | None = None, **unknown: Any) -> tuple[EnvState, Named]:
+        """Start every world afresh. key: a PRNG key, as of `jax.random.key(0)`.
+
+        Raises R2SError if it is something else.
+        """
+        next_key, start_key, stagger_key, observe_key = jax.random.split(
+            checked_key(key, unknown), 4
+        )
+        share, levels = jnp.float32(self.options.start_bank_share), self._curriculum.init()
+        worlds = self.spec.num_worlds
+        start = self._start(start_key, share, levels)
+        physics = self.backend.init(start.fields, start.qpos, start.qvel)
+        physics = self._marked(physics, start.sound)
+        elapsed = jnp.zeros(worlds, jnp.int32)
+        if self.options.stagger:
+            elapsed = jax.random.randint(
+                stagger_key, (worlds,), 0, self.options.max_episode_steps, jnp.int32
+            )
+        state = EnvState(
+            physics=physics,
+            task=start.task,
+            elapsed=elapsed,
+            episode_return=jnp.zeros(worlds, jnp.float32),
+            reward_weights=self._weights,
+            start_bank_share=share,
+            variant=start.variant,
+            memory=start.memory,
+            levels=levels,
+            asked=self._none_asked,
+            key=next_key,
+        )
+        rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
+        rest, obs = self._observe(rest, physics.view, np.ones(worlds, bool), None, observe_key)
+        return dataclasses.replace(rest, physics=physics), obs
+
+    def step(self, state: EnvState, action: Array) -> tuple[EnvState, Step]:
+        """One control step of every world under action float32[W, A], with auto-reset.
+
+        Raises R2SError where the action is of another shape.
+        """
+        action = checked_action(action, self.spec)
+        physics = state.physics
+        rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
+        rest, ctrl, wrench, action, keys = self._control(rest, physics.view, action)
+        pushed = () if wrench is None else (wrench,)
+        moved = self.backend.step(physics, ctrl, self.scene.substeps, *pushed)
+        # A world that was not sound at its start has diverged, whatever came of it.
+        ok = moved.ok & physics.ok
+        rest, step = self._advance(rest, physics.view, moved.view, ok, action, keys)
+        if not self.backend.traceable and not np.asarray(step.done).any():
+            return dataclasses.replace(rest, physics=moved), step  # nothing starts anew
+        rest, physics = self._reset_done(rest, moved, step.done, keys[3])
+        rest, obs = self._observe(rest, physics.view, step.done, step.final_obs, keys[2])
+        state = dataclasses.replace(rest, physics=physics)
+        return state, dataclasses.replace(step, obs=obs)
+
+    def check(self) -> None:
+        """See `r2s_core.types.Checked`."""
+        if isinstance(self.backend, Checked):
+            self.backend.check()
+
+    # The pieces.
+
+    def _marked(self, physics: Physics, sound: Array) -> Physics:
+        """With `ok` False where a start was not sound, bool[W]."""
+        if not self.backend.traceable:
+            sound = np.asarray(sound)  # type: ignore[assignment]
+            if not sound.all():
+                self._unsound = (
+                    "a start was not finite, beyond 1e10 or of negative mass: by the task's init, "
+                    "its start-state bank, or a randomizer of starts or models"
+                )
+        return dataclasses.replace(physics, ok=physics.ok & sound)
+
+    def _reset_done(
+        self, state: EnvState, physics: Physics, done: Array, key: Array
+    ) -> tuple[EnvState, Physics]:
+        state, start = self._restart(state, done, key)
+        qpos, qvel, fields, sound = start
+        physics = self.backend.reset(physics, done, fields, qpos, qvel)
+        return state, self._marked(physics, sound)
+
+    def _restart_worlds(
+        self, state: EnvState, done: Array, key: Array
+    ) -> tuple[EnvState, tuple[Any, ...]]:
+        """New episodes for the worlds that are done; the others keep what they have."""
+        start = self._start_worlds(key, state.start_bank_share, state.levels)
+        before = {stage: state.memory[stage] for stage in start.memory}
+        state = dataclasses.replace(
+            state,
+            task=_where(done, start.task, state.task),
+            memory={**state.memory, **_where(done, start.memory, before)},
+            variant=jnp.where(done, start.variant, state.variant),
+            elapsed=jnp.where(done, 0, state.elapsed),
+            episode_return=jnp.where(done, 0.0, state.episode_return),
+            asked=_where(done, self._none_asked, state.asked),
+        )
+        return state, (start.qpos, start.qvel, start.fields, start.sound | ~done)
+
+    def _start_worlds(self, key: Array, share: Array, levels: Levels) -> Start:
+        return self._starts.draw(key, self.spec.num_worlds, share, levels)
+
+    def _control_worlds(
+        self, state: EnvState, view: View, action: Array
+    ) -> tuple[EnvState, Array, Array | None, Array, tuple[Array, ...]]:
+        """What moves the worlds: ctrl [W, nu], and the wrench on their bodies if any."""
+        next_key, action_key, final_key, observe_key, start_key = jax.random.split(state.key, 5)
+        action = jnp.clip(action, self.spec.action_low, self.spec.action_high)
+
+        def one(
+            key: Array, memory: Any, task: Any, variant: Array, view: View, action: Array
+        ) -> tuple[Array, Array, dict[str, Any]]:
+            where = (state.levels, variant)
+            act_key, push_key = jax.random.split(key)
+            acted, varied = self._randomization.step(
+                "action", memory["action"], act_key, {"action": action}, *where
+            )
+            pushed, force = self._randomization.step(
+                "wrench", memory["wrench"], push_key, {"wrench": self._no_wrench}, *where
+            )
+            action = jnp.clip(varied["action"], self.spec.action_low, self.spec.action_high)
+            ctrl = self.task.control(task, view, action)
+            return ctrl, force["wrench"], {"action": acted, "wrench": pushed}
+
+        worlds = jax.random.split(action_key, self.spec.num_worlds)
+        ctrl, wrench, memory = jax.vmap(one)(
+            worlds, state.memory, state.task, state.variant, view, action
+        )
+        asked = remember(state.asked, action)
+        state = dataclasses.replace(state, memory={**state.memory, **memory}, asked=asked)
+        if not self._randomization.has("wrench"):
+            wrench = None
+        return state, ctrl, wrench, action, (next_key, final_key, observe_key, start_key)
+
+    def _advance_worlds(
+        self,
+        state: EnvState,
+        prev_view: View,
+        view: View,
+        ok: Array,
+        action: Array,
+        keys: tuple[Array, ...],
+    ) -> tuple[EnvState, Step]:
+        """Everything between the physics step and the resets; `state.physics` is None."""
+        # A diverged world shows its last sane view, so that nothing downstream sees a NaN.
+        view = _where(ok, view, prev_view)
+        task = jax.vmap(self.task.update)(state.task, view)
+        terminated = jax.vmap(self.task.terminated)(task, view) & ok
+        success = jax.vmap(self.task.success)(task, view) & ok
+        metrics = jax.vmap(self.task.metrics)(task, view)
+        transition = Transition(prev_view, state.task, action, view, task, terminated, success)
+        terms = {
+            name: jnp.where(ok, jax.vmap(term)(transition).astype(jnp.float32), 0.0)
+            for name, term in self.rewards.items()
+        }
+        weights = {
+            name: weight * level_of(state.levels, f"rewards.{name}")
+            for name, weight in state.reward_weights.items()
+        }
+        reward = sum((weights[n] * v for n, v in terms.items()), jnp.zeros_like(ok, jnp.float32))
+        elapsed = state.elapsed + 1
+        truncated = ~terminated & ((elapsed >= self.options.max_episode_steps) | ~ok)
+        episode_return = state.episode_return + reward
+        state = dataclasses.replace(state, task=task)
+        memory, final_obs = self._perceive(state, view, keys[1], first=False)
+        levels = self._curriculum.advance(state.levels, terminated | truncated, success)
+        step = Step(
+            obs=final_obs,
+            final_obs=final_obs,
+            reward=reward,
+            terms=terms,
+            terminated=terminated,
+            truncated=truncated,
+            success=success,
+            diverged=~ok,
+            episode_return=episode_return,
+            episode_length=elapsed,
+            metrics={**metrics, **self._level_metrics(state.levels)},
+            variant=None if self.scene.variants is None else state.variant,
+        )
+        state = dataclasses.replace(
+            state,
+            elapsed=elapsed,
+            episode_return=episode_return,
+            memory={**state.memory, **memory},
+            levels=levels,
+            start_bank_share=self._next_bank_share(state.start_bank_share),
+            key=keys[0],
+        )
+        return state, step
+
+    def _next_bank_share(self, share: Array) -> Array:
+        options = self.options
+        if options.start_bank_steps is None:
+            return share
+        return jnp.maximum(share - options.start_bank_share / max(options.start_bank_steps, 1), 0.0)
+
+    def _level_metrics(self, levels: Levels) -> dict[str, Array]:
+        worlds = (self.spec.num_worlds,)
+        return {f"level/{n}": jnp.broadcast_to(x, worlds) for n, x in levels.level.items()}
+
+    def _observe_worlds(
+        self, state: EnvState, view: View, fresh: Array, seen: Named | None, key: Array
+    ) -> tuple[EnvState, Named]:
+        """What is observed: the first of an episode where `fresh`, elsewhere what was `seen`."""
+        if isinstance(self.task, HasBegin):
+            begun = jax.vmap(self.task.begin)(state.task, view)
+            state = dataclasses.replace(state, task=_where(fresh, begun, state.task))
+        memory, obs = self._perceive(state, view, key, first=True)
+        if seen is not None:
+            before = {stage: state.memory[stage] for stage in memory}
+            memory, obs = _where(fresh, (memory, obs), (before, dict(seen)))
+        return dataclasses.replace(state, memory={**state.memory, **memory}), obs
+
+    def _perceive(
+        self, state: EnvState, view: View, key: Array, first: bool
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What is observed of all worlds, and what randomizers of it remember.
+
+        The group "critic" sees the truth; what it reads was never to leave the simulation.
+        """
+
+        def one(
+            key: Array, memory: Any, task: Any, variant: Array, view: View, asked: Array
+        ) -> tuple[dict[str, Any], dict[str, Array]]:
+            keys = dict(zip(("reading", "observation"), jax.random.split(key), strict=True))
+
+            def step(stage: Any, values: Named) -> tuple[dict[str, Any], dict[str, Any]]:
+                where = (keys[stage], values, state.levels, variant)
+                if first:
+                    return self._randomization.first(stage, *where)
+                return self._randomization.step(stage, memory[stage], *where)
+
+            truth, read = dict(self.task.observe(task, view)), {}
+            obs = dict(truth)
+            if self._randomization.has("reading"):
+                read, readings = step("reading", measured(self.task, task, view))
+                obs = observed(self.task, task, view, readings)
+                obs |= {name: truth[name] for name in ("critic",) if name in truth}
+            remembered, obs = step("observation", obs)
+            return {"reading": read, "observation": remembered}, with_actions(obs, asked)
+
+        keys = jax.random.split(key, self.spec.num_worlds)
+        return jax.vmap(one)(keys, state.memory, state.task, state.variant, view, state.asked)
+
+
+def _where(mask: Array, new: Any, old: Any) -> Any:
+    """Leaf-wise choice by world: mask [W], leaves [W, ...]."""
+
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(mask.reshape(mask.shape + (1,) * (jnp.ndim(a) - 1)), a, b)
+
+    return jax.tree.map(choose, new, old)

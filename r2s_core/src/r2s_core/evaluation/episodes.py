@@ -1,0 +1,259 @@
+"""Playing complete episodes and summing up what became of them.
+
+Counting the first N episodes that happen to end would over-count the short ones, which are the
+failures; so each of W worlds plays exactly k episodes and every one of the W * k counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from r2s_core.errors import R2SError
+from r2s_core.evaluation.intervals import wilson_interval
+from r2s_core.types import Array, Checked, Environment, Named, Policy, Step, Variants
+
+#: (policy, state, obs, key) -> (state, obs, step)
+Advance = Callable[[Policy, Any, Named, Array], tuple[Any, Named, Step]]
+
+_TIGHT = "success_2p5cm"  # the tasks' metric of success within 2.5 cm
+_OUTCOMES = ("success", "terminated", "diverged", "episode_return", "episode_length")
+#: What is told of each variant of the scene.
+_OF_VARIANT = (
+    "episodes",
+    "success_rate",
+    "success_ci95",
+    "success_rate_2p5cm",
+    "stage_rates",
+    "failures",
+)
+#: Stages of a manipulation task, in order; a task has those that its metrics name.
+STAGES = ("reached", "grasped", "lifted")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """The motion of one episode, for pictures.
+
+    qpos: float32[T, nq], of every control step. task: the task's state at each of the T steps,
+    leaves [T, ...]. success: how the episode ended. variant: which of the scene's it was.
+    """
+
+    qpos: np.ndarray
+    task: Any
+    success: bool
+    variant: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Episodes:
+    """What became of E episodes; arrays [E]."""
+
+    success: np.ndarray
+    terminated: np.ndarray
+    diverged: np.ndarray
+    episode_return: np.ndarray
+    episode_length: np.ndarray
+    metrics: Mapping[str, np.ndarray]
+    recordings: tuple[Recording, ...] = ()
+    variant: np.ndarray | None = None  # of the scene; None where it has none
+    rewarded: bool = True  # False where the environment has no rewards, and returns mean nothing
+    world: np.ndarray | None = None  # the one that played it
+
+    def __len__(self) -> int:
+        return len(self.success)
+
+    def where(self, which: np.ndarray) -> Episodes:
+        """Those under the mask bool[E], without recordings."""
+        columns = {name: getattr(self, name)[which] for name in _OUTCOMES}
+        metrics = {name: column[which] for name, column in self.metrics.items()}
+        variant = None if self.variant is None else self.variant[which]
+        world = None if self.world is None else self.world[which]
+        own = {"variant": variant, "world": world, "rewarded": self.rewarded}
+        return Episodes(**columns, metrics=metrics, **own)
+
+    def success_by_world(self) -> np.ndarray:
+        """Each world's success rate, float[W]; of episodes that `run_episodes` played."""
+        assert self.world is not None
+        return np.bincount(self.world, self.success) / np.bincount(self.world)
+
+
+def advancing(env: Environment[Any]) -> Advance:
+    """One step of an environment under any policy; kept by those who play in it repeatedly.
+
+    A policy that is a `jax.tree_util.Partial`, as `evaluate.as_jax` makes them, is not compiled
+    again for other weights.
+    """
+    advance = partial(_advance, env)
+    return jax.jit(advance) if env.spec.traceable else advance
+
+
+def run_episodes(
+    env: Environment[Any],
+    policy: Policy,
+    key: Array,
+    per_world: int,
+    record: int = 0,
+    advance: Advance | None = None,
+) -> Episodes:
+    """Play exactly `per_world` complete episodes in each world, from a fresh reset.
+
+    record: of this many worlds, keep the motion of the first episode (where the environment's
+    state has `physics.view.qpos`). advance: of `advancing(env)`, to compile it only once.
+    """
+    key, reset_key = jax.random.split(key)
+    state, obs = env.reset(reset_key)
+    advance = advance or advancing(env)
+    if not isinstance(policy, jax.tree_util.Partial):
+        policy = jax.tree_util.Partial(lambda obs, key, act=policy: act(obs, key))
+    worlds = env.spec.num_worlds
+    remaining = np.full(worlds, per_world)
+    recorder = _Recorder(state, min(record, worlds))
+    rows: list[dict[str, np.ndarray]] = []
+    # No world can need more steps than this: every episode is truncated in time.
+    for step_key in jax.random.split(key, per_world * env.spec.max_episode_steps):
+        if not remaining.any():
+            break
+        recorder.before(state)
+        state, obs, step = advance(policy, state, obs, step_key)
+        done = np.asarray(step.done)
+        if done.any():
+            recorder.after(done, np.asarray(step.success))
+            rows.append(_ended(step, done & (remaining > 0)))
+            remaining = np.maximum(remaining - done, 0)
+    if isinstance(env, Checked):
+        env.check()
+    if remaining.any():
+        raise R2SError(
+            f"{int((remaining > 0).sum())} of {worlds} worlds did not finish {per_world} episodes "
+            f"within {env.spec.max_episode_steps} steps each; the environment's "
+            "max_episode_steps is not what its episodes keep to."
+        )
+    columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    metrics = {k.removeprefix("metrics/"): v for k, v in columns.items() if "/" in k}
+    rest: dict[str, Any] = {name: column for name, column in columns.items() if "/" not in name}
+    rewarded = bool(getattr(env, "rewards", True))
+    return Episodes(**rest, metrics=metrics, recordings=recorder.recordings(), rewarded=rewarded)
+
+
+def summarise(episodes: Episodes, variants: Variants | None = None) -> dict[str, Any]:
+    """The numbers of `result.json` that an evaluation yields, as plain Python values.
+
+    variants: of the scene that was played. With them there is a row for each, the worst first, and
+    the numbers over all are of those that were trained on; `held_out_*` are of the others.
+    """
+    if variants is None or episodes.variant is None:
+        return _summary(episodes)
+    held_out = np.asarray(variants.held_out)[episodes.variant]
+    rows = []
+    for index in np.unique(episodes.variant):
+        own = _summary(episodes.where(episodes.variant == index))
+        row = {"name": variants.names[index], "held_out": bool(variants.held_out[index])}
+        rows.append(row | {key: own[key] for key in _OF_VARIANT})
+    result: dict[str, Any] = {"objects": sorted(rows, key=lambda row: row["success_rate"])}
+    if held_out.any():
+        unseen = _summary(episodes.where(held_out))
+        result |= {f"held_out_{key}": unseen[key] for key in _OF_VARIANT}
+    return _summary(episodes if held_out.all() else episodes.where(~held_out)) | result
+
+
+def _summary(episodes: Episodes) -> dict[str, Any]:
+    successes, total = int(episodes.success.sum()), len(episodes)
+    means = {name: float(np.mean(column)) for name, column in episodes.metrics.items()}
+    return {
+        "success_rate": successes / total,
+        "success_ci95": list(wilson_interval(successes, total)),
+        "success_rate_2p5cm": means.get(_TIGHT),
+        "episodes": total,
+        "stage_rates": {name: means[name] for name in STAGES if name in means},
+        "failures": failure_kinds(episodes),
+        "diverged_episodes": int(episodes.diverged.sum()),
+        "mean_return": float(np.mean(episodes.episode_return)) if episodes.rewarded else None,
+        "mean_length": float(np.mean(episodes.episode_length)),
+        "metrics": means,
+    }
+
+
+def failure_kinds(episodes: Episodes) -> dict[str, int]:
+    """How many failed, by how far they came; each failure is of one kind, the first that fits."""
+    kinds: dict[str, int] = {}
+    left = ~episodes.success
+
+    def take(name: str, mask: np.ndarray) -> None:
+        nonlocal left
+        kinds[name] = int((left & mask).sum())
+        left = left & ~mask
+
+    everyone = np.ones(len(episodes), bool)
+    take("physics diverged", episodes.diverged)
+    stages = [name for name in STAGES if name in episodes.metrics]
+    before = ""
+    for name in stages:
+        take(f"{before}not {name}", episodes.metrics[name] < 0.5)
+        before = f"{name}, "
+    take(f"{before}left the workspace" if stages else "terminated", episodes.terminated)
+    if "held" in episodes.metrics:
+        take("lifted, dropped", episodes.metrics["held"] < 0.5)
+    take("lifted, off goal" if "lifted" in stages else "time ran out", everyone)
+    return {name: number for name, number in kinds.items() if number}
+
+
+def _advance(
+    env: Environment[Any], policy: Policy, state: Any, obs: Named, key: Array
+) -> tuple[Any, Named, Step]:
+    state, step = env.step(state, policy(obs, key))
+    outcome = dataclasses.replace(step, obs={}, final_obs={})  # not worth a copy to the host
+    return state, step.obs, outcome
+
+
+def _ended(step: Step, which: np.ndarray) -> dict[str, np.ndarray]:
+    columns = {name: getattr(step, name) for name in _OUTCOMES}
+    if step.variant is not None:
+        columns["variant"] = step.variant
+    columns["world"] = np.arange(len(which))
+    columns |= {f"metrics/{name}": column for name, column in step.metrics.items()}
+    return {name: np.asarray(column)[which] for name, column in columns.items()}
+
+
+class _Recorder:
+    """Collects the first episode of `count` worlds, spread over all so that variants are too."""
+
+    def __init__(self, state: Any, count: int) -> None:
+        view = getattr(getattr(state, "physics", None), "view", None)
+        qpos = getattr(view, "qpos", None)
+        self._count = 0 if qpos is None else count
+        self._worlds = np.arange(self._count) * (1 if qpos is None else len(qpos) // max(count, 1))
+        self._variant = getattr(state, "variant", None)
+        self._rows: list[Any] = []
+        self._ends: dict[int, tuple[int, bool]] = {}
+
+    def before(self, state: Any) -> None:
+        if len(self._ends) == self._count:
+            return
+        row = (state.physics.view.qpos, state.task)
+        self._rows.append(jax.tree.map(lambda x: np.array(np.asarray(x)[self._worlds]), row))
+
+    def after(self, done: np.ndarray, success: np.ndarray) -> None:
+        for i in np.flatnonzero(done[self._worlds]):
+            self._ends.setdefault(int(i), (len(self._rows), bool(success[self._worlds[i]])))
+
+    def recordings(self) -> tuple[Recording, ...]:
+        if not self._rows:
+            return ()
+        qpos, task = jax.tree.map(lambda *rows: np.stack(rows), *self._rows)
+
+        def cut(i: int, length: int) -> Any:
+            return jax.tree.map(lambda x: x[:length, i], task)
+
+        variant = np.zeros(self._count, int)
+        if self._variant is not None:
+            variant = np.asarray(self._variant)[self._worlds]
+        return tuple(
+            Recording(qpos[:length, i], cut(i, length), success, int(variant[i]))
+            for i, (length, success) in sorted(self._ends.items())
+        )

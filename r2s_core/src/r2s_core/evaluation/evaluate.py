@@ -1,0 +1,234 @@
+"""Evaluating the policy that a run left, by the same episodes that the run itself was judged by."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core import device
+from r2s_core.config import RunConfig, load_config
+from r2s_core.env import build
+from r2s_core.errors import R2SError
+from r2s_core.evaluation.episodes import Episodes, run_episodes, summarise
+from r2s_core.networks import ACTIVATIONS, scale_action, squash
+from r2s_core.policy.saved import (
+    PolicyError,
+    SavedPolicy,
+    action_names,
+    load_policy,
+    observation_names,
+)
+from r2s_core.runs import inputs
+from r2s_core.runs.folder import shown
+from r2s_core.system import files
+from r2s_core.system.progress import print_result
+from r2s_core.system.run_files import CONFIG
+from r2s_core.types import Array, Environment, EnvSpec, Named, Policy, Variants
+
+_RECORDED_EPISODES = 8
+#: What of a run's configuration an evaluation does without: nothing grows, no reward function
+#: runs (the run may be a stranger's, its files gone), and no hook listens.
+UNUSED = ("curriculum={}", "environment.rewards=null", "hooks={}")
+
+
+def play(
+    config: RunConfig, policy: SavedPolicy, env: Environment[Any], record: bool = False
+) -> Episodes:
+    """At least `config.evaluation.episodes` fresh episodes, the same number from every world.
+
+    Raises `PolicyError` where the policy was trained for other observations or actions.
+    """
+    key = episodes_key(config)
+    per_world = -(-config.evaluation.episodes // env.spec.num_worlds)
+    recorded = _RECORDED_EPISODES if record else 0
+    return run_episodes(env, as_jax(policy, env, config.environment.use), key, per_world, recorded)
+
+
+def episodes_key(config: RunConfig, point: int | None = None) -> Array:
+    """The random key of the evaluation's episodes, or of those of a point on the way there.
+
+    JAX may give the same key as an element of `split` and from `fold_in`; so each purpose has a
+    branch of its own, which nothing else is split off from.
+    """
+    root = jax.random.key(config.seed + config.evaluation.seed_offset)
+    if point is None:
+        return jax.random.fold_in(root, 0)
+    return jax.random.fold_in(jax.random.fold_in(root, 1), point)
+
+
+def variants_of(env: Environment[Any]) -> Variants | None:
+    """Of the scene of an environment that the engine made, if it has any."""
+    return getattr(getattr(env, "scene", None), "variants", None)
+
+
+def num_worlds(config: RunConfig) -> int:
+    """How many worlds an evaluation steps side by side."""
+    return min(config.evaluation.num_parallel_envs, config.evaluation.episodes)
+
+
+def announcement(config: RunConfig) -> str:
+    """What is about to be played; more than asked for where that does not divide evenly."""
+    asked, worlds = config.evaluation.episodes, num_worlds(config)
+    played = -(-asked // worlds) * worlds
+    why = (
+        ""
+        if played == asked
+        else f" ({asked:,} asked for; each of {worlds:,} worlds plays as many)"
+    )
+    return f"evaluating over {played:,} fresh episodes{why} ..."
+
+
+def evaluate_run(
+    run_dir: Path | str,
+    episodes: int | None = None,
+    backend: str | None = None,
+    overrides: tuple[str, ...] | list[str] = (),
+) -> dict[str, Any]:
+    """Evaluate the policy that a run left, print the table and write `eval-<n>.json`.
+
+    Args:
+      episodes: at least this many; by default as many as the run's configuration says.
+      backend: another physics backend than the run's.
+      overrides: `key=value`, on top of the run's own config.yaml.
+
+    Returns what the file holds; raises `R2SError` where the run or its policy is not there.
+    """
+    run_dir = Path(run_dir)
+    path = config_of(run_dir)
+    if path is None:
+        raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
+    inputs.verify(path.parent)
+    changes = [*overrides]
+    if backend is not None:
+        changes.append(f"backend={backend}")
+    config = load_config(path, [*changes, *UNUSED])
+    result = evaluate_policy(config, run_dir, episodes) | {"overrides": changes}
+    written = _next_path(path.parent)
+    try:
+        files.write_json(written, result)
+    except OSError as error:
+        print_result(result)
+        raise R2SError(
+            f"{written} cannot be written ({error.strerror}); the numbers are printed above."
+        ) from error
+    print_result(result | {"files": {"written": shown(written)}})
+    return result
+
+
+def evaluate_policy(
+    config: RunConfig, policy_dir: Path | str, episodes: int | None = None
+) -> dict[str, Any]:
+    """Judge a saved policy in the environment that `config` describes; writes nothing.
+
+    episodes: at least this many; by default `config.evaluation.episodes`.
+    """
+    began = time.perf_counter()
+    policy = load_policy(policy_dir)
+    if episodes is not None:
+        options = dataclasses.replace(config.evaluation, episodes=episodes)
+        config = dataclasses.replace(config, evaluation=options)
+    if config.evaluation.episodes < 1:
+        raise R2SError("evaluation.episodes is 0; an evaluation needs at least one episode.")
+    device.announce(device.select_device(config.training.use_gpu))
+    config = device.resolve_backend(config)
+    device.announce([announcement(config)])
+    env = build.make_environment(config, num_worlds(config), training=False)
+    return {
+        "name": f"evaluation of {config.name}",
+        **summarise(play(config, policy, env), variants_of(env)),
+        "backend": config.backend.use,
+        "seed": config.seed,
+        "total_s": round(time.perf_counter() - began, 3),
+    }
+
+
+def as_jax(policy: SavedPolicy, env: Environment[Any], task: str) -> Policy:
+    """A saved policy as a jitted `Policy` of `env`; raises `PolicyError` if it does not fit.
+
+    task: the environment's plugin name.
+    """
+    contract, group = policy.contract, policy.contract["observation"]["group"]
+    for what, own, wanted in _interface(policy, env.spec, task):
+        if own != wanted:
+            raise PolicyError(
+                f"The policy's {what} is {own}, the environment's {wanted}; evaluate it with the "
+                "configuration that it was trained with."
+            )
+    tensors = {name: jnp.asarray(tensor) for name, tensor in policy.tensors.items()}
+    act = _network(
+        group,
+        contract["network"]["layers"],
+        contract["network"]["activation"],
+        contract["observation"]["clip"],
+        contract["action"]["squashing"],
+    )
+    return jax.tree_util.Partial(act, tensors)
+
+
+def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[str, Any, Any]]:
+    """What must agree: (what, the policy's, the environment's)."""
+    contract = policy.contract
+    observation, action = contract["observation"], contract["action"]
+    shape = spec.observation_shapes.get(observation["group"], ())
+    size = shape[0] if len(shape) == 1 else 0
+    yield "task", contract["task"], task
+    yield "number of observations", policy.observation_size, size
+    yield "number of actions", policy.action_size, spec.action_size
+    for kind, mine, theirs in (
+        ("observation", observation["names"], observation_names(spec, observation["group"])),
+        ("action", action["names"], action_names(spec)),
+    ):
+        for i, pair in enumerate(zip(mine, theirs, strict=True)):
+            yield f"{kind} {i}", *pair
+    rate = round(1 / spec.control_dt, 6)
+    own = contract["control_rate_hz"]  # steps divided for finer physics round otherwise
+    yield "control rate in Hz", own, own if math.isclose(own, rate, rel_tol=1e-5) else rate
+    for bound, limits in (("low", spec.action_low), ("high", spec.action_high)):
+        wanted = np.asarray(limits, np.float32).tolist()
+        for name, *pair in zip(action["names"], action[bound], wanted, strict=True):
+            yield f"action.{bound} of {name}", *pair
+
+
+@functools.lru_cache(maxsize=8)
+def _network(
+    group: str, layers: int, activation_name: str, clip: float, output: Literal["clip", "tanh"]
+) -> Callable[[Named, Named, Array], Array]:
+    """(tensors, obs, key) -> action; weights are arguments, so that others need no compiling."""
+    activation = ACTIVATIONS[activation_name]
+
+    @jax.jit
+    def act(tensors: Named, obs: Named, key: Array) -> Array:
+        x = (obs[group] - tensors["observation.mean"]) / tensors["observation.std"]
+        x = jnp.clip(x, -clip, clip)
+        for i in range(layers):
+            # As in training, see `networks.MLP`: in TF32 it would be another policy.
+            x = jnp.matmul(x, tensors[f"layers.{i}.kernel"], precision=jax.lax.Precision.HIGHEST)
+            x += tensors[f"layers.{i}.bias"]
+            x = activation(x) if i + 1 < layers else squash(x, output)
+        return scale_action(x, tensors["action.low"], tensors["action.high"])
+
+    return act
+
+
+def config_of(path: Path) -> Path | None:
+    """The config.yaml of the run whose folder, or the `policy/` in it, is `path`."""
+    for folder in (path, path.parent):
+        if (folder / CONFIG).exists():
+            return folder / CONFIG
+    return None
+
+
+def _next_path(folder: Path) -> Path:
+    names = (re.fullmatch(r"eval-([0-9]+)\.json", path.name) for path in folder.iterdir())
+    used = [int(name[1]) for name in names if name]
+    return folder / f"eval-{max(used, default=0) + 1}.json"

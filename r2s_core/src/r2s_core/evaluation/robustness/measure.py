@@ -1,0 +1,173 @@
+"""Plays a policy in every case of a grid."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from r2s_core import device, registry
+from r2s_core.config import RunConfig, load_config
+from r2s_core.env import build
+from r2s_core.errors import R2SError
+from r2s_core.evaluation.episodes import summarise
+from r2s_core.evaluation.evaluate import UNUSED, config_of, num_worlds, play
+from r2s_core.evaluation.intervals import clustered_interval
+from r2s_core.evaluation.robustness.grid import DEFAULT_GRID, Case, read_grid
+from r2s_core.evaluation.robustness.page import write_page
+from r2s_core.policy.saved import SavedPolicy, load_policy
+from r2s_core.runs import inputs
+from r2s_core.runs.folder import shown
+from r2s_core.system import files
+from r2s_core.system.progress import duration
+from r2s_core.system.text import printable
+
+#: The run's configuration without what it was trained under; before what the user asks for.
+_NOMINAL = "randomization={}"
+_EPISODES = 256
+_KEPT = ("success_rate", "success_ci95", "success_rate_2p5cm", "episodes", "diverged_episodes")
+
+
+def measure_robustness(
+    run_dir: Path | str,
+    episodes: int | None = None,
+    backend: str | None = None,
+    overrides: Sequence[str] = (),
+    grid: Path | None = None,
+) -> dict[str, Any]:
+    """Judge a run's policy under each perturbation; writes `robustness.json` and `.html` beside it.
+
+    Args:
+      episodes: of each case; default 256.
+      backend: another physics backend than the run's.
+      overrides: `key=value`, in every case, on top of the run's own config.yaml without its
+        randomization and curriculum.
+      grid: a file of perturbations (see `grid.read_grid`); default: the task's, else a general one.
+
+    Returns what the file holds. A case that cannot be played, for lack of a package say, is listed
+    with the reason and does not count. Raises `R2SError` where the run or its policy is not there,
+    or no case at all can be played.
+    """
+    run_dir, began = Path(run_dir), time.perf_counter()
+    path = config_of(run_dir)
+    if path is None:
+        raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
+    inputs.verify(path.parent)
+    policy = load_policy(run_dir)
+    common = [_NOMINAL, *overrides, *([f"backend={backend}"] if backend else [])]
+    nominal = load_config(path, [*common, *UNUSED])
+    options = dataclasses.replace(nominal.evaluation, episodes=episodes or _EPISODES)
+    nominal = dataclasses.replace(nominal, evaluation=options)
+    device.announce(device.select_device(nominal.training.use_gpu))
+    cases = read_grid(grid or _grid_of(nominal))
+    _say(f"{1 + len(cases)} cases of {nominal.evaluation.episodes:,} episodes")
+    rows = [{"perturbation": "none", "label": "", **_played(nominal, policy)[0]}]
+    by_world: list[np.ndarray] = []
+    started = time.perf_counter()
+    for number, case in enumerate(cases, 1):
+        row, rates = _row(case, path, common, policy, nominal)
+        rows.append(row)
+        by_world += [] if rates is None else [rates]
+        left = (time.perf_counter() - started) / number * (len(cases) - number)
+        _say(_line(row) + (f"  {duration(left)} left" if number < len(cases) else ""))
+    result = {
+        "name": nominal.name,
+        "algorithm": nominal.algorithm,
+        "grid": str(grid or "the task's"),
+        "trained_with": sorted(load_config(path, UNUSED).randomization),
+        **summary(rows, by_world),
+        "cases": rows,
+        "total_s": round(time.perf_counter() - began, 1),
+    }
+    files.write_json(path.parent / "robustness.json", result)
+    write_page(path.parent / "robustness.html", result)
+    _say(
+        f"mean success over {result['played']} cases: {result['mean_success']:.1%} "
+        f"(unperturbed {result['nominal_success']:.1%}); {shown(path.parent / 'robustness.html')}"
+    )
+    return result
+
+
+def summary(rows: Sequence[Mapping[str, Any]], by_world: Sequence[np.ndarray]) -> dict[str, Any]:
+    """The one number: the mean success over all cases but the unperturbed one, which has rates and
+    interval of its own; with the interval of that mean under these cases.
+
+    by_world: float[W] for each case that was played, the success rate of each world. A world has
+    the same start state in every case, and hard starts are hard in many of them; so cases are not
+    independent of each other, only worlds are.
+    """
+    played = [row for row in rows[1:] if "success_rate" in row]
+    if not played:
+        reasons = {row["not_played"] for row in rows[1:]}
+        raise R2SError(f"None of the perturbations can be played: {'; '.join(sorted(reasons))}")
+    worlds = np.mean(by_world, axis=0)
+    episodes = sum(row["episodes"] for row in played)
+    return {
+        "mean_success": float(worlds.mean()),
+        "mean_success_ci95": list(clustered_interval(worlds, episodes // len(worlds))),
+        "worst": min(played, key=lambda row: row["success_rate"]),
+        "played": len(played),
+        "nominal_success": rows[0]["success_rate"],
+        "nominal_success_ci95": rows[0]["success_ci95"],
+    }
+
+
+def _row(
+    case: Case, path: Path, common: Sequence[str], policy: SavedPolicy, nominal: RunConfig
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """What became of a case, and the success rate of each world; None where it was not played."""
+    row: dict[str, Any] = {"perturbation": case.perturbation, "label": case.label}
+    row["changes"] = list(case.overrides)
+    try:
+        config = load_config(path, [*common, *case.overrides, *UNUSED])
+        # The same worlds in every case, so that a world's start state is the same, too.
+        config = dataclasses.replace(config, evaluation=nominal.evaluation)
+        if (
+            _names_backend(case)
+            and config.backend.use == device.resolve_backend(nominal).backend.use
+        ):
+            raise R2SError("it is what the others are played on")
+        result, rates = _played(config, policy)
+        return row | result, rates
+    except R2SError as error:  # a package that is not there, an object that is refused
+        return row | {"not_played": str(error).splitlines()[0]}, None
+
+
+def _names_backend(case: Case) -> bool:
+    return any(override.startswith(("backend=", "backend.")) for override in case.overrides)
+
+
+def _played(config: RunConfig, policy: SavedPolicy) -> tuple[dict[str, Any], np.ndarray]:
+    config = device.resolve_backend(config)
+    env = build.make_environment(config, num_worlds(config), training=False)
+    episodes = play(config, policy, env)
+    result = summarise(episodes)
+    jax.clear_caches()  # each case compiles an engine of its own
+    return {key: result[key] for key in _KEPT}, episodes.success_by_world()
+
+
+def _grid_of(config: RunConfig) -> Path:
+    """The task's own file of perturbations, `perturbations`, if it has one."""
+    use = config.environment
+    made = registry.build("environment", use.use, use.options)
+    return Path(getattr(made, "perturbations", DEFAULT_GRID))
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    name = f"{row['perturbation']} {row['label']}".strip()
+    if "not_played" in row:
+        return f"{name}: not played: {row['not_played']}"
+    low, high = row["success_ci95"]
+    failed = row["diverged_episodes"]
+    more = f"; the physics failed in {failed:,} of {row['episodes']:,}" if failed else ""
+    return f"{name}: {row['success_rate']:.1%} ({low:.1%} to {high:.1%}){more}"
+
+
+def _say(line: str) -> None:
+    print(printable(line), file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Frames, videos and pictures, drawn in processes of their own."""

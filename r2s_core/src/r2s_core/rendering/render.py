@@ -1,0 +1,201 @@
+"""Pictures and videos of simulated motion, on machines with or without a display.
+
+Drawing happens in a worker process, since MuJoCo settles on a graphics interface when it is
+imported. Importing this module is cheap and has no side effects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import struct
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from r2s_core.errors import R2SError
+from r2s_core.rendering import gl_environment
+from r2s_core.system import files
+from r2s_core.system.cache_folder import cache_folder
+from r2s_core.system.worker import python_command
+
+if TYPE_CHECKING:
+    import mujoco
+
+#: Graphics interfaces that need no display, in order of preference.
+INTERFACES = ("egl", "osmesa")
+_PROBE_S = 20
+_WORKER = "r2s_core.rendering.worker"
+
+
+def probe_gl() -> str | None:
+    """The graphics interface that can draw on this machine, or None.
+
+    Each of `INTERFACES`, or only $MUJOCO_GL where it is set, draws one frame in a process of its
+    own, which may crash or hang. A success is remembered in the user's cache folder.
+    """
+    chosen = os.environ.get("MUJOCO_GL")
+    candidates = (chosen,) if chosen else INTERFACES
+    remembered = _remembered()
+    if remembered in candidates:
+        return remembered
+    for interface in candidates:
+        if not _run_worker(interface, [], timeout=_PROBE_S):
+            _remember(interface)
+            return interface
+    return None
+
+
+def missing_gl_advice() -> str:
+    """One line for machines on which nothing can draw."""
+    if chosen := os.environ.get("MUJOCO_GL"):
+        return f"No pictures: MUJOCO_GL={chosen} cannot draw on this machine; unset it."
+    return (
+        "No pictures: neither EGL nor OSMesa can draw on this machine; on Debian or Ubuntu: "
+        "apt-get install libegl1 libgl1 libgl1-mesa-dri (or libosmesa6)."
+    )
+
+
+def render_frames(
+    model: mujoco.MjModel,
+    qpos: np.ndarray,
+    marker: np.ndarray | None = None,
+    *,
+    width: int = 640,
+    height: int = 480,
+    camera: str | None = None,
+    shadows: bool = False,
+) -> np.ndarray:
+    """Draw uint8[T, height, width, 3] of the poses qpos [T, nq].
+
+    model: compiled from a scene's `render_spec`. marker [T, 3]: where its mocap body `goal_marker`
+    is, m. camera: by name; by default the model's first. Raises R2SError if nothing can draw.
+    """
+    interface = probe_gl()
+    if interface is None:
+        raise R2SError(missing_gl_advice())
+    import mujoco
+
+    with tempfile.TemporaryDirectory(prefix="r2s-render-") as folder:
+        job_dir = Path(folder)
+        mujoco.mj_saveModel(model, str(job_dir / "model.mjb"))
+        np.savez(
+            job_dir / "motion.npz",
+            qpos=np.asarray(qpos, np.float64),
+            marker=np.zeros((0, 3)) if marker is None else np.asarray(marker, np.float64),
+        )
+        job = {"width": width, "height": height, "camera": camera, "shadows": shadows}
+        (job_dir / "job.json").write_text(json.dumps(job))
+        cause = _run_worker(interface, [folder], timeout=60 + 2 * len(qpos))
+        if cause:
+            _forget()
+            raise R2SError(f"No pictures: drawing through {interface} failed: {cause}")
+        return np.load(job_dir / "frames.npy", allow_pickle=False)
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write uint8[height, width, 3] frames of even size as an H.264 MP4; replaces `path` at once.
+
+    Raises R2SError if there are no frames or the encoder fails.
+    """
+    # By default it forks with Python code in the child, which can hang beside JAX's threads.
+    os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
+    import imageio_ffmpeg
+
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise R2SError(f"{path} was not written: there are no frames")
+    part = path.with_name(f".{path.stem}.part.mp4")
+    size = (first.shape[1], first.shape[0])
+    try:
+        encoder = imageio_ffmpeg.write_frames(
+            str(part),
+            size,
+            fps=fps,  # type: ignore[reportArgumentType]  # ffmpeg takes any rate
+            quality=8,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+        )
+        encoder.send(None)
+        for frame in itertools.chain((first,), frames):
+            encoder.send(np.ascontiguousarray(frame))
+        encoder.close()
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise R2SError(f"{path} could not be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def encode_png(frame: np.ndarray) -> bytes:
+    """A uint8[height, width, 3] frame as a PNG file."""
+    height, width, _ = frame.shape
+    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    rows[:, 0] = 2  # each row as its difference from the one above, which compresses best
+    pixels = frame.reshape(height, 3 * width)
+    rows[:, 1:] = np.diff(pixels, axis=0, prepend=np.zeros_like(pixels[:1]))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def _run_worker(interface: str, arguments: list[str], timeout: float) -> str:
+    """Run the worker; returns why it failed, or an empty string."""
+    environment = os.environ | {"MUJOCO_GL": interface, gl_environment.PROBING: "1"}
+    # PyOpenGL may have been told otherwise by an earlier import in this process.
+    environment.pop("PYOPENGL_PLATFORM", None)
+    try:
+        worker = subprocess.run(
+            python_command("-m", _WORKER, *arguments),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {timeout:.0f} s"
+    if worker.returncode == 0:
+        return ""
+    return (worker.stderr.strip().splitlines() or [f"exit status {worker.returncode}"])[-1]
+
+
+def _memory() -> Path | None:
+    folder = cache_folder()
+    return folder and folder / "gl.json"
+
+
+def _remembered() -> str | None:
+    if (path := _memory()) is None:
+        return None
+    try:
+        memory = json.loads(path.read_text())
+        return memory["interface"] if memory["mujoco"] == version("mujoco") else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(interface: str) -> None:
+    if (path := _memory()) is None:
+        return
+    with contextlib.suppress(OSError):  # only a convenience: it is found out again the next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, {"interface": interface, "mujoco": version("mujoco")})
+
+
+def _forget() -> None:
+    if (path := _memory()) is not None:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

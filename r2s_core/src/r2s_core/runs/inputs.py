@@ -1,0 +1,215 @@
+"""What a run depends on besides its configuration, kept in the run's own folder.
+
+A run names scans and reward files that lie anywhere. So that it can be moved, copied to another
+machine or sent to a colleague, it keeps in `inputs/` each reward file and whatever the
+environment's plugin says it needs (see `Plugin.inputs`), every file named by the hash of its
+content, and its config.yaml names those. `inputs/inputs.json` tells where they came from.
+"""
+
+from __future__ import annotations
+
+from r2s_core.config import user_code
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from r2s_core import registry
+from r2s_core.system import files
+from r2s_core.system import trust
+from r2s_core.config import RunConfig
+from r2s_core.config.flat import flat
+from r2s_core.system.documents import read_document
+from r2s_core.errors import ConfigError, R2SError
+
+INPUTS = "inputs"
+#: Of one file that is kept, bytes.
+LIMIT = 512 * files.MIB
+_RECORD = "inputs.json"
+_HASHED = re.compile(r"-([0-9a-f]{16})\.\w*$")
+_KEPT = re.compile(r"^.*[/\\]inputs[/\\]([^/\\]+-[0-9a-f]{16}\.\w+(:\w+)?)$")
+
+
+class Keep(Protocol):
+    """Keeps a file in the run's folder; see `Plugin.inputs`."""
+
+    def __call__(self, name: str, data: bytes, source: Path | None = None) -> Path:
+        """The path at which `data` will lie, to stand in the configuration.
+
+        name: such as "mug.npz"; the hash of `data` is put into it. source: the user's file that it
+        was made of, so that a change of it is noticed when the run is resumed.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """`inputs.json`: where a run's inputs came from.
+
+    written: dotted keys of the configuration -> what stood there before the kept files did.
+    sources: the user's files -> SHA-256 of their content. Paths start from the folder of the
+    configuration file, so that both hold when a whole project is moved.
+    """
+
+    written: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What `collect` found; nothing is written yet. config: with the kept files' paths."""
+
+    config: RunConfig
+    kept: Mapping[str, bytes]
+    record: Record
+
+    def write(self, run_dir: Path) -> None:
+        """Write the files and the record of them to `run_dir/inputs`."""
+        if not self.kept:
+            return
+        folder = run_dir / INPUTS
+        folder.mkdir(exist_ok=True)
+        for name, data in self.kept.items():
+            files.write_bytes(folder / name, data)
+        files.write_json(folder / _RECORD, dataclasses.asdict(self.record))
+
+
+def collect(config: RunConfig, run_dir: Path) -> Inputs:
+    """The files that a run of `config` in `run_dir` depends on, and `config` with their paths.
+
+    Raises `R2SError` where one cannot be read or an object is refused.
+    """
+    collected = _Collected(run_dir / INPUTS, config.base_dir)
+    changed = _with_kept_rewards(_with_kept_options(config, collected), collected)
+    before, after = flat(config.resolved()), flat(changed.resolved())
+    written = {key: value for key, value in before.items() if after.get(key) != value}
+    record = Record(relative_to(written, config.base_dir), collected.sources)
+    return Inputs(changed, collected.kept, record)
+
+
+def verify(run_dir: Path) -> None:
+    """Raises `R2SError` where a kept file is not what the run was trained with any more."""
+    folder = run_dir / INPUTS
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        named = _HASHED.search(path.name)
+        if named is None:
+            continue
+        data = files.read_bytes(path, limit=LIMIT, what="an input of the run")
+        if not _sha256(data).startswith(named[1]):
+            raise R2SError(
+                f"{path}: its content (SHA-256 {_sha256(data)[:16]}...) is not what its name says "
+                "and the run was trained with; copy the run's folder again from where it was made"
+            )
+
+
+def read_record(run_dir: Path) -> Record:
+    """What is known of where the inputs came from; empty where nothing is kept."""
+    path = run_dir / INPUTS / _RECORD
+    if not path.exists():
+        return Record()
+    return read_document(path, Record, limit=files.MIB, what="the record of a run's inputs")
+
+
+def check_sources(record: Record, base_dir: Path) -> None:
+    """Raises `ConfigError` where a file that an input was made of has changed since.
+
+    Files that are not there any more are no problem: the run has its own.
+    """
+    for name, sha256 in record.sources.items():
+        path = base_dir / name
+        if not path.is_file():
+            continue
+        data = files.read_bytes(path, limit=LIMIT, what="an input of the run", error=ConfigError)
+        if _sha256(data) != sha256:
+            raise ConfigError(
+                f"{path} has changed since the run began (SHA-256 {_sha256(data)[:16]}..., then "
+                f"{sha256[:16]}...); resume with the run's own config.yaml, which keeps what it "
+                "was, or run without --resume"
+            )
+
+
+def portable(value: Any, run_dir: Path | None = None) -> Any:
+    """A configuration's values with each kept file as `inputs/NAME`, wherever the run lies.
+
+    run_dir: only of files that this run keeps.
+    """
+    if isinstance(value, Mapping):
+        return {key: portable(item, run_dir) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [portable(item, run_dir) for item in value]
+    kept = _KEPT.match(value) if isinstance(value, str) else None
+    if kept is None or (run_dir is not None and not _lies_in(run_dir / INPUTS, value)):
+        return value
+    return f"{INPUTS}/{kept[1]}"
+
+
+def relative_to(values: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    """`flat` values with every absolute path as it is seen from `base_dir`."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [moved(item) for item in value]
+        if isinstance(value, str) and os.path.isabs(value):
+            return os.path.relpath(value, base_dir)
+        return value
+
+    return {key: moved(value) for key, value in values.items()}
+
+
+def _lies_in(folder: Path, path: str) -> bool:
+    return Path(path).parent in (folder, folder.resolve())
+
+
+@dataclasses.dataclass
+class _Collected:
+    folder: Path
+    base_dir: Path
+    kept: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    sources: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __call__(self, name: str, data: bytes, source: Path | None = None) -> Path:
+        stem, suffix = os.path.splitext(_HASHED.sub(lambda m: name[m.end(1) :], name))
+        plain = re.sub(r"[^\w.-]+", "_", stem).strip("._")[:60] or "input"
+        unique = f"{plain}-{_sha256(data)[:16]}{suffix}"
+        self.kept[unique] = data
+        if source is not None:
+            content = files.read_bytes(source, limit=LIMIT, what="an input of the run")
+            known = os.path.relpath(source.absolute(), self.base_dir)
+            self.sources[known] = _sha256(content)
+        return self.folder / unique
+
+
+def _with_kept_options(config: RunConfig, keep: Keep) -> RunConfig:
+    environment = config.environment
+    made = registry.load_inputs(registry.get("environment", environment.use))
+    if made is None:
+        return config
+    options = made(environment.options, keep)
+    return dataclasses.replace(
+        config, environment=dataclasses.replace(environment, options=options)
+    )
+
+
+def _with_kept_rewards(config: RunConfig, keep: Keep) -> RunConfig:
+    terms = dict(config.environment.engine.rewards or {})
+    for key, reference in user_code.reward_files(config):
+        name, path = key.removeprefix("environment.rewards."), trust.location(reference)
+        kept = keep(path.name, trust.read_source(path), path)
+        use = f"{kept}:{reference.rpartition(':')[2]}"
+        terms[name] = dataclasses.replace(terms[name], use=use)
+    if not terms:
+        return config
+    engine = dataclasses.replace(config.environment.engine, rewards=terms)
+    return dataclasses.replace(
+        config, environment=dataclasses.replace(config.environment, engine=engine)
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,1 @@
+"""Files, text, terminals, processes and other people's code: what touches the machine."""

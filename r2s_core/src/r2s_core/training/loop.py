@@ -1,0 +1,300 @@
+"""The training loop: update, tell, save, until there is a reason to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from r2s_core.config import RunConfig
+from r2s_core.config.flat import differing
+from r2s_core.env.contract import exported, initial, updated
+from r2s_core.errors import R2SError
+from r2s_core.evaluation.curve import EvaluationCurve
+from r2s_core.hooks import Hooks
+from r2s_core.plugin import option
+from r2s_core.runs import checkpoint
+from r2s_core.runs.folder import learning_configuration, resume_command
+from r2s_core.runs.history import EVALUATED, History, SavedHistory
+from r2s_core.system import documents
+from r2s_core.system.foreign import calling
+from r2s_core.system.progress import TrainingProgress
+from r2s_core.system.run_files import CHECKPOINTS
+from r2s_core.system.signals import RunInterrupted, StopSignals
+from r2s_core.training.divergence import DivergenceWatch
+from r2s_core.types import Algorithm, Checked, Environment, SavesPart
+
+#: What the loop itself writes down.
+_COLUMNS = frozenset({"step", "wall_s", "steps_per_second", EVALUATED})
+
+
+@dataclasses.dataclass
+class Training:
+    """Where training stands; all but the learner is small and JSON."""
+
+    learner: Any
+    step: int = 0  # environment steps over all worlds
+    seconds: float = 0.0  # of training, compilation included, over all resumes
+    compile_s: float = 0.0
+    stopped_by: str = "total_timesteps"
+    history: History = dataclasses.field(default_factory=History)
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedTraining:
+    """What a checkpoint holds beside the learner.
+
+    configuration: what determines the learning, by dotted key.
+    """
+
+    step: int = option(minimum=0)
+    seconds: float = option(minimum=0.0)
+    compile_s: float = option(minimum=0.0)
+    history: SavedHistory = option()
+    configuration: Mapping[str, Any] = option()
+
+
+def start(
+    algorithm: Algorithm[Any],
+    config: RunConfig,
+    run_dir: Path,
+    resume: bool,
+    note: Callable[[str], None],
+) -> Training:
+    """A fresh learner, or the run's newest sound checkpoint; `note` is told which.
+
+    Raises `CheckpointError` if the checkpoints do not belong to this configuration.
+    """
+    fresh = initial(f"algorithm '{config.algorithm}'", algorithm, jax.random.key(config.seed))
+    template = _saved(algorithm, fresh)
+    loaded = None
+    if resume:
+        check = functools.partial(_check_own, learning_configuration(config))
+        loaded = checkpoint.load_latest(run_dir / CHECKPOINTS, template, check)
+    if loaded is None:
+        if resume:
+            note("There is no checkpoint yet; starting from the beginning.")
+        return Training(fresh)
+    for problem in loaded.skipped:
+        note(f"{problem}; going on with the checkpoint before it.")
+    meta = _read_meta(loaded.meta, loaded.path)
+    if meta.step < config.training.total_timesteps:
+        note(f"Resuming at step {meta.step:,}.")
+    else:
+        note(f"The training is over, at step {meta.step:,}; what follows it is done again.")
+    if jax.tree.structure(template) != jax.tree.structure(fresh):
+        note("The checkpoint leaves out a part, which starts anew: the replay buffer, say.")
+    return Training(
+        learner=_restored(algorithm, loaded.learner, fresh),
+        step=meta.step,
+        seconds=meta.seconds,
+        compile_s=meta.compile_s,
+        history=History(meta.history),
+    )
+
+
+def _read_meta(meta: Mapping[str, Any], path: Path) -> SavedTraining:
+    return documents.parse(SavedTraining, meta, str(path), error=checkpoint.DamagedCheckpoint)
+
+
+def _is_newer(key: str, saved: Mapping[str, Any]) -> bool:
+    """Whether it is an option that the r2s which saved did not have yet: its section is there.
+
+    That it has its default now is seen by the run's own config.yaml.
+    """
+    section = key.rpartition(".")[0]
+    return key not in saved and any(known.startswith(f"{section}.") for known in saved)
+
+
+def _check_own(configuration: Mapping[str, Any], meta: Mapping[str, Any], path: Path) -> None:
+    """Refuse the checkpoint of a run that learned something else, whatever fits by its shape."""
+    saved = _read_meta(meta, path).configuration
+    keys = [key for key in differing(saved, configuration) if not _is_newer(key, saved)]
+    if not keys:
+        return
+    here, there = (str(x.get(keys[0]))[:80] for x in (configuration, saved))
+    others = f" (and {', '.join(keys[1:6])})" if len(keys) > 1 else ""
+    raise checkpoint.CheckpointError(
+        f"{path} is of another run: {keys[0]} is {there} there and {here} here{others}. Resume "
+        "with the configuration that it was trained with, or start a new run."
+    )
+
+
+def train(
+    training: Training,
+    algorithm: Algorithm[Any],
+    env: Environment[Any],
+    config: RunConfig,
+    run_dir: Path,
+    hooks: Hooks,
+    progress: TrainingProgress,
+    signals: StopSignals,
+    began: float,
+    curve: EvaluationCurve | None = None,
+) -> None:
+    """Go on with `training` until its configuration, a hook or a signal says stop, and save.
+
+    began: `time.perf_counter()` from where this session's training time counts; what has passed
+    since (building and compiling) is part of it. curve: evaluates on the way, off the clock.
+
+    Raises `RunInterrupted` after a signal, with a checkpoint saved.
+    """
+    loop = _Loop(training, algorithm, env, config, run_dir, hooks, progress, signals, began, curve)
+    loop.run()
+    if training.stopped_by == "signal":
+        where = f"at {training.step:,} of {config.training.total_timesteps:,} steps, all saved"
+        raise RunInterrupted(where, f"Go on with: {resume_command(run_dir)}", signals.received)
+
+
+@dataclasses.dataclass
+class _Loop:
+    training: Training
+    algorithm: Algorithm[Any]
+    env: Environment[Any]
+    config: RunConfig
+    run_dir: Path
+    hooks: Hooks
+    progress: TrainingProgress
+    signals: StopSignals
+    began: float
+    curve: EvaluationCurve | None = None
+    paused_s: float = 0.0  # spent on the evaluation curve, which is no training
+
+    def __post_init__(self) -> None:
+        note = self.progress.note
+        self.divergence = DivergenceWatch(self.env, self.training.history, note)
+
+    @property
+    def _whose(self) -> str:
+        return f"algorithm '{self.config.algorithm}'"
+
+    def run(self) -> None:
+        before, now = self.training.seconds, self._clock()
+        setup_s, durations, saved_at = now - self.began, [], now
+        reason = self._reason_to_stop(hook=False)
+        with contextlib.ExitStack() as work_to_save:
+            while reason is None:
+                asked = self._update(before, compiles=not durations)
+                # The first update compiles for a minute: stopped there, nothing is lost.
+                if not durations:
+                    work_to_save.enter_context(self.signals.deferred())
+                durations.append(self._clock() - now)
+                now = self._clock()
+                reason = self._reason_to_stop(asked)
+                if reason is None and now - saved_at >= self.config.training.checkpoint_interval_s:
+                    self._save()
+                    saved_at = now = self._clock()
+            self.training.stopped_by = reason
+            if durations:
+                self.training.compile_s += _compile_seconds(setup_s, durations)
+                self._save()
+
+    def _update(self, before: float, compiles: bool) -> bool:
+        """One update and everyone told of it; True if a hook asks to stop."""
+        state, began = self.training, self._clock()
+        state.learner, metrics = updated(self._whose, self.algorithm, state.learner)
+        with calling(self._whose, self.algorithm):
+            row = _row(metrics)
+        if isinstance(self.env, Checked):
+            self.env.check()
+        now = self._clock()
+        state.step += self.algorithm.steps_per_update
+        state.seconds = before + now - self.began
+        speed = self.algorithm.steps_per_update / (now - began)
+        row = {"wall_s": state.seconds, "steps_per_second": speed, **row, **self._evaluated()}
+        state.history.append({"step": state.step, **row})
+        self.divergence.update(state.step)
+        asked = self.hooks.metrics(state.step, row)
+        # The first update's speed is the compiler's, and would foretell hours.
+        self.progress.update(state.step, math.nan if compiles else speed, row)
+        return asked
+
+    def _evaluated(self) -> dict[str, float]:
+        """What the curve measures, if this update reached one of its points."""
+        state = self.training
+        before = state.step - self.algorithm.steps_per_update
+        point = self.curve.point(before, state.step) if self.curve is not None else None
+        if self.curve is None or point is None:
+            return {}
+        jax.block_until_ready(state.learner)  # what is still under way is training
+        began = time.perf_counter()
+        export = exported(self._whose, self.algorithm, state.learner)
+        measured = self.curve.measure(export, self.env.spec, point)
+        self.paused_s += time.perf_counter() - began
+        return measured
+
+    def _clock(self) -> float:
+        """Seconds, standing still while the policy is evaluated."""
+        return time.perf_counter() - self.paused_s
+
+    def _reason_to_stop(self, hook: bool) -> str | None:
+        options, state = self.config.training, self.training
+        if self.signals.received is not None:
+            return "signal"
+        if state.step >= options.total_timesteps:
+            return "total_timesteps"
+        if hook:
+            return "hook"
+        if options.time_limit_s is not None and state.seconds >= options.time_limit_s:
+            return "time_limit_s"
+        wanted, success = options.stop_at_success, state.history.recent_success()
+        if wanted is not None and success is not None and success >= wanted:
+            return "stop_at_success"
+        return None
+
+    def _save(self) -> None:
+        state = self.training
+        meta = SavedTraining(
+            step=state.step,
+            seconds=state.seconds,
+            compile_s=state.compile_s,
+            history=state.history.saved(),
+            configuration=learning_configuration(self.config),
+        )
+        path = checkpoint.save(
+            self.run_dir / CHECKPOINTS,
+            _saved(self.algorithm, state.learner),
+            dataclasses.asdict(meta),
+            step=state.step,
+            keep=self.config.training.keep_checkpoints,
+        )
+        self.hooks.checkpoint(path, state.step)
+
+
+def _saved(algorithm: Algorithm[Any], learner: Any) -> Any:
+    return algorithm.saved(learner) if isinstance(algorithm, SavesPart) else learner
+
+
+def _restored(algorithm: Algorithm[Any], saved: Any, fresh: Any) -> Any:
+    return algorithm.restored(saved, fresh) if isinstance(algorithm, SavesPart) else saved
+
+
+def _compile_seconds(setup_s: float, durations: list[float]) -> float:
+    """Setting up, and what the first update took longer than the others."""
+    usual = statistics.median(durations[1:]) if len(durations) > 1 else 0.0
+    return setup_s + max(durations[0] - usual, 0.0)
+
+
+def _row(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """An algorithm's metrics; one that is named like a column of ours is "algorithm/..."."""
+    return {
+        f"algorithm/{name}" if name in _COLUMNS else str(name): _number(name, value)
+        for name, value in metrics.items()
+    }
+
+
+def _number(name: str, value: Any) -> float:
+    if np.size(value) != 1:
+        raise R2SError(
+            f"The algorithm's metric {name} has shape {np.shape(value)}; a metric is one number."
+        )
+    return float(np.asarray(value).reshape(()))

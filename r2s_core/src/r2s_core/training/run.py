@@ -1,0 +1,273 @@
+"""A whole run: set up, train, evaluate, and leave behind the folder that README.md lists."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from r2s_core import device, registry
+from r2s_core.config import RunConfig
+from r2s_core.config.schema import LARGEST_SEED
+from r2s_core.config.user_code import require
+from r2s_core.env import build
+from r2s_core.env.build import MakeEnvironment
+from r2s_core.env.contract import exported
+from r2s_core.errors import ConfigError, PluginError, R2SError
+from r2s_core.evaluation import evaluate
+from r2s_core.evaluation.curve import EvaluationCurve
+from r2s_core.evaluation.episodes import Episodes, summarise
+from r2s_core.hooks import Hooks
+from r2s_core.plugin import Kind
+from r2s_core.policy.saved import load_policy, save_policy
+from r2s_core.rendering.pictures import take_pictures
+from r2s_core.report import write_report
+from r2s_core.runs.folder import RunFolder, config_hash, shown
+from r2s_core.system import files
+from r2s_core.system.console import stderr_console
+from r2s_core.system.progress import TrainingProgress, print_result
+from r2s_core.system.signals import RunInterrupted, StopSignals
+from r2s_core.training.loop import Training, start, train
+from r2s_core.types import Algorithm, Environment
+
+
+def run(
+    config: RunConfig,
+    output: Path | None = None,
+    resume: bool = False,
+    *,
+    trust: bool = False,
+    make_env: MakeEnvironment | None = None,
+) -> dict[str, Any]:
+    """Train, evaluate and report as `config` says; returns what result.json holds.
+
+    Args:
+      output: the run's folder instead of `config.output`. An earlier run there is moved to
+        `<name>-old-<n>`, never overwritten.
+      resume: go on from the folder's last sound checkpoint, if there is one.
+      trust: the reward functions in files that the configuration names may run; see
+        `r2s_core.system.trust`.
+      make_env: builds the environments; by default the engine, from the configuration.
+
+    Raises:
+      RunInterrupted: after SIGINT or SIGTERM, with a checkpoint saved.
+      R2SError: whatever else a user can mend, in one sentence.
+    """
+    console, began = stderr_console(), time.perf_counter()
+    require(config, trust)
+    _check_seed(config)
+    run_dir = (output or config.output).absolute()
+    device.announce(device.select_device(config.training.use_gpu))
+    config = device.resolve_backend(dataclasses.replace(config, output=run_dir))
+    folder = RunFolder(run_dir, resume)
+
+    def last_words() -> str:
+        words = str(RunInterrupted("at once", folder.how_to_go_on(), None))
+        folder.release()
+        return words
+
+    signals = StopSignals(console.print, last_words)
+    try:
+        with folder, signals:
+            session = _Session(config, folder, console, signals, make_env or _engine, began)
+            return session.run()
+    except KeyboardInterrupt:
+        raise RunInterrupted("at once", folder.how_to_go_on(), signals.received) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        raise R2SError(
+            f"No space left on the disk of {run_dir}{where}; free some space. "
+            f"{folder.how_to_go_on()}"
+        ) from error
+
+
+@dataclasses.dataclass
+class _Session:
+    config: RunConfig
+    folder: RunFolder
+    console: Console
+    signals: StopSignals
+    make_env: MakeEnvironment
+    began: float
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder.path
+
+    def run(self) -> dict[str, Any]:
+        # Whatever can refuse to start does so before `begin`, which moves an earlier run aside.
+        found = self.folder.inputs_of(self.config)
+        # A fresh run's inputs are not in its folder yet; those of one that is resumed are.
+        config = found.config if self.folder.resumes else self.config
+        run_dir = self.run_dir
+        hooks = Hooks(config.hooks, run_dir, self.console.print)
+        env = self.make_env(config, config.environment.engine.num_parallel_envs, True)
+        training_began = time.perf_counter()
+        algorithm = make_algorithm(config, env)
+        for line in getattr(algorithm, "notes", ()):
+            self.console.print(line)
+        training = start(algorithm, config, run_dir, self.folder.resume, self.console.print)
+        for line in self.folder.begin(found):
+            self.console.print(line)
+        config = self.config = found.config
+        hooks.run_start(config, run_dir, training.step)
+        total = config.training.total_timesteps
+        with TrainingProgress(total, training.step, self.console) as progress:
+            train(
+                training,
+                algorithm,
+                env,
+                config,
+                run_dir,
+                hooks,
+                progress,
+                self.signals,
+                training_began,
+                EvaluationCurve(config, self.make_env) if config.evaluation.curve_points else None,
+            )
+        self._save_policy(algorithm, training, env)
+        result = self._facts(training, env) | {"setup_s": round(training_began - self.began, 3)}
+        algorithm = env = None  # type: ignore[assignment]  # give their memory to the evaluation
+        result |= self._evaluate_and_report(training, result)
+        hooks.run_end(result)
+        print_result(result | {"files": self._files()})
+        return result
+
+    def _save_policy(
+        self, algorithm: Algorithm[Any], training: Training, env: Environment[Any]
+    ) -> None:
+        whose = f"algorithm '{self.config.algorithm}'"
+        export = exported(whose, algorithm, training.learner)
+        save_policy(
+            self.run_dir / "policy",
+            export,
+            env.spec,
+            task=self.config.environment.use,
+            provenance={
+                "run": self.config.name,
+                "seed": self.config.seed,
+                "algorithm": self.config.algorithm,
+                "env_steps": training.step,
+                "config_sha256": config_hash(self.config),
+                "versions": self._versions(),
+            },
+        )
+
+    def _facts(self, training: Training, env: Environment[Any]) -> dict[str, Any]:
+        """What result.json says of the training."""
+        # Rounded before the rates are taken, so that the file agrees with itself.
+        config, seconds = self.config, round(training.seconds, 3)
+        busy = max(seconds - round(training.compile_s, 3), 1e-3)
+        return {
+            "name": config.name,
+            "environment": config.environment.use,
+            "object": _object_name(config, env),
+            "algorithm": config.algorithm,
+            "backend": config.backend.use,
+            "seed": config.seed,
+            "env_steps": training.step,
+            "wall_clock_s": seconds,
+            "compile_s": round(training.compile_s, 3),
+            "train_steps_per_second": training.step / seconds if seconds else 0.0,
+            "compiled_steps_per_second": training.step / busy,
+            "stopped_by": training.stopped_by,
+            "training_episodes": int(training.history.episodes),
+            "diverged_in_training": int(training.history.diverged),
+        }
+
+    def _evaluate_and_report(self, training: Training, facts: dict[str, Any]) -> dict[str, Any]:
+        config, run_dir = self.config, self.run_dir
+        result: dict[str, Any] = {"episodes": 0}
+        frames: list[tuple[str, bytes]] = []
+        notes: list[str] = []
+        if config.evaluation.episodes:
+            began = time.perf_counter()
+            episodes, env = self._evaluate()
+            result = summarise(episodes, evaluate.variants_of(env))
+            result["evaluation_s"] = round(time.perf_counter() - began, 3)
+            files.write_json(run_dir / "result.json", facts | result)
+            if config.evaluation.video:
+                frames, notes = take_pictures(run_dir, env, episodes.recordings)
+        for line in notes:
+            self.console.print(line)
+        result |= {
+            "versions": self._versions(),
+            "hardware": device.hardware(),
+            "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "total_s": round(time.perf_counter() - self.began, 3),
+        }
+        files.write_json(run_dir / "result.json", facts | result)
+        write_report(
+            run_dir / "report.html",
+            facts | result,
+            training.history,
+            config.resolved(),
+            frames,
+            notes,
+        )
+        return result
+
+    def _evaluate(self) -> tuple[Episodes, Environment[Any]]:
+        """Judge the policy as it was saved, not as it was trained: what is judged is delivered."""
+        config = self.config
+        self.console.print(evaluate.announcement(config))
+        env = self.make_env(config, evaluate.num_worlds(config), False)
+        policy = load_policy(self.run_dir / "policy")
+        return evaluate.play(config, policy, env, record=config.evaluation.video), env
+
+    def _versions(self) -> dict[str, str]:
+        config = self.config
+        uses: tuple[tuple[Kind, str], ...] = (
+            ("algorithm", config.chosen_algorithm.use),
+            ("environment", config.environment.use),
+        )
+        return device.versions(*(registry.find(kind, name).dist for kind, name in uses))
+
+    def _files(self) -> dict[str, str]:
+        names = ("report.html", "video.mp4", "policy")
+        paths = {Path(name).stem: self.run_dir / name for name in names}
+        return {name: str(shown(path)) for name, path in paths.items() if path.exists()}
+
+
+def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
+    """The configured algorithm; its `total_timesteps`, if it has one, is training's by default."""
+    use = config.chosen_algorithm
+    options = use.options
+    if getattr(options, "total_timesteps", 0) is None:
+        total = max(config.training.total_timesteps, 1)
+        options = dataclasses.replace(options, total_timesteps=total)
+    algorithm: Algorithm[Any] = registry.build("algorithm", use.use, env, options)
+    steps = algorithm.steps_per_update
+    if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
+        raise PluginError(
+            f"{registry.find('algorithm', use.use)}: steps_per_update is {steps!r}; it must be the "
+            "number of environment steps of an update, 1 or more"
+        )
+    return algorithm
+
+
+def _check_seed(config: RunConfig) -> None:
+    """Raises `ConfigError` for a seed that the loader would have refused."""
+    if not 0 <= config.seed <= LARGEST_SEED:
+        raise ConfigError(f"seed is {config.seed}; it must be from 0 to {LARGEST_SEED}")
+
+
+def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
+    return build.make_environment(config, num_worlds, training=training)
+
+
+def _object_name(config: RunConfig, env: Environment[Any]) -> str | None:
+    """What is handled: as the task calls it, else as the configuration does; None where neither."""
+    name = getattr(getattr(env, "task", None), "object_name", None)
+    if name is not None:
+        return str(name)
+    objects = getattr(config.environment.options, "objects", ())
+    return ", ".join(Path(str(thing)).name for thing in objects) or None

@@ -12,6 +12,7 @@ import pytest
 
 from r2s_core.rendering import render
 from r2s_envs_objects import Finding, ObjectOptions, cache, load_object, pipeline, sandbox
+from r2s_envs_objects.asset_arrays import to_arrays
 
 
 def same(a, b):
@@ -55,7 +56,7 @@ def test_what_a_busy_machine_had_no_time_for_is_tried_again(ell, save, monkeypat
         made.append(label)
         arguments = {**arguments, "options": ObjectOptions(max_pieces=1)}
         asset = pipeline.prepare(data, **arguments)
-        return asset.replace(findings=(*asset.findings, found)).to_arrays()
+        return to_arrays(asset.replace(findings=(*asset.findings, found)))
 
     monkeypatch.setattr(sandbox, "call", short_of_time)
     for _ in range(2):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from r2s_envs_objects.asset import ObjectAsset
+from r2s_envs_objects.asset_arrays import from_arrays, to_arrays
 from r2s_envs_objects.poses import resting_poses, stable_directions
 
 
@@ -55,7 +55,7 @@ def test_poses_survive_the_file(box, save):
 
     asset = load_object(save(box))
     assert len(asset.resting_poses) == 6
-    again = ObjectAsset.from_arrays(asset.to_arrays())
+    again = from_arrays(to_arrays(asset))
     assert again.resting_poses == asset.resting_poses
     assert again.grasps == asset.grasps
     # What the training uses stays the pose as scanned.

@@ -12,6 +12,7 @@ import trimesh
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object, prepared
+from r2s_envs_objects.asset_arrays import to_arrays
 from r2s_envs_objects.doctor import check
 from r2s_envs_objects.prepared import objects_in, read_asset, write_asset
 
@@ -41,7 +42,7 @@ def written(made, tmp_path):
      ({"inertia": np.eye(3)}, "not that of its mass and size")],
 )  # fmt: skip
 def test_a_mass_that_is_not_of_such_a_thing_is_refused(made, tmp_path, changes, words):
-    arrays = made.replace(**changes).to_arrays()
+    arrays = to_arrays(made.replace(**changes))
     arrays["digest"] = np.frombuffer(prepared._digest(arrays).encode(), np.uint8)
     np.savez(tmp_path / "asset.npz", **arrays)
     with pytest.raises(AssetError, match=words):
@@ -184,7 +185,7 @@ CRAFTED = {
 
 @pytest.mark.parametrize("what", CRAFTED)
 def test_a_crafted_file_is_refused_in_one_sentence(made, tmp_path, what):
-    known = CRAFTED[what](made.to_arrays())
+    known = CRAFTED[what](to_arrays(made))
     digest = np.frombuffer(prepared._digest(known).encode(), np.uint8)
     np.savez(tmp_path / "crafted.npz", digest=digest, **known)
     with pytest.raises(AssetError, match="no sound prepared object") as error:

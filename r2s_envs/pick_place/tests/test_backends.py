@@ -8,7 +8,6 @@ from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig, WarpConfig
 from r2s_envs_pick_place import pick_object
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.script import ScriptedPick
 from r2s_envs_pick_place.task import PickPlace
 
 WORLDS, STEPS = 4, 35
@@ -17,7 +16,7 @@ WORLDS, STEPS = 4, 35
 def test_a_grasp_and_a_lift_are_the_same_on_warp():
     """Both are driven by the targets that a script chose on C MuJoCo."""
     task = PickPlace(PickPlaceConfig(), pick_object.box())
-    scene, script = task.scene(), ScriptedPick.of(task)
+    scene, script = task.scene(), task.scripted_pick()
     reference = MujocoBackend(scene, WORLDS, MujocoConfig())
     backend = make_warp(scene, WORLDS, WarpConfig())
     state, qpos, qvel = jax.vmap(task.init)(jax.random.split(jax.random.key(0), WORLDS))

@@ -19,7 +19,6 @@ from r2s_envs_objects import load_object
 from r2s_envs_pick_place import pick_object
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.pick_object import PickObject
-from r2s_envs_pick_place.script import ScriptedPick
 from r2s_envs_pick_place.task import PickPlace
 
 WORLDS = 6
@@ -39,7 +38,7 @@ def make(*things: PickObject, randomizers: Any = None, worlds=WORLDS, **options)
 def grasping() -> tuple[Any, Any]:
     """Worlds in the middle of a pick."""
     env = make()
-    control = jax.jit(jax.vmap(ScriptedPick.of(env.task).ctrl))
+    control = jax.jit(jax.vmap(env.task.scripted_pick().ctrl))
     state, _ = env.reset(jax.random.key(0))
     physics, task = state.physics, state.task
     for _ in range(25):
@@ -157,7 +156,7 @@ def test_poses_are_variants_of_one_model_and_are_grasped_where_they_lie(lying):
     played = tuple(range(len(things)))
     env = VectorEnv(task, scene, backend, {}, EngineOptions(200, variants=played))
     state, _ = env.reset(jax.random.key(2))
-    control = jax.jit(jax.vmap(ScriptedPick.of(task).ctrl))
+    control = jax.jit(jax.vmap(task.scripted_pick().ctrl))
     update = jax.jit(jax.vmap(task.update))
     physics, told = state.physics, state.task
     for _ in range(60):

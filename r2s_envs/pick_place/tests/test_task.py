@@ -26,8 +26,8 @@ from r2s_envs_pick_place import capacity, pick_object
 from r2s_envs_pick_place.bank import Bank
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.observation import OBSERVATION_NAMES
-from r2s_envs_pick_place.script import ScriptedPick
-from r2s_envs_pick_place.task import CENTRE, GOAL_RADIUS, HOLD_STEPS, READY, PickPlace
+from r2s_envs_pick_place.state import GOAL_RADIUS, HOLD_STEPS
+from r2s_envs_pick_place.task import CENTRE, READY, PickPlace
 
 WORLDS = 16
 _NO = jnp.bool_(False)
@@ -111,7 +111,7 @@ def test_starts_and_goals_cover_their_ranges():
 
 def drive(env: Any, steps: int, seed: int = 0, action=None):
     """The scripted pick, or a constant action, without resets: states and views by step."""
-    script = ScriptedPick.of(env.task)
+    script = env.task.scripted_pick()
     control = jax.jit(jax.vmap(lambda task, view: script.ctrl(task, view)))
     update = jax.jit(jax.vmap(env.task.update))
     state, _ = env.reset(jax.random.key(seed))
@@ -332,7 +332,7 @@ def test_a_finer_timestep_records_as_good_a_bank():
 
 def test_a_task_is_freed_though_it_was_asked_for_its_worst_case(monkeypatch):
     calls = []
-    monkeypatch.setattr(capacity, "worst_case", lambda task: calls.append(1) or (7, 9))
+    monkeypatch.setattr(capacity, "worst_case", lambda task, script: calls.append(1) or (7, 9))
     task = PickPlace(PickPlaceConfig(), pick_object.box())
     worst_case = task.scene().worst_case
     assert worst_case is not None

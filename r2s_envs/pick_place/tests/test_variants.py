@@ -19,7 +19,6 @@ from r2s_core.evaluation.episodes import run_episodes, summarise
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.pick_object import PickObject
 from r2s_envs_pick_place.scene import SceneObject
-from r2s_envs_pick_place.script import ScriptedPick
 from r2s_envs_pick_place.task import PickPlace
 
 CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
@@ -56,7 +55,7 @@ def make(
 
 def picks(env: Any, steps: int, state=None):
     """A scripted pick in every world: the states along it."""
-    control = jax.jit(jax.vmap(ScriptedPick.of(env.task).ctrl))
+    control = jax.jit(jax.vmap(env.task.scripted_pick().ctrl))
     update = jax.jit(jax.vmap(env.task.update))
     state = env.reset(jax.random.key(0))[0] if state is None else state
     task, physics = state.task, state.physics

@@ -13,6 +13,7 @@ import numpy as np
 
 from r2s_core.system.cache_folder import cache_folder
 from r2s_envs_objects.asset import ObjectAsset
+from r2s_envs_objects.asset_arrays import from_arrays, to_arrays
 from r2s_envs_objects.options import ObjectOptions
 
 #: Raise when any stage changes what it makes of the same file.
@@ -44,7 +45,7 @@ def read(folder: Path | None, key: str) -> ObjectAsset | None:
     path = folder / "objects" / f"{key}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
-            asset = ObjectAsset.from_arrays({name: file[name] for name in file.files})
+            asset = from_arrays({name: file[name] for name in file.files})
     except Exception:  # damaged in whatever way: it is made again
         return None
     return asset if asset.content_hash == key else None
@@ -60,7 +61,7 @@ def write(folder: Path | None, asset: ObjectAsset) -> str | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
             partial = Path(file.name)
-            np.savez_compressed(file, **asset.to_arrays())
+            np.savez_compressed(file, **to_arrays(asset))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)  # a reader sees the whole file or none

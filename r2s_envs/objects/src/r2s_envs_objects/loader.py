@@ -8,6 +8,7 @@ from pathlib import Path
 from r2s_core.errors import AssetError, R2SError
 from r2s_envs_objects import cache, sandbox
 from r2s_envs_objects.asset import Finding, ObjectAsset
+from r2s_envs_objects.asset_arrays import from_arrays
 from r2s_envs_objects.grasp import OPENING, WIDEST
 from r2s_envs_objects.names import display_name
 from r2s_envs_objects.options import ObjectOptions
@@ -40,7 +41,7 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
         arguments = {"suffix": suffix, "label": label, "key": key, "options": shaping}
         made = sandbox.call("r2s_envs_objects.pipeline:prepared", data, arguments, label)
         try:
-            asset = ObjectAsset.from_arrays(made)
+            asset = from_arrays(made)
         except (ValueError, R2SError) as error:
             raise AssetError(f"{label}: makes no sound object ({error}); scan it again") from None
         # What a busy machine had no time for is tried again the next time.

@@ -11,6 +11,7 @@ import numpy as np
 
 from r2s_envs_objects.antipodal import graspability
 from r2s_envs_objects.asset import Finding, Floats, ObjectAsset, RestingPose
+from r2s_envs_objects.asset_arrays import to_arrays
 from r2s_envs_objects.decompose import convex_pieces
 from r2s_envs_objects.grasp import narrowest_grasp
 from r2s_envs_objects.materials import friction_of
@@ -22,7 +23,7 @@ from r2s_envs_objects.solid import solidify
 
 def prepared(data: bytes, options: dict[str, Any], **arguments: Any) -> dict[str, Any]:
     """`prepare` as `sandbox` calls it: its options as a dict, the asset as arrays."""
-    return prepare(data, options=ObjectOptions(**options), **arguments).to_arrays()
+    return to_arrays(prepare(data, options=ObjectOptions(**options), **arguments))
 
 
 def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: str) -> ObjectAsset:

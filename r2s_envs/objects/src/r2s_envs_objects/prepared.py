@@ -13,6 +13,7 @@ import numpy as np
 from r2s_core.errors import AssetError
 from r2s_core.system import files
 from r2s_envs_objects.asset import Finding, ObjectAsset
+from r2s_envs_objects.asset_arrays import from_arrays, to_arrays
 from r2s_envs_objects.hull import reduce_hull
 from r2s_envs_objects.inertia import check_density, check_inertia
 from r2s_envs_objects.object_folder import ASSET
@@ -41,7 +42,7 @@ def objects_in(folder: Path) -> list[Path]:
 
 def write_asset(path: Path, asset: ObjectAsset) -> str:
     """Write the asset to a new file `path`; the SHA-256 of its content, which is written too."""
-    arrays = asset.to_arrays()
+    arrays = to_arrays(asset)
     digest = _digest(arrays)
     np.savez_compressed(path, digest=np.frombuffer(digest.encode(), np.uint8), **arrays)
     return digest
@@ -49,7 +50,7 @@ def write_asset(path: Path, asset: ObjectAsset) -> str:
 
 def asset_bytes(asset: ObjectAsset) -> bytes:
     """What `read_asset` takes, always the same bytes for the same asset: uncompressed, undated."""
-    arrays = asset.to_arrays()
+    arrays = to_arrays(asset)
     arrays["digest"] = np.frombuffer(_digest(arrays).encode(), np.uint8)
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
@@ -71,7 +72,7 @@ def read_asset(path: Path) -> ObjectAsset:
             arrays = _arrays(file)
         if arrays.pop("digest").tobytes().decode() != _digest(arrays):
             raise ValueError("its content does not match its hash")
-        return ObjectAsset.from_arrays(arrays)
+        return from_arrays(arrays)
     except AssetError:
         raise
     except Exception as error:  # it may hold anything at all

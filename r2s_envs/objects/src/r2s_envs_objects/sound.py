@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from r2s_envs_objects.asset import ObjectAsset
 from r2s_envs_objects.materials import implausible
-
-if TYPE_CHECKING:
-    from r2s_envs_objects.asset import ObjectAsset
 
 PIECES, PIECE_VERTICES = 256, 1024  # at most; ours have 128 and 256
 VERTICES, FACES = 2_000_000, 4_000_000  # of the mesh for pictures, at most

@@ -7,7 +7,7 @@ curriculum: Florensa et al. 2017; reference state initialisation: Peng et al. 20
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,7 @@ import numpy as np
 from r2s_core.env.variants import Variation
 from r2s_core.errors import R2SError
 from r2s_core.types import Array, Backend
-from r2s_envs_pick_place.script import ScriptedPick
-
-if TYPE_CHECKING:
-    from r2s_envs_pick_place.task import PickPlace
+from r2s_envs_pick_place.script import Picking, ScriptedPick
 
 _KEPT = 12  # snapshots of each world
 
@@ -34,18 +31,18 @@ class Bank(NamedTuple):
     number: np.ndarray  # int[K]; zero where the script never succeeds on an object
 
 
-def record(task: PickPlace, backend: Backend, key: Array) -> Bank:
+def record(task: Picking, script: ScriptedPick, backend: Backend, key: Array) -> Bank:
     """Snapshots along the scripted picks that succeeded, of the objects that are trained on.
 
     Raises:
       R2SError: the script never succeeds on any object.
     """
-    script, scene = ScriptedPick.of(task), task.scene()
+    scene, objects = task.scene(), script.objects
     control = jax.jit(jax.vmap(script.ctrl))
     update = jax.jit(jax.vmap(task.update))
     start_key, variant_key, pick_key = jax.random.split(key, 3)
     starts = jax.random.split(start_key, backend.num_worlds)
-    seen = tuple(k for k, thing in enumerate(task.objects.things) if not thing.held_out)
+    seen = tuple(k for k, thing in enumerate(objects.things) if not thing.held_out)
     variation = Variation(scene, backend, seen)
     variant = variation.draw(variant_key)
     state, qpos, qvel = jax.jit(jax.vmap(task.init))(starts, variant)
@@ -59,7 +56,7 @@ def record(task: PickPlace, backend: Backend, key: Array) -> Bank:
     succeeded = np.flatnonzero(np.asarray(jax.vmap(task.success)(state, physics.view)))
     if not len(succeeded):
         raise R2SError(
-            f"the scripted pick never brings {' or '.join(task.objects.names)} to its goal, so "
+            f"the scripted pick never brings {' or '.join(objects.names)} to its goal, so "
             "there are no start states to train from; set environment.start_state_share: 0"
         )
     rng = np.random.default_rng(np.asarray(jax.random.key_data(pick_key)).tolist())
@@ -68,7 +65,7 @@ def record(task: PickPlace, backend: Backend, key: Array) -> Bank:
     qpos = np.stack([q for q, _ in snapshots])[times, worlds].reshape(-1, qpos.shape[-1])
     qvel = np.stack([v for _, v in snapshots])[times, worlds].reshape(-1, qvel.shape[-1])
     variant = np.asarray(variant)[worlds].ravel()  # in order, as the worlds are
-    count = np.bincount(variant, minlength=len(task.objects))
+    count = np.bincount(variant, minlength=len(objects))
     return Bank(jnp.asarray(qpos), jnp.asarray(qvel), np.cumsum(count) - count, count)
 
 

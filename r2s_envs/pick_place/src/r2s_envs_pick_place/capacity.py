@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -13,26 +11,23 @@ from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.backends.silence import silenced
 from r2s_core.types import SceneSpec
-from r2s_envs_pick_place.script import ScriptedPick
-
-if TYPE_CHECKING:
-    from r2s_envs_pick_place.task import PickPlace
+from r2s_envs_pick_place.script import Picking, ScriptedPick
 
 _WORLDS = 16  # of each object
 
 
-def worst_case(task: PickPlace) -> tuple[int, int]:
+def worst_case(task: Picking, script: ScriptedPick) -> tuple[int, int]:
     """The most contacts and constraint rows of one world over scripted picks, on C MuJoCo."""
     scene = task.scene()
     most = np.zeros(2, int)
-    for variant in range(len(task.objects)):
-        most = np.maximum(most, _of_variant(task, scene.of_variant(variant), variant))
+    for variant in range(len(script.objects)):
+        most = np.maximum(most, _of_variant(task, script, scene.of_variant(variant), variant))
     return int(most[0]), int(most[1])
 
 
 @silenced()
-def _of_variant(task: PickPlace, scene: SceneSpec, variant: int) -> np.ndarray:
-    script, keys = ScriptedPick.of(task), jax.random.split(jax.random.key(0), _WORLDS)
+def _of_variant(task: Picking, script: ScriptedPick, scene: SceneSpec, variant: int) -> np.ndarray:
+    keys = jax.random.split(jax.random.key(0), _WORLDS)
     backend = MujocoBackend(scene, _WORLDS, MujocoConfig())
     state, qpos, qvel = jax.vmap(lambda key: task.init(key, jnp.int32(variant)))(keys)
     control = jax.jit(jax.vmap(script.ctrl))

@@ -8,18 +8,16 @@ Stateless: each step's phase follows from what the view shows, so it recovers fr
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.types import Array, View
+from r2s_core.types import Array, SceneSpec, View
 from r2s_envs_pick_place import control
 from r2s_envs_pick_place.observation import Observer
 from r2s_envs_pick_place.pick_object import Facts, ObjectSet
-
-if TYPE_CHECKING:
-    from r2s_envs_pick_place.task import PickPlace, PickPlaceState
+from r2s_envs_pick_place.state import PickPlaceState
 
 _UP = np.array([0.0, 0.0, 1.0], np.float32)
 _GAIN = 0.45  # of the distance per step: at 1 the servos' lag makes a limit cycle
@@ -29,6 +27,18 @@ _CLOSE_AT = 0.012  # m: near enough to close
 _CARRY, _OVER_AT = 0.08, 0.02  # m: carried this high above the goal until this near to over it
 _PLACED_AT = 0.012  # m: near enough to the goal to let go
 _MAX_STEP, _MAX_YAW = 0.04, 0.25  # per control step, m and rad
+
+
+class Picking(Protocol):
+    """What playing the script needs of the task; see `r2s_core.types.Task`."""
+
+    def scene(self) -> SceneSpec: ...
+
+    def init(self, key: Array, variant: Array) -> tuple[PickPlaceState, Array, Array]: ...
+
+    def update(self, task: PickPlaceState, view: View) -> PickPlaceState: ...
+
+    def success(self, task: PickPlaceState, view: View) -> Array: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +54,6 @@ class ScriptedPick:
     def steps(self) -> int:
         """Control steps in which it is done, most often."""
         return 100 if self.places else 60
-
-    @staticmethod
-    def of(task: PickPlace) -> ScriptedPick:
-        return ScriptedPick(task.arm, task.observer, task.objects, task.config.goal == "place")
 
     def twist(self, state: PickPlaceState, view: View) -> tuple[Array, Array, Array]:
         """Motion [3] (m), yaw [] (rad) and whether to open the gripper, bool[]."""

@@ -13,20 +13,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core import rotation
-from r2s_core.types import Array, Backend, Named, SceneSpec, View, pytree
-from r2s_envs_pick_place import control
+from r2s_core.types import Array, Backend, Named, SceneSpec, View
+from r2s_envs_pick_place import bank, capacity, control
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.observation import OBSERVATION_NAMES, Observer
 from r2s_envs_pick_place.pick_object import ObjectSet, PickObject, decorated_spec
 from r2s_envs_pick_place.scene import SceneOptions, implicit_damping
+from r2s_envs_pick_place.script import ScriptedPick
+from r2s_envs_pick_place.state import (
+    GOAL_RADIUS,
+    HOLD_STEPS,
+    TIGHT_RADIUS,
+    PickPlaceState,
+    fresh_state,
+    norm,
+)
 from r2s_envs_pick_place.variants import build_models
 
 #: Centre of the workspace on the table, m.
 CENTRE = np.array([0.5, 0.0], np.float32)
 #: The arm's start: the gripper points down at the workspace's centre, 0.25 m above the table.
 READY = np.array([0.0, 0.1756, 0.0, -2.3, 0.0, 2.4756, 0.7854, 0.04, 0.04], np.float32)
-#: Success is the object within this of the goal, m, for the last `HOLD_STEPS` control steps.
-GOAL_RADIUS, TIGHT_RADIUS, HOLD_STEPS = 0.05, 0.025, 10
 #: The object has left the workspace beyond this from its centre, m.
 BOUNDS = 0.40
 _REACHED = 0.05  # the hand is at the object: the grip at the grasp point within this, m
@@ -34,45 +41,6 @@ _LIFTED = 0.05  # the object is off its resting height by this, m
 _MIN_CARRY, _GOAL_DRAWS = 0.10, 8  # m between the object and a goal on the table; draws for it
 _FIRST: Any = np.int32(0)  # the object where there is only one
 _START_NOISE = 0.03  # the arm's start angles lie within +- this of READY, rad
-
-
-@pytree
-class PickPlaceState:
-    """What an episode remembers, and the facts of the current step that rewards read."""
-
-    goal: Array  # float32[3], m
-    variant: Array  # int32[]: which object
-    rest_height: Array  # float32[], of the object's origin on the table, m
-    ee_position: Array  # float32[3], m
-    object_position: Array  # float32[3], m
-    grasp_point: Array  # float32[3], m: where on the object the grip should close
-    aligned: Array  # float32[], 1 with the fingers along the direction to close in, 0 across it
-    touching: Array  # bool[2]: the left and the right pad touch the object
-    grasped: Array  # bool[]: the object is between the pads, which press on it
-    ever_reached: Array  # bool[]
-    ever_grasped: Array  # bool[]
-    ever_lifted: Array  # bool[]
-    placed: Array  # bool[]: `goal: place`: lifted once, within GOAL_RADIUS of the goal, let go
-    steps_near: Array  # int32[], control steps in a row within GOAL_RADIUS
-    steps_tight: Array  # int32[], the same within TIGHT_RADIUS
-
-    @property
-    def reach_distance(self) -> Array:
-        """float32[]: from the grip to where it should close, m.
-
-        Not to the object's centre: the palm would rest on a tall object before it got there.
-        """
-        return _norm(self.ee_position - self.grasp_point)
-
-    @property
-    def goal_distance(self) -> Array:
-        """float32[]: from the object to the goal, m."""
-        return _norm(self.object_position - self.goal)
-
-    @property
-    def lift(self) -> Array:
-        """float32[]: height of the object above where it rested, m."""
-        return self.object_position[2] - self.rest_height
 
 
 class PickPlace:
@@ -149,14 +117,14 @@ class PickPlace:
         if c.goal == "place":
             goal = jnp.append(self._goal_aside(key, qpos[9:11]), height)
             way = goal - jnp.append(qpos[9:11], height)
-            nearest = goal - way * (1.0 - jnp.minimum(_MIN_CARRY / (_norm(way) + 1e-6), 1.0))
+            nearest = goal - way * (1.0 - jnp.minimum(_MIN_CARRY / (norm(way) + 1e-6), 1.0))
         else:
             u = jax.random.uniform(key, (3,), minval=-1.0)
             goal = jnp.append(CENTRE + c.goal_range * u[1:], low + (high - low) * (u[0] + 1) / 2)
             nearest = jnp.append(qpos[9:11], low)
         if self._level is not None:
             goal = nearest + self._level * (goal - nearest)
-        return self._fresh_state(goal, height, variant)
+        return fresh_state(goal, height, variant)
 
     def _goal_aside(self, key: Array, place: Array) -> Array:
         """float32[2]: a goal on the table, `_MIN_CARRY` from the object or, where a small
@@ -248,56 +216,32 @@ class PickPlace:
             terms |= {"lift": 3 / 9, "release": 2 / 9}
         return terms
 
-    def _worst_case(self) -> tuple[int, int]:
-        from r2s_envs_pick_place.capacity import worst_case
+    def scripted_pick(self) -> ScriptedPick:
+        """The controller that picks this task's objects."""
+        return ScriptedPick(self.arm, self.observer, self.objects, self.config.goal == "place")
 
+    def _worst_case(self) -> tuple[int, int]:
         if self._most is None:  # asked for once by every group of worlds
-            self._most = worst_case(self)
+            self._most = capacity.worst_case(self, self.scripted_pick())
         return self._most
 
     # Start-state bank (`r2s_core.types.HasStartBank`).
 
     def build_start_bank(self, backend: Backend, key: Array) -> None:
-        from r2s_envs_pick_place.bank import record
-
-        self._bank = record(self, backend, key)
+        self._bank = bank.record(self, self.scripted_pick(), backend, key)
 
     def init_from_bank(
         self, key: Array, variant: Array = _FIRST
     ) -> tuple[PickPlaceState, Array, Array]:
         """Where the script never solved this object: a fresh start."""
-        bank, (index_key, goal_key, fresh_key) = self._bank, jax.random.split(key, 3)
-        number = jnp.asarray(bank.number)[variant]
-        index = jnp.asarray(bank.first)[variant] + jax.random.randint(
+        kept, (index_key, goal_key, fresh_key) = self._bank, jax.random.split(key, 3)
+        number = jnp.asarray(kept.number)[variant]
+        index = jnp.asarray(kept.first)[variant] + jax.random.randint(
             index_key, (), 0, jnp.maximum(number, 1)
         )
-        qpos, qvel = bank.qpos[index], bank.qvel[index]
+        qpos, qvel = kept.qpos[index], kept.qvel[index]
         banked = self.aim(goal_key, qpos, variant), qpos, qvel
-        if bank.number.all():
+        if kept.number.all():
             return banked
         fresh = self.init(fresh_key, variant)
         return jax.tree.map(lambda b, f: jnp.where(number > 0, b, f), banked, fresh)
-
-    def _fresh_state(self, goal: Array, height: Array, variant: Array) -> PickPlaceState:
-        no, zero = jnp.bool_(False), jnp.int32(0)
-        return PickPlaceState(
-            goal=goal.astype(jnp.float32),
-            variant=jnp.asarray(variant, jnp.int32),
-            rest_height=height,
-            ee_position=jnp.zeros(3, jnp.float32),
-            object_position=jnp.zeros(3, jnp.float32),
-            grasp_point=jnp.zeros(3, jnp.float32),
-            aligned=jnp.float32(0.0),
-            touching=jnp.zeros(2, bool),
-            grasped=no,
-            ever_reached=no,
-            ever_grasped=no,
-            ever_lifted=no,
-            placed=no,
-            steps_near=zero,
-            steps_tight=zero,
-        )
-
-
-def _norm(x: Array) -> Array:
-    return jnp.sqrt(jnp.sum(x * x) + 1e-12)

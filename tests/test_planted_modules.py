@@ -58,7 +58,7 @@ def test_one_place_starts_python():
         for folder in ("r2s_core", "r2s_envs", "r2s_algos", "r2s_randomization", "plugins")
         for path in (REPOSITORY / folder).rglob("src/**/*.py")
         if re.search(r"sys\.executable|\bmultiprocessing\b|ProcessPool", path.read_text("utf-8"))
-        and path != REPOSITORY / "r2s_core/src/r2s_core/worker.py"
+        and path != REPOSITORY / "r2s_core/src/r2s_core/system/worker.py"
     ]
     assert elsewhere == []
     command = python_command("-c", "import sys; print(sys.flags.safe_path)")

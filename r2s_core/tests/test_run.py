@@ -16,7 +16,7 @@ from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy.saved import load_policy
 from r2s_core.runs.folder import RunFolder
 from r2s_core.system.signals import RunInterrupted, StopSignals, handling, tidy_end
-from r2s_core.training import loop as training
+from r2s_core.training import loop
 from r2s_core.training.divergence import PhysicsDiverged
 from r2s_core.training.run import run
 
@@ -357,5 +357,5 @@ def test_an_algorithm_that_fails_is_named(tiny, monkeypatch, answer, cause):
 
 
 def test_a_metric_does_not_replace_a_column_of_ours():
-    row = training._row({"step": 3.0, "wall_s": np.float32(1.0), "loss": 0.5})
+    row = loop._row({"step": 3.0, "wall_s": np.float32(1.0), "loss": 0.5})
     assert row == {"algorithm/step": 3.0, "algorithm/wall_s": 1.0, "loss": 0.5}

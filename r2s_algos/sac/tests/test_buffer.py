@@ -15,7 +15,7 @@ from r2s_core.runs import checkpoint
 from r2s_core.runs.history import History
 from r2s_core.system.run_files import CHECKPOINTS
 from r2s_core.testing.environments import point_mass
-from r2s_core.training import loop as training
+from r2s_core.training import loop
 
 CONFIG = SACConfig(
     hidden_sizes=(8,), num_steps=4, batch_size=16, learning_starts=64, buffer_size=256
@@ -31,12 +31,12 @@ def _trained(config, updates=6):
 def test_a_buffer_is_saved_by_choice(tmp_path, whole):
     sac, (learner, _) = _trained(dataclasses.replace(CONFIG, checkpoint_buffer=whole))
     saved: Any = sac.saved(learner)
-    meta = training.SavedTraining(192, 1.0, 0.5, History().saved(), configuration={})
+    meta = loop.SavedTraining(192, 1.0, 0.5, History().saved(), configuration={})
     checkpoint.save(tmp_path / CHECKPOINTS, saved, dataclasses.asdict(meta), step=192)
     notes: list[str] = []
     total = types.SimpleNamespace(total_timesteps=1000)
     config: Any = types.SimpleNamespace(seed=3, algorithm="sac", resolved=dict, training=total)
-    found = training.start(sac, config, tmp_path, True, notes.append)
+    found = loop.start(sac, config, tmp_path, True, notes.append)
     again = found.learner
     jax.tree.map(np.testing.assert_array_equal, again.agent.networks, learner.agent.networks)
     assert int(again.replay.filled) == (24 if whole else 0)

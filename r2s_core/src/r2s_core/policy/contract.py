@@ -18,6 +18,8 @@ WEIGHTS = "weights.safetensors"
 # What is so of every policy, told in the file to whoever reads it.
 Units = Literal["SI (m, s, kg, N) and radians; quaternions are (w, x, y, z)"]
 Normalisation = Literal["clip((observation - mean) / std, -clip, clip)"]
+#: The observation group that policies read.
+Group = Literal["policy"]
 Scaling = Literal["low + (y + 1) / 2 * (high - low), y in [-1, 1]"]
 
 
@@ -29,7 +31,7 @@ class PolicyError(R2SError):
 class Observation:
     """What is read: the group's numbers in order, normalised with two tensors, then clipped."""
 
-    group: Literal["policy"]
+    group: Group
     size: int = option(minimum=1)
     names: tuple[str, ...] = option()
     normalisation: Normalisation = option()

@@ -28,7 +28,7 @@ __all__ = ["PolicyError", "SavedPolicy", "as_saved", "load_policy", "save_policy
 
 _LIMIT = 4 * files.MIB  # of the contract; the longest so far has 6 kB
 _WEIGHTS_LIMIT = 1024 * files.MIB
-_GROUP = "policy"  # the observation group that policies read
+(_GROUP,) = get_args(policy_contract.Group)
 (_UNITS,) = get_args(policy_contract.Units)
 (_NORMALISATION,) = get_args(policy_contract.Normalisation)
 (_SCALING,) = get_args(policy_contract.Scaling)

@@ -18,7 +18,6 @@ WEIGHTS = "weights.safetensors"
 # What is so of every policy, told in the file to whoever reads it.
 Units = Literal["SI (m, s, kg, N) and radians; quaternions are (w, x, y, z)"]
 Normalisation = Literal["clip((observation - mean) / std, -clip, clip)"]
-#: The observation group that policies read.
 Group = Literal["policy"]
 Scaling = Literal["low + (y + 1) / 2 * (high - low), y in [-1, 1]"]
 

@@ -26,9 +26,9 @@ import numpy as np
 import trimesh
 
 from r2s_envs_objects import samples
-from r2s_envs_objects.library import make_library
+from r2s_envs_objects.commands.library import make_library
 from r2s_envs_objects.object_folder import CERTIFICATE
-from r2s_envs_objects.scans import scans_in
+from r2s_envs_objects.scan.scans import scans_in
 
 #: Closed profiles (radius, height), mm: walls of 3 mm, the glass's of 2.
 OPEN = {

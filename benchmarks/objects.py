@@ -21,10 +21,11 @@ import trimesh
 from scipy.spatial import KDTree
 
 from r2s_core.errors import AssetError
-from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object, samples, sandbox
-from r2s_envs_objects.cost import cost_ratio, cpu_seconds
-from r2s_envs_objects.doctor import check
-from r2s_envs_objects.grasp import WIDEST, surface_points
+from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object, samples
+from r2s_envs_objects.behaviour.cost import cost_ratio, cpu_seconds
+from r2s_envs_objects.behaviour.grasp import WIDEST, surface_points
+from r2s_envs_objects.commands.doctor import check
+from r2s_envs_objects.guard import sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Objects: time, fidelity, cost

@@ -14,7 +14,7 @@ import trimesh
 from r2s_core.cli import main
 from r2s_core.rendering import render
 from r2s_core.system.worker import python_command
-from r2s_envs_objects import decompose
+from r2s_envs_objects.mesh import decompose
 
 REPOSITORY = Path(__file__).parents[1]
 NAMES = ("trimesh", "mujoco", "json", "numpy", "coacd", "r2s_hook", "runpy", "tempfile")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from r2s_envs_objects.antipodal import graspability
-from r2s_envs_objects.lines import passages, pinches, surface_of
+from r2s_envs_objects.behaviour.antipodal import graspability
+from r2s_envs_objects.mesh.lines import passages, pinches, surface_of
 
 
 def mesh_of(mesh: Any):

@@ -11,10 +11,11 @@ import trimesh
 from scipy.spatial import ConvexHull
 
 from r2s_core.errors import AssetError
-from r2s_envs_objects import ObjectOptions, decompose, load_object
-from r2s_envs_objects.hull import hull_volume, reduce_hull
-from r2s_envs_objects.pipeline import prepare
-from r2s_envs_objects.rest import drop_model
+from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_objects.behaviour.rest import drop_model
+from r2s_envs_objects.mesh import decompose
+from r2s_envs_objects.mesh.hull import hull_volume, reduce_hull
+from r2s_envs_objects.preparation.pipeline import prepare
 
 
 def whats(asset):

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from r2s_core.rendering import render
-from r2s_envs_objects import Finding, ObjectOptions, cache, load_object, pipeline, sandbox
-from r2s_envs_objects.asset_arrays import to_arrays
+from r2s_envs_objects import Finding, ObjectOptions, load_object
+from r2s_envs_objects.guard import sandbox
+from r2s_envs_objects.preparation import pipeline
+from r2s_envs_objects.store import cache
+from r2s_envs_objects.store.arrays import to_arrays
 
 
 def same(a, b):

@@ -11,7 +11,7 @@ import pytest
 from r2s_core.errors import AssetError
 from r2s_envs_objects.reconstruct import las, lzf, pcd, ply, xyz
 from r2s_envs_objects.reconstruct.source import parsed, read
-from r2s_envs_objects.source import read_bytes
+from r2s_envs_objects.scan.source import read_bytes
 
 POINTS = np.random.default_rng(0).normal(0.0, 0.05, (300, 3)).astype(np.float32)
 NORMALS = (POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True)).astype(np.float32)

@@ -11,9 +11,10 @@ import trimesh
 
 from r2s_core.cli import main
 from r2s_core.errors import AssetError
-from r2s_envs_objects import ObjectOptions, solid
-from r2s_envs_objects.doctor import check
+from r2s_envs_objects import ObjectOptions
+from r2s_envs_objects.commands.doctor import check
 from r2s_envs_objects.options import on_command_line
+from r2s_envs_objects.preparation import solid
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_a_thin_shell_is_warned_of_and_paper_refused(sphere, examine):
 
 def _bridged(mesh):
     """The mesh with its two rims, of the same number of vertices, joined by a band."""
-    from r2s_envs_objects.topology import boundary_loops
+    from r2s_envs_objects.mesh.topology import boundary_loops
 
     outer, inner = boundary_loops(np.asarray(mesh.faces))
     by_angle = [loop[np.argsort(np.arctan2(*mesh.vertices[loop, :2].T))] for loop in (outer, inner)]

@@ -13,8 +13,8 @@ import pytest
 
 from r2s_core.cli import main
 from r2s_envs_objects import ObjectOptions, load_object
-from r2s_envs_objects.certify import _unit
-from r2s_envs_objects.mjcf import write_model
+from r2s_envs_objects.certificate.certify import _unit
+from r2s_envs_objects.store.mjcf import write_model
 
 NAMES = [b"Gr\xf6\xdfe.stl", "Größe 日本.stl".encode(), b"a <b> & 'c' -- d.stl", b"esc\x1b[31m.stl"]
 

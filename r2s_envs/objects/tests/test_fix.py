@@ -12,11 +12,12 @@ import trimesh
 from r2s_core.cli import main
 from r2s_core.errors import AssetError
 from r2s_core.rendering import render
-from r2s_envs_objects import ObjectOptions, checks, load_object
-from r2s_envs_objects.certificate import write_page
-from r2s_envs_objects.certify import Certificate
-from r2s_envs_objects.checks import CheckResult
-from r2s_envs_objects.fix import fix
+from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_objects.certificate import checks
+from r2s_envs_objects.certificate.certify import Certificate
+from r2s_envs_objects.certificate.checks import CheckResult
+from r2s_envs_objects.certificate.page import write_page
+from r2s_envs_objects.commands.fix import fix
 
 
 def certificate(folder):

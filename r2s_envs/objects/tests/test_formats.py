@@ -11,9 +11,9 @@ import trimesh
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.formats.text import BadNumberError, normalised, numbers
-from r2s_envs_objects.inertia import volume_integrals
-from r2s_envs_objects.load import parse
-from r2s_envs_objects.repair import close_surface
+from r2s_envs_objects.mesh.inertia import volume_integrals
+from r2s_envs_objects.mesh.repair import close_surface
+from r2s_envs_objects.scan.load import parse
 
 #: A bottle of quads and fans: not so regular that a permuted vertex would go unnoticed.
 BOTTLE = trimesh.creation.revolve(

@@ -14,9 +14,11 @@ import pytest
 from r2s_core.cli import main
 from r2s_core.errors import AssetError
 from r2s_core.system.worker import python_command
-from r2s_envs_objects import crew, library, load_object
+from r2s_envs_objects import load_object
+from r2s_envs_objects.commands import library
+from r2s_envs_objects.guard import crew
 from r2s_envs_objects.names import object_name
-from r2s_envs_objects.scans import names_of, scans_in
+from r2s_envs_objects.scan.scans import names_of, scans_in
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -15,8 +15,8 @@ import trimesh
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object
-from r2s_envs_objects.load import parse
-from r2s_envs_objects.source import MAX_BYTES
+from r2s_envs_objects.scan.load import parse
+from r2s_envs_objects.scan.source import MAX_BYTES
 
 NOISE = np.random.default_rng(0).bytes(5000)
 TETRAHEDRON = b"v 0 0 0\nv .05 0 0\nv 0 .05 0\nv 0 0 .05\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"

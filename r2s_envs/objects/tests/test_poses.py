@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from r2s_envs_objects.asset_arrays import from_arrays, to_arrays
-from r2s_envs_objects.poses import resting_poses, stable_directions
+from r2s_envs_objects.behaviour.poses import resting_poses, stable_directions
+from r2s_envs_objects.store.arrays import from_arrays, to_arrays
 
 
 def poses_of(mesh: trimesh.Trimesh, mass: float = 0.1):

@@ -11,10 +11,11 @@ import pytest
 import trimesh
 
 from r2s_core.errors import AssetError
-from r2s_envs_objects import ObjectOptions, load_object, prepared
-from r2s_envs_objects.asset_arrays import to_arrays
-from r2s_envs_objects.doctor import check
-from r2s_envs_objects.prepared import objects_in, read_asset, write_asset
+from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_objects.commands.doctor import check
+from r2s_envs_objects.store import prepared
+from r2s_envs_objects.store.arrays import to_arrays
+from r2s_envs_objects.store.prepared import objects_in, read_asset, write_asset
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 import trimesh
 
 from r2s_core.errors import AssetError
-from r2s_envs_objects.decompose import decimate
-from r2s_envs_objects.inertia import volume_integrals
-from r2s_envs_objects.repair import close_surface
-from r2s_envs_objects.table import without_table
-from r2s_envs_objects.topology import boundary_loops
+from r2s_envs_objects.mesh.decompose import decimate
+from r2s_envs_objects.mesh.inertia import volume_integrals
+from r2s_envs_objects.mesh.repair import close_surface
+from r2s_envs_objects.mesh.table import without_table
+from r2s_envs_objects.mesh.topology import boundary_loops
 
 
 def repair(vertices, faces):

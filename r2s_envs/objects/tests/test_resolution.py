@@ -7,10 +7,10 @@ import pytest
 import trimesh
 
 from r2s_core.errors import AssetError
-from r2s_envs_objects.load import parse
 from r2s_envs_objects.options import ObjectOptions
-from r2s_envs_objects.resolution import on_a_map, resolution_findings
-from r2s_envs_objects.solid import solidify
+from r2s_envs_objects.preparation.solid import solidify
+from r2s_envs_objects.scan.load import parse
+from r2s_envs_objects.scan.resolution import on_a_map, resolution_findings
 
 UTM = (448262.31, 5411932.5, 112.4)
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from r2s_core.errors import AssetError, R2SError
-from r2s_envs_objects import ObjectOptions, load_object, sandbox
+from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_objects.guard import sandbox
 
 HOSTILE = """
 import os, signal, subprocess, sys, time

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r2s_envs_objects import ObjectAsset, ObjectOptions, certificate, library, load_object
-from r2s_envs_objects.certify import _verdict
-from r2s_envs_objects.checks import CheckResult
-from r2s_envs_objects.decompose import FEW, _manifold, convex_pieces, faithful
-from r2s_envs_objects.shells import shell_pieces
+from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object
+from r2s_envs_objects.certificate import page as certificate
+from r2s_envs_objects.certificate.certify import _verdict
+from r2s_envs_objects.certificate.checks import CheckResult
+from r2s_envs_objects.commands import library
+from r2s_envs_objects.mesh.decompose import FEW, _manifold, convex_pieces, faithful
+from r2s_envs_objects.mesh.shells import shell_pieces
 
 trimesh = pytest.importorskip("trimesh")
 

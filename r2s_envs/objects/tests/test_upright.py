@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from r2s_envs_objects.inertia import volume_integrals
-from r2s_envs_objects.load import parse
-from r2s_envs_objects.repair import close_merged, merge_vertices
-from r2s_envs_objects.upright import held_share, up_axis_findings
+from r2s_envs_objects.behaviour.upright import held_share, up_axis_findings
+from r2s_envs_objects.mesh.inertia import volume_integrals
+from r2s_envs_objects.mesh.repair import close_merged, merge_vertices
+from r2s_envs_objects.scan.load import parse
 
 SCANS = Path(__file__).resolve().parents[4] / "shared" / "scans" / "clean"
 #: From a z-up file to one in which this axis is up.

@@ -20,7 +20,7 @@ from r2s_core.errors import AssetError
 from r2s_core.system.text import say_once
 from r2s_envs_objects import load_object, samples
 from r2s_envs_objects.object_folder import ASSET
-from r2s_envs_objects.prepared import write_asset
+from r2s_envs_objects.store.prepared import write_asset
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.make import _loaded, keep_inputs, make
 

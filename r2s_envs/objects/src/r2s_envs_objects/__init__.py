@@ -12,10 +12,10 @@ from r2s_envs_objects.options import ObjectOptions
 
 if TYPE_CHECKING:
     from r2s_envs_objects.asset import Finding, GraspPose, ObjectAsset, RestingPose
-    from r2s_envs_objects.grasp import WIDEST as WIDEST_GRASP
-    from r2s_envs_objects.grasp import narrowest_grasp
-    from r2s_envs_objects.loader import NotGraspableError, load_object
-    from r2s_envs_objects.prepared import objects_in
+    from r2s_envs_objects.behaviour.grasp import WIDEST as WIDEST_GRASP
+    from r2s_envs_objects.behaviour.grasp import narrowest_grasp
+    from r2s_envs_objects.preparation.loader import NotGraspableError, load_object
+    from r2s_envs_objects.store.prepared import objects_in
 
 __all__ = [
     "WIDEST_GRASP",
@@ -34,15 +34,15 @@ __all__ = [
 def __getattr__(name: str):
     # NumPy, trimesh and MuJoCo are imported when an object is loaded, not when options are listed.
     if name in ("load_object", "NotGraspableError"):
-        from r2s_envs_objects import loader
+        from r2s_envs_objects.preparation import loader
 
         return getattr(loader, name)
     if name in ("WIDEST_GRASP", "narrowest_grasp"):
-        from r2s_envs_objects import grasp
+        from r2s_envs_objects.behaviour import grasp
 
         return grasp.WIDEST if name == "WIDEST_GRASP" else grasp.narrowest_grasp
     if name == "objects_in":
-        from r2s_envs_objects.prepared import objects_in
+        from r2s_envs_objects.store.prepared import objects_in
 
         return objects_in
     if name in ("Finding", "GraspPose", "ObjectAsset", "RestingPose"):

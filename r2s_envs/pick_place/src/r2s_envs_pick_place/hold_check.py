@@ -12,8 +12,8 @@ import numpy as np
 from r2s_core.errors import R2SError
 from r2s_core.rendering import render
 from r2s_envs_objects import GraspPose, ObjectAsset
-from r2s_envs_objects.checks import CheckResult
-from r2s_envs_objects.grasp import OPENING, WIDEST
+from r2s_envs_objects.behaviour.grasp import OPENING, WIDEST
+from r2s_envs_objects.certificate.checks import CheckResult
 from r2s_envs_pick_place import hold, scene
 from r2s_envs_pick_place.pick_object import PickObject
 

@@ -10,14 +10,9 @@ from typing import NamedTuple
 from r2s_core.errors import AssetError
 from r2s_core.runs.inputs import Keep
 from r2s_core.system.text import say_once
-from r2s_envs_objects import (
-    NotGraspableError,
-    ObjectAsset,
-    ObjectOptions,
-    objects_in,
-)
+from r2s_envs_objects import NotGraspableError, ObjectAsset, ObjectOptions, objects_in
 from r2s_envs_objects.options import respelled
-from r2s_envs_objects.prepared import asset_bytes, source_file
+from r2s_envs_objects.store.prepared import asset_bytes, source_file
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.masses import tell_of_others, weighed
 from r2s_envs_pick_place.pick_object import PickObject

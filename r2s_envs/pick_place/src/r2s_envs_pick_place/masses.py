@@ -9,7 +9,7 @@ from pathlib import Path
 
 from r2s_core.system.text import say_once
 from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object
-from r2s_envs_objects.prepared import prepared_file
+from r2s_envs_objects.store.prepared import prepared_file
 from r2s_envs_pick_place.config import PickPlaceConfig
 
 

@@ -13,7 +13,7 @@ import trimesh
 from r2s_core.errors import AssetError
 from r2s_core.system import files
 from r2s_envs_objects import ObjectAsset
-from r2s_envs_objects.hull import hull_mesh
+from r2s_envs_objects.mesh.hull import hull_mesh
 from r2s_envs_pick_place import panda, scene
 from r2s_envs_pick_place.panda_visuals import NOT_PHYSICAL
 from r2s_envs_pick_place.scene import SceneOptions

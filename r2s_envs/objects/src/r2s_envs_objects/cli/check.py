@@ -6,7 +6,7 @@ import argparse
 
 from r2s_envs_objects.cli.shaping import add_reading
 
-TARGET = "r2s_envs_objects.doctor:main"
+TARGET = "r2s_envs_objects.commands.doctor:main"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

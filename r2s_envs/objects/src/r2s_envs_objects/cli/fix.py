@@ -7,7 +7,7 @@ from pathlib import Path
 
 from r2s_envs_objects.cli.shaping import add_shaping, number
 
-TARGET = "r2s_envs_objects.fix:main"
+TARGET = "r2s_envs_objects.commands.fix:main"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from r2s_envs_objects.cli.shaping import add_shaping, integer
 
-TARGET = "r2s_envs_objects.library:main"
+TARGET = "r2s_envs_objects.commands.library:main"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

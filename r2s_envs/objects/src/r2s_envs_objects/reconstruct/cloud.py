@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats
-from r2s_envs_objects.resolution import resolution_findings
+from r2s_envs_objects.scan.resolution import resolution_findings
 
 MAX_POINTS = 5_000_000
 #: Fewer points than this make no surface.

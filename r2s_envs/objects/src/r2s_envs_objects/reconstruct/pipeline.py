@@ -9,8 +9,8 @@ from scipy.spatial import ConvexHull, KDTree, QhullError
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats, Ints
-from r2s_envs_objects.hull import hull_mesh
-from r2s_envs_objects.inertia import volume_integrals
+from r2s_envs_objects.mesh.hull import hull_mesh
+from r2s_envs_objects.mesh.inertia import volume_integrals
 from r2s_envs_objects.reconstruct import coverage
 from r2s_envs_objects.reconstruct.clean import (
     spacing_of,

@@ -12,7 +12,7 @@ from r2s_envs_objects.asset import Finding, Floats
 from r2s_envs_objects.reconstruct.clean import clusters, spacing_of, thinned, without_outliers
 from r2s_envs_objects.reconstruct.cloud import MIN_POINTS, PointCloud
 from r2s_envs_objects.reconstruct.plane import Table, find_table
-from r2s_envs_objects.units import LARGEST
+from r2s_envs_objects.scan.units import LARGEST
 
 GAP = 0.012  # m between objects, at least; sparse clouds need more
 GAP_SPACINGS = 4.0

@@ -9,8 +9,8 @@ import numpy as np
 
 from r2s_core.errors import AssetError
 from r2s_core.system.text import printable
-from r2s_envs_objects import sandbox
 from r2s_envs_objects.asset import Finding
+from r2s_envs_objects.guard import sandbox
 from r2s_envs_objects.reconstruct import (
     apc_folder,
     depth,
@@ -22,9 +22,9 @@ from r2s_envs_objects.reconstruct import (
     xyz,
 )
 from r2s_envs_objects.reconstruct.cloud import PointCloud
-from r2s_envs_objects.resolution import is_relief, on_a_map
-from r2s_envs_objects.source import read_cloud
-from r2s_envs_objects.units import METRES, SMALLEST
+from r2s_envs_objects.scan.resolution import is_relief, on_a_map
+from r2s_envs_objects.scan.source import read_cloud
+from r2s_envs_objects.scan.units import METRES, SMALLEST
 
 PARSERS = {".ply": ply.parse, ".pcd": pcd.parse, ".las": las.parse}
 PARSERS |= dict.fromkeys((".xyz", ".pts", ".asc", ".csv", ".txt"), xyz.parse)

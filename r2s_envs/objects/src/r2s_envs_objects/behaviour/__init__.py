@@ -1,0 +1,1 @@
+"""What an object does: rest, cost physics, be gripped, stand upright."""

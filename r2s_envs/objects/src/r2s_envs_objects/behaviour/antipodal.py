@@ -1,0 +1,204 @@
+"""How well a parallel gripper can hold an object: antipodal grasps, sampled over its surface."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from r2s_envs_objects.asset import Floats, GraspPose, Ints
+from r2s_envs_objects.behaviour.grasp import (
+    FINGER_HALF_WIDTH,
+    OPENING,
+    PAD_HALF_HEIGHT,
+    REACH,
+    WIDEST,
+)
+from r2s_envs_objects.mesh.decompose import decimate
+from r2s_envs_objects.mesh.lines import Pinches, Surface, passages, pinches, sample, surface_of
+
+SAMPLES = 1500
+FRICTION = 0.5  # coefficient of the cones in which both contacts must lie
+FINGER_THICKNESS = 0.015  # m of free space that a finger needs behind its contact
+NARROWEST = 0.002  # m; thinner is lost in a scan's noise
+FROM_ABOVE = np.radians(60.0)  # from the vertical: a hand that comes from above
+APPROACHES = 8
+TABLE_CLEARANCE = 0.002  # m under the fingertips
+GOOD, HARD = 0.10, 0.01  # share of the samples from above
+MOST_GRASPS = 12
+
+_FACES = 4000  # of the surface that is searched
+_OBSTACLES = 3000  # points of the surface that fingers and palm must keep clear of
+_ROOMS = (0.003, 0.01, OPENING)  # m beside each contact to which the fingers may be opened
+_PALM = (0.102, 0.032, 0.12)  # half width along the closing, half depth, height; m
+_LEVER = 0.05  # m off the centre of mass at which a grasp's score has fallen to 1/e
+_COSINE = 1.0 / np.hypot(1.0, FRICTION)
+
+
+@dataclasses.dataclass(frozen=True)
+class Graspability:
+    """share: of the sampled surface points, those from which a grasp closes in force closure and
+    can be reached from above; anywhere: from any of the approaches. grasps: vertical, best first.
+    """
+
+    share: float
+    anywhere: float
+    grasps: tuple[GraspPose, ...]
+
+    @property
+    def grade(self) -> str:
+        """In a word: good, hard, poor or none."""
+        return grade(self.share)
+
+
+def grade(share: float) -> str:
+    """What a share of grasps from above means: good, hard, poor or none."""
+    if share <= 0.0:
+        return "none"
+    return "good" if share >= GOOD else "hard" if share >= HARD else "poor"
+
+
+def graspability(vertices: Floats, faces: Ints) -> Graspability:
+    """The grasps of a closed mesh, vertices [n, 3] in m, at rest on the plane under its lowest.
+
+    The origin is the centre of mass. Repeatable: the sampling is seeded.
+    """
+    surface = surface_of(*decimate(vertices, faces, _FACES))
+    obstacles, _ = sample(surface, _OBSTACLES, seed=1)
+    floor = float(vertices[:, 2].min())
+    origins, start = sample(surface, SAMPLES)
+    directions = _within_cone(-surface.normals[start])
+    found = pinches(passages(surface, origins, directions), FINGER_THICKNESS)
+    found = _squeezed(surface, directions, found)
+    # A line may be pinched in several places; the one that counts begins at the sampled point.
+    found = found.select(found.entry == start[found.line])
+    closing = directions[found.line]
+    middle = origins[found.line] + closing * ((found.start + found.end) / 2.0)[:, None]
+    width = found.end - found.start
+    above, clear = _reachable(obstacles, middle, closing, width, floor)
+    grasps = _vertical(surface, obstacles, middle[above], closing[above], floor)
+    return Graspability(float(above.sum() / SAMPLES), float(clear.sum() / SAMPLES), grasps)
+
+
+def _within_cone(axes: Floats) -> Floats:
+    """Unit directions [k, 3], each drawn evenly from the friction cone about its axis [k, 3]."""
+    rng = np.random.default_rng(2)
+    cosine = rng.uniform(_COSINE, 1.0, len(axes))
+    sine, turn = np.sqrt(1.0 - cosine**2), rng.uniform(0.0, 2.0 * np.pi, len(axes))
+    first, second = _perpendicular(axes)
+    aside = np.cos(turn)[:, None] * first + np.sin(turn)[:, None] * second
+    return cosine[:, None] * axes + sine[:, None] * aside
+
+
+def _perpendicular(axes: Floats) -> tuple[Floats, Floats]:
+    """Two unit vectors [k, 3] each, perpendicular to unit axes [k, 3] and to each other."""
+    least = np.eye(3)[np.abs(axes).argmin(axis=1)]
+    first = np.asarray(np.cross(axes, least), np.float64)
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    return first, np.asarray(np.cross(axes, first), np.float64)
+
+
+def _squeezed(surface: Surface, directions: Floats, found: Pinches) -> Pinches:
+    """The pinches of a width for the gripper whose line lies in both friction cones."""
+    width, closing = found.end - found.start, directions[found.line]
+    fits = (width >= NARROWEST) & (width <= WIDEST)
+    entering = -np.einsum("ij,ij->i", closing, surface.normals[found.entry])
+    leaving = np.einsum("ij,ij->i", closing, surface.normals[found.exit])
+    return found.select(fits & (np.minimum(entering, leaving) >= _COSINE - 1e-9))
+
+
+def _reachable(
+    obstacles: Floats, middle: Floats, closing: Floats, width: Floats, floor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which grasps [g] a hand reaches from above, and which from any of the approaches."""
+    down = np.array([0.0, 0.0, -1.0]) + closing[:, 2:] * closing
+    steep = np.linalg.norm(down, axis=1)
+    down = np.where(steep[:, None] > 1e-6, down / np.maximum(steep, 1e-6)[:, None], 0.0)
+    down[steep <= 1e-6] = [1.0, 0.0, 0.0]  # closing vertically: every approach is level
+    aside = np.cross(down, closing)
+    above, clear = np.zeros(len(middle), bool), np.zeros(len(middle), bool)
+    for turn in np.arange(APPROACHES) * (2.0 * np.pi / APPROACHES):
+        approach = np.cos(turn) * down + np.sin(turn) * aside
+        free = _has_room(obstacles, middle, closing, approach, width)
+        clear |= free
+        steep_enough = approach[:, 2] <= -np.cos(FROM_ABOVE) + 1e-9
+        above |= free & steep_enough & (_lowest(middle, closing, approach, width) >= floor)
+    return above, clear
+
+
+def _lowest(middle: Floats, closing: Floats, approach: Floats, width: Floats) -> Floats:
+    """Height [g], m, of what of the hand is lowest, a fingertip or the palm, and some room."""
+    across = np.abs(np.cross(approach, closing)[:, 2])
+    spread = np.abs(closing[:, 2])
+    tips = PAD_HALF_HEIGHT * approach[:, 2] - FINGER_HALF_WIDTH * across
+    tips = tips - (width / 2.0 + FINGER_THICKNESS) * spread
+    palm = -REACH * approach[:, 2] - _PALM[0] * spread - _PALM[1] * across
+    return middle[:, 2] + np.minimum(tips, palm) - TABLE_CLEARANCE
+
+
+def _has_room(
+    obstacles: Floats, middle: Floats, closing: Floats, approach: Floats, width: Floats
+) -> np.ndarray:
+    """Whether palm and, opened just enough or wide, fingers clear the points [k, 3]; bool [g]."""
+    axes = (closing, np.cross(approach, closing), approach)
+    u, v, w = (obstacles @ axis.T - np.einsum("ij,ij->i", middle, axis) for axis in axes)
+    u, v = np.abs(u), np.abs(v)
+    palm = (u < _PALM[0]) & (v < _PALM[1]) & (w <= -REACH) & (w > -REACH - _PALM[2])
+    beside = (v < FINGER_HALF_WIDTH) & (w > -REACH) & (w < PAD_HALF_HEIGHT)
+    blocked = np.ones(len(middle), bool)
+    for room in _ROOMS:
+        inner = np.minimum(width / 2.0 + room, OPENING / 2.0)
+        blocked &= (beside & (u > inner) & (u < inner + FINGER_THICKNESS)).any(axis=0)
+    return ~(blocked | palm.any(axis=0))
+
+
+def _vertical(
+    surface: Surface, obstacles: Floats, middle: Floats, closing: Floats, floor: float
+) -> tuple[GraspPose, ...]:
+    """The best grasps from straight above near those found, no two alike.
+
+    The closing is levelled, and searched through the centre of mass too, where nothing swings.
+    """
+    level = closing * [1.0, 1.0, 0.0]
+    length = np.linalg.norm(level, axis=1)
+    middle, level = middle[length > 0.5], level[length > 0.5] / length[length > 0.5, None]
+    top = float(surface.vertices[:, 2].max())
+    heights = np.linspace(floor + PAD_HALF_HEIGHT + TABLE_CLEARANCE, top - 0.002, 9)
+    yaw, height = (grid.ravel() for grid in np.meshgrid(np.arange(72) * np.pi / 72, heights))
+    origins = np.concatenate([middle, np.stack([0.0 * height, 0.0 * height, height], axis=1)])
+    central = np.stack([np.cos(yaw), np.sin(yaw), 0.0 * yaw], axis=1)
+    directions = np.concatenate([level, central])
+    found = pinches(passages(surface, origins, directions), FINGER_THICKNESS)
+    found = _squeezed(surface, directions, found)
+    closing, width = directions[found.line], found.end - found.start
+    middle = origins[found.line] + closing * ((found.start + found.end) / 2.0)[:, None]
+    approach = np.broadcast_to([0.0, 0.0, -1.0], middle.shape)
+    keep = middle[:, 2] - PAD_HALF_HEIGHT >= floor + TABLE_CLEARANCE
+    keep &= _has_room(obstacles, middle, closing, approach, width)
+    cosines = np.einsum("ij,ij->i", closing, surface.normals[found.exit])
+    cosines = np.minimum(cosines, -np.einsum("ij,ij->i", closing, surface.normals[found.entry]))
+    square = (cosines - _COSINE) / (1.0 - _COSINE)
+    lever = np.linalg.norm(middle[:, :2], axis=1) / _LEVER
+    score = (0.5 + 0.5 * square) * np.exp(-(lever**2))
+    return _distinct(middle[keep], closing[keep], width[keep], score[keep])
+
+
+def _distinct(
+    middle: Floats, closing: Floats, width: Floats, score: Floats
+) -> tuple[GraspPose, ...]:
+    """The best-scored, each at least 1 cm or 20 degrees from the better ones."""
+    chosen: list[int] = []
+    for index in np.argsort(-score, kind="stable"):
+        near = np.linalg.norm(middle[chosen] - middle[index], axis=1) < 0.01
+        alike = np.abs(closing[chosen] @ closing[index]) > np.cos(np.radians(20.0))
+        if not (near & alike).any():
+            chosen.append(int(index))
+        if len(chosen) == MOST_GRASPS:
+            break
+    return tuple(_pose(middle[i], closing[i], width[i], score[i]) for i in chosen)
+
+
+def _pose(middle: Floats, closing: Floats, width: float, score: float) -> GraspPose:
+    x, y, z = map(float, middle)
+    yaw = float(np.arctan2(closing[1], closing[0]) % np.pi)
+    return GraspPose((x, y, z), yaw, float(width), float(score))

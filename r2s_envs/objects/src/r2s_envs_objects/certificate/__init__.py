@@ -1,0 +1,1 @@
+"""An object is tried, and a page says how it went."""

@@ -1,0 +1,1 @@
+"""What `r2s object` does."""

@@ -1,0 +1,1 @@
+"""Triangles: repaired, measured, and taken apart into convex pieces."""

@@ -1,0 +1,88 @@
+"""From what the user names to a simulation-ready object: read, cached, and made under guard."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from r2s_core.errors import AssetError, R2SError
+from r2s_envs_objects.asset import Finding, ObjectAsset
+from r2s_envs_objects.behaviour.grasp import OPENING, WIDEST
+from r2s_envs_objects.guard import sandbox
+from r2s_envs_objects.names import display_name
+from r2s_envs_objects.options import ObjectOptions
+from r2s_envs_objects.scan.source import expanded, locate, read_bytes
+from r2s_envs_objects.store import cache
+from r2s_envs_objects.store.arrays import from_arrays
+
+
+class NotGraspableError(AssetError):
+    """The object is sound, but nothing that this gripper could hold."""
+
+
+def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) -> ObjectAsset:  # noqa: B008
+    """A scan as a simulation-ready object, from the cache where it was made before.
+
+    source: a .stl, .obj or .ply file, or "sample:NAME", or an object that `r2s object fix` made:
+    its folder, or its .npz. AssetError, with one sentence that says what and what to do, for
+    every file that is refused.
+    """
+    if (asset := _prepared(source, options)) is not None:
+        _require_grasp(asset, str(source), options)
+        return asset
+    path, label = locate(source)
+    data = read_bytes(path)
+    suffix = path.suffix.lower()
+    key = cache.content_hash(data, options, suffix)
+    folder = cache.folder_of(options)
+    asset = cache.read(folder, key)
+    findings: list[Finding] = []
+    if asset is None:
+        shaping = dataclasses.asdict(options)
+        arguments = {"suffix": suffix, "label": label, "key": key, "options": shaping}
+        made = sandbox.call(
+            "r2s_envs_objects.preparation.pipeline:prepared", data, arguments, label
+        )
+        try:
+            asset = from_arrays(made)
+        except (ValueError, R2SError) as error:
+            raise AssetError(f"{label}: makes no sound object ({error}); scan it again") from None
+        # What a busy machine had no time for is tried again the next time.
+        makeshift = any(finding.code == "pieces-failed" for finding in asset.findings)
+        if not makeshift and (problem := cache.write(folder, asset)):
+            findings.append(Finding(problem, "warning" if folder else "info", code="cache"))
+    asset = asset.replace(
+        name=display_name(path), source=str(source), findings=(*asset.findings, *findings)
+    )
+    _require_grasp(asset, label, options)
+    return asset
+
+
+def _prepared(source: str | Path, options: ObjectOptions) -> ObjectAsset | None:
+    """What `r2s object fix` made, if that is what the source means."""
+    path = expanded(source)
+    if path.suffix.lower() != ".npz" and not path.is_dir():
+        return None
+    from r2s_envs_objects.store.prepared import load_prepared, prepared_file  # heavy: it has MuJoCo
+
+    made = prepared_file(source)
+    return load_prepared(made, options).replace(source=str(source)) if made else None
+
+
+def _require_grasp(asset: ObjectAsset, label: str, options: ObjectOptions) -> None:
+    """AssetError for what nothing can be learned on, unless the user insists."""
+    if options.force or asset.forced:
+        return
+    if asset.graspable is False:
+        raise NotGraspableError(
+            f"{label}: the gripper could not hold it when it was certified (its certificate.html "
+            "tells); set `force` to train on it all the same"
+        )
+    # Where it was held, it was not by this grasp alone.
+    if asset.grasp_width > WIDEST and not asset.graspable:
+        raise NotGraspableError(
+            f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: held from above at its "
+            f"centre of mass it spans {asset.grasp_width * 1000:.0f} mm at its narrowest (limit "
+            f"{WIDEST * 1000:.0f}); try `r2s object fix`, which looks for a rim or a handle, set "
+            "`scale`, or `force` to go on without a grasp"
+        )

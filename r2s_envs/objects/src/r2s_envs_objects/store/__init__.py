@@ -1,0 +1,1 @@
+"""Objects as files: arrays, MuJoCo models, the cache; checked again when read."""

@@ -29,7 +29,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("metrics", "checks", "networks", "normalize", "noise", "optimizer", "gaussian"),
         ("off_policy",),
         ("env",),
-        ("runs",),
+        ("record",),
         ("evaluation",),
         ("rendering",),
         ("report",),

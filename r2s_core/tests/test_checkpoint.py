@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core.runs.checkpoint import (
+from r2s_core.record.checkpoint import (
     CheckpointError,
     DamagedCheckpoint,
     checkpoints,

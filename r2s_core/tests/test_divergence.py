@@ -16,7 +16,7 @@ from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.backends.silence import silenced
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.errors import BackendError
-from r2s_core.runs.history import History
+from r2s_core.record.history import History
 from r2s_core.system.progress import result_rows
 from r2s_core.testing.tasks import CartTask
 from r2s_core.training.divergence import DivergenceWatch, PhysicsDiverged

@@ -12,7 +12,7 @@ import pytest
 from r2s_core.config import load_config
 from r2s_core.evaluation.curve import EvaluationCurve
 from r2s_core.evaluation.evaluate import episodes_key
-from r2s_core.runs.history import EVALUATED, History
+from r2s_core.record.history import EVALUATED, History
 from r2s_core.system.signals import RunInterrupted
 
 CURVE = {"evaluation": {"curve_points": 4, "curve_episodes": 100}}

@@ -9,9 +9,9 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from r2s_core.record.history import History
 from r2s_core.report import write_report
 from r2s_core.report.charts import interval_chart, line_chart, nice_ticks
-from r2s_core.runs.history import History
 
 RESULT = {
     "name": "quick<start>",

@@ -14,7 +14,7 @@ import pytest
 from r2s_core.config import load_config
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy.saved import load_policy
-from r2s_core.runs.folder import RunFolder
+from r2s_core.record.folder import RunFolder
 from r2s_core.system.signals import RunInterrupted, StopSignals, handling, tidy_end
 from r2s_core.training import loop
 from r2s_core.training.divergence import PhysicsDiverged
@@ -140,7 +140,7 @@ def test_a_moved_run_goes_on_and_a_full_disk_at_the_start_advises_no_resume(tiny
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device", "x")
 
-    monkeypatch.setattr("r2s_core.runs.folder._write_config", full)
+    monkeypatch.setattr("r2s_core.record.folder._write_config", full)
     with pytest.raises(R2SError, match="Nothing had been saved yet; start it again"):
         tiny.run()
 

@@ -12,8 +12,8 @@ import yaml
 
 from r2s_core.config import load_config, user_code
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.runs import inputs
-from r2s_core.runs.folder import RunFolder, config_hash
+from r2s_core.record import inputs
+from r2s_core.record.folder import RunFolder, config_hash
 from r2s_core.system import trust
 from r2s_core.system.run_files import MARK
 
@@ -261,8 +261,8 @@ _STARTS = f"""
 import multiprocessing, os, sys
 from pathlib import Path
 from r2s_core.errors import R2SError
-from r2s_core.runs.inputs import Inputs, Record
-from r2s_core.runs.folder import RunFolder
+from r2s_core.record.inputs import Inputs, Record
+from r2s_core.record.folder import RunFolder
 
 os.fsync = lambda descriptor: None  # hundreds of starts, and nothing to lose
 run_dir, log = map(Path, sys.argv[1:])

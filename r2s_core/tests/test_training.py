@@ -9,9 +9,9 @@ import pytest
 
 from r2s_core.config import load_config
 from r2s_core.errors import PluginError
-from r2s_core.runs import checkpoint
-from r2s_core.runs.folder import learning_configuration
-from r2s_core.runs.history import History
+from r2s_core.record import checkpoint
+from r2s_core.record.folder import learning_configuration
+from r2s_core.record.history import History
 from r2s_core.training.loop import SavedTraining, _is_newer, start
 from r2s_core.training.run import make_algorithm
 

@@ -11,8 +11,8 @@ import pytest
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.train import make
 from r2s_core.errors import ConfigError
-from r2s_core.runs import checkpoint
-from r2s_core.runs.history import History
+from r2s_core.record import checkpoint
+from r2s_core.record.history import History
 from r2s_core.system.run_files import CHECKPOINTS
 from r2s_core.testing.environments import point_mass
 from r2s_core.training import loop

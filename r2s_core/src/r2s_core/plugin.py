@@ -50,7 +50,7 @@ class Plugin:
     config: a frozen dataclass of options made with `option`; its fields are the YAML keys.
     contract: the contract version it was built for.
     inputs: for environments only, "module:callable" of `keep_inputs(config, keep) -> config`: the
-        options with each file of the user's replaced by what `keep` (`r2s_core.runs.inputs.Keep`)
+        options with each file of the user's replaced by what `keep` (`r2s_core.record.inputs.Keep`)
         returns for what is made of it, so that a run is whole without those files.
     configure: for commands only, adds the command's arguments; must import nothing heavy.
     """

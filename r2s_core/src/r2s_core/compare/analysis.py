@@ -19,7 +19,7 @@ from r2s_core.evaluation.intervals import (
     interquartile_mean,
     probability_of_improvement,
 )
-from r2s_core.runs.history import EVALUATED, History
+from r2s_core.record.history import EVALUATED, History
 
 #: Success rates that it is told when they were reached.
 LEVELS = (0.5, 0.9, 0.95)

@@ -14,8 +14,8 @@ from r2s_core.compare.records import Run, find_runs, group_runs, read_run
 from r2s_core.compare.tables import markdown, print_comparison
 from r2s_core.config.user_code import require
 from r2s_core.errors import R2SError
-from r2s_core.runs.folder import shown
-from r2s_core.runs.history import EVALUATED
+from r2s_core.record.folder import shown
+from r2s_core.record.history import EVALUATED
 from r2s_core.system.console import stderr_console
 from r2s_core.system.files import write_json, write_text
 from r2s_core.system.text import printable

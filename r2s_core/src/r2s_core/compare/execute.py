@@ -12,7 +12,7 @@ from rich.console import Console
 
 from r2s_core.compare.plan import Job, State
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.runs.folder import shown
+from r2s_core.record.folder import shown
 from r2s_core.system.signals import HANGUP, STOP_WITH_PARENT, handling
 from r2s_core.system.worker import python_command
 

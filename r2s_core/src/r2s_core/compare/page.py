@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from r2s_core.compare.tables import captions, improvement, interval, reached, rows
+from r2s_core.record.history import EVALUATED
 from r2s_core.report.charts import band_chart, interval_chart
 from r2s_core.report.page import figure, fill
-from r2s_core.runs.history import EVALUATED
 
 _SOURCES = {EVALUATED: "Deterministic policy", "episode/success": "Training episodes"}
 _AXES = {"over_seconds": "seconds of training", "over_steps": "environment steps"}

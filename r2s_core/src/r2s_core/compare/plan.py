@@ -14,7 +14,7 @@ import yaml
 from r2s_core.config import RunConfig, load_config
 from r2s_core.config.nodes import Problems, apply_overrides, read_file
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.runs.folder import changed_keys, shown
+from r2s_core.record.folder import changed_keys, shown
 from r2s_core.system import files
 from r2s_core.system.run_files import RESULT, is_run_folder
 

@@ -17,8 +17,8 @@ from r2s_core.compare.plan import RESULT_LIMIT, is_finished
 from r2s_core.config.flat import differing, flat
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.plugin import option
-from r2s_core.runs.folder import read_config, shown
-from r2s_core.runs.history import EVALUATED
+from r2s_core.record.folder import read_config, shown
+from r2s_core.record.history import EVALUATED
 from r2s_core.system.documents import read_document
 from r2s_core.system.files import MIB, confined, read_json, read_text
 from r2s_core.system.run_files import CONFIG, RESULT, is_run_folder

@@ -13,7 +13,7 @@ from r2s_core.env.build import MakeEnvironment
 from r2s_core.evaluation import evaluate
 from r2s_core.evaluation.episodes import advancing, run_episodes, summarise
 from r2s_core.policy.saved import as_saved
-from r2s_core.runs.history import EVALUATED
+from r2s_core.record.history import EVALUATED
 from r2s_core.types import Environment, EnvSpec, PolicyExport
 
 

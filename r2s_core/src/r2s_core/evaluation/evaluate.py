@@ -28,8 +28,8 @@ from r2s_core.policy.saved import (
     load_policy,
     observation_names,
 )
-from r2s_core.runs import inputs
-from r2s_core.runs.folder import shown
+from r2s_core.record import inputs
+from r2s_core.record.folder import shown
 from r2s_core.system import files
 from r2s_core.system.progress import print_result
 from r2s_core.system.run_files import CONFIG

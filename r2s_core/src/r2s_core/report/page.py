@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from r2s_core.evaluation.intervals import wilson_interval
+from r2s_core.record.history import EVALUATED, History
 from r2s_core.report.charts import bar_chart, interval_chart, line_chart
-from r2s_core.runs.history import EVALUATED, History
 from r2s_core.system import files
 from r2s_core.system.progress import count, duration, percent
 

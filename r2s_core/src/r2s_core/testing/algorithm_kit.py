@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.policy.saved import load_policy, save_policy
-from r2s_core.runs import checkpoint
+from r2s_core.record import checkpoint
 from r2s_core.testing import environments
 from r2s_core.testing.requirements import (
     leaves,

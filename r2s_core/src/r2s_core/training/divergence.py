@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from r2s_core.errors import R2SError
-from r2s_core.runs.history import History
+from r2s_core.record.history import History
 from r2s_core.types import Environment
 
 #: Training ends where this share of the episodes that ended lately ended by divergence.

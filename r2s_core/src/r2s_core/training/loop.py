@@ -22,9 +22,9 @@ from r2s_core.errors import R2SError
 from r2s_core.evaluation.curve import EvaluationCurve
 from r2s_core.hooks import Hooks
 from r2s_core.plugin import option
-from r2s_core.runs import checkpoint
-from r2s_core.runs.folder import learning_configuration, resume_command
-from r2s_core.runs.history import EVALUATED, History, SavedHistory
+from r2s_core.record import checkpoint
+from r2s_core.record.folder import learning_configuration, resume_command
+from r2s_core.record.history import EVALUATED, History, SavedHistory
 from r2s_core.system import documents
 from r2s_core.system.foreign import calling
 from r2s_core.system.progress import TrainingProgress

@@ -26,9 +26,9 @@ from r2s_core.evaluation.episodes import Episodes, summarise
 from r2s_core.hooks import Hooks
 from r2s_core.plugin import Kind
 from r2s_core.policy.saved import load_policy, save_policy
+from r2s_core.record.folder import RunFolder, config_hash, shown
 from r2s_core.rendering.pictures import take_pictures
 from r2s_core.report import write_report
-from r2s_core.runs.folder import RunFolder, config_hash, shown
 from r2s_core.system import files
 from r2s_core.system.console import stderr_console
 from r2s_core.system.progress import TrainingProgress, print_result

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from r2s_core.errors import AssetError
-from r2s_core.runs.inputs import Keep
+from r2s_core.record.inputs import Keep
 from r2s_core.system.text import say_once
 from r2s_envs_objects import NotGraspableError, ObjectAsset, ObjectOptions, objects_in
 from r2s_envs_objects.options import respelled

@@ -22,8 +22,8 @@ from r2s_core.evaluation.intervals import clustered_interval
 from r2s_core.evaluation.robustness.grid import DEFAULT_GRID, Case, read_grid
 from r2s_core.evaluation.robustness.page import write_page
 from r2s_core.policy.saved import SavedPolicy, load_policy
-from r2s_core.runs import inputs
-from r2s_core.runs.folder import shown
+from r2s_core.record import inputs
+from r2s_core.record.folder import shown
 from r2s_core.system import files
 from r2s_core.system.progress import duration
 from r2s_core.system.text import printable

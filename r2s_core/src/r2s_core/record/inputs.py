@@ -8,8 +8,6 @@ content, and its config.yaml names those. `inputs/inputs.json` tells where they 
 
 from __future__ import annotations
 
-from r2s_core.config import user_code
-
 import dataclasses
 import hashlib
 import os
@@ -19,12 +17,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r2s_core import registry
-from r2s_core.system import files
-from r2s_core.system import trust
-from r2s_core.config import RunConfig
+from r2s_core.config import RunConfig, user_code
 from r2s_core.config.flat import flat
-from r2s_core.system.documents import read_document
 from r2s_core.errors import ConfigError, R2SError
+from r2s_core.system import files, trust
+from r2s_core.system.documents import read_document
 
 INPUTS = "inputs"
 #: Of one file that is kept, bytes.

@@ -21,9 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.system import documents
-from r2s_core.system import files
 from r2s_core.errors import R2SError
+from r2s_core.system import documents, files
 
 _FORMAT = "r2s-checkpoint/2"
 _INDEX = "checkpoint.json"

@@ -17,15 +17,15 @@ from typing import Any
 
 import yaml
 
-from r2s_core.system import files
-from r2s_core.runs import inputs
-from r2s_core.system.run_files import CHECKPOINTS, CONFIG, MARK, RESULT, is_run_folder
 from r2s_core.config import RunConfig, load_config
 from r2s_core.config.convert import plain
 from r2s_core.config.flat import differing, flat
 from r2s_core.config.nodes import Problems, read_file
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.runs.inputs import Inputs
+from r2s_core.record import inputs
+from r2s_core.record.inputs import Inputs
+from r2s_core.system import files
+from r2s_core.system.run_files import CHECKPOINTS, CONFIG, MARK, is_run_folder
 
 try:
     import fcntl

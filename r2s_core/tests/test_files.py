@@ -142,7 +142,7 @@ def test_it_imports_where_posix_is_missing(tmp_path):
         "import os, sys\n"
         "sys.modules['fcntl'] = None\n"
         "for name in ('O_NONBLOCK', 'O_NOFOLLOW', 'O_CLOEXEC', 'O_NOCTTY'): delattr(os, name)\n"
-        "from r2s_core import files\n"
+        "from r2s_core.system import files\n"
         f"files.write_text({str(tmp_path / 'x')!r}, 'x')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -171,7 +171,9 @@ def test_a_library_that_is_ended_takes_its_children_along(tmp_path, signum):
         "import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & ignores it,
         "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # and nohup this one
-        "from pathlib import Path; from r2s_envs_objects import crew, library\n"
+        "from pathlib import Path\n"
+        "from r2s_envs_objects.commands import library\n"
+        "from r2s_envs_objects.guard import crew\n"
         "from r2s_core.system.signals import Ended, tidy_end\n"
         f"crew._R2S = ('-c', {child!r})\n"
         "try:\n"

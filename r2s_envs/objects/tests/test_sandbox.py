@@ -111,7 +111,7 @@ def test_whoever_asked_may_be_killed_and_leaves_nothing(tmp_path, monkeypatch, s
     (tmp_path / "r2s_hostile.py").write_text(HOSTILE)
     (tmp_path / "tmp").mkdir()
     code = (
-        "from r2s_core.system.signals import tidy_end; from r2s_envs_objects import sandbox\n"
+        "from r2s_core.system.signals import tidy_end; from r2s_envs_objects.guard import sandbox\n"
         "with tidy_end(): sandbox.call('r2s_hostile:sleep', b'', {'mark': 'started'}, 'scan.stl')"
     )
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
@@ -180,7 +180,7 @@ def test_the_cached_path_needs_no_worker_and_nothing_heavy(box, save):
     load_object(path, ObjectOptions())
     code = (
         f"import sys; from r2s_envs_objects import load_object; load_object({str(path)!r});"
-        "from r2s_envs_objects import sandbox; assert not sandbox._idle;"
+        "from r2s_envs_objects.guard import sandbox; assert not sandbox._idle;"
         "assert not {'trimesh', 'mujoco', 'coacd'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -25,7 +25,7 @@ from mujoco import mjx
 from r2s_core.config import load_config
 from r2s_core.env.build import make_environment
 from r2s_core.training.run import make_algorithm
-from r2s_envs_pick_place import control
+from r2s_envs_pick_place.robot import control
 
 STEPS, TURNS = 60, 5
 VELOCITY = int(mujoco.mjtStage.mjSTAGE_VEL)

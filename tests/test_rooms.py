@@ -55,6 +55,14 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("commands",),
         ("cli",),
     ),
+    "r2s_envs_pick_place": (
+        ("config",),
+        ("robot",),
+        ("scene",),
+        ("task",),
+        ("hold",),
+        ("plugin", "interface"),
+    ),
 }
 
 

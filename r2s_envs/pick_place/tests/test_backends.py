@@ -6,9 +6,9 @@ import numpy as np
 from r2s_core.backends.mjx import make_warp
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig, WarpConfig
-from r2s_envs_pick_place import pick_object
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.task import PickPlace
+from r2s_envs_pick_place.scene import pick_object
+from r2s_envs_pick_place.task.pick_place import PickPlace
 
 WORLDS, STEPS = 4, 35
 

@@ -10,7 +10,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from r2s_envs_pick_place import hold, panda, scene
+from r2s_envs_pick_place.hold import instrument as hold
+from r2s_envs_pick_place.robot import panda
+from r2s_envs_pick_place.scene import build as scene
 
 _SCANS = Path(__file__).parents[4] / "shared" / "scans" / "clean"
 _MAX = 1e-3  # m, slip in 5 s and penetration

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object
-from r2s_envs_pick_place.hold_check import check
+from r2s_envs_pick_place.hold.check import check
 
 
 @pytest.fixture

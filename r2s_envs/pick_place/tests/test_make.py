@@ -22,7 +22,7 @@ from r2s_envs_objects import load_object, samples
 from r2s_envs_objects.object_folder import ASSET
 from r2s_envs_objects.store.prepared import write_asset
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.make import _loaded, keep_inputs, make
+from r2s_envs_pick_place.task.make import _loaded, keep_inputs, make
 
 QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart.yaml"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from r2s_core.errors import R2SError
-from r2s_envs_pick_place import menagerie, panda
+from r2s_envs_pick_place.robot import menagerie, panda
 
 _VERTICES = np.array([[0, 0, 0], [0.1, 0, 0], [0, 0.2, 0], [0, 0, 0.3]]) + np.array([0.5, 0.1, 0.0])
 _SOURCE = """

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from r2s_envs_pick_place import panda
+from r2s_envs_pick_place.robot import panda
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,11 @@ import pytest
 from r2s_core.config import PhysicsConfig
 from r2s_core.env.build import with_physics
 from r2s_core.errors import AssetError
-from r2s_envs_pick_place import panda, pick_object, scene
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.task import PickPlace
+from r2s_envs_pick_place.robot import panda
+from r2s_envs_pick_place.scene import build as scene
+from r2s_envs_pick_place.scene import pick_object
+from r2s_envs_pick_place.task.pick_place import PickPlace
 
 
 def _bottle(mass: float = 0.2, visual: bool = False) -> scene.SceneObject:

@@ -13,8 +13,8 @@ import trimesh
 from r2s_core import cli
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object
-from r2s_envs_pick_place.scene_command import drift
-from r2s_envs_pick_place.scene_file import GAP, place
+from r2s_envs_pick_place.scene.command import drift
+from r2s_envs_pick_place.scene.file import GAP, place
 
 OPTIONS = ObjectOptions(max_pieces=1, force=True)
 
@@ -116,7 +116,7 @@ def test_a_name_that_is_no_identifier(tmp_path, capsys):
 
 def test_help_is_light():
     code = (
-        "import sys, r2s_envs_pick_place.scene_plugin as p; import argparse;"
+        "import sys, r2s_envs_pick_place.scene.plugin as p; import argparse;"
         "p.SCENE.configure(argparse.ArgumentParser());"
         "assert not {'jax', 'numpy', 'mujoco'} & set(sys.modules)"
     )

@@ -16,10 +16,10 @@ from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.testing import build_randomizer
 from r2s_envs_objects import load_object
-from r2s_envs_pick_place import pick_object
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
-from r2s_envs_pick_place.pick_object import PickObject
-from r2s_envs_pick_place.task import PickPlace
+from r2s_envs_pick_place.scene import pick_object
+from r2s_envs_pick_place.scene.pick_object import PickObject
+from r2s_envs_pick_place.task.pick_place import PickPlace
 
 WORLDS = 6
 EVERYTHING = tuple(OBSERVATIONS)

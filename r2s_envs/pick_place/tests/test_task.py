@@ -22,12 +22,13 @@ from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.env.build import with_physics
 from r2s_core.testing import check_environment
 from r2s_core.types import Transition
-from r2s_envs_pick_place import capacity, pick_object
-from r2s_envs_pick_place.bank import Bank
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
-from r2s_envs_pick_place.observation import OBSERVATION_NAMES
-from r2s_envs_pick_place.state import GOAL_RADIUS, HOLD_STEPS
-from r2s_envs_pick_place.task import CENTRE, READY, PickPlace
+from r2s_envs_pick_place.scene import pick_object
+from r2s_envs_pick_place.task import capacity
+from r2s_envs_pick_place.task.bank import Bank
+from r2s_envs_pick_place.task.observation import OBSERVATION_NAMES
+from r2s_envs_pick_place.task.pick_place import CENTRE, READY, PickPlace
+from r2s_envs_pick_place.task.state import GOAL_RADIUS, HOLD_STEPS
 
 WORLDS = 16
 _NO = jnp.bool_(False)

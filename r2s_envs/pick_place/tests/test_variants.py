@@ -17,9 +17,9 @@ from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.env.variants import variant_of_world
 from r2s_core.evaluation.episodes import run_episodes, summarise
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.pick_object import PickObject
-from r2s_envs_pick_place.scene import SceneObject
-from r2s_envs_pick_place.task import PickPlace
+from r2s_envs_pick_place.scene.build import SceneObject
+from r2s_envs_pick_place.scene.pick_object import PickObject
+from r2s_envs_pick_place.task.pick_place import PickPlace
 
 CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
 

@@ -74,7 +74,7 @@ def test_the_same_draws_give_the_same_motion_as_on_c_mujoco(backend):
 
 
 def _models():
-    from r2s_envs_pick_place import scene
+    from r2s_envs_pick_place.scene import build as scene
 
     yield CartTask(servo=True).scene().model
     yield scene.build_scene([scene.box_object()]).compile()

@@ -11,9 +11,9 @@ from r2s_core.config.schema import PhysicsConfig
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.env.build import with_physics
 from r2s_core.testing import build_randomizer
-from r2s_envs_pick_place import pick_object
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.task import PickPlace
+from r2s_envs_pick_place.scene import pick_object
+from r2s_envs_pick_place.task.pick_place import PickPlace
 
 _WORLDS = 3
 

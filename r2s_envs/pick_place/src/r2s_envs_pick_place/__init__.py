@@ -17,17 +17,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from r2s_envs_pick_place.control import ACTION_NAMES, LAWS, Arm
     from r2s_envs_pick_place.interface import Real2SimPickAndPlace
-    from r2s_envs_pick_place.pick_object import PickObject
-    from r2s_envs_pick_place.scene import (
+    from r2s_envs_pick_place.robot.control import ACTION_NAMES, LAWS, Arm
+    from r2s_envs_pick_place.scene.build import (
         SceneObject,
         SceneOptions,
         box_object,
         build_scene,
         render_spec,
     )
-    from r2s_envs_pick_place.task import CENTRE, READY
+    from r2s_envs_pick_place.scene.pick_object import PickObject
+    from r2s_envs_pick_place.task.pick_place import CENTRE, READY
 
 __all__ = [
     "ACTION_NAMES",
@@ -45,11 +45,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "control": ("ACTION_NAMES", "LAWS", "Arm"),
+    "robot.control": ("ACTION_NAMES", "LAWS", "Arm"),
     "interface": ("Real2SimPickAndPlace",),
-    "pick_object": ("PickObject",),
-    "scene": ("SceneObject", "SceneOptions", "box_object", "build_scene", "render_spec"),
-    "task": ("CENTRE", "READY"),
+    "scene.pick_object": ("PickObject",),
+    "scene.build": ("SceneObject", "SceneOptions", "box_object", "build_scene", "render_spec"),
+    "task.pick_place": ("CENTRE", "READY"),
 }
 
 

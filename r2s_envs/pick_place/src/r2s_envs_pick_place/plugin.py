@@ -9,9 +9,9 @@ PICK_PLACE = Plugin(
     name="real2sim_pick_place",
     kind="environment",
     summary="A Franka Panda picks a scanned object up and brings it to a goal",
-    target="r2s_envs_pick_place.make:make",
+    target="r2s_envs_pick_place.task.make:make",
     config=PickPlaceConfig,
-    inputs="r2s_envs_pick_place.make:keep_inputs",
+    inputs="r2s_envs_pick_place.task.make:keep_inputs",
 )
 
 
@@ -20,7 +20,7 @@ def _reward(name: str, summary: str, config: type = NoConfig) -> Plugin:
         name=name,
         kind="reward",
         summary=summary,
-        target=f"r2s_envs_pick_place.rewards:{name}",
+        target=f"r2s_envs_pick_place.task.rewards:{name}",
         config=config,
     )
 

@@ -22,7 +22,7 @@ _OBJECT = np.array([0.50, 0.0], np.float32)  # where the object starts, m
 _OBJECT_RANGE = np.array([0.02, 0.05], np.float32)  # +- m
 _FREE = 0.03  # between the hand's place behind the object and the object's side, m
 _BOUNDS = 0.35  # the object has left the table's workspace beyond this from its start, m
-_STEP = 0.05  # the hand moves this far for an action of 1, m (`r2s_envs_pick_place.control`)
+_STEP = 0.05  # the hand moves this far for an action of 1, m (`r2s_envs_pick_place.robot.control`)
 
 
 @pytree

@@ -13,8 +13,8 @@ import numpy as np
 from r2s_core import rotation
 from r2s_core.types import Array, pytree
 from r2s_envs_objects import WIDEST_GRASP, ObjectAsset, RestingPose, narrowest_grasp
-from r2s_envs_pick_place import scene
-from r2s_envs_pick_place.scene import SceneObject, SceneOptions
+from r2s_envs_pick_place.scene import build as scene
+from r2s_envs_pick_place.scene.build import SceneObject, SceneOptions
 
 #: Directions of the shape embedding, body axes: of a cube, its faces, edges and corners.
 _DIRECTIONS = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), -1).reshape(-1, 3)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from r2s_core.plugin import NoConfig
 from r2s_core.types import Array, Transition
 from r2s_envs_pick_place.config import PlaceConfig, ReachConfig
-from r2s_envs_pick_place.state import TIGHT_RADIUS, PickPlaceState
+from r2s_envs_pick_place.task.state import TIGHT_RADIUS, PickPlaceState
 
 Term = Callable[[Transition], Array]
 _FULL_LIFT = 0.05  # m

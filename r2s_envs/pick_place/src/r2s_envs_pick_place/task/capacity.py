@@ -11,7 +11,7 @@ from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.backends.silence import silenced
 from r2s_core.types import SceneSpec
-from r2s_envs_pick_place.script import Picking, ScriptedPick
+from r2s_envs_pick_place.task.script import Picking, ScriptedPick
 
 _WORLDS = 16  # of each object
 

@@ -14,7 +14,7 @@ from r2s_core.backends.silence import silenced
 from r2s_core.errors import AssetError
 from r2s_core.system.text import printable
 from r2s_envs_objects import ObjectOptions, load_object
-from r2s_envs_pick_place.scene_file import KEY, Placed, write_scene
+from r2s_envs_pick_place.scene.file import KEY, Placed, write_scene
 
 REST_SECONDS = 2.0
 REST_DISTANCE = 0.002  # m that an object at rest may have moved by then

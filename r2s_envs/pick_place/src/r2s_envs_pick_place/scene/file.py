@@ -14,9 +14,10 @@ from r2s_core.errors import AssetError
 from r2s_core.system import files
 from r2s_envs_objects import ObjectAsset
 from r2s_envs_objects.mesh.hull import hull_mesh
-from r2s_envs_pick_place import panda, scene
-from r2s_envs_pick_place.panda_visuals import NOT_PHYSICAL
-from r2s_envs_pick_place.scene import SceneOptions
+from r2s_envs_pick_place.robot import panda
+from r2s_envs_pick_place.robot.visuals import NOT_PHYSICAL
+from r2s_envs_pick_place.scene import build as scene
+from r2s_envs_pick_place.scene.build import SceneOptions
 
 _RESERVED = ("world", "goal_marker", "hand", "left_finger", "right_finger")
 _RESERVED += tuple(f"link{i}" for i in range(8))

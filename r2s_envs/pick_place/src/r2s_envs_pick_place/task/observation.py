@@ -13,11 +13,11 @@ import numpy as np
 
 from r2s_core import rotation
 from r2s_core.types import Array, Named, View
-from r2s_envs_pick_place import panda
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.control import Arm
-from r2s_envs_pick_place.pick_object import EMBEDDING_SIZE, Facts
-from r2s_envs_pick_place.scene import LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT
+from r2s_envs_pick_place.robot import panda
+from r2s_envs_pick_place.robot.control import Arm
+from r2s_envs_pick_place.scene.build import LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT
+from r2s_envs_pick_place.scene.pick_object import EMBEDDING_SIZE, Facts
 
 #: The gripper pointing down, closing axis along the world's y: where its quaternion is read from.
 _DOWN = np.array([0.0, 1.0, 0.0, 0.0], np.float32)

@@ -15,8 +15,9 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from r2s_core.backends.silence import silenced
-from r2s_envs_pick_place import panda, scene
-from r2s_envs_pick_place.hold_rig import Rig, motion
+from r2s_envs_pick_place.hold.rig import Rig, motion
+from r2s_envs_pick_place.robot import panda
+from r2s_envs_pick_place.scene import build as scene
 
 _APPROACH_S, _CLOSE_S, _LIFT_S, _SETTLE_S = 1.0, 0.6, 1.0, 0.3
 _LIFT_HEIGHT = 0.15

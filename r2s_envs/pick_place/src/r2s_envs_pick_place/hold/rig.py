@@ -5,7 +5,8 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from r2s_envs_pick_place import panda, scene
+from r2s_envs_pick_place.robot import panda
+from r2s_envs_pick_place.scene import build as scene
 
 
 class Rig:

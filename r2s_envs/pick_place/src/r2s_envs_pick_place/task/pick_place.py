@@ -14,13 +14,15 @@ import numpy as np
 
 from r2s_core import rotation
 from r2s_core.types import Array, Backend, Named, SceneSpec, View
-from r2s_envs_pick_place import bank, capacity, control
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.observation import OBSERVATION_NAMES, Observer
-from r2s_envs_pick_place.pick_object import ObjectSet, PickObject, decorated_spec
-from r2s_envs_pick_place.scene import SceneOptions, implicit_damping
-from r2s_envs_pick_place.script import ScriptedPick
-from r2s_envs_pick_place.state import (
+from r2s_envs_pick_place.robot import control
+from r2s_envs_pick_place.scene.build import SceneOptions, implicit_damping
+from r2s_envs_pick_place.scene.pick_object import ObjectSet, PickObject, decorated_spec
+from r2s_envs_pick_place.scene.variants import build_models
+from r2s_envs_pick_place.task import bank, capacity
+from r2s_envs_pick_place.task.observation import OBSERVATION_NAMES, Observer
+from r2s_envs_pick_place.task.script import ScriptedPick
+from r2s_envs_pick_place.task.state import (
     GOAL_RADIUS,
     HOLD_STEPS,
     TIGHT_RADIUS,
@@ -28,7 +30,6 @@ from r2s_envs_pick_place.state import (
     fresh_state,
     norm,
 )
-from r2s_envs_pick_place.variants import build_models
 
 #: Centre of the workspace on the table, m.
 CENTRE = np.array([0.5, 0.0], np.float32)

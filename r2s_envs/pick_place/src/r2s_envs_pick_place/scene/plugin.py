@@ -47,6 +47,6 @@ SCENE = Plugin(
     name="scene",
     kind="command",
     summary="Write a MuJoCo scene: the Panda at its table with the given objects.",
-    target="r2s_envs_pick_place.scene_command:main",
+    target="r2s_envs_pick_place.scene.command:main",
     configure=configure,
 )

@@ -8,9 +8,9 @@ from mujoco.batch import MODEL_FIELDS
 
 from r2s_core.errors import AssetError
 from r2s_core.types import Variants
-from r2s_envs_pick_place import scene
-from r2s_envs_pick_place.pick_object import ObjectSet
-from r2s_envs_pick_place.scene import SceneOptions
+from r2s_envs_pick_place.scene import build as scene
+from r2s_envs_pick_place.scene.build import SceneOptions
+from r2s_envs_pick_place.scene.pick_object import ObjectSet
 
 #: Keyframes, the engine's options, and the bounding volumes of the bodies, which MuJoCo works out
 #: for each world from the tree that all share.

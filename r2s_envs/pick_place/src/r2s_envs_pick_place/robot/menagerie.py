@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from r2s_core.errors import R2SError
-from r2s_envs_pick_place.panda_visuals import NOT_PHYSICAL, VISUAL_GROUP
+from r2s_envs_pick_place.robot.visuals import NOT_PHYSICAL, VISUAL_GROUP
 
 _ROBOT, _ENTRY = "franka_emika_panda", "panda"
 

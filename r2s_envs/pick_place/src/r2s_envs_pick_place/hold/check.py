@@ -14,8 +14,9 @@ from r2s_core.rendering import render
 from r2s_envs_objects import GraspPose, ObjectAsset
 from r2s_envs_objects.behaviour.grasp import OPENING, WIDEST
 from r2s_envs_objects.certificate.checks import CheckResult
-from r2s_envs_pick_place import hold, scene
-from r2s_envs_pick_place.pick_object import PickObject
+from r2s_envs_pick_place.hold import instrument as hold
+from r2s_envs_pick_place.scene import build as scene
+from r2s_envs_pick_place.scene.pick_object import PickObject
 
 SECONDS = 5.0  # of holding still, after the shake
 APPROACH = 0.10  # m from above

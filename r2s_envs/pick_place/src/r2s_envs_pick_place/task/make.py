@@ -14,9 +14,9 @@ from r2s_envs_objects import NotGraspableError, ObjectAsset, ObjectOptions, obje
 from r2s_envs_objects.options import respelled
 from r2s_envs_objects.store.prepared import asset_bytes, source_file
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.masses import tell_of_others, weighed
-from r2s_envs_pick_place.pick_object import PickObject
-from r2s_envs_pick_place.task import PickPlace
+from r2s_envs_pick_place.scene.pick_object import PickObject
+from r2s_envs_pick_place.task.masses import tell_of_others, weighed
+from r2s_envs_pick_place.task.pick_place import PickPlace
 
 _SUFFIXES = (".stl", ".obj", ".ply")
 

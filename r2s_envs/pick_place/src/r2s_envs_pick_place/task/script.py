@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.types import Array, SceneSpec, View
-from r2s_envs_pick_place import control
-from r2s_envs_pick_place.observation import Observer
-from r2s_envs_pick_place.pick_object import Facts, ObjectSet
-from r2s_envs_pick_place.state import PickPlaceState
+from r2s_envs_pick_place.robot import control
+from r2s_envs_pick_place.scene.pick_object import Facts, ObjectSet
+from r2s_envs_pick_place.task.observation import Observer
+from r2s_envs_pick_place.task.state import PickPlaceState
 
 _UP = np.array([0.0, 0.0, 1.0], np.float32)
 _GAIN = 0.45  # of the distance per step: at 1 the servos' lag makes a limit cycle

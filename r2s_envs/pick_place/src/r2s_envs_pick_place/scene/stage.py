@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from r2s_envs_pick_place.panda_visuals import NOT_PHYSICAL
+from r2s_envs_pick_place.robot.visuals import NOT_PHYSICAL
 
 GOAL_MARKER = "goal_marker"
 _MARKER_RADIUS = 0.02

@@ -16,7 +16,7 @@ import numpy as np
 from r2s_core.env.variants import Variation
 from r2s_core.errors import R2SError
 from r2s_core.types import Array, Backend
-from r2s_envs_pick_place.script import Picking, ScriptedPick
+from r2s_envs_pick_place.task.script import Picking, ScriptedPick
 
 _KEPT = 12  # snapshots of each world
 

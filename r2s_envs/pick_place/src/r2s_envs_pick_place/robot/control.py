@@ -12,7 +12,7 @@ import numpy as np
 
 from r2s_core import rotation
 from r2s_core.types import Array, View
-from r2s_envs_pick_place import panda
+from r2s_envs_pick_place.robot import panda
 
 #: Joint targets stay within this of the current angles (rad): a target that runs ahead of the
 #: arm would wind up.

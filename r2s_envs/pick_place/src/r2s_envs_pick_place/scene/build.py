@@ -14,7 +14,8 @@ import mujoco
 import numpy as np
 
 from r2s_core.errors import AssetError
-from r2s_envs_pick_place import menagerie, panda, panda_visuals, stage
+from r2s_envs_pick_place.robot import menagerie, panda, visuals
+from r2s_envs_pick_place.scene import stage
 
 OBJECT_BODY, OBJECT_JOINT = "object", "object_joint"
 #: Where the keyframe `home` puts the object, m.
@@ -278,7 +279,7 @@ def render_spec(
     if official_meshes:
         menagerie.add_menagerie_visuals(spec)
     else:
-        panda_visuals.add_visuals(spec)
+        visuals.add_visuals(spec)
     stage.add_stage(spec)
     _dress_object(spec, objects[0])
     return spec
@@ -288,7 +289,7 @@ def _dress_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     spec.add_material(name="object", rgba=thing.rgba, specular=0.3, shininess=0.3)
     if thing.visual is None:
         for geom in spec.body(OBJECT_BODY).geoms:
-            geom.group, geom.material = panda_visuals.VISUAL_GROUP, "object"
+            geom.group, geom.material = visuals.VISUAL_GROUP, "object"
         return
     vertices, faces = thing.visual
     spec.add_mesh(
@@ -302,5 +303,5 @@ def _dress_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
         type=mujoco.mjtGeom.mjGEOM_MESH,
         meshname="object_visual",
         material="object",
-        **panda_visuals.NOT_PHYSICAL,
+        **visuals.NOT_PHYSICAL,
     )

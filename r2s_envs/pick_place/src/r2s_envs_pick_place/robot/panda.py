@@ -1,7 +1,7 @@
 """The Franka Panda, built in MjSpec from its published kinematics and inertias.
 
 Geometry here is what physics needs: few primitives, chosen for speed. Looks are in
-`panda_visuals`. The kinematic constants are plain numpy, for forward kinematics in JAX.
+`visuals`. The kinematic constants are plain numpy, for forward kinematics in JAX.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Whether this gripper can hold an object: grasp, lift, shake and hold."""

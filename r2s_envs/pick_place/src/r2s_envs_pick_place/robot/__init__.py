@@ -1,0 +1,1 @@
+"""The Panda: its model, how it looks, and its control laws."""

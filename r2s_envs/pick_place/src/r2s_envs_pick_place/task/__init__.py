@@ -1,0 +1,1 @@
+"""The task `real2sim_pick_place`: episodes, observations, rewards, the script and start states."""

@@ -40,12 +40,13 @@ is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/
 
 find_python() {
   local candidate
-  for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
-    if command -v "$candidate" >/dev/null && is_new_enough "$candidate"; then
-      command -v "$candidate"
+  while read -r candidate; do
+    # An activated .venv comes first on the PATH, and it is the one that is about to be replaced.
+    if [[ $candidate != "$PWD/$venv/"* ]] && is_new_enough "$candidate"; then
+      echo "$candidate"
       return
     fi
-  done
+  done < <(type -aP ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11)
   local found="none"
   if command -v python3 >/dev/null; then found=$(python3 --version 2>&1); fi
   fail "r2s needs Python 3.11 or newer, but found $found;" \

@@ -33,11 +33,25 @@ def test_a_copied_clone_gets_a_venv_of_its_own(tmp_path):
     assert _setup(second, python) == ""
 
 
-def _setup(clone: Path, python: Path) -> str:
+def test_it_does_not_make_a_venv_with_the_python_of_the_one_that_it_replaces(tmp_path):
+    """Which an activated shell has first on its PATH."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(REPOSITORY / "scripts/setup.sh", tmp_path / "scripts")
+    shutil.copy(REPOSITORY / "constraints.txt", tmp_path)
+    for folder in (old := tmp_path / ".venv/bin", other := tmp_path / "other"):
+        folder.mkdir(parents=True)
+        (folder / "python3").write_text(_PYTHON)
+        (folder / "python3").chmod(0o755)
+    said = _setup(tmp_path, path=f"{old}:{other}:{os.environ['PATH']}")
+    assert "making .venv" in said
+    assert str(other / "python3") in said
+
+
+def _setup(clone: Path, python: Path | None = None, path: str = os.environ["PATH"]) -> str:
     """What it says."""
     done = subprocess.run(
         [clone / "scripts/setup.sh"],
-        env=os.environ | {"PYTHON": str(python)},
+        env=os.environ | {"PATH": path} | ({"PYTHON": str(python)} if python else {}),
         capture_output=True,
         text=True,
         check=False,

@@ -69,8 +69,8 @@ class Far(CartTask):
         easier.level = level
         return easier
 
-    def init(self, key):
-        state, qpos, qvel = super().init(key)
+    def init(self, key, variant):
+        state, qpos, qvel = super().init(key, variant)
         return state, qpos.at[0].set(0.4 * self.level), qvel.at[0].set(0.0)
 
     def success(self, task, view):

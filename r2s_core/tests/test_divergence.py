@@ -112,7 +112,7 @@ def test_mujoco_warns_nobody_and_leaves_no_file(tmp_path, monkeypatch, capfd):
     zero = np.zeros((WORLDS, scene.model.nv))
     physics = backend.init({}, jnp.asarray(qpos), jnp.asarray(zero))
     push: Any = np.where(np.arange(WORLDS)[:, None] == 5, 1e9, 0.0)
-    moved = backend.step(physics, push, 2)
+    moved = backend.step(physics, push)
     np.testing.assert_array_equal(moved.ok, np.arange(WORLDS) != 5)
     assert backend.trouble is not None
     assert "of the joint slide of the body cart was not finite, or beyond 1e10" in backend.trouble

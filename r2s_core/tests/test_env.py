@@ -48,7 +48,7 @@ class Slider:
         model = mujoco.MjModel.from_xml_string(XML)
         return SceneSpec(model, substeps=5, view_fields=frozenset({"time", "qpos", "qvel", "ctrl"}))
 
-    def init(self, key: Array) -> tuple[Count, Array, Array]:
+    def init(self, key: Array, variant: Array) -> tuple[Count, Array, Array]:
         x = jax.random.uniform(key, (1,), minval=-0.1, maxval=0.1)
         return Count(jnp.int32(0), x[0]), x, jnp.zeros(1)
 
@@ -75,7 +75,7 @@ class BankedSlider(Slider):
     def build_start_bank(self, backend: Any, key: Array) -> None:
         self.built = True
 
-    def init_from_bank(self, key: Array) -> tuple[Count, Array, Array]:
+    def init_from_bank(self, key: Array, variant: Array) -> tuple[Count, Array, Array]:
         return Count(jnp.int32(0), jnp.float32(0.7)), jnp.full(1, 0.7), jnp.zeros(1)
 
 
@@ -213,10 +213,10 @@ def test_a_diverged_world_is_ended_counted_and_shows_no_nan():
     action = push(0.0)
     broken = env.backend.step
 
-    def explode(physics, ctrl, substeps):
+    def explode(physics, ctrl):
         wild: Any = np.array(ctrl)
         wild[2] = 1e30
-        return broken(physics, wild, substeps)
+        return broken(physics, wild)
 
     env.backend.step = explode  # type: ignore[method-assign]
     state, step = env.step(state, action)

@@ -124,7 +124,7 @@ def _whole(scene, worlds):
 
 
 def _grouped(scene, backend):
-    return GroupedBackend([backend(scene.of_variant(k), WORLDS // 2) for k in (0, 1)])
+    return GroupedBackend([backend(scene.of_variant(k), WORLDS // 2) for k in (0, 1)], (0, 1))
 
 
 def test_groups_are_randomized_from_their_own_values_and_move_as_ungrouped():

@@ -245,8 +245,8 @@ class Optional(CartTask):
         easier.scale = level * (0.5 if self.wrong == "level" else 1.0)
         return easier
 
-    def init(self, key):
-        state, qpos, qvel = super().init(key)
+    def init(self, key, variant):
+        state, qpos, qvel = super().init(key, variant)
         return state, qpos.at[0].multiply(self.scale), qvel
 
     def begin(self, task, view):
@@ -255,9 +255,9 @@ class Optional(CartTask):
         )
 
     def build_start_bank(self, backend, key):
-        self.bank = super().init(key)
+        self.bank = super().init(key, jnp.int32(0))
 
-    def init_from_bank(self, key):
+    def init_from_bank(self, key, variant):
         state, qpos, qvel = self.bank
         return state, qpos[:3] if self.wrong == "bank" else qpos, qvel
 
@@ -305,6 +305,8 @@ class BrokenBackend:
 
     def __init__(self, scene, num_worlds, **methods):
         self._inner = _mujoco(scene, num_worlds)
+        earlier = dataclasses.replace(scene, substeps=scene.substeps - 1)
+        self._inner.one_substep_behind = _mujoco(earlier, num_worlds)
         for name, method in methods.items():
             setattr(self, name, lambda *args, method=method: method(self._inner, *args))
 
@@ -316,13 +318,13 @@ def _reset_all(inner, physics, mask, fields, qpos, qvel):
     return inner.reset(physics, np.ones_like(mask), fields, qpos, qvel)
 
 
-def _stale_view(inner, physics, ctrl, substeps):
-    before = inner.step(physics, ctrl, substeps - 1).view
-    return dataclasses.replace(inner.step(physics, ctrl, substeps), view=before)
+def _stale_view(inner, physics, ctrl):
+    before = inner.one_substep_behind.step(physics, ctrl).view
+    return dataclasses.replace(inner.step(physics, ctrl), view=before)
 
 
-def _always_ok(inner, physics, ctrl, substeps):
-    moved = inner.step(physics, ctrl, substeps)
+def _always_ok(inner, physics, ctrl):
+    moved = inner.step(physics, ctrl)
     return dataclasses.replace(moved, ok=np.ones_like(moved.ok))
 
 

@@ -57,7 +57,7 @@ def _boxes(worst_case=None) -> SceneSpec:
 def _step(backend, scene):
     qpos = jnp.tile(jnp.asarray(scene.model.qpos0, jnp.float32), (WORLDS, 1))
     physics = backend.init({}, qpos, jnp.zeros((WORLDS, scene.model.nv)))
-    return jax.jit(lambda p: backend.step(p, jnp.zeros((WORLDS, 0)), 1))(physics)
+    return jax.jit(lambda p: backend.step(p, jnp.zeros((WORLDS, 0))))(physics)
 
 
 def test_contacts_that_warp_has_no_room_for_are_an_error_that_says_what_to_set(capfd):

@@ -40,8 +40,8 @@ class Place(CartState):
 class Placed(CartTask):
     """Keeps in its state what the view shows, as manipulation tasks do."""
 
-    def init(self, key):
-        state, qpos, qvel = super().init(key)
+    def init(self, key, variant):
+        state, qpos, qvel = super().init(key, variant)
         return Place(state.target, jnp.float32(0.0)), qpos, qvel
 
     def begin(self, task: Any, view: View) -> Any:
@@ -76,13 +76,13 @@ class Timed(CartTask):
         return {}
 
     def build_start_bank(self, backend, key):
-        _, qpos, qvel = jax.vmap(self.init)(jax.random.split(key, WORLDS))
+        _, qpos, qvel = jax.vmap(self.init, (0, None))(jax.random.split(key, WORLDS), jnp.int32(0))
         physics = backend.init({}, qpos, qvel)
         ctrl = jnp.zeros((WORLDS, 1))
-        self.seconds = float(backend.step(physics, ctrl, self.scene().substeps).view.time[0])
+        self.seconds = float(backend.step(physics, ctrl).view.time[0])
 
-    def init_from_bank(self, key):
-        return self.init(key)
+    def init_from_bank(self, key, variant):
+        return self.init(key, variant)
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.5, 0.25])
@@ -108,8 +108,8 @@ def test_a_pyramid_of_friction_gets_room_for_its_rows():
 class Broken(CartTask):
     """Starts some worlds with a NaN, with one in its own state, or too far away to be believed."""
 
-    def init(self, key):
-        state, qpos, qvel = super().init(key)
+    def init(self, key, variant):
+        state, qpos, qvel = super().init(key, variant)
         kind = jax.random.randint(jax.random.fold_in(key, 9), (), 0, 6)
         first = jnp.where(kind == 0, jnp.nan, jnp.where(kind == 1, 1e30, qpos[0]))
         return CartState(jnp.where(kind == 2, jnp.nan, state.target)), qpos.at[0].set(first), qvel

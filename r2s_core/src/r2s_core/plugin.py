@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 #: The version of the contract in `r2s_core.types` that this r2s-core speaks.
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 
 Kind = Literal["algorithm", "environment", "reward", "randomizer", "backend", "hook", "command"]
 

@@ -141,10 +141,14 @@ class Backend(Protocol):
     """Steps W worlds of one model. Implementations: `mujoco`, `mjx`, `warp`.
 
     A `Physics` is a value: stepping returns a new one and leaves the old usable.
+
+    variant: int32[W] of the host, which of the scene's variants each world is for good, where the
+      backend has a model for each; None: each world's `fields` decide, anew at every reset.
     """
 
     name: str
     num_worlds: int
+    variant: Any
     batchable: frozenset[str]  # the MjModel fields that may differ per world, and maybe WRENCH
     traceable: bool  # True: usable inside jit and scan; False: driven from the host
 
@@ -152,10 +156,8 @@ class Backend(Protocol):
         """Worlds at rest on their start states: qpos [W, nq], qvel [W, nv], fields [W, ...]."""
         ...
 
-    def step(
-        self, physics: Physics, ctrl: Array, substeps: int, wrench: Array | None = None
-    ) -> Physics:
-        """Advance every world by `substeps` physics steps under ctrl [W, nu].
+    def step(self, physics: Physics, ctrl: Array, wrench: Array | None = None) -> Physics:
+        """Advance every world by one control step, the scene's `substeps`, under ctrl [W, nu].
 
         wrench: float32[W, nbody, 6], force (N) and torque (N m) on each body at its centre of
           mass, world axes; only for backends with WRENCH among `batchable`.
@@ -179,11 +181,7 @@ class Checked(Protocol):
 
 
 class Task(Protocol[T]):
-    """One world of a task; pure functions of arrays, which the engine maps over W worlds.
-
-    Where the scene has variants, `init` (and `init_from_bank`) take the world's, int32[], as a
-    second argument.
-    """
+    """One world of a task; pure functions of arrays, which the engine maps over W worlds."""
 
     action_low: Any  # float32[A]
     action_high: Any  # float32[A]
@@ -192,8 +190,11 @@ class Task(Protocol[T]):
         """The physics, built on the host, once."""
         ...
 
-    def init(self, key: Array) -> tuple[T, Array, Array]:
-        """A fresh episode: task state, qpos [nq], qvel [nv]."""
+    def init(self, key: Array, variant: Array) -> tuple[T, Array, Array]:
+        """A fresh episode: task state, qpos [nq], qvel [nv].
+
+        variant: int32[], which of the scene's variants the world is; 0 where there are none.
+        """
         ...
 
     def control(self, task: T, view: View, action: Array) -> Array:
@@ -238,12 +239,11 @@ class HasStartBank(Protocol):
     def build_start_bank(self, backend: Backend, key: Array) -> None:
         """Fill the bank, on the host, before anything is traced.
 
-        backend: steps the world as the run is configured to; `scene().substeps` of its steps are
-        one control step, whatever the configured timestep.
+        backend: steps the worlds as the run is configured to, one control step at a time.
         """
         ...
 
-    def init_from_bank(self, key: Array) -> tuple[Any, Array, Array]:
+    def init_from_bank(self, key: Array, variant: Array) -> tuple[Any, Array, Array]:
         """As `Task.init`, from a snapshot of the bank."""
         ...
 

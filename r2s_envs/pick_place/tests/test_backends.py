@@ -1,6 +1,7 @@
 """The same pick on C MuJoCo and on MuJoCo Warp, which steps CPUs as well as NVIDIA GPUs."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.backends.mjx import make_warp
@@ -19,14 +20,16 @@ def test_a_grasp_and_a_lift_are_the_same_on_warp():
     scene, script = task.scene(), task.scripted_pick()
     reference = MujocoBackend(scene, WORLDS, MujocoConfig())
     backend = make_warp(scene, WORLDS, WarpConfig())
-    state, qpos, qvel = jax.vmap(task.init)(jax.random.split(jax.random.key(0), WORLDS))
+    state, qpos, qvel = jax.vmap(task.init, (0, None))(
+        jax.random.split(jax.random.key(0), WORLDS), jnp.int32(0)
+    )
     qpos = qpos.at[:, 11].add(1e-3)  # in the air: at exactly 0 rounding decides what touches
     control = jax.jit(jax.vmap(lambda state, view: script.ctrl(state, view)))
-    step = jax.jit(lambda physics, ctrl: backend.step(physics, ctrl, scene.substeps))
+    step = jax.jit(lambda physics, ctrl: backend.step(physics, ctrl))
     expected, found = reference.init({}, qpos, qvel), jax.jit(backend.init)({}, qpos, qvel)
     for _ in range(STEPS):
         ctrl = control(state, expected.view)
-        expected, found = reference.step(expected, ctrl, scene.substeps), step(found, ctrl)
+        expected, found = reference.step(expected, ctrl), step(found, ctrl)
         for name in ("qpos", "site_xpos"):
             a, b = (np.asarray(getattr(p.view, name)) for p in (expected, found))
             np.testing.assert_allclose(a, b, atol=2e-3, err_msg=name)

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from r2s_core import registry, rotation
-from r2s_core.backends.finer import FinerBackend
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.config import PhysicsConfig
@@ -98,7 +97,9 @@ def test_quaternions_do_not_jump_where_the_gripper_points_down():
 
 def test_starts_and_goals_cover_their_ranges():
     task = PickPlace(PickPlaceConfig(), pick_object.box())
-    state, qpos, _ = jax.vmap(task.init)(jax.random.split(jax.random.key(0), 2000))
+    state, qpos, _ = jax.vmap(task.init, (0, None))(
+        jax.random.split(jax.random.key(0), 2000), jnp.int32(0)
+    )
     place, goal = np.asarray(qpos[:, 9:11]) - CENTRE, np.asarray(state.goal)
     assert 0.115 < np.abs(place).max() <= 0.12 + 1e-6
     assert 0.115 < np.abs(goal[:, :2] - CENTRE).max() <= 0.12 + 1e-6
@@ -118,7 +119,7 @@ def drive(env: Any, steps: int, seed: int = 0, action=None):
     state, _ = env.reset(jax.random.key(seed))
     task, physics = state.task, state.physics
     for _ in range(steps):
-        physics = env.backend.step(physics, control(task, physics.view), env.scene.substeps)
+        physics = env.backend.step(physics, control(task, physics.view))
         task = update(task, physics.view)
         yield task, physics.view
 
@@ -150,7 +151,7 @@ def test_pressing_closed_fingers_on_the_top_is_no_grasp(env):
     task, physics = state.task, state.physics
     touched = np.zeros(WORLDS, bool)
     for _ in range(40):
-        physics = env.backend.step(physics, press(physics.view), env.scene.substeps)
+        physics = env.backend.step(physics, press(physics.view))
         task = update(task, physics.view)
         touched |= np.asarray(task.touching).any(axis=1)
     assert touched.mean() > 0.5, "the fingers do press on the box"
@@ -161,7 +162,7 @@ def test_an_object_grasped_far_from_its_grasp_point_was_reached():
     """A mug is held by whichever side of its rim: no stage may be rarer than the one after it."""
     aside = dataclasses.replace(pick_object.box(), grasp_offset=(0.0, 0.12, 0.0))
     task = PickPlace(PickPlaceConfig(), aside)
-    state, qpos, qvel = task.init(jax.random.key(0))
+    state, qpos, qvel = task.init(jax.random.key(0), jnp.int32(0))
     backend = MujocoBackend(task.scene(), 1, MujocoConfig())
     view = jax.tree.map(lambda x: jnp.asarray(x[0]), backend.init({}, qpos[None], qvel[None]).view)
     assert not task.update(state, view).ever_reached
@@ -241,7 +242,7 @@ def test_joint_actions_of_zero_bring_the_elbow_home_and_leave_the_gripper_where_
 
 def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
     task = PickPlace(PickPlaceConfig(observations=("grasp",)), pick_object.box())
-    _, start, _ = task.init(jax.random.key(0))
+    _, start, _ = task.init(jax.random.key(0), jnp.int32(0))
     # Narrow along its x: turned by 90 degrees it lies as the home gripper closes, along y.
     yaws = np.deg2rad([0.0, 45.0, 90.0, -90.0, 270.0, 60.0, 105.0])
     qpos = np.repeat(np.asarray(start)[None], len(yaws), 0)
@@ -250,7 +251,9 @@ def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
     qpos[:, 12:16] = np.stack([np.cos(yaws / 2), 0 * yaws, 0 * yaws, np.sin(yaws / 2)], -1)
     backend = MujocoBackend(task.scene(), len(yaws), MujocoConfig())
     view = backend.init({}, jnp.asarray(qpos), jnp.zeros((len(yaws), 15))).view
-    state, _, _ = jax.vmap(task.init)(jax.random.split(jax.random.key(0), len(yaws)))
+    state, _, _ = jax.vmap(task.init, (0, None))(
+        jax.random.split(jax.random.key(0), len(yaws)), jnp.int32(0)
+    )
     state = jax.vmap(task.update)(state, view)
     turns = np.deg2rad([90.0, 45.0, 0.0, 0.0, 0.0, 30.0, 15.0])  # at most
     np.testing.assert_allclose(state.aligned, 1 - turns / (np.pi / 2), atol=1e-3)
@@ -268,7 +271,7 @@ def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
 def test_the_hands_motion_is_what_mujoco_makes_of_the_joints_velocities():
     task = PickPlace(PickPlaceConfig(observations=("ee_motion",)), pick_object.box())
     rng = np.random.default_rng(0)
-    state, start, _ = task.init(jax.random.key(0))
+    state, start, _ = task.init(jax.random.key(0), jnp.int32(0))
     qpos, qvel = np.repeat(np.asarray(start)[None], 8, 0), rng.normal(size=(8, 15)) * 0.5
     qpos[:, :7] += 0.3 * rng.normal(size=(8, 7))
     model = task.scene().model
@@ -296,12 +299,12 @@ def test_the_bank_starts_episodes_all_along_the_pick():
 def test_a_start_from_the_bank_has_a_goal_as_hard_as_the_curriculum_then_has_it():
     task = PickPlace(PickPlaceConfig(), pick_object.box())
     keys = jax.random.split(jax.random.key(0), 64)
-    _, qpos, qvel = jax.vmap(task.init)(keys)
+    _, qpos, qvel = jax.vmap(task.init, (0, None))(keys, jnp.int32(0))
     task._bank = Bank(qpos, qvel, np.array([0]), np.array([64]))
 
     def goals(level: float) -> tuple[np.ndarray, np.ndarray]:
         easier = task.at_level(jnp.float32(level))
-        state, start, _ = jax.vmap(easier.init_from_bank)(keys)
+        state, start, _ = jax.vmap(easier.init_from_bank, (0, None))(keys, jnp.int32(0))
         return np.asarray(state.goal), np.asarray(start)[:, 9:11]
 
     easy, place = goals(0.0)
@@ -327,7 +330,7 @@ def test_a_finer_timestep_records_as_good_a_bank():
     task = PickPlace(PickPlaceConfig(action_space="ee_delta"), pick_object.box())
     scene = with_physics(task.scene(), PhysicsConfig(timestep_factor=0.5))
     backend = MujocoBackend(scene, WORLDS, MujocoConfig())
-    task.build_start_bank(FinerBackend(backend, 2), jax.random.key(1))
+    task.build_start_bank(backend, jax.random.key(1))
     assert task._bank.number[0] >= 0.8 * 12 * WORLDS
 
 
@@ -347,7 +350,7 @@ def test_a_task_is_freed_though_it_was_asked_for_its_worst_case(monkeypatch):
 
 def test_placing_asks_to_let_go():
     task = PickPlace(PickPlaceConfig(goal="place"), pick_object.box())
-    state, qpos, qvel = task.init(jax.random.key(0))
+    state, qpos, qvel = task.init(jax.random.key(0), jnp.int32(0))
     assert float(state.goal[2]) == pytest.approx(task.objects.things[0].rest_height)
     backend = MujocoBackend(task.scene(), 1, MujocoConfig())
     at_goal = qpos.at[9:11].set(state.goal[:2])
@@ -365,7 +368,9 @@ def test_placing_asks_to_let_go():
 
 def test_a_goal_on_the_table_is_away_from_the_object():
     task = PickPlace(PickPlaceConfig(goal="place"), pick_object.box())
-    state, qpos, _ = jax.vmap(task.init)(jax.random.split(jax.random.key(0), 2000))
+    state, qpos, _ = jax.vmap(task.init, (0, None))(
+        jax.random.split(jax.random.key(0), 2000), jnp.int32(0)
+    )
     assert np.linalg.norm(np.asarray(state.goal)[:, :2] - qpos[:, 9:11], axis=1).min() > 0.08
 
 

@@ -61,7 +61,7 @@ def picks(env: Any, steps: int, state=None):
     task, physics = state.task, state.physics
     for _ in range(steps):
         ctrl = control(task, physics.view)
-        physics = env.backend.step(physics, ctrl, env.scene.substeps)
+        physics = env.backend.step(physics, ctrl)
         task = update(task, physics.view)
     return task, physics
 
@@ -86,7 +86,7 @@ def test_each_object_moves_as_in_a_world_of_its_own():
 def _step(env, fields, qpos, qvel, ctrl, steps=12) -> np.ndarray:
     physics = env.backend.init(fields, qpos, qvel)
     for _ in range(steps):
-        physics = env.backend.step(physics, ctrl, env.scene.substeps)
+        physics = env.backend.step(physics, ctrl)
     return np.asarray(physics.view.qpos)
 
 
@@ -125,7 +125,8 @@ def test_a_backend_that_cannot_vary_the_object_gets_groups_of_worlds():
     def grouped(scene, worlds, config):
         counts = np.unique(variant_of_world((0, 1, 2), worlds), return_counts=True)[1]
         return GroupedBackend(
-            [NoMeshes(scene.of_variant(k), int(n), config) for k, n in enumerate(counts)]
+            [NoMeshes(scene.of_variant(k), int(n), config) for k, n in enumerate(counts)],
+            (0, 1, 2),
         )
 
     apart = make(played=(0, 1, 2), backend=grouped, steps=8)

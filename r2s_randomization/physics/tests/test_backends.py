@@ -39,8 +39,8 @@ class Resting(CartTask):
     force is cut off, in its derivative, by which the integrator goes.
     """
 
-    def init(self, key):
-        state, qpos, qvel = super().init(key)
+    def init(self, key, variant):
+        state, qpos, qvel = super().init(key, variant)
         return state, qpos.at[0].set(0.0).at[4].set(0.0399), qvel
 
 

@@ -95,7 +95,7 @@ def test_each_episode_looks_its_own_way(task):
     model = scene.render_spec(0).compile()
     looks = Looks({name: build_randomizer(name, task) for name in NAMES}, scene)
     assert looks
-    qpos = np.asarray(task.init(jax.random.key(0))[1])[None]
+    qpos = np.asarray(task.init(jax.random.key(0), jnp.int32(0))[1])[None]
 
     def draw(model: mujoco.MjModel):
         return render.render_frames(model, qpos, width=96, height=72)[0].astype(float)

@@ -18,12 +18,15 @@ from r2s_core.types import Array, Backend, Checked, Named, Physics
 class GroupedBackend:
     """See `r2s_core.types.Backend`. Worlds are in the order of the groups."""
 
-    def __init__(self, groups: Sequence[Backend]) -> None:
-        """groups: of one kind; their models have the same view and the same sizes of state."""
+    def __init__(self, groups: Sequence[Backend], variants: Sequence[int]) -> None:
+        """groups: of one kind; their models have the same view and the same sizes of state.
+        variants: which of the scene's each group's model is."""
         self._groups = tuple(groups)
+        worlds = [group.num_worlds for group in groups]
+        self.variant = np.repeat(np.asarray(variants, np.int32), worlds)
         self.name, self.traceable = groups[0].name, groups[0].traceable
         self.batchable = groups[0].batchable
-        ends = np.cumsum([group.num_worlds for group in groups])
+        ends = np.cumsum(worlds)
         self.num_worlds = int(ends[-1])
         self._slices = [slice(end - g.num_worlds, end) for end, g in zip(ends, groups, strict=True)]
 
@@ -41,14 +44,12 @@ class GroupedBackend:
             ],
         )
 
-    def step(
-        self, physics: Physics, ctrl: Array, substeps: int, wrench: Array | None = None
-    ) -> Physics:
+    def step(self, physics: Physics, ctrl: Array, wrench: Array | None = None) -> Physics:
         def pushed(part: slice) -> tuple[Array, ...]:
             return () if wrench is None else (wrench[part],)
 
         parts = [
-            group.step(one, ctrl[part], substeps, *pushed(part))
+            group.step(one, ctrl[part], *pushed(part))
             for group, part, one in zip(
                 self._groups, self._slices, self._split(physics), strict=True
             )

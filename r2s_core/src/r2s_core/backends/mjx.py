@@ -66,6 +66,7 @@ class MjxBackend:
 
     traceable = True
     batchable = BATCHABLE
+    variant = None
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class MjxBackend:
         self._model = _put_model(scene.model, self._impl)
         self._make_data = make_data
         self._constants = derived_constants(scene.model)
-        self._fields = scene.view_fields
+        self._fields, self._substeps = scene.view_fields, scene.substeps
         needs = np.repeat(scene.model.sensor_needstage, scene.model.sensor_dim)
         self._solved = needs == int(mujoco.mjtStage.mjSTAGE_ACC)  # sensors of the last substep
         self.capacity = dict(capacity or {})
@@ -97,13 +98,11 @@ class MjxBackend:
         data, view = jax.vmap(one)(fields, jnp.asarray(qpos), jnp.asarray(qvel))
         return Physics(data, fields, view, jnp.ones(self.num_worlds, bool))
 
-    def step(
-        self, physics: Physics, ctrl: Array, substeps: int, wrench: Array | None = None
-    ) -> Physics:
+    def step(self, physics: Physics, ctrl: Array, wrench: Array | None = None) -> Physics:
         def one(data: Any, fields: Named, pushed: Named) -> tuple[Any, View, Array]:
             model = self._with(fields)
             data = data.replace(**pushed)
-            data = jax.lax.fori_loop(0, substeps, lambda _, d: mjx.step(model, d), data)
+            data = jax.lax.fori_loop(0, self._substeps, lambda _, d: mjx.step(model, d), data)
             data = self._make_current(model, data)
             return data, self._view(data), _is_sane(data)
 

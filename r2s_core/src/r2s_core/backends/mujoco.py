@@ -42,10 +42,11 @@ class MujocoBackend:
     name = "mujoco"
     traceable = False
     batchable = frozenset(MODEL_FIELDS) | {WRENCH}
+    variant = None
 
     def __init__(self, scene: SceneSpec, num_worlds: int, config: MujocoConfig) -> None:
         self.num_worlds = num_worlds
-        self.model = scene.model
+        self.model, self._substeps = scene.model, scene.substeps
         self._batch = Batch(scene.model, num_worlds, config.threads, persistent=True)
         self._readers = _view_readers(self._batch, scene.view_fields)
         self._setconst_inputs = frozenset(mujoco.MjModel._setconst_inputs)
@@ -75,14 +76,12 @@ class MujocoBackend:
         self._write_fields(empty.fields, None)
         return self.reset(empty, everyone, fields, qpos, qvel)
 
-    def step(
-        self, physics: Physics, ctrl: Array, substeps: int, wrench: Array | None = None
-    ) -> Physics:
+    def step(self, physics: Physics, ctrl: Array, wrench: Array | None = None) -> Physics:
         self._load(physics)
         self._batch.ctrl[:] = np.asarray(ctrl)
         if wrench is not None:
             self._batch.xfrc_applied[:] = np.asarray(wrench)
-        failed = self._run(lambda: self._batch.step(nstep=substeps, stage=_VELOCITY))
+        failed = self._run(lambda: self._batch.step(nstep=self._substeps, stage=_VELOCITY))
         return self._physics(physics.fields, ~(failed | self._new_warnings()))
 
     def reset(

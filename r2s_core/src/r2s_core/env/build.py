@@ -14,7 +14,6 @@ import mujoco
 import numpy as np
 
 from r2s_core import registry
-from r2s_core.backends.finer import FinerBackend
 from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
 from r2s_core.config.user_code import require
@@ -80,8 +79,7 @@ def wrap_task(
     """The engine around a task; see `make_environment`."""
     engine = config.environment.engine
     whose = f"environment '{config.environment.use}'"
-    own = _scene_of(whose, task)
-    scene = with_physics(own, engine.physics)
+    scene = with_physics(_scene_of(whose, task), engine.physics)
     # An evaluation counts successes: it needs no rewards, and so runs nobody's reward functions.
     rewards = _rewards(task, engine) if training else {}
     _check_contract(whose, task, scene, {name: term for name, (term, _) in rewards.items()})
@@ -91,10 +89,8 @@ def wrap_task(
     backend = _backend(scene, worlds, backend_use, variants)
     share = _start_bank_share(task, engine) if training else 0.0
     if share > 0 and isinstance(task, HasStartBank):
-        parts = scene.substeps // own.substeps
-        steps = backend if parts == 1 else FinerBackend(backend, parts)
         with calling(whose, task):
-            task.build_start_bank(steps, key_for(config.seed, "start-state bank"))
+            task.build_start_bank(backend, key_for(config.seed, "start-state bank"))
         if not is_ours(task):
             check_start(whose, task, task.init_from_bank, scene)
     options = EngineOptions(
@@ -205,10 +201,9 @@ def make_randomizers(config: RunConfig, task: Task[Any], scene: SceneSpec) -> di
 
 def randomizer_context(task: Task[Any], scene: SceneSpec) -> RandomizerContext:
     """What a task has to vary."""
-    of_variant = () if scene.variants is None else (jnp.int32(0),)
 
     def readings(key: Any) -> Any:
-        return measured(task, task.init(key, *of_variant)[0], empty_view(scene))
+        return measured(task, task.init(key, jnp.int32(0))[0], empty_view(scene))
 
     first = 0 if scene.variants is None else 1
     shapes = {n: np.shape(values)[first:] for n, values in scene.properties.items()}
@@ -279,7 +274,8 @@ def _backend(scene: SceneSpec, worlds: int, use: Use, variants: tuple[int, ...] 
         [
             registry.build("backend", use.use, scene.of_variant(k), int(count), use.options)
             for k, count in zip(variants, counts, strict=True)
-        ]
+        ],
+        variants,
     )
 
 

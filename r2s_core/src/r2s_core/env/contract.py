@@ -87,8 +87,7 @@ def check_start(whose: str, task: Task[Any], init: Callable[..., Any], scene: Sc
     Raises as `check_task`.
     """
     traced = _Traced(whose, task)
-    variant = () if scene.variants is None else (jnp.int32(0),)
-    start = traced(init, jax.random.key(0), *variant)
+    start = traced(init, jax.random.key(0), jnp.int32(0))
     nq, nv = scene.model.nq, scene.model.nv
     whole = (
         isinstance(start, tuple)

@@ -24,8 +24,7 @@ def make_spec(
     """The spec of a task in a backend's worlds; `action_history` actions are observed too."""
 
     def first_observation(key: Array) -> Named:
-        of_variant = () if scene.variants is None else (jnp.int32(0),)
-        state, _, _ = task.init(key, *of_variant)
+        state, _, _ = task.init(key, jnp.int32(0))
         asked = jnp.zeros((action_history, len(low)), jnp.float32)
         return with_actions(task.observe(state, empty_view(scene)), asked)
 

@@ -49,7 +49,6 @@ class Starts:
     ) -> None:
         self._task, self._randomization, self._variants = task, randomization, variants
         self._has_bank, self._has_difficulty = has_bank, has_difficulty
-        self._with_variant = scene.variants is not None
         self._no_action = no_action
         self._no_wrench = jnp.zeros((scene.model.nbody, 6), jnp.float32)
         rest = scene.model.qpos0, np.zeros(scene.model.nv)
@@ -65,14 +64,13 @@ class Starts:
     def _one(self, key: Array, share: Array, levels: Levels, variant: Array) -> Start:
         """Of one world."""
         fresh, bank, choice, reset, model, action, wrench = jax.random.split(key, 7)
-        of_variant = (variant,) if self._with_variant else ()
         source = self._task
         if self._has_difficulty:
             source = source.at_level(level_of(levels, TASK_LEVEL))
-        task, qpos, qvel = source.init(fresh, *of_variant)
+        task, qpos, qvel = source.init(fresh, variant)
         use = jnp.bool_(False)
         if self._has_bank:
-            banked = source.init_from_bank(bank, *of_variant)
+            banked = source.init_from_bank(bank, variant)
             use = jax.random.uniform(choice) < share
             task, qpos, qvel = jax.tree.map(
                 lambda b, f: jnp.where(use, b, f), banked, (task, qpos, qvel)

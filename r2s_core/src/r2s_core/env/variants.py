@@ -30,16 +30,18 @@ class Variation:
         self._pool = self._fixed = None
         if variants is None:
             return
-        # Where a backend cannot vary all that makes a variant, it has a model for each, with these
-        # values in it, and is given only what randomizers change.
-        apart = not set(variants.fields) <= backend.batchable
+        # A backend that has a model for each variant, with these values in it, is given only what
+        # randomizers change.
+        apart = backend.variant is not None
         given = set(varied) if apart else set(variants.fields)
         self._tables = {
             name: _as_field(table) for name, table in variants.fields.items() if name in given
         }
         pool = np.flatnonzero(~np.asarray(variants.held_out))
-        if played is not None or apart:
-            self._fixed = variant_of_world(played or tuple(pool.tolist()), self._worlds)
+        if apart:
+            self._fixed = backend.variant
+        elif played is not None:
+            self._fixed = variant_of_world(played, self._worlds)
         self._pool = jnp.asarray(pool, jnp.int32)
 
     def draw(self, key: Array) -> Array:

@@ -210,7 +210,7 @@ class VectorEnv:
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
         rest, ctrl, wrench, action, keys = self._control(rest, physics.view, action)
         pushed = () if wrench is None else (wrench,)
-        moved = self.backend.step(physics, ctrl, self.scene.substeps, *pushed)
+        moved = self.backend.step(physics, ctrl, *pushed)
         # A world that was not sound at its start has diverged, whatever came of it.
         ok = moved.ok & physics.ok
         rest, step = self._advance(rest, physics.view, moved.view, ok, action, keys)

@@ -59,7 +59,7 @@ def _scene() -> SceneSpec:
 def _starts(scene: SceneSpec) -> tuple[Any, Any]:
     """Start states of W worlds: carts apart, one pole swinging, the boxes just above the floor."""
     keys = jax.random.split(jax.random.key(0), _WORLDS)
-    _, qpos, qvel = jax.vmap(CartTask().init)(keys)
+    _, qpos, qvel = jax.vmap(CartTask().init)(keys, jnp.zeros(_WORLDS, jnp.int32))
     return jnp.asarray(qpos), jnp.asarray(qvel)
 
 
@@ -71,11 +71,11 @@ class _Worlds:
         self.init, self.reset, self._step = backend.init, backend.reset, backend.step
         if backend.traceable:
             self.init, self.reset = jax.jit(backend.init), jax.jit(backend.reset)
-            self._step = jax.jit(backend.step, static_argnums=2)
+            self._step = jax.jit(backend.step)
 
     def step(self, physics: Physics, ctrl: np.ndarray = _CTRL) -> Physics:
         """One control step, by default with each world pushed a little harder than the last."""
-        return self._step(physics, jnp.asarray(ctrl), 2)
+        return self._step(physics, jnp.asarray(ctrl))
 
 
 def _check_declared_view(make: MakeBackend, qpos: Any, qvel: Any) -> None:

@@ -143,7 +143,6 @@ def nominal_values(
 
 
 def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[str, Any]:
-    of_variant = () if scene.variants is None else (jnp.int32(0),)
     if randomizer.stage in ("model", "visual"):
         model = scene.model
         if randomizer.stage == "visual":
@@ -153,7 +152,7 @@ def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[st
         # Textures are bytes; physics, where integers are structure, has only floats to vary.
         kind = np.number if randomizer.stage == "visual" else np.floating
         return {name: _model_field(model, name, kind) for name in sorted(randomizer.writes)}
-    state, qpos, qvel = task.init(jax.random.key(1), *of_variant)
+    state, qpos, qvel = task.init(jax.random.key(1), jnp.int32(0))
     if randomizer.stage == "reset":
         return {"qpos": qpos, "qvel": qvel, "banked": jnp.bool_(False)}
     if randomizer.stage == "action":

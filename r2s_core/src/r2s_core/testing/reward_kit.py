@@ -50,7 +50,7 @@ def sample_transitions(
     for action_key in jax.random.split(key, steps):
         action = _random_actions(task, action_key, worlds)
         ctrl = jax.vmap(task.control)(state, physics.view, action)
-        moved = backend.step(physics, ctrl, scene.substeps)
+        moved = backend.step(physics, ctrl)
         updated = jax.vmap(task.update)(state, moved.view)
         transitions.append(
             Transition(

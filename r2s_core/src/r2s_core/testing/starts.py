@@ -12,13 +12,10 @@ from r2s_core.env.variants import Variation
 from r2s_core.types import Array, Backend, HasBegin, Physics, SceneSpec, Task
 
 
-def init_arguments(scene: SceneSpec, key: Array, worlds: int) -> tuple[Array, ...]:
-    """What `Task.init` takes, leaves [worlds, ...]: keys, and where there are variants each one
-    in turn."""
-    keys = jax.random.split(key, worlds)
-    if scene.variants is None:
-        return (keys,)
-    return keys, jnp.arange(worlds, dtype=jnp.int32) % len(scene.variants)
+def init_arguments(scene: SceneSpec, key: Array, worlds: int) -> tuple[Array, Array]:
+    """What `Task.init` takes, leaves [worlds, ...]: keys, and each variant in turn."""
+    variants = 1 if scene.variants is None else len(scene.variants)
+    return jax.random.split(key, worlds), jnp.arange(worlds, dtype=jnp.int32) % variants
 
 
 def first_physics(

@@ -66,7 +66,7 @@ class CartTask:
         """See `r2s_core.types.Task`."""
         return SceneSpec(self._model, substeps=2, view_fields=frozenset(View.__dataclass_fields__))
 
-    def init(self, key: Array) -> tuple[CartState, Array, Array]:
+    def init(self, key: Array, variant: Array) -> tuple[CartState, Array, Array]:
         """The cart anywhere in the middle half, the pole nearly upright, the box on the floor."""
         target_key, cart_key, pole_key, speed_key = jax.random.split(key, 4)
         target = jax.random.uniform(target_key, minval=-0.5, maxval=0.5)

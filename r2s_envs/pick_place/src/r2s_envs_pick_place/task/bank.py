@@ -15,8 +15,9 @@ import numpy as np
 
 from r2s_core.env.variants import Variation
 from r2s_core.errors import R2SError
-from r2s_core.types import Array, Backend
-from r2s_envs_pick_place.task.script import Picking, ScriptedPick
+from r2s_core.types import Array, Backend, Task
+from r2s_envs_pick_place.task.script import ScriptedPick
+from r2s_envs_pick_place.task.state import PickPlaceState
 
 _KEPT = 12  # snapshots of each world
 
@@ -31,7 +32,7 @@ class Bank(NamedTuple):
     number: np.ndarray  # int[K]; zero where the script never succeeds on an object
 
 
-def record(task: Picking, script: ScriptedPick, backend: Backend, key: Array) -> Bank:
+def record(task: Task[PickPlaceState], script: ScriptedPick, backend: Backend, key: Array) -> Bank:
     """Snapshots along the scripted picks that succeeded, of the objects that are trained on.
 
     Raises:
@@ -49,7 +50,7 @@ def record(task: Picking, script: ScriptedPick, backend: Backend, key: Array) ->
     physics = backend.init(jax.vmap(variation.fields)(variant), qpos, qvel)
     snapshots, placed = [], []
     for _ in range(script.steps):
-        physics = backend.step(physics, control(state, physics.view), scene.substeps)
+        physics = backend.step(physics, control(state, physics.view))
         state = update(state, physics.view)
         snapshots.append((np.asarray(physics.view.qpos), np.asarray(physics.view.qvel)))
         placed.append(np.asarray(state.placed))

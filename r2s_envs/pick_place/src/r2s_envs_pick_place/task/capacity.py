@@ -10,13 +10,14 @@ import numpy as np
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.backends.silence import silenced
-from r2s_core.types import SceneSpec
-from r2s_envs_pick_place.task.script import Picking, ScriptedPick
+from r2s_core.types import SceneSpec, Task
+from r2s_envs_pick_place.task.script import ScriptedPick
+from r2s_envs_pick_place.task.state import PickPlaceState
 
 _WORLDS = 16  # of each object
 
 
-def worst_case(task: Picking, script: ScriptedPick) -> tuple[int, int]:
+def worst_case(task: Task[PickPlaceState], script: ScriptedPick) -> tuple[int, int]:
     """The most contacts and constraint rows of one world over scripted picks, on C MuJoCo."""
     scene = task.scene()
     most = np.zeros(2, int)
@@ -26,7 +27,9 @@ def worst_case(task: Picking, script: ScriptedPick) -> tuple[int, int]:
 
 
 @silenced()
-def _of_variant(task: Picking, script: ScriptedPick, scene: SceneSpec, variant: int) -> np.ndarray:
+def _of_variant(
+    task: Task[PickPlaceState], script: ScriptedPick, scene: SceneSpec, variant: int
+) -> np.ndarray:
     keys = jax.random.split(jax.random.key(0), _WORLDS)
     backend = MujocoBackend(scene, _WORLDS, MujocoConfig())
     state, qpos, qvel = jax.vmap(lambda key: task.init(key, jnp.int32(variant)))(keys)
@@ -34,7 +37,7 @@ def _of_variant(task: Picking, script: ScriptedPick, scene: SceneSpec, variant: 
     physics = backend.init({}, qpos, qvel)
     data, most = mujoco.MjData(scene.model), np.zeros(2, int)
     for _ in range(script.steps):
-        physics = backend.step(physics, control(state, physics.view), scene.substeps)
+        physics = backend.step(physics, control(state, physics.view))
         for data.qpos, data.qvel in zip(physics.view.qpos, physics.view.qvel, strict=True):
             mujoco.mj_forward(scene.model, data)
             most = np.maximum(most, (data.ncon, data.nefc))

@@ -40,7 +40,6 @@ BOUNDS = 0.40
 _REACHED = 0.05  # the hand is at the object: the grip at the grasp point within this, m
 _LIFTED = 0.05  # the object is off its resting height by this, m
 _MIN_CARRY, _GOAL_DRAWS = 0.10, 8  # m between the object and a goal on the table; draws for it
-_FIRST: Any = np.int32(0)  # the object where there is only one
 _START_NOISE = 0.03  # the arm's start angles lie within +- this of READY, rad
 
 
@@ -99,7 +98,7 @@ class PickPlace:
         easier._level = level
         return easier
 
-    def init(self, key: Array, variant: Array = _FIRST) -> tuple[PickPlaceState, Array, Array]:
+    def init(self, key: Array, variant: Array) -> tuple[PickPlaceState, Array, Array]:
         c, thing = self.config, self.objects.facts(variant)
         start_key, goal_key = jax.random.split(key)
         # One draw for all of it: an episode's start is on the path of every control step.
@@ -231,9 +230,7 @@ class PickPlace:
     def build_start_bank(self, backend: Backend, key: Array) -> None:
         self._bank = bank.record(self, self.scripted_pick(), backend, key)
 
-    def init_from_bank(
-        self, key: Array, variant: Array = _FIRST
-    ) -> tuple[PickPlaceState, Array, Array]:
+    def init_from_bank(self, key: Array, variant: Array) -> tuple[PickPlaceState, Array, Array]:
         """Where the script never solved this object: a fresh start."""
         kept, (index_key, goal_key, fresh_key) = self._bank, jax.random.split(key, 3)
         number = jnp.asarray(kept.number)[variant]

@@ -8,12 +8,11 @@ Stateless: each step's phase follows from what the view shows, so it recovers fr
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.types import Array, SceneSpec, View
+from r2s_core.types import Array, View
 from r2s_envs_pick_place.robot import control
 from r2s_envs_pick_place.scene.pick_object import Facts, ObjectSet
 from r2s_envs_pick_place.task.observation import Observer
@@ -27,18 +26,6 @@ _CLOSE_AT = 0.012  # m: near enough to close
 _CARRY, _OVER_AT = 0.08, 0.02  # m: carried this high above the goal until this near to over it
 _PLACED_AT = 0.012  # m: near enough to the goal to let go
 _MAX_STEP, _MAX_YAW = 0.04, 0.25  # per control step, m and rad
-
-
-class Picking(Protocol):
-    """What playing the script needs of the task; see `r2s_core.types.Task`."""
-
-    def scene(self) -> SceneSpec: ...
-
-    def init(self, key: Array, variant: Array) -> tuple[PickPlaceState, Array, Array]: ...
-
-    def update(self, task: PickPlaceState, view: View) -> PickPlaceState: ...
-
-    def success(self, task: PickPlaceState, view: View) -> Array: ...
 
 
 @dataclasses.dataclass(frozen=True)

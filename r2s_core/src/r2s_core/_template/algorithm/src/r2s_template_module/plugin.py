@@ -20,6 +20,7 @@ class TemplateNameConfig:
 PLUGIN = Plugin(
     name="template_name",
     kind="algorithm",
+    contract=2,
     summary="An evolution strategy: every world tries other weights",
     target="r2s_template_module.algorithm:make",
     config=TemplateNameConfig,

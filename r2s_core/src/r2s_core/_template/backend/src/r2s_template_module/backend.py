@@ -38,10 +38,11 @@ class OneByOne:
     name = "template_name"
     traceable = False  # True where init, step and reset may be called inside jax.jit
     batchable: frozenset[str] = frozenset()  # the model fields that may differ between worlds
+    variant = None  # int32[W] where each world is of one variant of the scene for good
 
     def __init__(self, scene: SceneSpec, num_worlds: int, config: TemplateNameConfig) -> None:
         self.num_worlds = num_worlds
-        self.model = copy.copy(scene.model)
+        self.model, self._substeps = copy.copy(scene.model), scene.substeps
         if config.iterations is not None:
             self.model.opt.iterations = config.iterations
         self._data = mujoco.MjData(self.model)
@@ -52,12 +53,10 @@ class OneByOne:
         starts = zip(np.asarray(qpos), np.asarray(qvel), strict=True)
         return self._physics([self._start(*start) for start in starts])
 
-    def step(
-        self, physics: Physics, ctrl: Array, substeps: int, wrench: Array | None = None
-    ) -> Physics:
-        """Advance every world by `substeps` under ctrl [W, nu]."""
+    def step(self, physics: Physics, ctrl: Array, wrench: Array | None = None) -> Physics:
+        """Advance every world by one control step under ctrl [W, nu]."""
         controls = zip(physics.carry, np.asarray(ctrl), strict=True)
-        return self._physics([self._step(*control, substeps) for control in controls])
+        return self._physics([self._step(*control) for control in controls])
 
     def reset(
         self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
@@ -79,12 +78,12 @@ class OneByOne:
             mujoco.mj_forward(self.model, self._data)
         return self._read()
 
-    def _step(self, state: np.ndarray, ctrl: np.ndarray, substeps: int) -> tuple[Any, ...]:
+    def _step(self, state: np.ndarray, ctrl: np.ndarray) -> tuple[Any, ...]:
         mujoco.mj_resetData(self.model, self._data)
         mujoco.mj_setState(self.model, self._data, state, _STATE)
         self._data.ctrl = ctrl
         with silenced():
-            mujoco.mj_step(self.model, self._data, substeps)
+            mujoco.mj_step(self.model, self._data, self._substeps)
             # What follows from the state is a substep behind now. The forces are not computed
             # again: they belong to the interval that led to this state.
             mujoco.mj_fwdPosition(self.model, self._data)

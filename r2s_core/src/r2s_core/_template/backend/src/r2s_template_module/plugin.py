@@ -17,6 +17,7 @@ class TemplateNameConfig:
 PLUGIN = Plugin(
     name="template_name",
     kind="backend",
+    contract=2,
     summary="C MuJoCo, one world after another: slow, and easy to read",
     target="r2s_template_module.backend:make",
     config=TemplateNameConfig,

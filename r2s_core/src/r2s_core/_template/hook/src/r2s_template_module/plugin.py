@@ -19,6 +19,7 @@ class TemplateNameConfig:
 PLUGIN = Plugin(
     name="template_name",
     kind="hook",
+    contract=2,
     summary="Stops training when a metric has stopped growing",
     target="r2s_template_module.hook:make",
     config=TemplateNameConfig,

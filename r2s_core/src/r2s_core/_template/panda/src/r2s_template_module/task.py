@@ -74,7 +74,7 @@ class PushTask:
             render_spec=lambda variant: render_spec([self.object.shape], self._options),
         )
 
-    def init(self, key: Array) -> tuple[PushState, Array, Array]:
+    def init(self, key: Array, variant: Array) -> tuple[PushState, Array, Array]:
         """The object before the hand, as it rests, and the goal beyond it."""
         place_key, goal_key = jax.random.split(key)
         spread = jax.random.uniform(place_key, (2,), minval=-1.0)

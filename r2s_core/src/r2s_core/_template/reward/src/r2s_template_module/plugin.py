@@ -17,6 +17,7 @@ class TemplateNameConfig:
 PLUGIN = Plugin(
     name="template_name",
     kind="reward",
+    contract=2,
     summary="-(change of position per control step)^2: calm motion",
     target="r2s_template_module.reward:make",
     config=TemplateNameConfig,

@@ -27,6 +27,7 @@ class DistanceConfig:
 PLUGIN = Plugin(
     name="template_name",
     kind="environment",
+    contract=2,
     summary="A two-link arm reaches a target in the plane",
     target="r2s_template_module.task:make",
     config=TemplateNameConfig,
@@ -34,6 +35,7 @@ PLUGIN = Plugin(
 DISTANCE = Plugin(
     name="template_name_distance",
     kind="reward",
+    contract=2,
     summary="1 - tanh(distance to the target * sharpness)",
     target="r2s_template_module.task:make_distance",
     config=DistanceConfig,

@@ -40,7 +40,7 @@ class ReachTask:
     def scene(self) -> SceneSpec:
         return make_scene()
 
-    def init(self, key: Array) -> tuple[ReachState, Array, Array]:
+    def init(self, key: Array, variant: Array) -> tuple[ReachState, Array, Array]:
         """Any posture, at rest; any target within reach."""
         distance_key, angle_key, posture_key = jax.random.split(key, 3)
         near, far = self.config.target_distance

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from r2s_core.config import load_config
+from r2s_core.plugin import CONTRACT_VERSION
 from r2s_core.policy.saved import load_policy
 from r2s_core.training.run import run
 
@@ -34,7 +35,7 @@ def _manifest(
     kind: str,
     target: str = "math:floor",
     options: str = "    size: int = option(3, 'how big', minimum=1)",
-    contract: int = 1,
+    contract: int = CONTRACT_VERSION,
 ) -> str:
     """The source of a manifest module."""
     return _MANIFEST.format(name=name, kind=kind, target=target, options=options, contract=contract)

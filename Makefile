@@ -1,7 +1,7 @@
 # What a user needs is `make run`; the rest is for who works on r2s. `make` alone lists it.
 .PHONY: help run test check format bench venv constraints
 
-CONFIG ?= configs/quickstart.yaml
+CONFIG ?= quickstart
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20

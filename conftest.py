@@ -8,7 +8,8 @@ import pytest
 
 # Loaded before pytest names test modules after the folder of that name: with
 # `--import-mode=importlib`, `r2s_core/tests/test_x.py` becomes the module `r2s_core.tests.test_x`,
-# and pytest would make the folder `r2s_core/` its parent package.
+# and pytest would make the folder `r2s_core/` (or `r2s/`) its parent package.
+import r2s  # noqa: F401
 import r2s_core  # noqa: F401
 
 #: A sixth of the time for a step of MJX on a CPU. The user's own XLA_FLAGS come after and win.

@@ -17,7 +17,7 @@ fail() { say "$*"; exit 1; }
 
 # Every package of this repository, core first.
 packages=()
-for folder in r2s_core r2s_envs/objects r2s_envs/* r2s_algos/* r2s_randomization/* plugins/r2s-*; do
+for folder in r2s_core r2s_envs/objects r2s_envs/* r2s_algos/* r2s_randomization/* r2s plugins/r2s-*; do
   if [[ -f $folder/pyproject.toml && " ${packages[*]:-} " != *" $folder "* ]]; then
     packages+=("$folder")
   fi

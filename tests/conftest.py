@@ -57,6 +57,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folders = [
         path.parent
         for pattern in (
+            "r2s",
             "r2s_core",
             "r2s_algos/*",
             "r2s_envs/*",

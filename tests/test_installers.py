@@ -16,7 +16,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 _PROJECTS = {
     str(path.parent.relative_to(REPOSITORY)): tomllib.loads(path.read_text())["project"]
-    for pattern in ("r2s_core", "r2s_*/*", "plugins/r2s-*")
+    for pattern in ("r2s", "r2s_core", "r2s_*/*", "plugins/r2s-*")
     for path in sorted(REPOSITORY.glob(f"{pattern}/pyproject.toml"))
 }
 

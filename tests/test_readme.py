@@ -104,7 +104,7 @@ def test_the_commands_do_what_they_say(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "home"))  # where trust is remembered
     shutil.rmtree(place / "runs", ignore_errors=True)
-    _run("run", "configs/quickstart.yaml", *_SEEN)  # what `make run` does
+    _run("run", "quickstart", *_SEEN)  # what `make run` does
     for command in _COMMANDS:
         if command[0] == "r2s":
             found = command[1:3] == ["object", "check"]  # which exits with 1 where it warns
@@ -151,6 +151,8 @@ def test_the_python_snippet_trains_in_the_environment_of_its_yaml(place, monkeyp
     assert float(streams.out.split()[-1]) == result["success_rate"]
     assert "The environment that was passed in" not in streams.err
     assert result["success_rate"] > 0.5  # 0.94 for seed 0
+    exec(compile(_python("r2s.load"), "README.md", "exec"), {})
+    assert float(capsys.readouterr().out) > 0.5  # the policy as README calls it
 
 
 def _python(word: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGES = {
     path.name: path
-    for path in REPOSITORY.glob("**/src/r2s_*")
+    for path in REPOSITORY.glob("**/src/r2s*")
     if not {"_template", ".venv", "build"} & set(path.relative_to(REPOSITORY).parts)
 }
 #: The rooms and the modules that stand alone, from the ground up.
@@ -32,6 +32,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("record",),
         ("evaluation",),
         ("rendering",),
+        ("numpy_env",),
         ("report",),
         ("training",),
         ("testing",),

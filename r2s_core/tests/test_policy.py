@@ -73,6 +73,27 @@ def test_acts_as_the_jax_policy_did(tmp_path, activation, output):
     np.testing.assert_allclose(policy(obs[0, 0]), actions[0, 0], atol=1e-6)
 
 
+def test_it_says_what_it_reads_and_gives(saved):
+    spec = load_policy(saved).spec
+    assert (spec.task, spec.control_rate_hz, spec.max_episode_steps) == ("reach", 20.833333, 60)
+    assert (spec.observation_group, spec.observation_names) == ("policy", NAMES)
+    assert spec.action_names == ("action_0", "action_1", "action_2")
+    np.testing.assert_allclose((spec.action_low, spec.action_high), (LOW, HIGH))
+    assert "radians" in spec.units
+
+
+def test_it_reads_its_group_of_a_mapping_and_refuses_what_is_no_number(saved):
+    policy, obs = load_policy(saved), np.arange(14, dtype=np.float64).reshape(2, 7)
+    np.testing.assert_array_equal(policy({"critic": obs[:, :2], "policy": obs}), policy(obs))
+    with pytest.raises(
+        PolicyError, match=r"reads the observation group 'policy', but there .* cri"
+    ):
+        policy({"critic": obs})
+    obs[1, 4] = np.nan
+    with pytest.raises(PolicyError, match=r"Observation 4 \(vy\) is not a number"):
+        policy(obs)
+
+
 def test_extreme_observations_stay_within_the_limits(tmp_path):
     for activation in ACTIVATIONS:
         _, export = trained(activation, "tanh")

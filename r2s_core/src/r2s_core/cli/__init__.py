@@ -26,12 +26,12 @@ from r2s_core.system.streams import open_standard_streams
 from r2s_core.system.text import printable
 
 _EPILOG = """examples:
-  r2s run configs/quickstart.yaml            train, evaluate, report
-  r2s run configs/quickstart.yaml seed=3     the same with another seed
-  r2s eval runs/quickstart                   evaluate again
-  r2s compare configs/quickstart.yaml        five seeds, one report
-  r2s plugins                                what is installed
-  r2s info algorithm:ppo                     its options
+  r2s run quickstart         train, evaluate, report
+  r2s run quickstart seed=3  the same with another seed
+  r2s eval runs/quickstart   evaluate again
+  r2s compare quickstart     five seeds, one report
+  r2s plugins                what is installed
+  r2s info algorithm:ppo     its options
 
 `r2s COMMAND --help` tells more of each. R2S_DEBUG=1 shows the traceback of an error."""
 

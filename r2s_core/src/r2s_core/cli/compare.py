@@ -9,12 +9,12 @@ from r2s_core.cli.run import TRUST
 from r2s_core.system.streams import lasting_streams
 
 _EXAMPLES = """examples:
-  r2s compare configs/quickstart.yaml                          one configuration, seeds 0 to 4
-  r2s compare configs/quickstart.yaml configs/panda_joint.yaml --seeds 3
-  r2s compare configs/quickstart.yaml --vary algorithm=ppo,sac,ddpg
-  r2s compare configs/quickstart.yaml --vary algorithms.ppo.learning_rate=1e-4,3e-4
+  r2s compare quickstart                       one configuration, seeds 0 to 4
+  r2s compare quickstart panda_joint --seeds 3
+  r2s compare quickstart --vary algorithm=ppo,sac,ddpg
+  r2s compare quickstart --vary algorithms.ppo.learning_rate=1e-4,3e-4
   r2s compare a.yaml b.yaml --output runs/a_or_b training.total_timesteps=2e6
-  r2s compare runs/a_or_b runs/mine                            what runs have left already
+  r2s compare runs/a_or_b runs/mine            what runs have left already
 
 A YAML file is run for the seeds 0 to N-1, whatever seed it names; one run after another, so that
 the times are honest, each in DIR/NAME/seed_I. The same command goes on where it was stopped: what

@@ -11,11 +11,11 @@ from r2s_core.system.signals import interruptible_at_once, stop_with_parent
 from r2s_core.system.streams import lasting_streams
 
 _EXAMPLES = """examples:
-  r2s run configs/quickstart.yaml
-  r2s run configs/quickstart.yaml seed=3 training.total_timesteps=2e6
-  r2s run configs/quickstart.yaml algorithms.ppo.learning_rate=3e-4 --output runs/slower
-  r2s run configs/quickstart.yaml --resume      go on from the last checkpoint
-  r2s run my.yaml --trust                       it names a reward function of yours in a file"""
+  r2s run quickstart
+  r2s run quickstart seed=3 training.total_timesteps=2e6
+  r2s run quickstart algorithms.ppo.learning_rate=3e-4 --output runs/slower
+  r2s run quickstart --resume         go on from the last checkpoint
+  r2s run my.yaml --trust             it names a reward function of yours in a file"""
 
 
 #: Also of `r2s compare`.
@@ -25,7 +25,7 @@ TRUST = "run the Python functions that it names as rewards; remembers what is in
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.epilog = _EXAMPLES
-    parser.add_argument("config", metavar="CONFIG", help="the YAML file")
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or the name of a sample")
     parser.add_argument(
         "overrides", metavar="key=value", nargs="*", default=[], help="replaces a value of the file"
     )

@@ -18,10 +18,10 @@ from r2s_core.system.text import printable
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of `validate`."""
     parser.epilog = """examples:
-  r2s validate configs/quickstart.yaml
-  r2s validate configs/quickstart.yaml algorithms.ppo.num_epochs=8
-  r2s validate configs/quickstart.yaml --show     with every default filled in"""
-    parser.add_argument("config", metavar="CONFIG", help="the YAML file")
+  r2s validate quickstart
+  r2s validate quickstart algorithms.ppo.num_epochs=8
+  r2s validate quickstart --show            with every default filled in"""
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or the name of a sample")
     parser.add_argument(
         "overrides", metavar="key=value", nargs="*", default=[], help="replaces a value of the file"
     )

@@ -13,6 +13,7 @@ import yaml
 
 from r2s_core.config import RunConfig, load_config
 from r2s_core.config.nodes import Problems, apply_overrides, read_file
+from r2s_core.config.samples import locate
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.record.folder import changed_keys, shown
 from r2s_core.system import files
@@ -49,13 +50,16 @@ class Job:
 
 
 def sort_inputs(inputs: Sequence[str]) -> tuple[list[Path], list[Path], list[str]]:
-    """(YAML files, folders, overrides) among the arguments; a path may well contain a "="."""
+    """(YAML files, folders, overrides) among the arguments; a path may well contain a "=".
+
+    A sample configuration's name stands for its file."""
     files, folders, overrides = [], [], []
     for text in inputs:
         path = Path(text)
         if path.is_dir():
             folders.append(path)
         elif path.exists() or "=" not in text:
+            path = locate(path)
             if not path.exists():
                 raise ConfigError(f"{text}: no such file or folder, and no key=value either")
             files.append(path)

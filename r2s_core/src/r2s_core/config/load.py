@@ -21,7 +21,17 @@ from r2s_core.config.convert import (
     to_dataclass,
     to_type,
 )
-from r2s_core.config.nodes import Node, Problems, apply_overrides, read_file, short, to_node
+from r2s_core.config.nodes import (
+    Node,
+    Override,
+    Problems,
+    apply_overrides,
+    key_of,
+    read_file,
+    short,
+    to_node,
+)
+from r2s_core.config.samples import locate
 from r2s_core.config.schema import (
     LARGEST_SEED,
     EngineConfig,
@@ -46,47 +56,59 @@ DEFAULT_ALGORITHM = "ppo"
 _SECTIONS = tuple(field.name for field in dataclasses.fields(RunConfig) if field.name != "base_dir")
 
 
-def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
-    """The run that a YAML file describes, after `a.b.c=value` overrides.
+def load_config(
+    path: str | Path, overrides: Iterable[Override] = (), *, to_train: bool = True
+) -> RunConfig:
+    """The run that a YAML file, or the sample of that name, describes, after overrides.
 
-    Relative paths in the file start from the file's folder, those on the command line from the
-    working directory, and `output` always from the working directory.
+    Relative paths in the file start from the file's folder, those of overrides from the working
+    directory, and `output` always from the working directory.
+
+    Args:
+        overrides: `a.b.c=value` texts as on the command line, or (dotted key, value) pairs.
+        to_train: False where only the environment is wanted, so that the algorithm need not be
+            installed.
 
     Raises:
         ConfigError: with one line for everything that is wrong.
         PluginError: an installed plugin in use is broken.
     """
-    path, problems = Path(path), Problems()
-    return _checked(read_file(path, problems), path, overrides, problems)
+    path, problems = locate(path), Problems()
+    return _checked(read_file(path, problems), path, overrides, problems, to_train)
 
 
-def load_mapping(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
+def load_mapping(
+    values: Mapping[str, Any], overrides: Iterable[Override] = (), *, to_train: bool = True
+) -> RunConfig:
     """The run that a mapping of the YAML's shape describes; relative paths start from here.
 
-    Raises as `load_config` does; messages say "configuration" where a file's line would be.
+    Takes and raises what `load_config` does; messages say "configuration" where a file's line
+    would be.
     """
     root = to_node({"name": "run", **values}, "configuration", Path.cwd())
-    return _checked(root, Path("configuration"), overrides, Problems())
+    return _checked(root, Path("configuration"), overrides, Problems(), to_train)
 
 
-def _checked(root: Node, path: Path, overrides: Iterable[str], problems: Problems) -> RunConfig:
+def _checked(
+    root: Node, path: Path, overrides: Iterable[Override], problems: Problems, to_train: bool
+) -> RunConfig:
     overrides = list(overrides)
     _refuse_single_rewards(root, overrides, problems)
     apply_overrides(root, overrides, problems)
-    config = _Loader(root, path, problems).load()
+    config = _Loader(root, path, problems, to_train).load()
     problems.raise_if_any()
     assert config is not None
     return config
 
 
-def _refuse_single_rewards(root: Node, overrides: list[str], problems: Problems) -> None:
+def _refuse_single_rewards(root: Node, overrides: list[Override], problems: Problems) -> None:
     """One term set where the task's own terms apply would silently become the only term."""
     environment = root.value.get("environment")
     values = environment.value if environment and isinstance(environment.value, dict) else {}
     if "rewards" in values and values["rewards"].value is not None:
         return
     for override in overrides:
-        key = override.partition("=")[0]
+        key = key_of(override)
         if key.startswith("environment.rewards."):
             what = (
                 "no terms are configured, so the task's own apply, and this one would replace them "
@@ -96,8 +118,8 @@ def _refuse_single_rewards(root: Node, overrides: list[str], problems: Problems)
 
 
 class _Loader:
-    def __init__(self, root: Node, path: Path, problems: Problems) -> None:
-        self.root, self.path, self.problems = root, path, problems
+    def __init__(self, root: Node, path: Path, problems: Problems, to_train: bool) -> None:
+        self.root, self.path, self.problems, self.to_train = root, path, problems, to_train
         self.values: dict[str, Node] = root.value
 
     def load(self) -> RunConfig | None:
@@ -175,6 +197,9 @@ class _Loader:
         chosen = self.scalar("algorithm", str, only)
         if chosen is None:
             return None
+        if not self.to_train and self.may_be_absent(algorithms.get(chosen, Use(chosen, {})).use):
+            algorithms.setdefault(chosen, Use(chosen, {}))
+            return chosen
         where = self.node("algorithm").where
         if "algorithm" not in self.values and len(algorithms) > 1 and chosen not in algorithms:
             options = ", ".join(algorithms)

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ _VALUES = 20_000  # of a configuration, those behind an alias counted each time
 _DEPTH = 40
 _BITS = 64  # of a whole number; counts of steps need some forty
 _MERGE = "tag:yaml.org,2002:merge"
+#: A value in place of the file's: `a.b.c=value` as on the command line, or (a.b.c, value).
+Override = str | tuple[str, Any]
 #: What people hand to `r2s run` for want of a configuration.
 _SCANS = (".stl", ".obj", ".ply", ".pcd", ".glb", ".gltf", ".off", ".3mf", ".usdz")
 
@@ -51,7 +53,7 @@ def _line_number(problem: str) -> float:
 class Node:
     """A value of the configuration.
 
-    where: "configs/x.yaml:12" or "command line", for messages.
+    where: "configs/x.yaml:12", "command line" or "argument", for messages.
     folder: what relative paths in this value start from.
     value: a scalar, a list of nodes, or a dict of nodes by key.
     """
@@ -77,9 +79,21 @@ def read_file(path: Path, problems: Problems) -> Node:
     return root
 
 
-def apply_overrides(root: Node, overrides: Iterable[str], problems: Problems) -> None:
-    """Put `a.b.c=value` texts into the tree; values are YAML, paths start from the working dir."""
+def key_of(override: Override) -> str:
+    """The dotted key that an override replaces."""
+    return override.partition("=")[0] if isinstance(override, str) else override[0]
+
+
+def apply_overrides(root: Node, overrides: Iterable[Override], problems: Problems) -> None:
+    """Put `a.b.c=value` texts, whose values are YAML, and (a.b.c, value) pairs into the tree.
+
+    Paths start from the working directory.
+    """
     for override in overrides:
+        if not isinstance(override, str):
+            dotted, plain = override
+            _put(root, dotted.split("."), to_node(plain, "argument", Path.cwd()))
+            continue
         dotted, equals, text = override.partition("=")
         keys = dotted.split(".")
         if not equals or not all(keys) or len(keys) > _DEPTH:
@@ -91,13 +105,17 @@ def apply_overrides(root: Node, overrides: Iterable[str], problems: Problems) ->
         except ConfigError:
             problems.add("command line", dotted, f"'{short(text)}' is not valid YAML")
             continue
-        node = root
-        for key in keys[:-1]:
-            child = node.value.get(key)
-            if child is None or not isinstance(child.value, dict):
-                child = node.value[key] = Node(value.where, value.folder, {})
-            node = child
-        node.value[keys[-1]] = value
+        _put(root, keys, value)
+
+
+def _put(root: Node, keys: Sequence[str], value: Node) -> None:
+    node = root
+    for key in keys[:-1]:
+        child = node.value.get(key)
+        if child is None or not isinstance(child.value, dict):
+            child = node.value[key] = Node(value.where, value.folder, {})
+        node = child
+    node.value[keys[-1]] = value
 
 
 def to_node(value: Any, where: str, folder: Path) -> Node:
@@ -250,7 +268,7 @@ def _refuse_other_things(path: Path) -> None:
     if path.suffix.lower() in _SCANS:
         raise ConfigError(
             f"{path}: this is a scan, and here goes a configuration; to train on it: "
-            f"r2s run configs/quickstart.yaml environment.objects={path}"
+            f"r2s run quickstart environment.objects={path}"
         )
     with contextlib.suppress(OSError, ValueError):  # which reading it will name
         if path.is_dir() and (path / "config.yaml").is_file():

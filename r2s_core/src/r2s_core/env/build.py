@@ -47,7 +47,12 @@ DEFAULT_EPISODE_STEPS = 200
 
 
 def make_environment(
-    config: RunConfig, num_worlds: int | None = None, *, training: bool, trust: bool = False
+    config: RunConfig,
+    num_worlds: int | None = None,
+    *,
+    training: bool,
+    rewarded: bool | None = None,
+    trust: bool = False,
 ) -> Environment[Any]:
     """The environment that a configuration describes.
 
@@ -56,32 +61,39 @@ def make_environment(
       training: True turns on what only training episodes have: rewards, start states from the
         bank and episodes whose ends are spread over time. Evaluation always starts from the
         task's own distribution.
-
+      rewarded: whether rewards are built; default: in training.
       trust: the reward functions in files that the configuration names may run; see
         `r2s_core.system.trust`.
 
     Raises:
       R2SError: a plugin, the object or the backend refuses.
     """
-    if training:
+    rewarded = training if rewarded is None else rewarded
+    if rewarded:
         require(config, trust)
     environment = config.environment
     made = registry.build("environment", environment.use, environment.options)
     if hasattr(made, "step"):  # a whole environment, brought from elsewhere
         check_whole(f"environment '{environment.use}'", made)
         return made
-    return wrap_task(made, config, num_worlds, training=training)
+    return wrap_task(made, config, num_worlds, training=training, rewarded=rewarded)
 
 
 def wrap_task(
-    task: Task[Any], config: RunConfig, num_worlds: int | None = None, *, training: bool
+    task: Task[Any],
+    config: RunConfig,
+    num_worlds: int | None = None,
+    *,
+    training: bool,
+    rewarded: bool | None = None,
 ) -> VectorEnv:
     """The engine around a task; see `make_environment`."""
+    rewarded = training if rewarded is None else rewarded
     engine = config.environment.engine
     whose = f"environment '{config.environment.use}'"
     scene = with_physics(_scene_of(whose, task), engine.physics)
     # An evaluation counts successes: it needs no rewards, and so runs nobody's reward functions.
-    rewards = _rewards(task, engine) if training else {}
+    rewards = _rewards(task, engine) if rewarded else {}
     _check_contract(whose, task, scene, {name: term for name, (term, _) in rewards.items()})
     worlds = num_worlds or engine.num_parallel_envs
     backend_use = resolve_backend(config).backend

@@ -24,7 +24,7 @@ from r2s_core.system import files
 if TYPE_CHECKING:  # JAX must not be needed to run a policy
     from r2s_core.types import EnvSpec, PolicyExport
 
-__all__ = ["PolicyError", "SavedPolicy", "as_saved", "load_policy", "save_policy"]
+__all__ = ["PolicyError", "PolicySpec", "SavedPolicy", "as_saved", "load_policy", "save_policy"]
 
 _LIMIT = 4 * files.MIB  # of the contract; the longest so far has 6 kB
 _WEIGHTS_LIMIT = 1024 * files.MIB
@@ -46,6 +46,25 @@ _OUTPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @dataclasses.dataclass(frozen=True)
+class PolicySpec:
+    """What a policy reads and gives; the names are in the order of the numbers.
+
+    observation_group: of an environment's observation groups, the one that is read.
+    units: of observations and actions. max_episode_steps: of the episodes it was trained in.
+    """
+
+    task: str
+    control_rate_hz: float
+    max_episode_steps: int
+    observation_group: str
+    observation_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    units: str
+
+
+@dataclasses.dataclass(frozen=True)
 class SavedPolicy:
     """A deterministic policy in numpy: `policy(obs)`, float32[..., n] -> action float32[..., A].
 
@@ -63,13 +82,37 @@ class SavedPolicy:
     def action_size(self) -> int:
         return int(self.contract["action"]["size"])
 
+    @property
+    def spec(self) -> PolicySpec:
+        """Names, units, bounds and the rate at which the policy is to be called."""
+        observation, action = self.contract["observation"], self.contract["action"]
+        return PolicySpec(
+            task=self.contract["task"],
+            control_rate_hz=float(self.contract["control_rate_hz"]),
+            max_episode_steps=int(self.contract["max_episode_steps"]),
+            observation_group=observation["group"],
+            observation_names=tuple(observation["names"]),
+            action_names=tuple(action["names"]),
+            action_low=tuple(action["low"]),
+            action_high=tuple(action["high"]),
+            units=self.contract["units"],
+        )
+
     def __call__(self, obs: Any) -> np.ndarray:
-        x = np.asarray(obs, np.float32)
+        """The action, float32[..., A], for an observation [..., n], or a mapping of groups to such.
+
+        Raises `PolicyError` where the observation is of another size or not a number.
+        """
+        x = np.asarray(self._group(obs), np.float32)
         if x.ndim == 0 or x.shape[-1] != self.observation_size:
             raise PolicyError(
                 f"The policy reads {self.observation_size} observations, got an array of shape "
                 f"{list(x.shape)}; policy.json names them in order."
             )
+        if np.isnan(x).any():
+            number = int(np.argwhere(np.isnan(x))[0][-1])
+            name = self.contract["observation"]["names"][number]
+            raise PolicyError(f"Observation {number} ({name}) is not a number.")
         clip = np.float32(self.contract["observation"]["clip"])
         x = (x - self.tensors["observation.mean"]) / self.tensors["observation.std"]
         x = np.clip(x, -clip, clip)
@@ -82,6 +125,18 @@ class SavedPolicy:
         y = _OUTPUTS[self.contract["action"]["squashing"]](x)
         low, high = self.tensors["action.low"], self.tensors["action.high"]
         return (low + (y + np.float32(1)) / 2 * (high - low)).astype(np.float32)
+
+    def _group(self, obs: Any) -> Any:
+        """What the policy reads of observation groups; an array is that already."""
+        if not isinstance(obs, Mapping):
+            return obs
+        group = self.contract["observation"]["group"]
+        if group not in obs:
+            raise PolicyError(
+                f"The policy reads the observation group {group!r}, but there are: "
+                f"{', '.join(map(str, obs)) or 'none'}."
+            )
+        return obs[group]
 
 
 def as_saved(
@@ -167,6 +222,8 @@ def load_policy(directory: str | Path) -> SavedPolicy:
     if not (directory / CONTRACT).exists() and (directory / "policy" / CONTRACT).exists():
         directory = directory / "policy"
     path = directory / CONTRACT
+    if not directory.exists():
+        raise PolicyError(f"{directory}: there is no such folder.")
     if not path.exists():
         raise PolicyError(
             f"{directory} holds no policy ({CONTRACT} is missing); a run writes one when it ends: "

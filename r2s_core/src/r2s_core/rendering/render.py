@@ -151,15 +151,25 @@ def encode_png(frame: np.ndarray) -> bytes:
     )
 
 
-def _run_worker(interface: str, arguments: list[str], timeout: float) -> str:
-    """Run the worker; returns why it failed, or an empty string."""
+def worker_command(*arguments: str) -> list[str]:
+    """How the process that draws is started."""
+    return python_command("-m", _WORKER, *arguments)
+
+
+def worker_environment(interface: str) -> dict[str, str]:
+    """The environment variables of that process."""
     environment = os.environ | {"MUJOCO_GL": interface, gl_environment.PROBING: "1"}
     # PyOpenGL may have been told otherwise by an earlier import in this process.
     environment.pop("PYOPENGL_PLATFORM", None)
+    return environment
+
+
+def _run_worker(interface: str, arguments: list[str], timeout: float) -> str:
+    """Run the worker; returns why it failed, or an empty string."""
     try:
         worker = subprocess.run(
-            python_command("-m", _WORKER, *arguments),
-            env=environment,
+            worker_command(*arguments),
+            env=worker_environment(interface),
             capture_output=True,
             text=True,
             timeout=timeout,

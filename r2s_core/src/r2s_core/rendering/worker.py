@@ -1,15 +1,18 @@
 """Draws frames with MuJoCo's classic renderer; also the worker process behind `render`.
 
 MUJOCO_GL must be set before MuJoCo is imported, which a training process has done long ago:
-`python -m r2s_core.rendering.worker JOB_DIR` draws in a fresh one.
+`python -m r2s_core.rendering.worker JOB_DIR` draws in a fresh one, and `--serve WIDTH HEIGHT` in
+one that stays (`r2s_core.rendering.live`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -91,8 +94,50 @@ def work(job_dir: Path) -> None:
     frames.flush()
 
 
+def serve(width: int, height: int) -> None:
+    """Answer the requests of `r2s_core.rendering.live.LiveRenderer` until its pipe closes."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what drivers print is no answer
+    renderers: dict[int, FrameRenderer] = {}
+    for line in sys.stdin:
+        request, frames = json.loads(line), b""
+        try:
+            if "load" in request:
+                _load(renderers, request, width, height)
+            else:
+                frames = _draw(renderers, request)
+            answer = {"bytes": len(frames)}
+        except Exception as error:  # whatever a driver or a model comes to, told to who asked
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer).encode() + b"\n" + frames)
+        answers.flush()
+    for renderer in renderers.values():
+        renderer.close()
+
+
+def _load(
+    renderers: dict[int, FrameRenderer], request: dict[str, Any], width: int, height: int
+) -> None:
+    number = request["load"]
+    model = mujoco.MjModel.from_binary_path(request["path"])
+    if number in renderers:
+        renderers.pop(number).close()
+    renderers[number] = FrameRenderer(model, width, height, request["camera"], shadows=False)
+
+
+def _draw(renderers: dict[int, FrameRenderer], request: dict[str, Any]) -> bytes:
+    markers = request.get("markers", [None] * len(request["draw"]))
+    rows = zip(request["draw"], request["qpos"], markers, strict=True)
+    return b"".join(
+        renderers[number].render(np.asarray(pose), marker).tobytes()
+        for number, pose, marker in rows
+    )
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:2] == ["--serve"]:
+        serve(*map(int, sys.argv[2:]))
+    elif len(sys.argv) > 1:
         work(Path(sys.argv[1]))
     else:
         probe()

@@ -28,6 +28,7 @@ from r2s_core.errors import R2SError
 #: The packages of r2s itself: where another package offers a name of theirs, theirs is meant.
 OURS = frozenset(
     {
+        "r2s",
         "r2s-core",
         "r2s-algos-ppo",
         "r2s-algos-sac",

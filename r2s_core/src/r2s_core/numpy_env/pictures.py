@@ -1,0 +1,62 @@
+"""What the worlds of an environment look like now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from r2s_core.env.looks import Looks
+from r2s_core.errors import R2SError
+from r2s_core.rendering.live import LiveRenderer
+from r2s_core.types import Environment
+
+
+class Pictures:
+    """Draws all worlds of an environment; the process that draws starts with the first frame."""
+
+    def __init__(self, env: Environment[Any], width: int, height: int, camera: str | None) -> None:
+        """Raises `R2SError` where the environment has nothing to draw."""
+        scene = getattr(env, "scene", None)
+        if scene is None or scene.render_spec is None or "qpos" not in scene.view_fields:
+            raise R2SError(
+                "this environment has nothing to draw: its scene needs a `render_spec`, and `qpos` "
+                "among its `view_fields`; leave out render_mode"
+            )
+        self._scene, self._looks = scene, getattr(env, "looks", None) or None
+        self._size = (width, height, camera)
+        self._renderer: LiveRenderer | None = None
+        self._plain: dict[int, Any] = {}  # the drawn model of each variant
+        self._loaded: dict[int, int] = {}  # what of each world, or variant, the renderer has
+
+    def draw(self, state: Any, episodes: np.ndarray) -> np.ndarray:
+        """uint8[W, height, width, 3] of an environment's state.
+
+        episodes: int[W], a number for the running episode of each world: looks change with it.
+        """
+        if self._renderer is None:
+            self._renderer = LiveRenderer(*self._size)
+        qpos, variant = np.asarray(state.physics.view.qpos), np.asarray(state.variant)
+        worlds = np.arange(len(qpos))
+        numbers = variant if self._looks is None else worlds
+        wanted = variant if self._looks is None else worlds + len(worlds) * episodes
+        for world in worlds:
+            number, look = int(numbers[world]), int(wanted[world])
+            if self._loaded.get(number) != look:
+                self._renderer.load(number, self._model(int(variant[world]), look))
+                self._loaded[number] = look
+        goal = np.asarray(getattr(state.task, "goal", np.zeros(0)))
+        return self._renderer.draw(numbers, qpos, goal if goal.shape[1:] == (3,) else None)
+
+    def close(self) -> None:
+        """End the process that draws."""
+        if self._renderer is not None:
+            self._renderer.close()
+        self._renderer, self._loaded = None, {}
+
+    def _model(self, variant: int, look: int) -> Any:
+        if variant not in self._plain:
+            self._plain[variant] = self._scene.render_spec(variant).compile()
+        looks: Looks | None = self._looks
+        plain = self._plain[variant]
+        return plain if looks is None else looks.of_episode(plain, variant, look)

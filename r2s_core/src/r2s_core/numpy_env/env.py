@@ -6,7 +6,7 @@ The environment underneath is immutable and driven by keys; here the state and t
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from r2s_core.numpy_env.pictures import Pictures
 from r2s_core.types import Checked, Environment, EnvSpec, Named, Step
 
 #: float32[W, n] of the group "policy", or all groups by name.
-Observations = np.ndarray | dict[str, np.ndarray]
+Observations = Any
 
 LARGEST_SEED = 2**32 - 1
 RENDER_MODES = ("rgb_array",)
@@ -73,7 +73,7 @@ class NumpyEnv:
     def num_envs(self) -> int:
         return self.env.spec.num_worlds
 
-    def reset(self, seed: int | None = None) -> tuple[Observations, dict[str, Any]]:
+    def reset(self, seed: SupportsIndex | None = None) -> tuple[Observations, dict[str, Any]]:
         """Start every world afresh: (observations, {}).
 
         seed: the same seed gives the same episodes under the same actions, those of

@@ -22,9 +22,9 @@ import off_policy_standard as standard
 import torch
 from stable_baselines3.common.logger import Logger
 
+from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_algos_ddpg.learn import DDPG
-from r2s_core.off_policy.batch import Batch
 from r2s_core.types import EnvSpec
 
 TASK = "InvertedDoublePendulum-v5"

@@ -17,9 +17,9 @@ import time
 import jax
 import numpy as np
 
+from r2s_algos_common.off_policy.known_answers import reward_per_step
 from r2s_core import registry
 from r2s_core.testing.environments import point_mass
-from r2s_core.testing.known_answers import reward_per_step
 
 STEPS_PER_WORLD, OF_PPO, LEAST_STEPS = 96, 640, 100_000
 WORLDS = (64, 256, 1024, 4096, 16384)

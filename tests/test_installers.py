@@ -92,7 +92,7 @@ def test_uv_sync_installs_the_whole_repository(address, index, tmp_path, venv):
 
 
 def test_pip_installs_a_package_by_subdirectory_beside_the_core(address, index, venv):
-    folders = ["r2s_core", "r2s_algos/sac"]
+    folders = ["r2s_core", "r2s_algos/common", "r2s_algos/sac"]
     planned = _run(
         venv, [sys.executable, "-m", "pip", "--python", venv.python, "install", "--dry-run",
                "--no-index", "--find-links", index, "--no-build-isolation", "--ignore-installed",

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2s_algos_common.metrics import rollout_metrics
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_algos_ddpg.train import make as make_ddpg
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.train import make as make_ppo
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.train import make as make_sac
-from r2s_core.metrics import rollout_metrics
 from r2s_core.testing.environments import point_mass
 from r2s_core.types import Step
 

@@ -1,25 +1,20 @@
 """`r2s eval` and the Python interface judge what a run saved, by the same engine."""
 
-import dataclasses
 import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
 import yaml
 
 import r2s_core.env.build
 from r2s_core.config import load_config, load_mapping
 from r2s_core.errors import ConfigError, R2SError
-from r2s_core.evaluation.evaluate import _network, _next_path, announcement, as_jax, evaluate_run
-from r2s_core.policy.saved import PolicyError, as_saved, load_policy
-from r2s_core.testing.environments import bandit
+from r2s_core.evaluation.evaluate import _next_path, announcement, evaluate_run
+from r2s_core.policy.saved import PolicyError, load_policy
 from r2s_core.training.trainer import Real2SimTrainer
-from r2s_core.types import PolicyExport
 
 SOURCE = Path(__file__).with_name("tiny_plugin.py")
 POINTS = {
@@ -145,46 +140,6 @@ def test_what_is_no_run_is_said_plainly(config, tmp_path):
         evaluate_run(tmp_path / "tiny")
 
 
-@pytest.mark.parametrize(
-    ("part", "change", "message"),
-    [
-        ("observation", {"names": ["square"]}, "observation 0 is square, the environment's dot"),
-        ("action", {"names": ["turn"]}, "action 0 is turn, the environment's action_0"),
-        ("observation", {"group": "critic"}, "number of observations is 1, the environment's 0"),
-        (None, {"task": "other"}, "task is other, the environment's touch"),
-        (None, {"control_rate_hz": 50.0}, "rate in Hz is 50.0, the environment's 20.0"),
-    ],
-)
-def test_a_policy_for_another_environment_is_refused(part, change, message):
-    env, policy = bandit_policy(part, change)
-    with pytest.raises(PolicyError, match=message):
-        as_jax(policy, env, "touch")
-
-
-def test_a_policy_with_other_limits_is_refused():
-    env, policy = bandit_policy(None, {})
-    as_jax(policy, env, "touch")
-    env.spec = dataclasses.replace(env.spec, action_high=env.spec.action_high * 2)
-    with pytest.raises(PolicyError, match=r"action.high of action_0 is 1.0, the environment's 2.0"):
-        as_jax(policy, env, "touch")
-
-
-def bandit_policy(part, change):
-    """An environment and a policy for it, with part of the contract changed."""
-    env = bandit(4)
-    names = {"policy": ("dot",)}
-    env.spec = dataclasses.replace(env.spec, observation_names=names, control_dt=0.05)
-    layers = ((np.ones((1, 1)), np.zeros(1)),)
-    export = PolicyExport(layers, "elu", np.zeros(1), np.ones(1), 5.0, "clip")
-    policy = as_saved(export, env.spec, task="touch")
-    contract = dict(policy.contract)
-    if part is None:
-        contract |= change
-    else:
-        contract[part] = contract[part] | change
-    return env, dataclasses.replace(policy, contract=contract)
-
-
 def test_a_result_has_a_number_of_its_own_whatever_lies_beside_it(tmp_path):
     for name in ("eval-².json", "eval-x.json", "eval-7.json", "eval-1.json", "eval-9.jsonl"):
         (tmp_path / name).touch()
@@ -202,18 +157,6 @@ def test_numbers_that_cannot_be_written_are_printed(config, tmp_path, monkeypatc
     with pytest.raises(R2SError, match=r"eval-1\.json cannot be written \(Read-only file system\)"):
         evaluate_run(tmp_path / "tiny")
     assert "episodes" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("output", ["clip", "tanh"])
-def test_a_saved_policy_multiplies_as_precisely_as_in_training(output):
-    """JAX multiplies in TF32 on recent GPUs unless told otherwise."""
-    act = _network("policy", 2, "elu", 5.0, output)
-    tensors = {f"layers.{i}.kernel": np.zeros((2, 2)) for i in range(2)}
-    tensors |= {f"layers.{i}.bias": np.zeros(2) for i in range(2)}
-    names = ("observation.mean", "observation.std", "action.low", "action.high")
-    tensors |= {name: np.zeros(2) for name in names}
-    program = str(jax.make_jaxpr(act)(tensors, {"policy": np.zeros((3, 2))}, None))
-    assert program.count("dot_general") == program.count("precision=(Precision.HIGHEST") == 2
 
 
 def test_the_package_offers_the_trainer_and_stays_light():

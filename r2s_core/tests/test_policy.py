@@ -6,13 +6,12 @@ import subprocess
 import sys
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core.networks import ACTIVATIONS, MLP, mlp_layers, scale_action, squash
 from r2s_core.policy.contract import sealed, text_of
+from r2s_core.policy.network import ACTIVATIONS, scale_action, squash
 from r2s_core.policy.saved import PolicyError, load_policy, save_policy
 from r2s_core.types import EnvSpec, PolicyExport
 
@@ -37,18 +36,22 @@ def spec(action_names=()):
 
 def trained(activation: str = "elu", output: Any = "clip", seed: int = 0):
     """A network with an output that saturates now and then, and its export."""
-    network = MLP(sizes=(32, 16, 3), activation=activation, output_scale=2.0)
-    params = network.init(jax.random.key(seed), jnp.zeros(7))
     rng = np.random.default_rng(seed)
+    layers = tuple(
+        (rng.normal(0.0, scale / n**0.5, (n, m)).astype(np.float32), np.full(m, 0.1, np.float32))
+        for n, m, scale in ((7, 32, 1.0), (32, 16, 1.0), (16, 3, 2.0))
+    )
     mean = rng.normal(size=7).astype(np.float32)
     std = rng.uniform(0.5, 3, size=7).astype(np.float32)
 
     def act(obs):
         x = jnp.clip((obs - mean) / std, -5.0, 5.0)
-        raw: Any = network.apply(params, x)
-        return scale_action(squash(raw, output), jnp.asarray(LOW), jnp.asarray(HIGH))
+        for kernel, bias in layers[:-1]:
+            x = ACTIVATIONS[activation](x @ kernel + bias)
+        kernel, bias = layers[-1]
+        return scale_action(squash(x @ kernel + bias, output), jnp.asarray(LOW), jnp.asarray(HIGH))
 
-    return act, PolicyExport(mlp_layers(params), activation, mean, std, 5.0, output)
+    return act, PolicyExport(layers, activation, mean, std, 5.0, output)
 
 
 @pytest.fixture

@@ -76,23 +76,18 @@ class Climb:
     """Random search: keeps a changed policy if it earns more on the same episodes."""
 
     def __init__(self, env: Any, config: ClimbConfig) -> None:
-        import jax
-
-        from r2s_core.networks import MLP
-
         assert config.total_timesteps is not None
         self.env, self.config, self.steps_per_update = env, config, env.spec.num_worlds
-        self.network = MLP(sizes=(1,))  # linear: the answer is a weight of 1
-        self.apply = jax.jit(self.network.apply)
         self.updates = 0
 
     def init(self, key: Any) -> Any:
         import jax
         import numpy as np
 
-        net_key, env_key, key = jax.random.split(key, 3)
+        weight_key, env_key, key = jax.random.split(key, 3)
         state, obs = self.env.reset(env_key)
-        params = self.network.init(net_key, obs["policy"])
+        # A linear policy: the answer is a weight of 1.
+        params = {"kernel": jax.random.normal(weight_key, (1, 1)), "bias": jax.numpy.zeros(1)}
         # numpy leaves, as a host-driven backend has them, and a typed key
         return {
             "params": params,
@@ -121,7 +116,7 @@ class Climb:
             for x, k in zip(leaves, keys, strict=True)
         ]
         trial: Any = tree.unflatten(changed)
-        action = jnp.clip(self.apply(trial, learner["obs"]["policy"]), -1, 1)
+        action = jnp.clip(learner["obs"]["policy"] @ trial["kernel"] + trial["bias"], -1, 1)
         env_state, step = self.env.step(learner["env"], action)
         mean = np.float64(np.mean(np.asarray(step.reward)))
         better = mean > learner["best"]
@@ -145,10 +140,10 @@ class Climb:
     def export(self, learner: Any) -> Any:
         import numpy as np
 
-        from r2s_core.networks import mlp_layers
         from r2s_core.types import PolicyExport
 
-        layers = mlp_layers(learner["params"])
+        params = learner["params"]
+        layers = ((np.asarray(params["kernel"]), np.asarray(params["bias"])),)
         return PolicyExport(layers, "relu", np.zeros(1), np.ones(1), 10.0, "clip")
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from r2s_algos_common.off_policy import known_answers
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_algos_ddpg.train import make
-from r2s_core.testing import known_answers
 from r2s_core.testing.environments import bandit
 
 SMALL = {

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2s_algos_common.metrics import rollout_metrics
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.learn import (
     adapt_learning_rate,
@@ -22,7 +23,6 @@ from r2s_algos_ppo.learn import (
 from r2s_algos_ppo.losses import ppo_loss
 from r2s_algos_ppo.train import PPO
 from r2s_core.errors import ConfigError, TrainingDiverged
-from r2s_core.metrics import rollout_metrics
 from r2s_core.rollout import rollout
 from r2s_core.testing.environments import HostDriven, bandit, constant_reward, point_mass
 from r2s_core.types import Step

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2s_algos_common.off_policy import known_answers
+from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.policy import SquashedGaussian, log_density
 from r2s_algos_sac.train import make
-from r2s_core.off_policy.batch import Batch
-from r2s_core.testing import known_answers
 from r2s_core.testing.environments import bandit
 
 SMALL = {

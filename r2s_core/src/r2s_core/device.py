@@ -17,7 +17,11 @@ from r2s_core.errors import ConfigError
 from r2s_core.system.foreign import calling
 from r2s_core.system.text import printable, say_once
 
-_PACKAGES = ("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy", "flax", "optax")
+#: What results depend on, of ours and of others; the last four are what algorithms stand on.
+_PACKAGES = (
+    *("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy"),
+    *("r2s-algos-common", "flax", "optax", "distrax"),
+)
 
 
 def select_device(use_gpu: bool | None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from r2s_core.off_policy.config import OffPolicyConfig
+from r2s_algos_common.off_policy.config import OffPolicyConfig
 from r2s_core.plugin import option
 
 

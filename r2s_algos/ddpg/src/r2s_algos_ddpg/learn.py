@@ -1,4 +1,4 @@
-"""DDPG's networks and its gradient steps, as `r2s_core.off_policy` wants them."""
+"""DDPG's networks and its gradient steps, an `ActorCritic`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_algos_common.networks import MLP, init_mlp, mlp_layers
+from r2s_algos_common.off_policy.batch import Batch
+from r2s_algos_common.off_policy.critic import Critic, Critics, polyak
+from r2s_algos_common.optimizer import Adam
 from r2s_algos_ddpg.config import DDPGConfig
-from r2s_core.networks import MLP, init_mlp, mlp_layers
-from r2s_core.off_policy.batch import Batch
-from r2s_core.off_policy.critic import Critic, Critics, polyak
-from r2s_core.optimizer import Adam
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
 
@@ -29,7 +29,7 @@ class Networks:
 
 class DDPG:
     """Deep deterministic policy gradients (Lillicrap et al. 2016), with the three fixes of TD3
-    (Fujimoto et al. 2018) as options. See `r2s_core.off_policy.actor_critic.ActorCritic`.
+    (Fujimoto et al. 2018) as options. See `r2s_algos_common.off_policy.actor_critic.ActorCritic`.
     """
 
     def __init__(self, spec: EnvSpec, config: DDPGConfig, critic_group: str) -> None:

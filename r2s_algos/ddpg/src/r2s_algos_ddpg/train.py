@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from r2s_algos_common.checks import network_groups
+from r2s_algos_common.off_policy.algorithm import OffPolicy
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_algos_ddpg.learn import DDPG, Networks
-from r2s_core.checks import network_groups
-from r2s_core.off_policy.algorithm import OffPolicy
 from r2s_core.types import Environment
 
 

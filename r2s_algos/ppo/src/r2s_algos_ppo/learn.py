@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from r2s_algos_common.metrics import rollout_metrics
+from r2s_algos_common.normalize import reward_scale, update_return_scale
+from r2s_algos_common.optimizer import Adam
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.losses import (
     Batch,
@@ -18,9 +21,6 @@ from r2s_algos_ppo.losses import (
     standardize,
 )
 from r2s_algos_ppo.model import Agent, Model
-from r2s_core.metrics import rollout_metrics
-from r2s_core.normalize import reward_scale, update_return_scale
-from r2s_core.optimizer import Adam
 from r2s_core.rollout import Trajectory
 from r2s_core.types import Array, Named
 

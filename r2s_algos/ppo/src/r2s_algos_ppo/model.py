@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_algos_ppo.config import PPOConfig
-from r2s_core.networks import MLP, init_mlp, scale_action, squash
-from r2s_core.noise import exploration_noise
-from r2s_core.normalize import (
+from r2s_algos_common.networks import MLP, init_mlp
+from r2s_algos_common.noise import exploration_noise
+from r2s_algos_common.normalize import (
     ReturnScale,
     RunningStatistics,
     init_return_scale,
@@ -21,7 +20,9 @@ from r2s_core.normalize import (
     normalize,
     update_statistics,
 )
-from r2s_core.optimizer import Adam
+from r2s_algos_common.optimizer import Adam
+from r2s_algos_ppo.config import PPOConfig
+from r2s_core.policy.network import scale_action, squash
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
 #: Normalised observations are clipped to +- this.

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_algos_common.checks import finite_metrics, network_groups
+from r2s_algos_common.networks import learning_bytes, mlp_layers
+from r2s_algos_common.normalize import standard_deviation
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.learn import learn
 from r2s_algos_ppo.model import OBSERVATION_CLIP, Agent, Model
-from r2s_core.checks import finite_metrics, network_groups
 from r2s_core.device import check_memory
 from r2s_core.errors import ConfigError
-from r2s_core.networks import learning_bytes, mlp_layers
-from r2s_core.normalize import standard_deviation
 from r2s_core.rollout import rollout, rollout_bytes
 from r2s_core.types import Array, Environment, EnvSpec, Named, Policy, PolicyExport, pytree
 

@@ -1,4 +1,4 @@
-"""Soft actor-critic's networks and its gradient step, as `r2s_core.off_policy` wants them."""
+"""Soft actor-critic's networks and its gradient steps, an `ActorCritic`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_algos_common.off_policy.batch import Batch
+from r2s_algos_common.off_policy.critic import Critic, Critics
+from r2s_algos_common.optimizer import Adam
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.policy import SquashedGaussian
-from r2s_core.off_policy.batch import Batch
-from r2s_core.off_policy.critic import Critic, Critics
-from r2s_core.optimizer import Adam
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
 
@@ -31,8 +31,8 @@ class Networks:
 class SAC:
     """Soft actor-critic with two critics and a learned temperature (Haarnoja et al. 2018, v2).
 
-    See `r2s_core.off_policy.actor_critic.ActorCritic`. With n_step > 1 the entropies of the steps
-    between are left out of the return, as is usual.
+    See `r2s_algos_common.off_policy.actor_critic.ActorCritic`. With n_step > 1 the entropies of
+    the steps between are left out of the return, as is usual.
     """
 
     def __init__(self, spec: EnvSpec, config: SACConfig, critic_group: str) -> None:

@@ -12,6 +12,7 @@ from r2s_core.config import RunConfig
 from r2s_core.env.build import MakeEnvironment
 from r2s_core.evaluation import evaluate
 from r2s_core.evaluation.episodes import advancing, run_episodes, summarise
+from r2s_core.policy.network import as_jax
 from r2s_core.policy.saved import as_saved
 from r2s_core.record.history import EVALUATED
 from r2s_core.types import Environment, EnvSpec, PolicyExport
@@ -43,7 +44,7 @@ class EvaluationCurve:
             self._env = self._make_env(config, worlds, False)
             self._advance = advancing(self._env)
         task = config.environment.use
-        policy = evaluate.as_jax(as_saved(export, spec, task=task), self._env, task)
+        policy = as_jax(as_saved(export, spec, task=task), self._env, task)
         key = evaluate.episodes_key(config, point)
         per_world = -(-options.curve_episodes // self._env.spec.num_worlds)
         episodes = run_episodes(self._env, policy, key, per_world, advance=self._advance)

@@ -86,8 +86,8 @@ class Episodes:
 def advancing(env: Environment[Any]) -> Advance:
     """One step of an environment under any policy; kept by those who play in it repeatedly.
 
-    A policy that is a `jax.tree_util.Partial`, as `evaluate.as_jax` makes them, is not compiled
-    again for other weights.
+    A policy that is a `jax.tree_util.Partial`, as `policy.network.as_jax` makes them, is not
+    compiled again for other weights.
     """
     advance = partial(_advance, env)
     return jax.jit(advance) if env.spec.traceable else advance

@@ -30,6 +30,7 @@ OURS = frozenset(
     {
         "r2s",
         "r2s-core",
+        "r2s-algos-common",
         "r2s-algos-ppo",
         "r2s-algos-sac",
         "r2s-algos-ddpg",
@@ -41,10 +42,12 @@ OURS = frozenset(
         "r2s-randomization-visual",
     }
 )
+#: What plugins, ours and others', are built on.
+_FOUNDATIONS = frozenset({"r2s_core", "r2s_algos_common"})
 #: Frames of these are never "where it failed": the code that they were handed is.
-_LIBRARIES = frozenset(
-    {"flax", "jax", "jaxlib", "mujoco", "numpy", "optax", "pluggy", "r2s_core", "rich", "scipy"}
-)
+_LIBRARIES = _FOUNDATIONS | {
+    *("distrax", "flax", "jax", "jaxlib", "mujoco", "numpy", "optax", "pluggy", "rich", "scipy")
+}
 _INSTALLED = Path(sysconfig.get_path("purelib"))
 #: What JAX raises where Python or numpy wants to know a value that is still to be computed.
 _NOT_TRACEABLE = frozenset(
@@ -223,7 +226,7 @@ def _home(code: Any) -> Path | None:
     top = module.partition(".")[0]
     package = _file_of(top)
     own = _file_of(module) or package
-    if own is None or top in _LIBRARIES - {"r2s_core"}:
+    if own is None or top in _LIBRARIES - _FOUNDATIONS:
         return None
     if package is not None and Path(package).name == "__init__.py":
         folder = Path(package).parent

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2s_algos_common.off_policy import replay as replays
 from r2s_core.errors import ConfigError
-from r2s_core.off_policy import replay as replays
 from r2s_core.rollout import Trajectory
 from r2s_core.testing.environments import point_mass
 from r2s_core.types import Step

@@ -1,33 +1,26 @@
-"""Networks and action heads that the algorithms share."""
+"""The networks that algorithms share."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core.policy.network import ACTIVATIONS
 from r2s_core.types import Array
-
-#: What may stand between the layers; the same names as in `PolicyExport.activation`.
-ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
-    "elu": lambda x: jnp.where(x >= 0, x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0),
-    "relu": jax.nn.relu,
-    "tanh": jnp.tanh,
-    "swish": jax.nn.swish,
-}
 
 
 class MLP(nn.Module):
     """Multilayer perceptron: float32[..., n] -> float32[..., sizes[-1]].
 
     sizes: units of the hidden layers and, last, of the linear output.
-    activation: a key of `ACTIVATIONS`.
+    activation: a key of `r2s_core.policy.network.ACTIVATIONS`.
     output_scale: gain of the output layer's initial weights; 0.01 starts a policy near zero,
       which is worth more than any other choice of initialisation (Andrychowicz et al. 2021).
     layer_norm: whether hidden layers are normalised before the activation; such a network has
@@ -88,11 +81,6 @@ def mlp_layers(params: Mapping[str, Any]) -> tuple[tuple[np.ndarray, np.ndarray]
     )
 
 
-def squash(raw: Array, output: Literal["clip", "tanh"]) -> Array:
-    """Raw actions [..., A] brought into [-1, 1]."""
-    return jnp.tanh(raw) if output == "tanh" else jnp.clip(raw, -1.0, 1.0)
-
-
 def tanh_log_det(raw: Array) -> Array:
     """log |d tanh(raw) / d raw| summed over the last axis, float32[...].
 
@@ -100,8 +88,3 @@ def tanh_log_det(raw: Array) -> Array:
     tanh has saturated and log(1 - tanh^2) would be log(0).
     """
     return jnp.sum(2.0 * (jnp.log(2.0) - raw - jax.nn.softplus(-2.0 * raw)), axis=-1)
-
-
-def scale_action(y: Array, low: Array, high: Array) -> Array:
-    """From [-1, 1] to [low, high], float32[..., A]."""
-    return low + (y + 1.0) / 2.0 * (high - low)

@@ -10,8 +10,8 @@ from typing import Any, Generic
 import jax
 import jax.numpy as jnp
 
-from r2s_core.metrics import rollout_metrics
-from r2s_core.normalize import (
+from r2s_algos_common.metrics import rollout_metrics
+from r2s_algos_common.normalize import (
     ReturnScale,
     RunningStatistics,
     normalize,
@@ -19,10 +19,10 @@ from r2s_core.normalize import (
     update_return_scale,
     update_statistics,
 )
-from r2s_core.off_policy.actor_critic import ActorCritic, N
-from r2s_core.off_policy.batch import Batch
-from r2s_core.off_policy.config import OffPolicyConfig, Sizes
-from r2s_core.off_policy.replay import Replay, insert, sample
+from r2s_algos_common.off_policy.actor_critic import ActorCritic, N
+from r2s_algos_common.off_policy.batch import Batch
+from r2s_algos_common.off_policy.config import OffPolicyConfig, Sizes
+from r2s_algos_common.off_policy.replay import Replay, insert, sample
 from r2s_core.rollout import Trajectory
 from r2s_core.types import Array, Named, pytree
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from r2s_algos_common.metrics import where
 from r2s_core.errors import ConfigError, TrainingDiverged
-from r2s_core.metrics import where
 from r2s_core.types import EnvSpec, Named
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core import normalize
+from r2s_algos_common import normalize
 
 
 def test_statistics_of_a_stream_are_those_of_the_whole():

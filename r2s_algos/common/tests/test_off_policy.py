@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2s_algos_common.normalize import init_return_scale
+from r2s_algos_common.off_policy.batch import Batch
+from r2s_algos_common.off_policy.config import OffPolicyConfig, sizes
+from r2s_algos_common.off_policy.critic import Critic, polyak
+from r2s_algos_common.off_policy.learn import Agent, Learning
+from r2s_algos_common.off_policy.replay import init_replay
+from r2s_algos_common.optimizer import Adam
 from r2s_core.errors import ConfigError
-from r2s_core.normalize import init_return_scale
-from r2s_core.off_policy.batch import Batch
-from r2s_core.off_policy.config import OffPolicyConfig, sizes
-from r2s_core.off_policy.critic import Critic, polyak
-from r2s_core.off_policy.learn import Agent, Learning
-from r2s_core.off_policy.replay import init_replay
-from r2s_core.optimizer import Adam
 from r2s_core.testing.environments import point_mass
 
 CONFIG = OffPolicyConfig(hidden_sizes=(16,))

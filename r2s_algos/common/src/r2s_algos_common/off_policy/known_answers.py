@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.normalize import reward_scale
-from r2s_core.off_policy.algorithm import Learner, OffPolicy
+from r2s_algos_common.normalize import reward_scale
+from r2s_algos_common.off_policy.algorithm import Learner, OffPolicy
 from r2s_core.testing import environments
 from r2s_core.testing.requirements import require
 from r2s_core.types import Array, Environment, Named, Step

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
-from r2s_core.off_policy.batch import Batch
-from r2s_core.off_policy.critic import Critic
+from r2s_algos_common.off_policy.batch import Batch
+from r2s_algos_common.off_policy.critic import Critic
 from r2s_core.types import Array, Named
 
 N = TypeVar("N")  # the networks, optimizers and counters of an actor-critic, a pytree

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from r2s_core.checks import finite_metrics, network_groups
+from r2s_algos_common.checks import finite_metrics, network_groups
 from r2s_core.errors import ConfigError
 from r2s_core.testing.environments import point_mass
 

@@ -10,16 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_algos_common.checks import finite_metrics
+from r2s_algos_common.metrics import where
+from r2s_algos_common.networks import learning_bytes
+from r2s_algos_common.noise import exploration_noise
+from r2s_algos_common.normalize import init_return_scale, init_statistics, standard_deviation
+from r2s_algos_common.off_policy.actor_critic import ActorCritic, N
+from r2s_algos_common.off_policy.config import OffPolicyConfig, sizes
+from r2s_algos_common.off_policy.learn import OBSERVATION_CLIP, Agent, Learning
+from r2s_algos_common.off_policy.replay import Replay, check_memory, init_replay, replay_bytes
 from r2s_core import device
-from r2s_core.checks import finite_metrics
-from r2s_core.metrics import where
-from r2s_core.networks import learning_bytes, scale_action
-from r2s_core.noise import exploration_noise
-from r2s_core.normalize import init_return_scale, init_statistics, standard_deviation
-from r2s_core.off_policy.actor_critic import ActorCritic, N
-from r2s_core.off_policy.config import OffPolicyConfig, sizes
-from r2s_core.off_policy.learn import OBSERVATION_CLIP, Agent, Learning
-from r2s_core.off_policy.replay import Replay, check_memory, init_replay, replay_bytes
+from r2s_core.policy.network import scale_action
 from r2s_core.rollout import rollout
 from r2s_core.types import Array, Environment, EnvSpec, Named, Policy, PolicyExport, pytree
 

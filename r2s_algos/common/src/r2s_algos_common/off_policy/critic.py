@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from r2s_core.metrics import weighted_mean
-from r2s_core.networks import MLP, init_mlp
-from r2s_core.off_policy.batch import Batch
-from r2s_core.off_policy.config import OffPolicyConfig
-from r2s_core.optimizer import Adam
+from r2s_algos_common.metrics import weighted_mean
+from r2s_algos_common.networks import MLP, init_mlp
+from r2s_algos_common.off_policy.batch import Batch
+from r2s_algos_common.off_policy.config import OffPolicyConfig
+from r2s_algos_common.optimizer import Adam
 from r2s_core.types import Array, Named, pytree
 
 

@@ -1,0 +1,1 @@
+"""What algorithms share: networks, normalisation, optimizer, checks, and off-policy learning."""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ REPOSITORY = Path(__file__).parents[1]
 class Venv:
     """A virtual environment in which no r2s package is installed to begin with."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
+        """without: modules of third parties that are left out."""
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
         self.bin = folder / "bin"
         self.python = self.bin / "python"
@@ -24,7 +26,8 @@ class Venv:
         shared = folder / "third-party"
         shared.mkdir()
         for item in Path(sysconfig.get_path("purelib")).iterdir():
-            if not item.name.startswith(("r2s", "_r2s", "_editable", "__editable__")):
+            ours = item.name.startswith(("r2s", "_r2s", "_editable", "__editable__"))
+            if not ours and item.name.partition("-")[0].partition(".")[0] not in without:
                 (shared / item.name).symlink_to(item)
         (site / "third-party.pth").write_text(f"{shared}\n")
 
@@ -80,3 +83,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def venv(tmp_path: Path) -> Venv:
     """A fresh virtual environment."""
     return Venv(tmp_path / "venv")
+
+
+@pytest.fixture
+def venv_without_flax(tmp_path: Path) -> Venv:
+    """A fresh virtual environment without the packages that only algorithms stand on."""
+    return Venv(tmp_path / "venv", ("chex", "distrax", "flax", "optax", "tensorflow_probability"))

@@ -21,7 +21,7 @@ def test_every_wheel_holds_its_package_and_says_that_it_is_typed(wheels):
 
 
 def test_core_and_each_plugin_register_by_being_installed(wheels, venv):
-    venv.pip_install(wheels["r2s_core"])
+    venv.pip_install(wheels["r2s_core"], wheels["r2s_algos/common"])
     before = json.loads(venv.r2s("plugins", "--json"))
     assert {row["dist"] for row in before} == {"r2s-core"}
     for folder, kind, name in (
@@ -36,6 +36,33 @@ def test_core_and_each_plugin_register_by_being_installed(wheels, venv):
         assert [(row["kind"], row["name"]) for row in added] == [(kind, name)]
         before = after
     venv.r2s("plugins", "--check")  # fails if a manifest or builder cannot be imported
+
+
+_IMPORT_ALL = """
+import importlib, pkgutil, sys
+for top in sys.argv[1:]:
+    for found in pkgutil.walk_packages(importlib.import_module(top).__path__, f"{top}."):
+        if "._template" not in found.name and not found.name.endswith(".__main__"):
+            importlib.import_module(found.name)
+"""
+
+
+def test_only_algorithms_need_flax_optax_and_distrax(wheels, venv_without_flax, tmp_path):
+    venv = venv_without_flax
+    venv.pip_install(wheels["r2s_core"], wheels["r2s_envs/objects"])
+    venv.run("-c", _IMPORT_ALL, "r2s_core", "r2s_envs_objects")
+    venv.r2s("plugins", "--check")
+    assert "soap" in venv.r2s("object", "check", "sample:soap")
+    venv.r2s("object", "fix", "sample:soap", "--no-pictures", "--output", tmp_path / "soap")
+    assert (tmp_path / "soap/certificate.html").exists()
+    # Of an algorithm, `validate` reads the manifest and the options.
+    venv.pip_install(
+        *(path for folder, path in wheels.items() if folder not in ("r2s_core", "r2s_envs/objects"))
+    )
+    for name in ("ppo", "sac", "ddpg"):
+        config = REPOSITORY / "configs/quickstart.yaml"
+        venv.r2s("validate", config, f"algorithm={name}")
+        assert "hidden_sizes" in venv.r2s("info", f"algorithm:{name}")
 
 
 KINDS = ("reward", "task", "algorithm", "randomizer", "hook", "backend")

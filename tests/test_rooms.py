@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,6 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("draw", "rotation", "rollout"),
         ("policy", "loggers"),
         ("backends",),
-        # What algorithms share.
-        ("metrics", "checks", "networks", "normalize", "noise", "optimizer", "gaussian"),
-        ("off_policy",),
         ("env",),
         ("record",),
         ("evaluation",),
@@ -39,6 +37,11 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("compare",),
         ("cli",),
         ("__main__",),
+    ),
+    "r2s_algos_common": (
+        ("metrics", "networks", "normalize", "noise", "optimizer", "gaussian"),
+        ("checks",),
+        ("off_policy",),
     ),
     "r2s_envs_objects": (
         ("materials", "names", "object_folder", "samples"),
@@ -100,6 +103,20 @@ def test_no_import_runs_in_a_circle(package):
         list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
         pytest.fail(" <- ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_a_package_imports_only_those_of_ours_that_it_depends_on(package):
+    file = PACKAGES[package].parents[1] / "pyproject.toml"
+    dependencies = tomllib.loads(file.read_text())["project"]["dependencies"]
+    allowed = {name.partition(">=")[0].replace("-", "_") for name in dependencies} | {package}
+    everything = {name: path for other in PACKAGES for name, path in _modules(other).items()}
+    imported = {
+        target.partition(".")[0]
+        for path in _modules(package).values()
+        for target in _imports(path, everything)
+    }
+    assert imported <= allowed
 
 
 @pytest.mark.parametrize("package", ROOMS)

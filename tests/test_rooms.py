@@ -28,6 +28,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("backends",),
         ("env",),
         ("record",),
+        ("pages",),
         ("evaluation",),
         ("rendering",),
         ("numpy_env",),

@@ -298,6 +298,49 @@ def test_the_page_stands_alone_and_escapes(tmp_path, numbers):
     assert "src=" not in page
     assert "<script" not in page
     assert page.count("<polygon") == 2  # over steps and over seconds; training has no 500 episodes
+    assert "one, 2 cores" in page
+    assert "2026-01-01 00:00" in page
+
+
+def leave_group(folder, rates, **config):
+    for seed, rate in enumerate(rates):
+        leave_run(folder / str(seed), seed, rate, **config)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "told"),
+    [
+        (
+            (0.9, 0.91),
+            (0.5, 0.51),
+            "Two runs of each cannot tell tiny climb (90.5 %) and tiny fall",
+        ),
+        ((0.9, 0.91, 0.92, 0.93), (0.5, 0.51, 0.52, 0.53), "tiny climb (91.5 %) ends better than"),
+        ((0.9, 0.5, 0.92, 0.6), (0.7, 0.61, 0.82, 0.53), "Four runs of each cannot tell"),
+        ((0.9, 0.91, 0.92), (0.5,), "So few runs cannot tell"),
+    ],
+)
+def test_one_sentence_says_which_is_better_or_that_nobody_knows(tmp_path, numbers, a, b, told):
+    leave_group(tmp_path / "a", a)
+    leave_group(tmp_path / "b", b, algorithm="fall")
+    numbers(tmp_path / "b", tmp_path / "a")
+    for name in ("compare.html", "compare.md"):
+        assert told in (tmp_path / "out" / name).read_text()
+
+
+def test_a_group_has_one_colour_and_what_says_nothing_is_folded(tmp_path, numbers):
+    leave_group(tmp_path / "a", (0.9, 0.92, 0.93), curve=(0.1, 0.2), x={"a": 1, "b": 2})
+    leave_group(tmp_path / "b", (0.7, 0.72, 0.73), curve=(0.1, 0.2), x={"a": 2}, algorithm="fall")
+    numbers(tmp_path / "a", tmp_path / "b")
+    page = (tmp_path / "out" / "compare.html").read_text()
+    assert '<span class="key c1"></span>tiny fall' in page
+    assert '<circle class="dot c1"' in page
+    assert '<polyline class="line c1"' in page
+    assert "No run is known to have reached 50 %, 90 %, 95 %" in page
+    folded = page[page.index("Settings that only some have (1)") :]
+    assert "x.b" in folded
+    assert "x.b" not in page[: page.index("Settings that only some have")]
+    assert "x.a" not in folded
 
 
 # What is run

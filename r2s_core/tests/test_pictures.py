@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from r2s_core.evaluation.episodes import Recording
-from r2s_core.rendering import pictures, render
-from r2s_core.rendering.pictures import take_pictures
+from r2s_core.rendering import overlay, pictures, render
+from r2s_core.rendering.pictures import key_moments, take_pictures
 from r2s_core.types import SceneSpec
 
 XML = """
@@ -20,6 +20,7 @@ XML = """
   <worldbody>
     <light pos="0 0 3"/>
     <camera name="front" pos="0 -2 0.3" xyaxes="1 0 0 0 0 1"/>
+    <camera name="portrait" pos="0 -1 0" xyaxes="1 0 0 0 0 1"/>
     <body><joint name="x" type="slide" axis="1 0 0"/><geom size="0.2" rgba="1 0 0 1"/></body>
     <body name="goal_marker" mocap="true"><geom size="0.1" rgba="0 1 0 1"/></body>
   </worldbody>
@@ -40,43 +41,79 @@ def environment() -> Any:
     return types.SimpleNamespace(scene=scene, spec=types.SimpleNamespace(control_dt=0.05))
 
 
-def recording(success, length=20):
-    """The red ball goes from left to right; the goal is above it."""
+def recording(success, length=20, failure=""):
+    """The red ball goes from left to right; the goal is above it; it is reached half way."""
     qpos = np.linspace(-0.6, 0.6, length, dtype=np.float32)[:, None]
     goal = np.tile(np.asarray([0, 0, 0.5], np.float32), (length, 1))
-    return Recording(qpos, Task(goal), success)
+    steps = np.arange(length)
+    metrics = {"reached": (steps >= length // 2).astype(np.float32)}
+    succeeded = (steps >= length - 3) & success
+    return Recording(qpos, Task(goal), success, 0, metrics, succeeded, failure)
 
 
 needs_gl = pytest.mark.skipif(render.probe_gl() is None, reason=render.missing_gl_advice())
 
 
 @needs_gl
-def test_frames_and_video_show_the_motion_and_the_goal(tmp_path):
-    recordings = [recording(False, 12), recording(True), recording(True), recording(True)]
-    frames, notes = take_pictures(tmp_path, environment(), recordings)
+def test_strips_portrait_and_video_show_the_motion_and_the_goal(tmp_path):
+    recordings = [recording(False, 12, "lost"), *[recording(True)] * 4, recording(False, 9, "lost")]
+    recordings[-1] = recording(False, 9, "late")
+    drawn = take_pictures(tmp_path, environment(), recordings)
 
-    assert notes == []
-    captions = [caption for caption, _ in frames]
-    assert captions[0] == "a success, 0.0 s"
-    assert captions[7] == "a success, 1.0 s"  # 19 steps of 0.05 s
-    assert [c for c in captions if "failure" in c] == captions[8:]
-    assert len(captions) == 12
-    assert all(png.startswith(b"\x89PNG") for _, png in frames)
+    assert drawn.notes == ()
+    assert drawn.video == tmp_path / "video.mp4"
+    titles = ["success", "success", "success", "failure: lost", "failure: late"]
+    assert [strip.title for strip in drawn.strips] == titles
+    captions = [[shot.caption for shot in strip.shots] for strip in drawn.strips]
+    # 0.05 s a step; after the 17th step and from then on it is a success.
+    assert captions[0] == ["0.0 s: start", "0.6 s: reached", "0.9 s: success"]
+    assert captions[3] == ["0.0 s: start", "0.4 s: reached", "0.6 s: end"]
+    assert [shot.state for shot in drawn.strips[3].shots] == [None, None, "bad"]
+    assert all(shot.png.startswith(b"\x89PNG") for strip in drawn.strips for shot in strip.shots)
+    assert len(drawn.portraits) == 1
 
     reader = imageio_ffmpeg.read_frames(str(tmp_path / "video.mp4"))
     meta: Any = next(reader)
-    assert meta["size"] == (960, 720)
+    assert meta["size"] == (800, 600)
     assert meta["fps"] == pytest.approx(20)
-    clip = [np.frombuffer(f, np.uint8).reshape(720, 960, 3).astype(int) for f in reader]
-    assert len(clip) == 20 + 20  # a second's pause at the end
+    clip = [np.frombuffer(f, np.uint8).reshape(600, 800, 3).astype(int) for f in reader]
+    # The first and the second tile play one more: 12 or 20 steps, another, and pauses of 12.
+    assert len(clip) == max(12 + 20, 20 + 9) + 2 * 12
 
     def reddest_column(frame):
-        panel = frame[360:, 480:]  # the fourth episode
+        panel = frame[300 + 60 :, 400:]  # the fourth tile, below what is written on it
         return int((panel[..., 0] - panel[..., 1]).sum(axis=0).argmax())
 
-    assert reddest_column(clip[0]) < 200 < 280 < reddest_column(clip[19])
-    green = (clip[0][..., 1] - clip[0][..., 0]).max(axis=1)
-    assert green[:180].max() > 60  # the goal is in the upper half
+    assert reddest_column(clip[0]) < 170 < 230 < reddest_column(clip[19])
+    green = (clip[0][60:, 60:340, 1] - clip[0][60:, 60:340, 0]).max(axis=1)
+    assert green[:90].max() > 60  # the goal is in the upper half
+
+
+def test_moments_are_told_by_stages_or_spread_evenly():
+    assert key_moments(recording(True)) == [(0, "start"), (11, "reached"), (18, "success")]
+    plain = dataclasses.replace(recording(False), metrics={})
+    assert [name for _, name in key_moments(plain)] == ["start", "on the way", "on the way", "end"]
+    unknown = dataclasses.replace(recording(True), succeeded=None)
+    assert key_moments(unknown)[-1] == (19, "success")
+    at_once = dataclasses.replace(recording(True), metrics={"reached": np.ones(20)})
+    assert key_moments(at_once)[1] == (1, "reached")
+
+
+def test_the_time_and_the_outcome_are_written_on_a_tile():
+    grey = np.full((300, 400, 3), 128, np.uint8)
+    one, two, good, bad = (grey.copy() for _ in range(4))
+    overlay.write_time(one, 0.1)
+    overlay.write_time(two, 12.2)
+    overlay.write_mark(good, True)
+    overlay.write_mark(bad, False)
+    assert (one[:, 200:] == 128).all()
+    assert (one.min(axis=2)[:40, :100] > 250).any()  # white strokes
+    columns = [int((image != 128).any(axis=(0, 2)).sum()) for image in (one, two)]
+    assert columns[0] < columns[1] < 150
+    for image, channel in ((good, 1), (bad, 0)):
+        assert (image[:, :200] == 128).all()
+        panel = image[(image != 128).any(axis=2)].astype(int).mean(axis=0)
+        assert panel.argmax() == channel
 
 
 @needs_gl
@@ -85,16 +122,17 @@ def test_long_episodes_are_thinned_and_keep_their_speed(tmp_path, monkeypatch):
     take_pictures(tmp_path, environment(), [recording(True, 40)])
     meta: Any = next(imageio_ffmpeg.read_frames(str(tmp_path / "video.mp4")))
     assert meta["fps"] == pytest.approx(20 / 4)
-    assert meta["duration"] == pytest.approx(40 * 0.05 + 1.0, abs=0.3)
+    assert meta["duration"] == pytest.approx(40 * 0.05 + 0.6, abs=0.3)
 
 
 def test_without_gl_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setattr(render, "probe_gl", lambda: None)
-    frames, notes = take_pictures(tmp_path, environment(), [recording(True)])
-    assert frames == []
-    assert len(notes) == 1
-    assert "apt-get install" in notes[0]
+    drawn = take_pictures(tmp_path, environment(), [recording(True)])
+    assert drawn.strips == ()
+    assert drawn.video is None
+    assert len(drawn.notes) == 1
+    assert "apt-get install" in drawn.notes[0]
     assert not (tmp_path / "video.mp4").exists()
 
 
@@ -103,11 +141,10 @@ def test_a_renderer_that_breaks_costs_a_line_not_the_run(tmp_path, monkeypatch):
         raise ValueError("driver trouble")
 
     monkeypatch.setattr(render, "render_frames", broken)
-    assert take_pictures(tmp_path, environment(), [recording(True)]) == (
-        [],
-        ["No pictures: ValueError: driver trouble"],
-    )
+    drawn = take_pictures(tmp_path, environment(), [recording(True)])
+    assert drawn == pictures.Pictures(notes=("No pictures: ValueError: driver trouble",))
 
 
 def test_an_environment_without_a_scene_has_no_pictures(tmp_path):
-    assert take_pictures(tmp_path, types.SimpleNamespace(), [recording(True)]) == ([], [])  # type: ignore[arg-type]
+    nothing: Any = types.SimpleNamespace()
+    assert take_pictures(tmp_path, nothing, [recording(True)]) == pictures.Pictures()

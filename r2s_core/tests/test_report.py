@@ -4,14 +4,18 @@ import html.parser
 import itertools
 import math
 import re
+import shlex
 import xml.etree.ElementTree as ET
 
+import jinja2
 import numpy as np
 import pytest
 
+from r2s_core.pages import Shot, Strip, write_page
+from r2s_core.pages.charts import Mark, interval_chart, line_chart, nice_ticks
 from r2s_core.record.history import History
+from r2s_core.rendering.pictures import Pictures
 from r2s_core.report import write_report
-from r2s_core.report.charts import interval_chart, line_chart, nice_ticks
 
 RESULT = {
     "name": "quick<start>",
@@ -30,6 +34,14 @@ RESULT = {
     "failures": {"not reached": 7, "lifted, off goal": 40},
     "versions": {"jax": "0.10.2"},
     "hardware": {"cpu": "Some CPU"},
+    "rewards": {"reach": 0.5},
+}
+CONTRACT = {
+    "control_rate_hz": 20.0,
+    "max_episode_steps": 80,
+    "units": "SI",
+    "observation": {"size": 4, "names": ("tip_x", "tip_y", "joint1_angle", "joint2_angle")},
+    "action": {"size": 2, "names": ("ee_x", "<b>"), "low": (-1.0, -1.0), "high": (1.0, 1.0)},
 }
 CONFIG = {"name": "quick<start>", "algorithm": "ppo", "environment": {"use": "pick", "goal": "air"}}
 
@@ -64,28 +76,92 @@ class Page(html.parser.HTMLParser):
 
 
 def test_one_self_contained_file_with_the_numbers_and_the_configuration(tmp_path):
-    picture = b"\x89PNG fake"
-    path = write_report(
-        tmp_path / "report.html", RESULT, history(), CONFIG, [("episode 1 <b>", picture)], ["no GL"]
+    video = tmp_path / "video.mp4"
+    video.write_bytes(b"mp4")
+    shots = [Shot("0.0 s: start <b>", b"\x89PNG fake"), Shot("1.0 s: end", b"\x89PNG", "bad")]
+    pictures = Pictures(
+        strips=(Strip("failure: not reached", "bad", shots),),
+        portraits=(("", b"\x89PNG"),),
+        video=video,
+        notes=("no GL",),
     )
+    path = write_report(tmp_path, RESULT, history(), CONFIG, CONTRACT, pictures)
     page = Page(path.read_text())
     text = " ".join(page.text)
 
+    assert path == tmp_path / "report.html"
     assert all(link.startswith("data:") for link in page.links)
     assert "script" not in page.tags
     for fact in ("95.4 %", "94.0 to 96.5 %", "1,024", "1:15", "quick<start>", "goal: air", "no GL"):
         assert fact in text
     for fact in ("not reached", "lifted, off goal", "What the 47 failed", "Some CPU", "0.10.2"):
         assert fact in text
-    assert page.tags.count("img") == 1
-    assert "$" not in path.read_text()  # no placeholder was left
+    for fact in ("20 Hz, a step of 50 ms", "80 control steps, 4 s", "tip 2, joint_angle 2"):
+        assert fact in text
+    for fact in ("ee_x, <b>, each in [-1, 1]", "0.5 reach", "(7 of 1,024 episodes)"):
+        assert fact in text
+    assert page.tags.count("img") == 3
+    assert page.tags.count("video") == 1
+    assert "final evaluation" in text
+    assert text.index("reached") < text.index("grasped") < text.index("within 2.5 cm")
+
+
+def test_what_to_do_next_is_a_command_line_whatever_the_folder_is_called(tmp_path):
+    folder = tmp_path / "my <run>; rm -rf"
+    folder.mkdir()
+    page = Page(write_report(folder, RESULT, history(), CONFIG).read_text())
+    commands = [line for text in page.text for line in text.splitlines() if "r2s eval" in line]
+    assert [shlex.split(line) for line in commands] == [
+        ["r2s", "eval", str(folder), "--robustness"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "evil", ['"><script>alert(1)</script>', "</style><script>", "\x1b[2J{{ 1 }}"]
+)
+def test_nothing_in_a_report_is_obeyed(tmp_path, evil):
+    result = RESULT | {
+        **{"name": evil, "object": evil, "backend": evil, "finished_at": evil, "stopped_by": evil},
+        **{"failures": {evil: 3}, "hardware": {evil: evil}, "versions": {evil: evil}},
+        "objects": [
+            {"name": evil, "held_out": True, "success_rate": 0.5, "success_ci95": [0.4, 0.6]}
+        ],
+        **{"rewards": {evil: 1.0}, "metrics": {evil: 1.0}},
+    }
+    told = history()
+    told.rows[-1][f"reward/{evil}"] = 1.0
+    config = CONFIG | {"environment": {"use": evil}, "randomization": {evil: {}}, evil: evil}
+    strips = (Strip(evil, "bad", [Shot(evil, b"png")]),)
+    pictures = Pictures(strips, ((evil, b"png"),), None, (evil,))
+    text = write_report(tmp_path, result, told, config, CONTRACT, pictures).read_text()
+    assert "<script" not in text
+    assert "\x1b" not in text
+    assert Page(text).tags.count("style") == 1
 
 
 def test_a_run_without_evaluation_or_training_still_gets_a_report(tmp_path):
     result = {k: v for k, v in RESULT.items() if "success" not in k} | {"episodes": 0}
-    path = write_report(tmp_path / "report.html", result, History(), CONFIG)
-    assert "not evaluated" in path.read_text()
-    assert "Nothing was trained" in path.read_text()
+    text = write_report(tmp_path, result, History(), CONFIG).read_text()
+    assert "not evaluated" in text
+    assert "Nothing was trained" in text
+    assert "--robustness" not in text
+
+
+def test_a_template_that_lacks_a_fact_fails(tmp_path):
+    with pytest.raises(jinja2.UndefinedError):
+        write_page(tmp_path / "page.html", "report.html", {"title": "a"})
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_the_final_evaluation_is_a_point_on_the_curve_of_success():
+    curves = {"reached": [(0, 0.5), (100, 1.0)], "success": [(0, 0.0), (100, 0.8)]}
+    mark = Mark("final", 100, 0.9, 0.85, 0.95, "success")
+    svg = line_chart(curves, percent=True, marks=[mark])
+    [(x, y)] = re.findall(r'class="dot c1" cx="([0-9.]+)" cy="([0-9.]+)"', svg)
+    _, success = points_of(svg, "raw")
+    assert float(x) == pytest.approx(success[-1][0], abs=0.2)
+    assert float(y) < success[-1][1]  # better than the training's last
+    assert "dot" not in line_chart({"reached": curves["reached"]}, percent=True, marks=[mark])
 
 
 def points_of(svg, css):
@@ -142,6 +218,15 @@ def test_intervals_are_zoomed_and_say_so():
     assert "90 %" in near_one
     assert ">0 %" not in near_one
     assert ">0 %" in interval_chart([("success", 0.97, 0.95, 0.98), ("lifted", 0.4, 0.3, 0.5)])
+
+
+def test_a_long_name_leaves_its_interval_room():
+    for name in ("duck", "a_scan_with_quite_a_long_name_of_its_own (not trained on)"):
+        svg = interval_chart([(name, 0.97, 0.92, 0.98)])
+        [(x1, x2)] = re.findall(
+            r'class="whisker c0" x1="([0-9.]+)" y1="[0-9.]+" x2="([0-9.]+)"', svg
+        )[:1]
+        assert float(x2) - float(x1) > 100
 
 
 def test_a_long_history_is_thinned_but_its_totals_are_not():

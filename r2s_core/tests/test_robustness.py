@@ -15,7 +15,7 @@ from r2s_core.errors import ConfigError, R2SError
 from r2s_core.evaluation.robustness import measure_robustness
 from r2s_core.evaluation.robustness.grid import read_grid
 from r2s_core.evaluation.robustness.measure import _line, summary
-from r2s_core.evaluation.robustness.page import write_page
+from r2s_core.evaluation.robustness.page import write_heat_map
 from r2s_core.training.trainer import Real2SimTrainer
 
 SOURCE = Path(__file__).with_name("tiny_plugin.py")
@@ -161,7 +161,10 @@ def test_every_case_is_played_and_told(run_dir, capsys):
     assert low < result["mean_success"] < high
     assert json.loads((run_dir / "robustness.json").read_text())["played"] == 4
     page = (run_dir / "robustness.html").read_text()
-    assert page.count("hsl(") == 5
+    assert page.count('<td style="background: rgb(var(--') == 4
+    assert "64 of each case" not in page
+    assert "128 of each case" in page
+    assert page.index("finer") < page.index("elsewhere")  # the worst row first
     assert "Not played: late 20 ms" in page
     assert not re.search(r"(src|href)=\"http", page)
     told = [line for line in capsys.readouterr().err.splitlines() if ": " in line]
@@ -179,16 +182,61 @@ def test_failed_physics_is_told(tmp_path):
         "diverged_episodes": 7,
     }
     nominal = row | {"perturbation": "none", "diverged_episodes": 0}
-    rows = [nominal, row]
-    result = {"name": "a", "algorithm": "b", "trained_with": [], "cases": rows}
-    result |= summary(rows, [np.asarray([0.0, 1.0] * 50)])
-    write_page(tmp_path / "page.html", result)
-    page = (tmp_path / "page.html").read_text()
+    page = page_of(tmp_path, [nominal, row])
     assert "cones flat: the physics failed in 7 of 100 episodes" in page
     assert page.count("physics failed") == 1
-    assert page.count("40.0 to 60.0</small>") == 2
+    assert page.count("±0 points<br>40.0 to 60.0</small>") == 1
     assert _line(row) == "cones flat: 50.0% (40.0% to 60.0%); the physics failed in 7 of 100"
     assert "failed" not in _line(nominal)
+
+
+def page_of(tmp_path, rows, **more):
+    result = {
+        **{"name": "a", "algorithm": "b", "trained_with": ["mass"], "cases": rows},
+        **{"object": "duck", "seed": 3, "episodes": 100, "finished_at": "2026-01-02T03:04:05"},
+    }
+    result |= summary(rows, [np.asarray([0.0, 1.0] * 50)] * (len(rows) - 1)) | more
+    write_heat_map(tmp_path / "page.html", result, "runs/a b")
+    return (tmp_path / "page.html").read_text()
+
+
+def case(name, label, rate, *changes):
+    interval = [max(0.0, rate - 0.05), min(1.0, rate + 0.05)]
+    row = {"perturbation": name, "label": label, "success_rate": rate, "success_ci95": interval}
+    return row | {"episodes": 100, "diverged_episodes": 0, "changes": list(changes)}
+
+
+def test_the_page_says_where_it_is_weak_and_what_to_add(tmp_path):
+    rows = [
+        case("none", "", 0.98),
+        case("friction", "x 0.5", 0.96, "randomization.friction={}"),
+        case("mass", "x 2", 0.88, "randomization.mass={}"),
+        case("late", "20 ms", 0.97, "randomization.action_delay={}"),
+        case("late", "50 ms", 0.48, "randomization.action_delay={}"),
+        case("step", "x 0.5", 0.90, "environment.physics.timestep_factor=0.5"),
+        case("unseen", "pear", 0.90, 'environment.objects=["pear"]'),
+    ]
+    page = page_of(tmp_path, rows)
+    names = [">late<", ">mass<", ">step<", ">unseen<", ">friction<"]
+    assert sorted(names, key=page.index) == names
+    assert "<code>randomization: action_delay</code>" in page
+    assert "trained with mass: widen" in page
+    assert "environment.objects" in page
+    assert "<code>randomization: friction" not in page  # 2 points are not worth it
+    assert "\N{MINUS SIGN}50.0 points" in page
+    assert "r2s info randomizer:action_delay" in page
+    assert "r2s eval &#39;runs/a b&#39; --robustness" in page
+    for fact in ("duck", "2026-01-02 03:04", "100 of each case"):
+        assert fact in page
+
+
+def test_nothing_in_a_heat_map_is_obeyed(tmp_path):
+    evil = '"><script>alert(1)</script>\x1b[2J'
+    rows = [case("none", "", 0.9), case(evil, evil, 0.1, f"randomization.{evil}=1")]
+    rows.append({"perturbation": evil, "label": evil, "not_played": evil})
+    page = page_of(tmp_path, rows, name=evil, object=evil, algorithm=evil, trained_with=[evil])
+    assert "<script" not in page
+    assert "\x1b" not in page
 
 
 def test_the_command_line(run_dir, capsys, tmp_path):

@@ -143,7 +143,7 @@ def test_pictures_show_the_object_and_not_the_collision_shapes():
         if owner == body
     }
     assert groups == {panda.COLLISION_GROUP, 2}
-    assert [dressed.camera(i).name for i in range(dressed.ncam)] == ["front", "side"]
+    assert [dressed.camera(i).name for i in range(dressed.ncam)] == ["front", "side", "portrait"]
     assert dressed.body("goal_marker").mocapid[0] == 0
 
 

@@ -51,6 +51,7 @@ def analyse(groups: Sequence[Group]) -> dict[str, Any]:
     source = EVALUATED if all(_has(run, EVALUATED) for run in runs) else _TRAINING
     sources = [source, _TRAINING] if source != _TRAINING else [source]
     settings = [group.setting for group in groups]
+    times = sorted(run.result["finished_at"] for run in runs)
     return {
         "source": source,
         "meaning": {name: MEANINGS[name] for name in sources},
@@ -64,6 +65,8 @@ def analyse(groups: Sequence[Group]) -> dict[str, Any]:
             if _scores([a]) and _scores([b])
         ],
         "by_algorithm": _by_algorithm(groups),
+        "machines": list(dict.fromkeys(filter(None, map(_machine, runs)))),
+        "finished": [times[0], times[-1]],
         "differences": {
             key: [setting.get(key) for setting in settings] for key in differing(*settings)
         },
@@ -232,6 +235,20 @@ def _by_algorithm(groups: Sequence[Group]) -> dict[str, Any] | None:
             for b in names[i + 1 :]
         ],
     }
+
+
+def _machine(run: Run) -> str:
+    """The machine of a run in one line; empty where its result does not say."""
+    hardware = run.result.get("hardware") or {}
+    cpu, cores = hardware.get("cpu"), hardware.get("cpu_cores")
+    devices = [str(x) for x in _listed(hardware.get("jax_devices")) if "cpu" not in str(x).lower()]
+    said = [str(cpu)] if cpu else []
+    said += [f"{cores} cores"] if cores else []
+    return ", ".join([*said, *devices])
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _is_task(key: str) -> bool:

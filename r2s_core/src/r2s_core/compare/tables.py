@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from r2s_core.system.console import stdout_console
 from r2s_core.system.progress import count, percent
 
 Numbers = Mapping[str, Any]
+#: A difference counts where luck alone would separate so few runs less often than this.
+_LUCK = 0.05
 
 
 def rows(group: Numbers, levels: Sequence[float]) -> dict[str, str]:
@@ -73,11 +76,63 @@ def improvement(row: Numbers) -> tuple[str, str]:
     return f"{row['a']} over {row['b']}", interval(estimate)
 
 
+def verdict(numbers: Numbers) -> str:
+    """One sentence: which configuration ends best, or why that cannot be told.
+
+    One is better than another where the 95 % interval of the probability of improvement leaves
+    out 50 %, and there are runs enough: n and m runs of equal configurations are separated
+    completely with the probability 2 / C(n + m, n), which is 1/3 for two and two.
+    """
+    judged = [group for group in numbers["groups"] if group["success"]]
+    if not judged:
+        return "No run was evaluated, so nothing can be said of success."
+    judged.sort(key=lambda group: -group["success"]["interquartile_mean"]["value"])
+    best, others = judged[0], judged[1:]
+    reached = percent(best["success"]["interquartile_mean"]["value"])
+    runs = len(best["runs"])
+    if not others:
+        return f"{best['label']} succeeds in {reached} ({_runs(runs)}); there is no other."
+    beaten = [other["label"] for other in others if _better(numbers, best, other)]
+    unclear = [other["label"] for other in others if other["label"] not in beaten]
+    if not beaten:
+        few = min(len(group["runs"]) for group in judged)
+        these = (
+            f"{_runs(few)} of each" if len({len(g["runs"]) for g in judged}) == 1 else "So few runs"
+        )
+        return (
+            f"{these[0].upper()}{these[1:]} cannot tell {best['label']} ({reached}) and "
+            f"{_listed(unclear)} apart."
+        )
+    rest = f"; whether it is better than {_listed(unclear)} cannot be told" if unclear else ""
+    return f"{best['label']} ({reached}) ends better than {_listed(beaten)}{rest}."
+
+
+def _better(numbers: Numbers, best: Numbers, other: Numbers) -> bool:
+    n, m = len(best["runs"]), len(other["runs"])
+    if 2 / math.comb(n + m, n) >= _LUCK:
+        return False
+    for row in numbers["improvement"]:
+        if {row["a"], row["b"]} == {best["label"], other["label"]} and row["ci95"]:
+            low, high = row["ci95"]
+            return low > 0.5 if row["a"] == best["label"] else high < 0.5
+    return False
+
+
+def _runs(number: int) -> str:
+    words = ("no runs", "one run", "two runs", "three runs", "four runs")
+    return words[number] if number < len(words) else f"{number} runs"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def markdown(numbers: Numbers) -> str:
     """All that the terminal shows, to be pasted elsewhere."""
     groups = numbers["groups"]
     cells = [rows(group, numbers["levels"]) for group in groups]
     parts = [
+        verdict(numbers),
         _markdown_table(
             ["", *cells[0]],
             [[group["label"], *row.values()] for group, row in zip(groups, cells, strict=True)],
@@ -130,7 +185,11 @@ def print_comparison(numbers: Numbers, console: Console | None = None) -> None:
         console.print(f"{name}, over {over['tasks']} tasks: {estimate}")
     for row in [*numbers["improvement"], *(over["improvement"] if over else [])]:
         console.print("probability of improvement, {}: {}".format(*improvement(row)))
-    for text in (f"success while training: {numbers['source']}", *numbers["notes"]):
+    for text in (
+        f"success while training: {numbers['source']}",
+        *numbers["notes"],
+        verdict(numbers),
+    ):
         console.print(text)
 
 

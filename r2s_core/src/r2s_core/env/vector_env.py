@@ -221,6 +221,11 @@ class VectorEnv:
         state = dataclasses.replace(rest, physics=physics)
         return state, dataclasses.replace(step, obs=obs)
 
+    @property
+    def reward_weights(self) -> dict[str, float]:
+        """What each reward term is multiplied by, before a curriculum."""
+        return {name: float(weight) for name, weight in self._weights.items()}
+
     def check(self) -> None:
         """See `r2s_core.types.Checked`."""
         if isinstance(self.backend, Checked):

@@ -40,14 +40,20 @@ STAGES = ("reached", "grasped", "lifted")
 class Recording:
     """The motion of one episode, for pictures.
 
-    qpos: float32[T, nq], of every control step. task: the task's state at each of the T steps,
-    leaves [T, ...]. success: how the episode ended. variant: which of the scene's it was.
+    qpos: float32[T, nq], at the start of every control step. task: the task's state there, leaves
+    [T, ...]. success: how the episode ended. variant: which of the scene's it was. metrics: the
+    task's, float32[T] each, after every control step. succeeded: bool[T], whether the episode
+    would have been a success had it ended after that step. failure: the kind, see
+    `failure_kinds`; empty for a success.
     """
 
     qpos: np.ndarray
     task: Any
     success: bool
     variant: int = 0
+    metrics: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    succeeded: np.ndarray | None = None
+    failure: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +127,9 @@ def run_episodes(
             break
         recorder.before(state)
         state, obs, step = advance(policy, state, obs, step_key)
+        recorder.after(step)
         done = np.asarray(step.done)
         if done.any():
-            recorder.after(done, np.asarray(step.success))
             rows.append(_ended(step, done & (remaining > 0)))
             remaining = np.maximum(remaining - done, 0)
     if isinstance(env, Checked):
@@ -138,7 +144,8 @@ def run_episodes(
     metrics = {k.removeprefix("metrics/"): v for k, v in columns.items() if "/" in k}
     rest: dict[str, Any] = {name: column for name, column in columns.items() if "/" not in name}
     rewarded = bool(getattr(env, "rewards", True))
-    return Episodes(**rest, metrics=metrics, recordings=recorder.recordings(), rewarded=rewarded)
+    episodes = Episodes(**rest, metrics=metrics, rewarded=rewarded)
+    return dataclasses.replace(episodes, recordings=recorder.recordings(episodes))
 
 
 def summarise(episodes: Episodes, variants: Variants | None = None) -> dict[str, Any]:
@@ -181,12 +188,21 @@ def _summary(episodes: Episodes) -> dict[str, Any]:
 
 def failure_kinds(episodes: Episodes) -> dict[str, int]:
     """How many failed, by how far they came; each failure is of one kind, the first that fits."""
-    kinds: dict[str, int] = {}
-    left = ~episodes.success
+    kinds, number = failures(episodes)
+    counts = np.bincount(number[number >= 0], minlength=len(kinds))
+    return {name: int(count) for name, count in zip(kinds, counts, strict=True) if count}
+
+
+def failures(episodes: Episodes) -> tuple[list[str], np.ndarray]:
+    """The kinds of failure, and int[E]: which of them an episode is, -1 for a success."""
+    kinds: list[str] = []
+    number = np.full(len(episodes), -1)
+    left = ~np.asarray(episodes.success, bool)
 
     def take(name: str, mask: np.ndarray) -> None:
         nonlocal left
-        kinds[name] = int((left & mask).sum())
+        number[left & mask] = len(kinds)
+        kinds.append(name)
         left = left & ~mask
 
     everyone = np.ones(len(episodes), bool)
@@ -200,7 +216,7 @@ def failure_kinds(episodes: Episodes) -> dict[str, int]:
     if "held" in episodes.metrics:
         take("lifted, dropped", episodes.metrics["held"] < 0.5)
     take("lifted, off goal" if "lifted" in stages else "time ran out", everyone)
-    return {name: number for name, number in kinds.items() if number}
+    return kinds, number
 
 
 def _advance(
@@ -230,30 +246,54 @@ class _Recorder:
         self._worlds = np.arange(self._count) * (1 if qpos is None else len(qpos) // max(count, 1))
         self._variant = getattr(state, "variant", None)
         self._rows: list[Any] = []
-        self._ends: dict[int, tuple[int, bool]] = {}
+        self._outcomes: list[Any] = []
+        self._ends: dict[int, int] = {}
+
+    @property
+    def _is_over(self) -> bool:
+        return len(self._ends) == self._count
 
     def before(self, state: Any) -> None:
-        if len(self._ends) == self._count:
+        if not self._is_over:
+            self._rows.append(self._own((state.physics.view.qpos, state.task)))
+
+    def after(self, step: Step) -> None:
+        if self._is_over:
             return
-        row = (state.physics.view.qpos, state.task)
-        self._rows.append(jax.tree.map(lambda x: np.array(np.asarray(x)[self._worlds]), row))
+        self._outcomes.append(self._own((dict(step.metrics), step.success)))
+        for i in np.flatnonzero(np.asarray(step.done)[self._worlds]):
+            self._ends.setdefault(int(i), len(self._rows))
 
-    def after(self, done: np.ndarray, success: np.ndarray) -> None:
-        for i in np.flatnonzero(done[self._worlds]):
-            self._ends.setdefault(int(i), (len(self._rows), bool(success[self._worlds[i]])))
+    def _own(self, tree: Any) -> Any:
+        return jax.tree.map(lambda x: np.array(np.asarray(x)[self._worlds]), tree)
 
-    def recordings(self) -> tuple[Recording, ...]:
+    def recordings(self, episodes: Episodes) -> tuple[Recording, ...]:
+        """episodes: all that were played, in the order in which they ended."""
         if not self._rows:
             return ()
         qpos, task = jax.tree.map(lambda *rows: np.stack(rows), *self._rows)
+        metrics, succeeded = jax.tree.map(lambda *rows: np.stack(rows), *self._outcomes)
+        assert episodes.world is not None
+        kinds, number = failures(episodes)
 
-        def cut(i: int, length: int) -> Any:
-            return jax.tree.map(lambda x: x[:length, i], task)
+        def cut(tree: Any, i: int, length: int) -> Any:
+            return jax.tree.map(lambda x: x[:length, i], tree)
 
         variant = np.zeros(self._count, int)
         if self._variant is not None:
             variant = np.asarray(self._variant)[self._worlds]
-        return tuple(
-            Recording(qpos[:length, i], cut(i, length), success, int(variant[i]))
-            for i, (length, success) in sorted(self._ends.items())
-        )
+        recordings = []
+        for i, length in sorted(self._ends.items()):
+            first = int(np.argmax(episodes.world == self._worlds[i]))
+            recordings.append(
+                Recording(
+                    qpos[:length, i],
+                    cut(task, i, length),
+                    success=bool(episodes.success[first]),
+                    variant=int(variant[i]),
+                    metrics=cut(metrics, i, length),
+                    succeeded=np.asarray(succeeded[:length, i], bool),
+                    failure="" if number[first] < 0 else kinds[number[first]],
+                )
+            )
+        return tuple(recordings)

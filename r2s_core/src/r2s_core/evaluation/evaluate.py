@@ -24,7 +24,8 @@ from r2s_core.system.progress import print_result
 from r2s_core.system.run_files import CONFIG
 from r2s_core.types import Array, Environment, Variants
 
-_RECORDED_EPISODES = 8
+#: Rare failures are to be among them; of the quickstart's, a control step of one is 200 bytes.
+_RECORDED_EPISODES = 256
 #: What of a run's configuration an evaluation does without: nothing grows, no reward function
 #: runs (the run may be a stranger's, its files gone), and no hook listens.
 UNUSED = ("curriculum={}", "environment.rewards=null", "hooks={}")

@@ -131,6 +131,12 @@ def check_sources(record: Record, base_dir: Path) -> None:
             )
 
 
+def object_names(config: RunConfig) -> str | None:
+    """What is handled, as the configuration calls it; None where it names no objects."""
+    objects = getattr(config.environment.options, "objects", ())
+    return ", ".join(Path(str(source)).name for source in objects) or None
+
+
 def portable(value: Any, run_dir: Path | None = None) -> Any:
     """A configuration's values with each kept file as `inputs/NAME`, wherever the run lies.
 

@@ -1,7 +1,8 @@
-"""Frames and a video of the final policy, where the machine can render; else one plain line."""
+"""Key moments and a video of the final policy, where the machine can render; else one line."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,45 +14,65 @@ import numpy as np
 
 from r2s_core.env.looks import Looks
 from r2s_core.errors import R2SError
-from r2s_core.evaluation.episodes import Recording
-from r2s_core.rendering import render
+from r2s_core.evaluation.episodes import STAGES, Recording
+from r2s_core.pages import Shot, Strip
+from r2s_core.rendering import overlay, render
 from r2s_core.system import files
 from r2s_core.types import Environment, SceneSpec
 
 VIDEO = "video.mp4"
-_WIDTH, _HEIGHT = 480, 360
-_MOMENTS = 8  # frames of one episode in the report
-_FAILED_MOMENTS = 4
-_VIDEO_EPISODES = 4  # side by side, two by two
+#: A camera of the scene that looks at what is handled, if it has one.
+PORTRAIT = "portrait"
+_SIZE = {"width": 400, "height": 300}
+_SUCCESSES, _FAILURES = 3, 4  # episodes in the report; the failures of as many kinds
+_EVENLY = 4  # moments of an episode in which no stage is told apart
+_PORTRAITS = 9
+_TILES, _EPISODES = 4, 8  # two by two; each plays every fourth of the first episodes
 _VIDEO_FRAMES = 320  # rendered at most; longer episodes are shown at a lower frame rate
-_PAUSE_S = 1.0
+_LINGER_S = 0.6  # that an episode is shown after its success
 
 #: What to draw each recording with, by its identity.
 Models = Mapping[int, mujoco.MjModel]
 
 
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """What was drawn.
+
+    strips: key moments of some episodes. portraits: (name, PNG bytes) of what is handled.
+    video: the file, or None. notes: lines that say why something is missing.
+    """
+
+    strips: tuple[Strip, ...] = ()
+    portraits: tuple[tuple[str, bytes], ...] = ()
+    video: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
 def take_pictures(
     run_dir: Path, env: Environment[Any], recordings: Sequence[Recording]
-) -> tuple[list[tuple[str, bytes]], list[str]]:
-    """Write `video.mp4` to `run_dir` and draw the frames of the report.
+) -> Pictures:
+    """Write `video.mp4` to `run_dir` and draw the report's pictures.
 
     recordings: episodes as they came, so that the video flatters nobody.
 
-    Returns (caption, PNG) pairs and lines that say why something is missing. Whatever goes wrong
-    with pictures, the run has its result and goes on.
+    Whatever goes wrong with pictures, the run has its result and goes on.
     """
     scene = getattr(env, "scene", None)
     if not recordings or scene is None or scene.render_spec is None:
-        return [], []
+        return Pictures()
     try:
-        models = _models(env, scene, recordings)
-        frames = _frames(models, recordings, env.spec.control_dt)
-        _video(run_dir / VIDEO, models, recordings[:_VIDEO_EPISODES], env.spec.control_dt)
+        played, told = recordings[:_EPISODES], _told(recordings)
+        models = _models(env, scene, [*played, *told])
+        dt = env.spec.control_dt
+        strips = _strips(models, told, dt)
+        portraits = _portraits(scene, models, [*played, *told])
+        _video(run_dir / VIDEO, models, played, dt)
     except R2SError as error:
-        return [], [str(error)]
+        return Pictures(notes=(str(error),))
     except Exception as error:  # drivers and encoders fail in their own ways
-        return [], [f"No pictures: {type(error).__name__}: {error}"]
-    return frames, []
+        return Pictures(notes=(f"No pictures: {type(error).__name__}: {error}",))
+    return Pictures(strips, portraits, run_dir / VIDEO)
 
 
 def _models(env: Any, scene: SceneSpec, recordings: Sequence[Recording]) -> Models:
@@ -70,59 +91,135 @@ def _models(env: Any, scene: SceneSpec, recordings: Sequence[Recording]) -> Mode
     }
 
 
-def _frames(
-    models: Models, recordings: Sequence[Recording], control_dt: float
-) -> list[tuple[str, bytes]]:
-    """Moments of the first success, and fewer of the first failure if there is one."""
-    shots: list[tuple[Recording, np.ndarray]] = []
-    for success, count in ((True, _MOMENTS), (False, _FAILED_MOMENTS)):
-        chosen = next((r for r in recordings if r.success is success), None)
-        if chosen is not None:
-            moments = np.linspace(0, len(chosen.qpos) - 1, count).round().astype(int)
-            shots.append((chosen, np.unique(moments)))
-    return [
-        (
-            f"{'a success' if recording.success else 'a failure'}, {moment * control_dt:.1f} s",
-            render.encode_png(frame),
-        )
-        for (recording, moments), clip in zip(shots, _draw(models, shots, True), strict=True)
-        for moment, frame in zip(moments, clip, strict=True)
+def _told(recordings: Sequence[Recording]) -> list[Recording]:
+    """The first successes, and the first failure of each kind."""
+    failures: dict[str, Recording] = {}
+    for recording in recordings:
+        if not recording.success:
+            failures.setdefault(recording.failure, recording)
+    successes = [recording for recording in recordings if recording.success][:_SUCCESSES]
+    return [*successes, *list(failures.values())[:_FAILURES]]
+
+
+def _strips(models: Models, told: Sequence[Recording], dt: float) -> tuple[Strip, ...]:
+    moments = [key_moments(recording) for recording in told]
+    wanted = [(r, np.array([i for i, _ in own])) for r, own in zip(told, moments, strict=True)]
+    clips = _draw(models, wanted)
+    strips = []
+    for recording, own, clip in zip(told, moments, clips, strict=True):
+        last = len(own) - 1
+        end = "good" if recording.success else "bad"
+        shots = [
+            Shot(f"{i * dt:.1f} s: {name}", render.encode_png(frame), end if k == last else None)
+            for k, ((i, name), frame) in enumerate(zip(own, clip, strict=True))
+        ]
+        title = "success" if recording.success else f"failure: {recording.failure}".rstrip(": ")
+        strips.append(Strip(title, end, shots))
+    return tuple(strips)
+
+
+def key_moments(recording: Recording) -> list[tuple[int, str]]:
+    """(index into `qpos`, what happens there), in order, from the start to the outcome."""
+    last = len(recording.qpos) - 1
+    stages = [name for name in STAGES if name in recording.metrics]
+    found: dict[int, list[str]] = {0: ["start"]}
+
+    def add(after_step: int, name: str) -> None:
+        found.setdefault(min(after_step + 1, last), []).append(name)
+
+    if not stages:
+        for i in np.linspace(0, last, _EVENLY).round().astype(int)[1:-1]:
+            found.setdefault(int(i), ["on the way"])
+    for name in stages:
+        reached = np.flatnonzero(recording.metrics[name] >= 0.5)
+        if len(reached):
+            add(int(reached[0]), name)
+    if recording.success:
+        add(_done_at(recording), "success")
+    else:
+        found.setdefault(last, []).append("end")
+    return [(i, ", ".join(names)) for i, names in sorted(found.items())]
+
+
+def _done_at(recording: Recording) -> int:
+    """The control step after which a success stays one; the last where that is not known."""
+    succeeded = recording.succeeded
+    if succeeded is None:
+        return len(recording.qpos) - 1
+    before = np.flatnonzero(~succeeded)
+    return min(int(before[-1]) + 1 if len(before) else 0, len(succeeded) - 1)
+
+
+def _portraits(
+    scene: SceneSpec, models: Models, recordings: Sequence[Recording]
+) -> tuple[tuple[str, bytes], ...]:
+    """What is handled, in each of its variants, as an episode starts."""
+    first: dict[int, Recording] = {}
+    for recording in recordings:
+        first.setdefault(recording.variant, recording)
+    names = scene.variants.names if scene.variants else ("",)
+    drawn = []
+    for variant, recording in sorted(first.items())[:_PORTRAITS]:
+        model = models[id(recording)]
+        if PORTRAIT not in [model.camera(i).name for i in range(model.ncam)]:
+            continue
+        pose = recording.qpos[:1]
+        [frame] = render.render_frames(model, pose, camera=PORTRAIT, shadows=True, **_SIZE)
+        drawn.append((names[variant], render.encode_png(frame)))
+    return tuple(drawn)
+
+
+def _video(path: Path, models: Models, recordings: Sequence[Recording], dt: float) -> None:
+    """Episodes side by side in real time, each tile one after the other.
+
+    A success is left soon after it is one; a tile that has played all its own holds its last frame.
+    """
+    linger = round(_LINGER_S / dt)
+    lengths = [
+        min(len(r.qpos), _done_at(r) + 2 + linger) if r.success else len(r.qpos) for r in recordings
     ]
-
-
-def _video(path: Path, models: Models, recordings: Sequence[Recording], control_dt: float) -> None:
-    """The episodes side by side in real time; one that ends early holds its last frame."""
-    longest = max(len(r.qpos) for r in recordings)
-    stride = -(-longest * len(recordings) // _VIDEO_FRAMES)
-    length = -(-longest // stride) + round(_PAUSE_S / (control_dt * stride))
-    shots = [(r, np.arange(0, len(r.qpos), stride)) for r in recordings]
-    clips = _draw(models, shots, shadows=False)
-    clips = [clip[np.minimum(np.arange(length), len(clip) - 1)] for clip in clips]
-    if len(clips) % 2:
-        clips.append(np.full_like(clips[0], 255))
-    rows = [np.concatenate(clips[i : i + 2], axis=2) for i in range(0, len(clips), 2)]
+    stride = -(-sum(lengths) // _VIDEO_FRAMES)
+    moments = [np.arange(0, length, stride) for length in lengths]
+    clips = _draw(models, list(zip(recordings, moments, strict=True)))
+    for recording, own, clip in zip(recordings, moments, clips, strict=True):
+        _annotate(clip, own, recording, dt)
+    pause = [np.repeat(clip[-1:], -(-linger // stride), axis=0) for clip in clips]
+    clips = [np.concatenate(pair) for pair in zip(clips, pause, strict=True)]
+    tiles = [np.concatenate(clips[i::_TILES]) for i in range(min(_TILES, len(clips)))]
+    longest = max(map(len, tiles))
+    tiles = [tile[np.minimum(np.arange(longest), len(tile) - 1)] for tile in tiles]
+    if len(tiles) % 2:
+        tiles.append(np.full_like(tiles[0], 255))
+    rows = [np.concatenate(tiles[i : i + 2], axis=2) for i in range(0, len(tiles), 2)]
     # In a folder of its own: the encoder would follow a link that lies where it writes.
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=path.parent) as folder:
         made = Path(folder) / path.name
-        render.write_video(made, np.concatenate(rows, axis=1), fps=1 / (control_dt * stride))
+        render.write_video(made, np.concatenate(rows, axis=1), fps=1 / (dt * stride))
         os.replace(made, path)
 
 
-def _draw(
-    models: Models, shots: Sequence[tuple[Recording, np.ndarray]], shadows: bool
-) -> list[np.ndarray]:
+def _annotate(clip: np.ndarray, moments: np.ndarray, recording: Recording, dt: float) -> None:
+    """The time on every frame; a tick from the success on, a cross where it failed."""
+    done = _done_at(recording) + 1 if recording.success else int(moments[-1])
+    for frame, moment in zip(clip, moments, strict=True):
+        overlay.write_time(frame, moment * dt)
+        if moment >= done or moment == moments[-1]:
+            overlay.write_mark(frame, recording.success)
+
+
+def _draw(models: Models, shots: Sequence[tuple[Recording, np.ndarray]]) -> list[np.ndarray]:
     """A clip uint8[N, height, width, 3] of each (recording, moments [N])."""
     clips: dict[int, np.ndarray] = {}
     own = [models[id(recording)] for recording, _ in shots]
     for model in {id(model): model for model in own}.values():
         mine = [i for i in range(len(shots)) if own[i] is model]
-        drawn = _draw_alike(model, [shots[i] for i in mine], shadows)
+        drawn = _draw_alike(model, [shots[i] for i in mine])
         clips |= dict(zip(mine, drawn, strict=True))
     return [clips[i] for i in range(len(shots))]
 
 
 def _draw_alike(
-    model: mujoco.MjModel, shots: Sequence[tuple[Recording, np.ndarray]], shadows: bool
+    model: mujoco.MjModel, shots: Sequence[tuple[Recording, np.ndarray]]
 ) -> list[np.ndarray]:
     """Clips of one model, drawn in one go.
 
@@ -133,7 +230,5 @@ def _draw_alike(
     marker = None
     if all(np.shape(goal)[1:] == (3,) for goal in goals):
         marker = np.concatenate([g[m] for g, (_, m) in zip(goals, shots, strict=True)])
-    frames = render.render_frames(
-        model, qpos, marker, width=_WIDTH, height=_HEIGHT, shadows=shadows
-    )
+    frames = render.render_frames(model, qpos, marker, shadows=True, **_SIZE)
     return np.split(frames, np.cumsum([len(moments) for _, moments in shots])[:-1])

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.resources
-import string
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from markupsafe import Markup
 
 from r2s_core.evaluation.intervals import wilson_interval
+from r2s_core.pages import Card, Command, Strip, Table, command_line, write_page
+from r2s_core.pages.charts import Mark, bar_chart, interval_chart, line_chart
+from r2s_core.record.folder import shown
 from r2s_core.record.history import EVALUATED, History
-from r2s_core.report.charts import bar_chart, interval_chart, line_chart
-from r2s_core.system import files
+from r2s_core.rendering.pictures import Pictures
+from r2s_core.report.task_box import task_box
+from r2s_core.report.task_words import TaskWords, rates_of, task_words
 from r2s_core.system.progress import count, duration, percent
 
-_STAGES = {
-    "episode/success": "success",
-    "episode/reached": "reached",
-    "episode/grasped": "grasped",
-    "episode/lifted": "lifted",
-}
 #: Other curves worth a chart: column -> (title, logarithmic).
 _LEARNING = {
     "kl": ("KL divergence per update", True),
@@ -36,48 +31,49 @@ _LEARNING = {
 
 
 def write_report(
-    path: Path,
+    run_dir: Path,
     result: Mapping[str, Any],
     history: History,
     config: Mapping[str, Any],
-    frames: Sequence[tuple[str, bytes]] = (),
-    notes: Sequence[str] = (),
+    contract: Mapping[str, Any] | None = None,
+    pictures: Pictures | None = None,
 ) -> Path:
-    """Write the report to `path`.
+    """Write `report.html` into a run's folder; returns its path.
 
     Args:
       result: what result.json holds.
       history: the training's metrics.
       config: the resolved configuration as plain values.
-      frames: (caption, PNG bytes) of the final policy.
-      notes: lines that a reader should know, e.g. why there are no pictures.
+      contract: of the saved policy (`r2s_core.policy.contract`).
+      pictures: what was drawn of the policy.
     """
+    pictures, words = pictures or Pictures(), task_words(config["environment"])
     facts = {
-        "title": escape(f"{result['name']}: {config['environment']['use']}"),
+        "title": f"{result['name']}: {config['environment']['use']}",
         "subtitle": _subtitle(result, config),
-        "notes": "".join(f'<p class="note">{escape(note)}</p>' for note in notes),
-        "cards": "".join(_card(*card) for card in _cards(result)),
-        "evaluation": _evaluation(result),
-        "frames": _frames(frames),
-        "training": _training(history),
-        "details": _details(result),
-        "config": escape(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)),
+        "notes": pictures.notes,
+        "success": words.success if result.get("episodes") else None,
+        "cards": list(_cards(result)),
+        "video": _read(pictures.video),
+        "portraits": [
+            (name or result.get("object") or "", png) for name, png in pictures.portraits
+        ],
+        "task": task_box(result, config, contract),
+        "evaluation": list(_evaluation(result, words)),
+        "strips": _with_counts(pictures.strips, result),
+        "training": list(_training(result, history, words)),
+        "commands": list(_commands(run_dir, result, config)),
+        "details": list(_details(result)),
+        "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
     }
-    return fill("page.html", path, facts)
+    return write_page(run_dir / "report.html", "report.html", facts)
 
 
-def fill(template: str, path: Path, facts: Mapping[str, str]) -> Path:
-    """Write a page of this package with the common style and `facts`, which are HTML."""
-    folder = importlib.resources.files("r2s_core.report")
-    style, page = (
-        folder.joinpath(name).read_text(encoding="utf-8") for name in ("style.css", template)
-    )
-    text = string.Template(page).substitute(facts, style=style)
-    files.write_text(path, text)
-    return path
+def _read(video: Path | None) -> bytes | None:
+    return video.read_bytes() if video is not None else None
 
 
-def _subtitle(result: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _subtitle(result: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, Any]]:
     parts = [
         ("object", result.get("object")),
         ("algorithm", config["algorithm"]),
@@ -85,59 +81,47 @@ def _subtitle(result: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         ("seed", result["seed"]),
         ("finished", (result.get("finished_at") or "")[:16].replace("T", " ") or None),
     ]
-    known = (f"<b>{key}</b> {escape(str(value))}" for key, value in parts if value is not None)
-    return " &nbsp;·&nbsp; ".join(known)
+    return [(name, value) for name, value in parts if value is not None]
 
 
-def _cards(result: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
-    """(number, name, remark) of the headline numbers."""
+def _cards(result: Mapping[str, Any]) -> list[Card]:
+    cards = []
     if result.get("episodes"):
         low, high = result["success_ci95"]
         interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
-        yield percent(result["success_rate"]), "success", interval
-        if result.get("success_rate_2p5cm") is not None:
-            yield percent(result["success_rate_2p5cm"]), "within 2.5 cm", "of the goal"
-        yield f"{result['episodes']:,}", "fresh episodes", "deterministic policy"
-    remark = f"{count(result['train_steps_per_second'])} steps/s"
-    yield count(result["env_steps"]), "training steps", remark
-    compiled = f"{result['compile_s']:.0f} s of it compiling"
-    yield duration(result["wall_clock_s"]), "training time", compiled
+        state = "good" if low >= 0.9 else "amber" if high >= 0.5 else "bad"
+        cards.append(Card(percent(result["success_rate"]), "success", interval, state))
+        episodes = f"{result['episodes']:,}"
+        cards.append(Card(episodes, "fresh episodes", "of the deterministic policy"))
+    speed = f"{count(result['train_steps_per_second'])} steps/s"
+    cards.append(Card(count(result["env_steps"]), "training steps", speed))
+    compiled = f"minutes:seconds; {result['compile_s']:.0f} s of it compiling"
+    cards.append(Card(duration(result["wall_clock_s"]), "training time", compiled))
+    return cards
 
 
-def _card(number: str, name: str, remark: str) -> str:
-    return (
-        f'<div class="card"><div class="number">{escape(number)}</div>'
-        f'<div class="name">{escape(name)}</div><div class="remark">{escape(remark)}</div></div>'
-    )
-
-
-def _evaluation(result: Mapping[str, Any]) -> str:
+def _evaluation(result: Mapping[str, Any], words: TaskWords) -> list[tuple[str, Markup]]:
+    """(title, chart) of the final evaluation."""
     episodes = result.get("episodes")
     if not episodes:
-        return '<p class="note">This run was not evaluated (evaluation.episodes is 0).</p>'
-    rates = {"success": result["success_rate"]}
-    if result.get("success_rate_2p5cm") is not None:
-        rates["within 2.5 cm"] = result["success_rate_2p5cm"]
-    rates |= result.get("stage_rates", {})
+        return []
     rows = [
         (name, rate, *wilson_interval(round(rate * episodes), episodes))
-        for name, rate in rates.items()
+        for name, rate in rates_of(result, words)
     ]
-    figures = [figure("Rates with 95 % intervals", interval_chart(rows, "rates"))]
+    charts = [("How far the episodes came, with 95 % intervals", interval_chart(rows, "rates"))]
     if result.get("objects"):
-        figures.append(figure("Success by object, the worst first", _object_chart(result)))
+        title = "Success by object, the worst first"
+        charts.append((title, interval_chart(_by_object(result), "objects")))
     failures = result.get("failures", {})
-    failed = sum(failures.values())
-    if failed:
-        title = f"What the {failed} failed episodes came to"
-        figures.append(figure(title, bar_chart(list(failures.items()), "failures")))
-    else:
-        figures.append("<figure><figcaption>No episode failed</figcaption></figure>")
-    return f'<div class="grid2">{"".join(figures)}</div>'
+    if failures:
+        title = f"What the {sum(failures.values())} failed episodes came to"
+        charts.append((title, bar_chart(list(failures.items()), "failures")))
+    return charts
 
 
-def _object_chart(result: Mapping[str, Any]) -> str:
-    rows = [
+def _by_object(result: Mapping[str, Any]) -> list[tuple[str, float, float, float]]:
+    return [
         (
             row["name"] + (" (not trained on)" if row["held_out"] else ""),
             row["success_rate"],
@@ -145,18 +129,33 @@ def _object_chart(result: Mapping[str, Any]) -> str:
         )
         for row in result["objects"]
     ]
-    return interval_chart(rows, "objects")
 
 
-def _training(history: History) -> str:
-    stages = {name: history.column(column) for column, name in _STAGES.items()}
+def _with_counts(strips: Sequence[Strip], result: Mapping[str, Any]) -> list[Strip]:
+    """Each kind of failure with how often it happened."""
+    titled = []
+    for strip in strips:
+        number = result.get("failures", {}).get(strip.title.removeprefix("failure: "))
+        more = f" ({number:,} of {result['episodes']:,} episodes)" if number else ""
+        titled.append(strip._replace(title=strip.title + more))
+    return titled
+
+
+def _training(
+    result: Mapping[str, Any], history: History, words: TaskWords
+) -> list[tuple[str, Markup]]:
+    stages = {name: history.column(column) for column, name in words.stages}
     stages = {name: points for name, points in stages.items() if points}
     terms = sorted({k for row in history.rows for k in row if k.startswith("reward/")})
     rewards = {term.removeprefix("reward/"): history.column(term) for term in terms}
     evaluated = {"success": history.column(EVALUATED)}
+    marks = []
+    if result.get("episodes"):
+        own = (result["success_rate"], *result["success_ci95"])
+        marks = [Mark("final evaluation", float(result["env_steps"]), *own, "success")]
     charts = [
-        ("Training episodes that reach each stage", line_chart(stages, percent=True)),
-        ("Success of the deterministic policy", line_chart(evaluated, percent=True)),
+        ("Training episodes, by stage", line_chart(stages, percent=True, marks=marks)),
+        ("Success of the deterministic policy", line_chart(evaluated, percent=True, marks=marks)),
         ("Return per episode", line_chart({"return": history.column("episode/return")})),
         ("Reward terms per step, unweighted", line_chart(rewards)),
     ]
@@ -164,58 +163,65 @@ def _training(history: History) -> str:
         (title, line_chart({name: history.column(name)}, log=log))
         for name, (title, log) in _LEARNING.items()
     ]
-    figures = "".join(figure(title, chart) for title, chart in charts if chart)
-    if not figures:
-        return '<p class="note">Nothing was trained.</p>'
-    return f'<div class="grid2">{figures}</div>'
+    return [(title, chart) for title, chart in charts if chart]
 
 
-def figure(title: str, chart: str) -> str:
-    """A chart under its title."""
-    return f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>"
+def _commands(run_dir: Path, result: Mapping[str, Any], config: Mapping[str, Any]) -> list[Command]:
+    """What one does next with a run, as it is typed in the folder where it was made."""
+    run, yaml_file = shown(run_dir), shown(run_dir / "config.yaml")
+    steps = f"training.total_timesteps={2 * max(result['env_steps'], 1)}"
+    other = next(s for s in (1, 0) if s != result["seed"])
+    commands = [
+        Command(
+            "Measure what it tolerates: other masses, late actions, wrong readings",
+            command_line("r2s", "eval", run, "--robustness"),
+        ),
+        Command("Train on", command_line("r2s", "run", yaml_file, "--resume", steps)),
+        Command(
+            "Train it again with another seed, then compare the two",
+            command_line(
+                "r2s", "run", yaml_file, f"seed={other}", "--output", f"{run}-seed-{other}"
+            )
+            + "\n"
+            + command_line("r2s", "compare", run, f"{run}-seed-{other}"),
+        ),
+    ]
+    return commands if result.get("episodes") else commands[1:]
 
 
-def _frames(frames: Sequence[tuple[str, bytes]]) -> str:
-    if not frames:
-        return ""
-    pictures = "".join(
-        f'<figure class="frame"><img alt="{escape(caption)}" '
-        f'src="data:image/png;base64,{base64.b64encode(png).decode()}"/>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for caption, png in frames
-    )
-    return f'<h2>The policy at work</h2><div class="frames">{pictures}</div>'
-
-
-def _details(result: Mapping[str, Any]) -> str:
+def _details(result: Mapping[str, Any]) -> list[Table]:
+    """What is not told above, with units."""
+    dt = result.get("control_dt_s")
+    length = result.get("mean_length")
     numbers = {
-        "stopped by": result.get("stopped_by"),
+        "training stopped by": result.get("stopped_by"),
         "training episodes": result.get("training_episodes"),
-        "diverged worlds in training": result.get("diverged_in_training"),
-        "diverged episodes in evaluation": result.get("diverged_episodes"),
+        "worlds that diverged in training": result.get("diverged_in_training"),
+        "episodes that diverged in evaluation": result.get("diverged_episodes"),
         "mean return": result.get("mean_return"),
-        "mean episode length": result.get("mean_length"),
+        "mean episode length": None
+        if length is None
+        else f"{length:.1f} control steps" + (f" ({length * dt:.2f} s)" if dt else ""),
         "set-up": _seconds(result.get("setup_s")),
         "compiling": _seconds(result.get("compile_s")),
         "evaluation": _seconds(result.get("evaluation_s")),
-        **{f"mean {k.replace('_', ' ')}": v for k, v in result.get("metrics", {}).items()},
     }
-    tables = (numbers, result.get("hardware", {}), result.get("versions", {}))
-    titles = ("Numbers", "Machine", "Versions")
-    return "".join(_table(t, rows) for t, rows in zip(titles, tables, strict=True))
+    told = {*result.get("stage_rates", {}), "success_2p5cm"}
+    means = {
+        name.replace("_", " "): value
+        for name, value in result.get("metrics", {}).items()
+        if name not in told
+    }
+    tables = (numbers, means, result.get("hardware", {}), result.get("versions", {}))
+    titles = ("Numbers", "The task's metrics, mean at an episode's end", "Machine", "Versions")
+    return [
+        Table(title, [(k.replace("_", " "), _shown(v)) for k, v in rows.items() if v is not None])
+        for title, rows in zip(titles, tables, strict=True)
+    ]
 
 
 def _seconds(value: float | None) -> str | None:
     return None if value is None else f"{value:.1f} s"
-
-
-def _table(title: str, rows: Mapping[str, Any]) -> str:
-    body = "".join(
-        f"<tr><th>{escape(str(name).replace('_', ' '))}</th><td>{escape(_shown(value))}</td></tr>"
-        for name, value in rows.items()
-        if value is not None
-    )
-    return f"<div><h3>{escape(title)}</h3><table>{body}</table></div>"
 
 
 def _shown(value: Any) -> str:

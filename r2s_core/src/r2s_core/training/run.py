@@ -26,8 +26,9 @@ from r2s_core.evaluation.episodes import Episodes, summarise
 from r2s_core.hooks import Hooks
 from r2s_core.plugin import Kind
 from r2s_core.policy.saved import load_policy, save_policy
+from r2s_core.record import inputs
 from r2s_core.record.folder import RunFolder, config_hash, shown
-from r2s_core.rendering.pictures import take_pictures
+from r2s_core.rendering.pictures import Pictures, take_pictures
 from r2s_core.report import write_report
 from r2s_core.system import files
 from r2s_core.system.console import stderr_console
@@ -181,13 +182,14 @@ class _Session:
             "stopped_by": training.stopped_by,
             "training_episodes": int(training.history.episodes),
             "diverged_in_training": int(training.history.diverged),
+            "control_dt_s": env.spec.control_dt,
+            "rewards": getattr(env, "reward_weights", {}),
         }
 
     def _evaluate_and_report(self, training: Training, facts: dict[str, Any]) -> dict[str, Any]:
         config, run_dir = self.config, self.run_dir
         result: dict[str, Any] = {"episodes": 0}
-        frames: list[tuple[str, bytes]] = []
-        notes: list[str] = []
+        pictures = Pictures()
         if config.evaluation.episodes:
             began = time.perf_counter()
             episodes, env = self._evaluate()
@@ -195,8 +197,8 @@ class _Session:
             result["evaluation_s"] = round(time.perf_counter() - began, 3)
             files.write_json(run_dir / "result.json", facts | result)
             if config.evaluation.video:
-                frames, notes = take_pictures(run_dir, env, episodes.recordings)
-        for line in notes:
+                pictures = take_pictures(run_dir, env, episodes.recordings)
+        for line in pictures.notes:
             self.console.print(line)
         result |= {
             "versions": self._versions(),
@@ -205,14 +207,9 @@ class _Session:
             "total_s": round(time.perf_counter() - self.began, 3),
         }
         files.write_json(run_dir / "result.json", facts | result)
-        write_report(
-            run_dir / "report.html",
-            facts | result,
-            training.history,
-            config.resolved(),
-            frames,
-            notes,
-        )
+        contract = load_policy(run_dir / "policy").contract
+        history = training.history
+        write_report(run_dir, facts | result, history, config.resolved(), contract, pictures)
         return result
 
     def _evaluate(self) -> tuple[Episodes, Environment[Any]]:
@@ -269,5 +266,4 @@ def _object_name(config: RunConfig, env: Environment[Any]) -> str | None:
     name = getattr(getattr(env, "task", None), "object_name", None)
     if name is not None:
         return str(name)
-    objects = getattr(config.environment.options, "objects", ())
-    return ", ".join(Path(str(thing)).name for thing in objects) or None
+    return inputs.object_names(config)

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from r2s_core.evaluation.episodes import summarise
 from r2s_core.evaluation.evaluate import UNUSED, config_of, num_worlds, play
 from r2s_core.evaluation.intervals import clustered_interval
 from r2s_core.evaluation.robustness.grid import DEFAULT_GRID, Case, read_grid
-from r2s_core.evaluation.robustness.page import write_page
+from r2s_core.evaluation.robustness.page import write_heat_map
 from r2s_core.policy.saved import SavedPolicy, load_policy
 from r2s_core.record import inputs
 from r2s_core.record.folder import shown
@@ -79,14 +80,18 @@ def measure_robustness(
     result = {
         "name": nominal.name,
         "algorithm": nominal.algorithm,
+        "object": inputs.object_names(nominal),
+        "seed": nominal.seed,
+        "episodes": rows[0]["episodes"],
         "grid": str(grid or "the task's"),
         "trained_with": sorted(load_config(path, UNUSED).randomization),
         **summary(rows, by_world),
         "cases": rows,
+        "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         "total_s": round(time.perf_counter() - began, 1),
     }
     files.write_json(path.parent / "robustness.json", result)
-    write_page(path.parent / "robustness.html", result)
+    write_heat_map(path.parent / "robustness.html", result, shown(path.parent))
     _say(
         f"mean success over {result['played']} cases: {result['mean_success']:.1%} "
         f"(unperturbed {result['nominal_success']:.1%}); {shown(path.parent / 'robustness.html')}"

@@ -272,8 +272,9 @@ def render_spec(
 ) -> mujoco.MjSpec:
     """The world of `build_scene`, dressed for pictures; its qpos layout is the same.
 
-    Cameras `front` and `side`. The mocap body `goal_marker`, below the table until it is moved,
-    marks a goal. official_meshes: the robot's, from the optional package `mujoco-menagerie`.
+    Cameras `front`, `side` and, at the object, `portrait`. The mocap body `goal_marker`, below the
+    table until it is moved, marks a goal. official_meshes: the robot's, from the optional package
+    `mujoco-menagerie`.
     """
     spec = build_scene(objects, options)
     if official_meshes:
@@ -282,6 +283,7 @@ def render_spec(
         visuals.add_visuals(spec)
     stage.add_stage(spec)
     _dress_object(spec, objects[0])
+    stage.add_portrait_camera(spec.body(OBJECT_BODY), objects[0].bounds)
     return spec
 
 

@@ -1,0 +1,92 @@
+"""What is written on the tiles of a video: the time, and a tick or a cross."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+#: Where the strokes of a seven-segment digit begin and end, in a cell 1 wide and 2 high.
+_STROKES = {
+    "a": ((0, 0), (1, 0)), "b": ((1, 0), (1, 1)), "c": ((1, 1), (1, 2)), "d": ((0, 2), (1, 2)),
+    "e": ((0, 1), (0, 2)), "f": ((0, 0), (0, 1)), "g": ((0, 1), (1, 1)),
+}  # fmt: skip
+_DIGITS = {
+    "0": "abcdef", "1": "bc", "2": "abged", "3": "abgcd", "4": "fgbc", "5": "afgcd",
+    "6": "afgedc", "7": "abc", "8": "abcdefg", "9": "abcdfg",
+}  # fmt: skip
+_TICK = (((0.0, 1.1), (0.6, 1.7)), ((0.6, 1.7), (1.7, 0.3)))
+_CROSS = (((0.2, 0.2), (1.7, 1.7)), ((1.7, 0.2), (0.2, 1.7)))
+_GREEN, _RED, _INK = (24, 140, 84), (198, 50, 38), (40, 46, 52)
+_PAD = 0.7  # around what is written, in widths of a digit
+
+
+def write_time(frame: np.ndarray, seconds: float) -> None:
+    """Write the time in the upper left corner of uint8[height, width, 3], in place."""
+    scale = frame.shape[0] / 36
+    _blend(frame, _mask(f"{seconds:.1f}", scale), _INK, left=True)
+
+
+def write_mark(frame: np.ndarray, success: bool) -> None:
+    """Put a tick or a cross in the upper right corner of uint8[height, width, 3], in place."""
+    scale = frame.shape[0] / 30
+    mask = _mask("tick" if success else "cross", scale)
+    _blend(frame, mask, _GREEN if success else _RED, left=False)
+
+
+def _blend(frame: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], left: bool) -> None:
+    """A panel of `colour` with white strokes. mask: float32[h, w, 2], of panel and strokes."""
+    height, width = mask.shape[0], mask.shape[1]
+    gap = height // 4
+    x = gap if left else frame.shape[1] - width - gap
+    corner = frame[gap : gap + height, x : x + width]
+    panel = 0.85 * mask[..., :1]
+    strokes = mask[..., 1:]
+    mixed = (1 - panel) * corner + panel * np.asarray(colour)
+    corner[...] = np.round((1 - strokes) * mixed + strokes * 255).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=256)
+def _mask(text: str, scale: float) -> np.ndarray:
+    """float32[h, w, 2]: a rounded panel and the strokes on it; scale: pixels to a digit's width."""
+    segments, width = _segments(text)
+    size = np.array([width + 2 * _PAD, 2 + 2 * _PAD])
+    columns, rows = np.ceil(size * scale).astype(int)
+    grid = np.stack(np.meshgrid(np.arange(columns) + 0.5, np.arange(rows) + 0.5), axis=-1) / scale
+    near = np.min([_distance(grid - _PAD, *map(np.asarray, ends)) for ends in segments], axis=0)
+    strokes = np.clip((0.17 - near) * scale + 0.5, 0, 1)
+    # A rounded rectangle, by its distance function.
+    outward = np.abs(grid - size / 2) - size / 2 + 0.5
+    beyond = np.linalg.norm(np.maximum(outward, 0), axis=-1) + np.minimum(outward.max(-1), 0) - 0.5
+    panel = np.clip(0.5 - beyond * scale, 0, 1)
+    return np.stack([panel, strokes], axis=-1).astype(np.float32)
+
+
+def _segments(text: str) -> tuple[list, float]:
+    """Strokes ((x, y), (x, y)) in widths of a digit, y downward, and the width of all."""
+    if text == "tick":
+        return list(_TICK), 1.8
+    if text == "cross":
+        return list(_CROSS), 1.9
+    segments, x = [], 0.0
+    for character in f"{text}s":
+        if character == ".":
+            segments.append(((x - 0.15, 2.0), (x - 0.15, 2.0)))
+            x += 0.35
+            continue
+        unit = character == "s"  # a small 5
+        shape = _DIGITS["5" if unit else character]
+        x += 0.3 if unit else 0.0
+        across, down, top = (0.7, 0.6, 0.8) if unit else (1.0, 1.0, 0.0)
+        for name in shape:
+            ends = _STROKES[name]
+            segments.append(tuple((x + across * u, top + down * v) for u, v in ends))
+        x += across + 0.5
+    return segments, x - 0.5
+
+
+def _distance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """float[...] from points [..., 2] to the segment between two."""
+    along = end - start
+    share = np.clip((points - start) @ along / max(float(along @ along), 1e-9), 0, 1)
+    return np.linalg.norm(points - start - share[..., None] * along, axis=-1)

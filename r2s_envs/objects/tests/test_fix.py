@@ -16,7 +16,7 @@ from r2s_envs_objects import ObjectOptions, load_object
 from r2s_envs_objects.certificate import checks
 from r2s_envs_objects.certificate.certify import Certificate
 from r2s_envs_objects.certificate.checks import CheckResult
-from r2s_envs_objects.certificate.page import write_page
+from r2s_envs_objects.certificate.page import write_certificate
 from r2s_envs_objects.commands.fix import fix
 
 
@@ -89,6 +89,7 @@ def test_a_box_is_certified_and_its_model_stands_alone(box, save, tmp_path, hold
     page = (folder / "certificate.html").read_text()
     assert "a &lt;box&gt; &amp; co" in page
     assert "<img" not in page
+    assert f"environment.objects=[{folder}]" in page  # how to train on it
     said = capsys.readouterr().out
     assert "simulation-ready (no gripper has tried it)" in said
     assert "no gripper is installed" in said
@@ -181,7 +182,7 @@ def test_where_there_is_no_scan_nothing_is_written(tmp_path, monkeypatch, capsys
 def test_nothing_in_a_page_is_obeyed(tmp_path):
     """Whatever text comes from a file, or from a check of somebody's."""
     evil = '"><script>alert(1)</script>\x1b[2J'
-    finding = {"what": evil, "severity": evil, "repaired": False, "moved": 0.0}
+    finding = {"what": evil, "severity": "warning", "repaired": False, "moved": 0.0, "code": evil}
     facts = {
         **{"verdict": evil, "name": evil, "source": evil, "problem": evil, "passed": False},
         **{"graspable": None, "forced": False, "units": evil, "size_m": [0.1, 0.1, 0.1]},
@@ -195,7 +196,8 @@ def test_nothing_in_a_page_is_obeyed(tmp_path):
         "checks": {evil: {"passed": True, "summary": evil}},
         "findings": [finding | {"volume_change": 0.0}],
     }
-    write_page(tmp_path / "page.html", Certificate(facts, [(evil, evil, b"png")], [evil]))
+    certificate = Certificate(facts, [(evil, evil, b"png")], [evil], b"mp4")
+    write_certificate(tmp_path / "page.html", certificate, evil)
     page = (tmp_path / "page.html").read_text()
     assert page.count("&lt;script&gt;") >= 12
     assert "<script" not in page
@@ -227,7 +229,9 @@ def test_pictures_are_in_the_page_or_one_line_says_why_not(box, save, tmp_path, 
     if render.probe_gl():
         fix(scan, ObjectOptions(), tmp_path / "seen")
         page = (tmp_path / "seen" / "certificate.html").read_text()
-        assert page.count("data:image/png;base64,") >= 5
+        assert page.count("data:image/png;base64,") == 7  # six poses of a box are three
+        assert page.count("(2 poses alike)") == 3
+        assert page.count("data:video/mp4;base64,") == 1
         assert "convex piece for collisions" in page
         assert 'src="http' not in page
     monkeypatch.setattr(render, "probe_gl", lambda: None)

@@ -7,6 +7,7 @@ import pytest
 
 from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object
 from r2s_envs_objects.certificate import page as certificate
+from r2s_envs_objects.certificate import portraits
 from r2s_envs_objects.certificate.certify import _verdict
 from r2s_envs_objects.certificate.checks import CheckResult
 from r2s_envs_objects.commands import library
@@ -63,6 +64,7 @@ def held(count: int) -> CheckResult:
 
 def facts_of(asset: ObjectAsset, hold: CheckResult) -> dict:
     facts = _verdict(asset.replace(graspable=hold.passed), None, hold)
+    facts |= {"findings": []}
     return facts | {"checks": {"hold": {"passed": hold.passed, "summary": hold.summary}}}
 
 
@@ -81,12 +83,32 @@ def test_the_verdict_says_what_is_wanting(bottle):
 
 
 def test_the_page_says_in_amber_what_is_wanting(bottle):
-    lines = list(certificate._verdict(facts_of(bottle.replace(iou=0.3), held(1))))
-    amber = [line for line in lines if 'class="verdict amber"' in line]
-    assert len(amber) == 3  # the lump, the few grasps, and the hold itself
-    assert "collides as a solid lump" in amber[0]
+    warning = {"what": "thin walls", "severity": "warning", "code": "walls"}
+    facts = facts_of(bottle.replace(iou=0.3), held(1)) | {"findings": [warning]}
+    lines = list(certificate._verdict(facts))
+    amber = [line.text for line in lines if line.state == "amber"]
+    # The object as a whole, the lump, the few grasps, the warning, and the hold itself.
+    assert len(amber) == len(lines) == 5
+    assert "collides as a solid lump" in amber[1]
+    assert "thin walls" in amber
     good = list(certificate._verdict(facts_of(bottle, held(8))))
-    assert all('class="verdict good"' in line for line in good)
+    assert [line.state for line in good] == ["good", "good"]
+
+
+def test_what_cannot_be_trained_on_is_not_offered_for_training(bottle):
+    held_by, dropped = facts_of(bottle, held(8)), facts_of(bottle, held(0))
+    assert "r2s run" in next(certificate._commands(held_by, "a/b")).line
+    assert list(certificate._commands(dropped, "a/b")) == []
+    assert len(list(certificate._commands(dropped | {"forced": True}, "a/b"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("sides", "groups"), [((0.05, 0.07, 0.09), [2, 2, 2]), ((0.05, 0.05, 0.05), [6])]
+)
+def test_poses_that_look_alike_are_one(sides, groups, save):
+    """A box lies on three pairs of sides, and a cube looks the same on all of its six."""
+    made = load_object(str(save(trimesh.creation.box(sides))))
+    assert [len(alike) for alike in portraits._merged(made)] == groups
 
 
 def test_a_library_s_table_does_not_call_a_lump_ready(bottle):

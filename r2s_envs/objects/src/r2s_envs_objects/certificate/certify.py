@@ -46,12 +46,13 @@ _TILT = 2.0  # degrees by which it may turn when put down in its resting pose
 
 class Certificate(NamedTuple):
     """facts: what certificate.json holds. pictures: (section, caption, PNG). notes: why some are
-    missing.
+    missing. turntable: an MP4 of the collision pieces over the object, once round.
     """
 
     facts: dict[str, Any]
     pictures: list[tuple[str, str, bytes]]
     notes: list[str]
+    turntable: bytes | None = None
 
 
 def certify(
@@ -82,7 +83,7 @@ def certify(
     asset = _as_tried(asset, tried.get(checks.HOLD), options.force)
     digest = prepared.write_asset(folder / ASSET, asset)
     with _timed(seconds, "pictures"):
-        drawn = _pictures(source, asset, tried, notes) if drawable else []
+        drawn, turntable = _pictures(source, asset, tried, notes) if drawable else ([], None)
     facts = {
         **_verdict(asset, problem, tried.get(checks.HOLD)),
         **_facts(asset, options.scale),
@@ -93,7 +94,7 @@ def certify(
         "timings_s": {name: round(value, 2) for name, value in seconds.items()},
         "versions": device.versions(*_PACKAGES),
     }
-    return Certificate(files.strict(facts), drawn, notes)
+    return Certificate(files.strict(facts), drawn, notes, turntable)
 
 
 @contextmanager
@@ -271,13 +272,16 @@ def _can_draw() -> tuple[bool, list[str]]:
 
 def _pictures(
     source: str, asset: ObjectAsset, tried: dict[str, CheckResult], notes: list[str]
-) -> list[tuple[str, str, bytes]]:
+) -> tuple[list[tuple[str, str, bytes]], bytes | None]:
+    """The pictures, and the turntable."""
+    drawn, turntable = [], None
     try:
         drawn = [("object", *shot) for shot in portraits.draw(asset, _raw_scan(source))]
+        turntable = portraits.turntable(asset)
     except R2SError as error:
         notes.append(str(error))
-        drawn = []
-    return drawn + [(name, *shot) for name, result in tried.items() for shot in result.pictures]
+    held = [(name, *shot) for name, result in tried.items() for shot in result.pictures]
+    return drawn + held, turntable
 
 
 def _raw_scan(source: str) -> tuple[Floats, Ints] | None:

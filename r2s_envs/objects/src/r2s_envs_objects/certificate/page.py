@@ -2,88 +2,114 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.resources
-import string
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from r2s_core.system import files
-from r2s_core.system.text import printable
+from r2s_core.pages import Card, Command, Line, Shot, State, Table, command_line, write_page
+from r2s_envs_objects.certificate.checks import HOLD
+from r2s_envs_objects.object_folder import LUMP
 
 if TYPE_CHECKING:
     from r2s_envs_objects.certificate.certify import Certificate
 
-_SECTIONS = {"object": "From the scan to simulation (squares of 2 cm)", "hold": "Held by the robot"}
+_SECTIONS = {"object": "From the scan to simulation (squares of 2 cm)", HOLD: "Held by the robot"}
+_QUICKSTART = "configs/quickstart.yaml"
 
 
-def write_page(path: Path, certificate: Certificate) -> None:
-    """Write the page of a certificate to `path`; the file needs no other."""
+def write_certificate(path: Path, certificate: Certificate, folder: object) -> None:
+    """Write the page of a certificate to `path`; the file needs no other.
+
+    folder: the object's, as it is named in a configuration.
+    """
     facts = certificate.facts
-    template = importlib.resources.files("r2s_envs_objects.certificate").joinpath("page.html")
-    page = string.Template(template.read_text(encoding="utf-8")).substitute(
-        title=_text(f"{facts['name']}: {facts['verdict']}"),
-        subtitle=f"<b>from</b> {_text(facts['source'])}",
-        verdict="".join(_verdict(facts)),
-        notes="".join(f'<p class="note">{_text(note)}</p>' for note in certificate.notes),
-        cards="".join(_card(*card) for card in _cards(facts)),
-        pictures=_pictures(certificate.pictures),
-        findings=_findings(facts),
-        details="".join(_table(title, rows) for title, rows in _details(facts)),
-    )
-    files.write_text(path, page)
+    page = {
+        "title": f"{facts['name']}: {facts['verdict']}",
+        "subtitle": [("from", facts["source"])],
+        "verdict": list(_verdict(facts)),
+        "train": list(_commands(facts, folder)),
+        "notes": certificate.notes,
+        "cards": list(_cards(facts)),
+        "turntable": certificate.turntable,
+        "sections": _sections(certificate.pictures),
+        "findings": [_finding(finding) for finding in facts["findings"]],
+        "details": list(_details(facts)),
+    }
+    write_page(path, "certificate.html", page, package="r2s_envs_objects.certificate")
 
 
-def _verdict(facts: Mapping[str, Any]) -> Iterable[str]:
+def _verdict(facts: Mapping[str, Any]) -> Iterator[Line]:
     """What passed and what did not, a sentence each."""
     if facts["problem"]:
-        yield _line(False, facts["problem"])
+        yield Line("bad", facts["problem"])
     else:
-        yield _line(True, "simulation-ready: repaired, compiles, and lies still on a table")
+        ready = "simulation-ready: repaired, compiles, and lies still on a table"
+        yield Line("amber" if facts["reservations"] else "good", ready)
     for reservation in facts["reservations"]:
-        yield _line("amber", reservation)
+        yield Line("amber", reservation)
+    lump = any(LUMP in text for text in facts["reservations"])
+    for finding in facts["findings"]:
+        if finding["severity"] == "warning" and not (lump and finding["code"] == "pieces"):
+            yield Line("amber", finding["what"])
     barely = any(text.startswith("barely") for text in facts["reservations"])
+    states: dict[bool | None, State] = {True: "good", False: "bad", None: "open"}
     for name, result in facts.get("checks", {}).items():
-        passed = "amber" if result["passed"] and barely else result["passed"]
-        yield _line(passed, f"{name}: {result['summary']}")
+        state = "amber" if result["passed"] and barely else states[result["passed"]]
+        yield Line(state, f"{name}: {result['summary']}")
     if facts["passed"] and not facts["checks"]:
-        yield _line(None, "hold: not tried, no gripper is installed (r2s-envs-pick-place)")
+        yield Line("open", "hold: not tried, no gripper is installed (r2s-envs-pick-place)")
     if facts["graspable"] is False:
-        refused = "training on it goes on: it was forced" if facts["forced"] else (
-            "training on it is refused unless forced"
-        )  # fmt: skip
-        yield _line(None, refused)
+        refused = "training on it is refused unless forced"
+        yield Line("open", "training on it goes on: it was forced" if facts["forced"] else refused)
 
 
-def _line(passed: bool | Literal["amber"] | None, sentence: str) -> str:
-    """A sentence of the verdict; passed: "amber" for what holds with a reservation."""
-    marks = {True: ("✓", "good"), False: ("✗", "bad"), None: ("\N{EN DASH}", "open")}
-    mark, css = ("!", "amber") if isinstance(passed, str) else marks[passed]
-    return f'<p class="verdict {css}"><span>{mark}</span> {_text(sentence)}</p>'
+def _commands(facts: Mapping[str, Any], folder: object) -> Iterator[Command]:
+    """How to use what has passed."""
+    if not facts["passed"] or (facts["graspable"] is False and not facts["forced"]):
+        return
+    objects = f"environment.objects=[{folder}]"
+    name = f"name={Path(str(folder)).name}"
+    yield Command(
+        "The quickstart's training with this object, in a clone of r2s",
+        command_line("r2s", "run", _QUICKSTART, objects, name),
+    )
+    if HOLD in facts["checks"]:
+        yield Command(
+            "It and the robot, for MuJoCo's own viewer",
+            command_line("r2s", "scene", folder, "-o", "scene.xml"),
+        )
 
 
-def _cards(facts: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
-    """(number, name, remark) of the headline numbers."""
+def _cards(facts: Mapping[str, Any]) -> Iterator[Card]:
     if facts["verdict"] == "refused":
         return
-    size = " \N{MULTIPLICATION SIGN} ".join(  # with spaces, to be broken at
-        f"{1000 * side:.0f}" for side in facts["size_m"]
-    )
-    yield size, "mm", f"the file is in {facts['units']}"
-    low, high = facts["mass_range_kg"]
-    yield f"{facts['mass_kg']:.3g} kg", "mass", f"expected {low:.2g} to {high:.2g} kg"
-    yield f"{facts['volume_m3'] * 1e6:.4g} cm³", "volume", "of the closed scan"
+    yield from _grasp_cards(facts)
     overlap = "overlap unknown" if facts["iou"] is None else f"overlap {facts['iou']:.2f}"
     off = facts["surface_p95_m"]
     remark = overlap if off is None else f"{overlap}, 95 % within {off * 1000:.1f} mm"
     if facts["volume_error"] is not None:
         remark += f", volume {facts['volume_error']:+.0%}"
-    yield str(facts["pieces"]), "convex pieces", remark
+    lump = any(LUMP in text for text in facts["reservations"])
+    yield Card(str(facts["pieces"]), "convex pieces", remark, "amber" if lump else "good")
+    size = " \N{MULTIPLICATION SIGN} ".join(f"{1000 * side:.0f}" for side in facts["size_m"])
+    yield Card(size, "mm", f"the file is in {facts['units']}")
+    low, high = facts["mass_range_kg"]
+    yield Card(f"{facts['mass_kg']:.3g} kg", "mass", f"expected {low:.2g} to {high:.2g} kg")
+    yield Card(f"{facts['volume_m3'] * 1e6:.4g} cm³", "volume", "of the closed scan")
     if facts["cost_ratio"] is not None:
-        yield f"{facts['cost_ratio']:.2f}", "speed", "physics steps/s, a box of its size is 1"
-    yield f"{facts['grasp_share']:.1%}", "grasps from above", f"in force closure: {_grade(facts)}"
+        yield Card(f"{facts['cost_ratio']:.2f}", "speed", "physics steps/s, a box of its size is 1")
+
+
+def _grasp_cards(facts: Mapping[str, Any]) -> Iterator[Card]:
+    hold = facts["checks"].get(HOLD, {})
+    if hold.get("grasps_tried"):
+        held, tried = hold["grasps_held"], hold["grasps_tried"]
+        barely = any(text.startswith("barely") for text in facts["reservations"])
+        state: State = "bad" if not held else "amber" if barely else "good"
+        yield Card(f"{held} of {tried}", "grasps held", "lifted, shaken, held still", state)
+    remark = f"in force closure: {_grade(facts)}"
+    state = "amber" if facts["grasp_class"] in ("poor", "none") else None
+    yield Card(f"{facts['grasp_share']:.1%}", "grasps from above", remark, state)
 
 
 def _grade(facts: Mapping[str, Any]) -> str:
@@ -92,48 +118,21 @@ def _grade(facts: Mapping[str, Any]) -> str:
     ]
 
 
-def _card(number: str, name: str, remark: str) -> str:
-    return (
-        f'<div class="card"><div class="number">{_text(number)}</div>'
-        f'<div class="name">{_text(name)}</div><div class="remark">{_text(remark)}</div></div>'
-    )
-
-
-def _pictures(pictures: Sequence[tuple[str, str, bytes]]) -> str:
-    sections: dict[str, list[str]] = {}
+def _sections(pictures: Sequence[tuple[str, str, bytes]]) -> list[tuple[str, list[Shot]]]:
+    sections: dict[str, list[Shot]] = {}
     for section, caption, png in pictures:
-        sections.setdefault(section, []).append(
-            f'<figure class="frame"><img alt="{_text(caption)}" '
-            f'src="data:image/png;base64,{base64.b64encode(png).decode()}"/>'
-            f"<figcaption>{_text(caption)}</figcaption></figure>"
-        )
-    return "".join(
-        f'<h2>{_text(_SECTIONS.get(name, name))}</h2><div class="frames">{"".join(shots)}</div>'
-        for name, shots in sections.items()
-    )
+        sections.setdefault(section, []).append(Shot(caption, png))
+    return [(_SECTIONS.get(name, name), shots) for name, shots in sections.items()]
 
 
-def _findings(facts: Mapping[str, Any]) -> str:
-    if facts["verdict"] == "refused":
-        return ""
-    head = "<tr><th>found</th><th>severity</th><th>repaired</th><th>moved</th><th>volume</th></tr>"
-    rows = "".join(
-        f"<tr{_css(finding)}><td>{_text(finding['what'])}</td>"
-        f"<td>{_text(finding['severity'])}</td><td>{'yes' if finding['repaired'] else ''}</td>"
-        f"<td>{_moved(finding['moved'])}</td><td>{_change(finding['volume_change'])}</td></tr>"
-        for finding in facts["findings"]
-    )
-    return f"<h2>Findings</h2><table>{head}{rows}</table>"
-
-
-def _css(finding: Mapping[str, Any]) -> str:
-    """Only severities that we know reach the page outside of text."""
-    return ' class="warning"' if finding["severity"] == "warning" else ""
-
-
-def _text(value: object) -> str:
-    """Whatever comes from files, for a page: shown, and never obeyed."""
-    return escape(printable(value, lines=True))
+def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "what": finding["what"],
+        "warning": finding["severity"] == "warning",
+        "repaired": "yes" if finding["repaired"] else "",
+        "moved": _moved(finding["moved"]),
+        "volume": _change(finding["volume_change"]),
+    }
 
 
 def _moved(metres: float | None) -> str:
@@ -144,13 +143,17 @@ def _change(share: float | None) -> str:
     return f"{share:+.2%}" if share and abs(share) >= 5e-5 else ""
 
 
-def _details(facts: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def _details(facts: Mapping[str, Any]) -> Iterable[Table]:
     if facts["verdict"] != "refused":
-        yield "Physics", _physics(facts)
-        yield "Resting poses", _poses(facts["resting_poses"])
-        yield "Best grasps from above", _grasps(facts["grasps"])
-    yield "Seconds", facts["timings_s"]
-    yield "Versions", facts["versions"]
+        yield Table("Physics", list(_physics(facts).items()))
+        yield Table("Resting poses", list(_poses(facts["resting_poses"]).items()))
+        yield Table("Best grasps from above", list(_grasps(facts["grasps"]).items()))
+    seconds = {
+        name: f"{value:.2f} s" if isinstance(value, float) else value
+        for name, value in facts["timings_s"].items()
+    }
+    yield Table("Seconds", list(seconds.items()))
+    yield Table("Versions", list(facts["versions"].items()))
 
 
 def _physics(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,10 +186,3 @@ def _grasps(grasps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         f"yaw {57.29578 * grasp['yaw']:.0f}°, score {grasp['score']:.2f}"
         for i, grasp in enumerate(grasps, start=1)
     }
-
-
-def _table(title: str, rows: Mapping[str, Any]) -> str:
-    body = "".join(
-        f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in rows.items()
-    )
-    return f"<div><h3>{_text(title)}</h3><table>{body}</table></div>" if body else ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -21,6 +24,9 @@ SQUARE = 0.02  # m, of the floor's pattern
 _WIDTH, _HEIGHT = 480, 360
 _POSES, _GRASPS = 4, 3  # shown at most
 _MOST_FACES = 150_000  # of a scan in a picture
+_TURN_FRAMES, _TURN_S = 30, 5.0
+#: Poses are alike where no quantile of the surface lies farther apart, in the object's extents.
+_ALIKE, _QUANTILES, _POINTS = 0.04, np.linspace(0.02, 0.98, 13), 4000
 _AWAY = -100.0  # m, where what is not shown waits
 _VIEW = np.array([0.75, -1.0, 0.75])
 _FIELD_OF_VIEW = 30.0  # degrees
@@ -59,8 +65,10 @@ def draw(asset: ObjectAsset, scan: tuple[Floats, Ints] | None) -> list[Picture]:
     stage.show(f"{count} convex piece{'s' * (count > 1)} for collisions", at_rest)
     for i, piece in enumerate(asset.pieces):
         stage.add_mesh(*hull_mesh(piece), (*_COLOURS[i % len(_COLOURS)], 1.0))
-    for pose in asset.resting_poses[:_POSES]:
-        stage.show(f"lies so in {pose.probability:.0%} of drops", pose)
+    for alike in _merged(asset)[:_POSES]:
+        share = sum(pose.probability for pose in alike)
+        poses = f" ({len(alike)} poses alike)" if len(alike) > 1 else ""
+        stage.show(f"lies so in {share:.0%} of drops{poses}", alike[0])
         stage.add_mesh(asset.visual_vertices, asset.visual_faces, _OBJECT)
     if asset.grasps:
         shown = asset.grasps[:_GRASPS]
@@ -69,6 +77,64 @@ def draw(asset: ObjectAsset, scan: tuple[Floats, Ints] | None) -> list[Picture]:
         for grasp in shown:
             stage.add_pads(grasp)
     return stage.draw()
+
+
+def turntable(asset: ObjectAsset) -> bytes:
+    """An MP4 of the object with its collision pieces over it, turning once round.
+
+    R2SError if nothing can draw on this machine, or the encoder fails.
+    """
+    stage = _Stage(float(np.linalg.norm(asset.visual_vertices, axis=1).max()))
+    stage.show("", asset.resting_qpos, turns=True)
+    stage.add_mesh(asset.visual_vertices, asset.visual_faces, _SCAN)
+    for i, piece in enumerate(asset.pieces):
+        stage.add_mesh(*hull_mesh(piece), (*_COLOURS[i % len(_COLOURS)], 0.5))
+    height = asset.resting_qpos.height
+    angles = np.linspace(0.0, 2.0 * np.pi, _TURN_FRAMES, endpoint=False)
+    frames = stage.frames(np.array([[height, 0.0, angle] for angle in angles]))
+    with tempfile.TemporaryDirectory(prefix="r2s-turn-") as folder:
+        path = Path(folder) / "turn.mp4"
+        render.write_video(path, frames, fps=_TURN_FRAMES / _TURN_S)
+        return path.read_bytes()
+
+
+def _merged(asset: ObjectAsset) -> list[list[RestingPose]]:
+    """The resting poses, together where the object looks alike in them, the likeliest first."""
+    points = _surface_points(asset.visual_vertices, asset.visual_faces)
+    groups: list[tuple[Floats, list[RestingPose]]] = []
+    for pose in asset.resting_poses:
+        signature = _signature(points, pose)
+        for other, alike in groups:
+            if np.abs(signature - other).max() < _ALIKE * np.ptp(points, axis=0).max():
+                alike.append(pose)
+                break
+        else:
+            groups.append((signature, [pose]))
+    merged = [alike for _, alike in groups]
+    return sorted(merged, key=lambda alike: -sum(pose.probability for pose in alike))
+
+
+def _signature(points: Floats, pose: RestingPose) -> Floats:
+    """How points [n, 3] lie in a pose, however they are turned about the vertical: quantiles of
+    their heights and of their distances from the vertical through the body's origin, m.
+    """
+    rotation = np.empty(9)
+    mujoco.mju_quat2Mat(rotation, np.asarray(pose.quat, float))
+    x, y, z = rotation.reshape(3, 3) @ points.T
+    return np.concatenate([np.quantile(q, _QUANTILES) for q in (z + pose.height, np.hypot(x, y))])
+
+
+def _surface_points(vertices: Floats, faces: Ints) -> Floats:
+    """Points [n, 3] spread evenly over a surface; the same every time."""
+    rng = np.random.default_rng(0)
+    corners = vertices[faces]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = np.linalg.norm(np.cross(a, b), axis=1)
+    chosen = rng.choice(len(faces), _POINTS, p=area / area.sum())
+    u, v = rng.random((2, _POINTS, 1))
+    outside = u + v > 1
+    u, v = np.where(outside, 1 - u, u), np.where(outside, 1 - v, v)
+    return corners[chosen, 0] + u * a[chosen] + v * b[chosen]
 
 
 class _Stage:
@@ -141,11 +207,17 @@ class _Stage:
             castshadow=True,
         )
 
-    def show(self, caption: str, pose: RestingPose) -> None:
-        """Begin another picture: of a body in a pose; what is added next belongs to it."""
+    def show(self, caption: str, pose: RestingPose, turns: bool = False) -> None:
+        """Begin another picture: of a body in a pose; what is added next belongs to it.
+
+        turns: it has another joint, about the vertical.
+        """
         self.captions.append(caption)
         self.poses.append(pose)
-        self._body = self._sliding(pose.height).add_body(quat=pose.quat)
+        mount = self._sliding(pose.height)
+        if turns:
+            mount.add_joint(type=mujoco.mjtJoint.mjJNT_HINGE, axis=(0.0, 0.0, 1.0))
+        self._body = mount.add_body(quat=pose.quat)
 
     def add_mesh(self, vertices: Floats, faces: Ints, rgba: tuple[float, ...]) -> None:
         """Add a mesh, vertices [n, 3] in m, body frame; it need not be closed."""
@@ -181,11 +253,11 @@ class _Stage:
         """All pictures, in the order in which they were begun."""
         camera = np.array([[pose.height] for pose in self.poses])
         things = np.where(np.eye(len(self.poses), dtype=bool), 0.0, _AWAY)
-        frames = render.render_frames(
-            self.spec.compile(),
-            np.hstack([camera, things]),
-            width=_WIDTH,
-            height=_HEIGHT,
-            shadows=True,
-        )
+        frames = self.frames(np.hstack([camera, things]))
         return list(zip(self.captions, map(render.encode_png, frames), strict=True))
+
+    def frames(self, qpos: Floats) -> Sequence[np.ndarray]:
+        """uint8[T, height, width, 3] of qpos [T, nq]: the camera's height, then each body's."""
+        return render.render_frames(
+            self.spec.compile(), qpos, width=_WIDTH, height=_HEIGHT, shadows=True
+        )

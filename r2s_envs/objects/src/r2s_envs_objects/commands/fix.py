@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from r2s_core.record.folder import shown
 from r2s_core.system import files
 from r2s_core.system.text import printable
 from r2s_envs_objects.certificate.certify import certify
-from r2s_envs_objects.certificate.page import write_page
+from r2s_envs_objects.certificate.page import write_certificate
 from r2s_envs_objects.names import object_name
 from r2s_envs_objects.object_folder import (
     CERTIFICATE,
@@ -80,7 +81,7 @@ def fix(source: str, options: ObjectOptions, folder: Path, pictures: bool = True
             files.write_json(work / CERTIFICATE, facts)
             if facts["verdict"] != "refused":
                 files.write_json(work / RANGES, _ranges(facts))
-            write_page(work / PAGE, certificate)
+            write_certificate(work / PAGE, certificate, shown(folder))
             put(work, folder)
     except OSError as error:
         raise unwritable(folder, error) from error

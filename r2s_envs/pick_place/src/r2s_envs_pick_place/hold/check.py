@@ -145,10 +145,10 @@ def _filmed(
 def _spec(thing: scene.SceneObject) -> mujoco.MjSpec:
     """The scene for pictures, with a camera near enough to see the fingertips."""
     spec = scene.render_spec([thing])
-    place, target = np.array([1.15, -0.62, 0.42]), np.array([scene.HOME_X, 0.0, 0.17])
+    place, target = np.array([1.15, -0.62, 0.42]), np.array([scene.HOME_X, 0.0, 0.19])
     backward = (place - target) / np.linalg.norm(place - target)
     right = np.cross([0.0, 0.0, 1.0], backward)
     right /= np.linalg.norm(right)
     axes = [*right, *np.cross(backward, right)]
-    spec.worldbody.add_camera(name=_CAMERA, pos=place, xyaxes=axes, fovy=30.0)
+    spec.worldbody.add_camera(name=_CAMERA, pos=place, xyaxes=axes, fovy=24.0)
     return spec

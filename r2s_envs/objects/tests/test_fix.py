@@ -230,7 +230,7 @@ def test_pictures_are_in_the_page_or_one_line_says_why_not(box, save, tmp_path, 
         fix(scan, ObjectOptions(), tmp_path / "seen")
         page = (tmp_path / "seen" / "certificate.html").read_text()
         assert page.count("data:image/png;base64,") == 7  # six poses of a box are three
-        assert page.count("(2 poses alike)") == 3
+        assert page.count("(2 poses alike)</figcaption>") == 3
         assert page.count("data:video/mp4;base64,") == 1
         assert "convex piece for collisions" in page
         assert 'src="http' not in page

@@ -23,7 +23,7 @@ from r2s_core.types import Environment, SceneSpec
 VIDEO = "video.mp4"
 #: A camera of the scene that looks at what is handled, if it has one.
 PORTRAIT = "portrait"
-_SIZE = {"width": 400, "height": 300}
+_WIDTH, _HEIGHT = 400, 300
 _SUCCESSES, _FAILURES = 3, 4  # episodes in the report; the failures of as many kinds
 _EVENLY = 4  # moments of an episode in which no stage is told apart
 _PORTRAITS = 9
@@ -164,7 +164,7 @@ def _portraits(
         if PORTRAIT not in [model.camera(i).name for i in range(model.ncam)]:
             continue
         pose = recording.qpos[:1]
-        [frame] = render.render_frames(model, pose, camera=PORTRAIT, shadows=True, **_SIZE)
+        [frame] = _frames(model, pose, camera=PORTRAIT)
         drawn.append((names[variant], render.encode_png(frame)))
     return tuple(drawn)
 
@@ -230,5 +230,17 @@ def _draw_alike(
     marker = None
     if all(np.shape(goal)[1:] == (3,) for goal in goals):
         marker = np.concatenate([g[m] for g, (_, m) in zip(goals, shots, strict=True)])
-    frames = render.render_frames(model, qpos, marker, shadows=True, **_SIZE)
+    frames = _frames(model, qpos, marker)
     return np.split(frames, np.cumsum([len(moments) for _, moments in shots])[:-1])
+
+
+def _frames(
+    model: mujoco.MjModel,
+    qpos: np.ndarray,
+    marker: np.ndarray | None = None,
+    camera: str | None = None,
+) -> np.ndarray:
+    """uint8[T, height, width, 3]; see `render.render_frames`."""
+    return render.render_frames(
+        model, qpos, marker, width=_WIDTH, height=_HEIGHT, camera=camera, shadows=True
+    )

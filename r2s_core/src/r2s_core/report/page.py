@@ -151,8 +151,8 @@ def _training(
     evaluated = {"success": history.column(EVALUATED)}
     marks = []
     if result.get("episodes"):
-        own = (result["success_rate"], *result["success_ci95"])
-        marks = [Mark("final evaluation", float(result["env_steps"]), *own, "success")]
+        rate, (low, high) = result["success_rate"], result["success_ci95"]
+        marks = [Mark("final evaluation", result["env_steps"], rate, low, high, "success")]
     charts = [
         ("Training episodes, by stage", line_chart(stages, percent=True, marks=marks)),
         ("Success of the deterministic policy", line_chart(evaluated, percent=True, marks=marks)),

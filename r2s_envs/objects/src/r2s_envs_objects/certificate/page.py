@@ -101,11 +101,12 @@ def _cards(facts: Mapping[str, Any]) -> Iterator[Card]:
 
 
 def _grasp_cards(facts: Mapping[str, Any]) -> Iterator[Card]:
-    hold = facts["checks"].get(HOLD, {})
+    hold: Mapping[str, Any] = facts["checks"].get(HOLD, {})
+    state: State | None
     if hold.get("grasps_tried"):
         held, tried = hold["grasps_held"], hold["grasps_tried"]
         barely = any(text.startswith("barely") for text in facts["reservations"])
-        state: State = "bad" if not held else "amber" if barely else "good"
+        state = "bad" if not held else "amber" if barely else "good"
         yield Card(f"{held} of {tried}", "grasps held", "lifted, shaken, held still", state)
     remark = f"in force closure: {_grade(facts)}"
     state = "amber" if facts["grasp_class"] in ("poor", "none") else None

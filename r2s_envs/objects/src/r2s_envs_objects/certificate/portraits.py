@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +255,7 @@ class _Stage:
         frames = self.frames(np.hstack([camera, things]))
         return list(zip(self.captions, map(render.encode_png, frames), strict=True))
 
-    def frames(self, qpos: Floats) -> Sequence[np.ndarray]:
+    def frames(self, qpos: Floats) -> np.ndarray:
         """uint8[T, height, width, 3] of qpos [T, nq]: the camera's height, then each body's."""
         return render.render_frames(
             self.spec.compile(), qpos, width=_WIDTH, height=_HEIGHT, shadows=True

@@ -36,6 +36,7 @@ OURS = frozenset(
         "r2s-algos-ddpg",
         "r2s-envs-objects",
         "r2s-envs-pick-place",
+        "r2s-gymnasium",
         "r2s-randomization-physics",
         "r2s-randomization-sensor",
         "r2s-randomization-objects",

@@ -1,0 +1,39 @@
+"""Gymnasium's spaces of an environment's spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from r2s_core.errors import R2SError
+from r2s_core.types import EnvSpec
+
+
+def action_space(spec: EnvSpec) -> spaces.Box:
+    """float32[A] between the environment's bounds."""
+    low, high = (np.asarray(x, np.float32) for x in (spec.action_low, spec.action_high))
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def observation_space(spec: EnvSpec, groups: bool) -> spaces.Box | spaces.Dict:
+    """The group "policy", or a Dict of all groups: float32[n] each, unbounded."""
+    shapes = spec.observation_shapes
+    if not groups:
+        return _unbounded(shapes["policy"])
+    return spaces.Dict({name: _unbounded(shape) for name, shape in shapes.items()})
+
+
+def refuse_options(options: Mapping[str, Any] | None) -> None:
+    """Raises `R2SError` where `reset` was given options, none of which an environment has."""
+    if options:
+        raise R2SError(
+            f"reset takes no options (got {', '.join(map(str, options))}); worlds whose episodes "
+            "end reset by themselves"
+        )
+
+
+def _unbounded(shape: tuple[int, ...]) -> spaces.Box:
+    return spaces.Box(-np.inf, np.inf, shape, np.float32)

@@ -5,6 +5,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import yaml
+
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -16,8 +18,17 @@ def test_every_wheel_holds_its_package_and_says_that_it_is_typed(wheels):
         names = zipfile.ZipFile(wheel).namelist()
         assert f"{module}/__init__.py" in names
         assert f"{module}/py.typed" in names
+        (licence,) = (name for name in names if name.endswith(".dist-info/licenses/LICENSE"))
+        assert zipfile.ZipFile(wheel).read(licence) == (REPOSITORY / "LICENSE").read_bytes()
         assert not [name for name in names if "tests/" in name and "_template" not in name]
         assert {name.split("/")[0].split("-")[0] for name in names} == {module}
+
+
+def test_the_citation_is_of_the_version_that_is_here():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    project = tomllib.loads((REPOSITORY / "r2s/pyproject.toml").read_text())["project"]
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
 
 
 def test_core_and_each_plugin_register_by_being_installed(wheels, venv):

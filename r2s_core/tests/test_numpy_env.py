@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +53,8 @@ class Drawn(CartTask):
 
         return dataclasses.replace(super().scene(), render_spec=spec)
 
-    def init(self, key):
-        state, qpos, qvel = super().init(key)
+    def init(self, key, variant) -> Any:
+        state, qpos, qvel = super().init(key, variant)
         return Goal(state.target, jnp.stack([state.target, 0.8, 0.3])), qpos, qvel
 
 

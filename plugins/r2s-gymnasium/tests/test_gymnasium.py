@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -160,7 +161,7 @@ def test_only_the_worlds_that_ended_are_under_the_masks():
 def test_gymnasiums_vector_wrappers_work_on_it():
     envs = wrappers.RecordEpisodeStatistics(r2s_gymnasium.make_vec(point_mass(4, 3), 4))
     envs = wrappers.ClipReward(envs, 0.0, 0.5)
-    envs.reset(seed=0)
+    _, info = envs.reset(seed=0)
     for _ in range(3):
         _, reward, *_, info = envs.step(envs.action_space.sample())
         assert (reward <= 0.5).all()
@@ -173,8 +174,7 @@ def test_gymnasiums_vector_wrappers_work_on_it():
 def test_vector_frames_are_one_of_each_world():
     envs = gymnasium.make_vec(ID, 2, render_mode="rgb_array", width=48, height=32, **SMALL)
     envs.reset(seed=0)
-    frames = envs.render()
-    assert frames is not None
+    frames: Any = envs.render()
     assert [(x.shape, x.dtype) for x in frames] == [((32, 48, 3), np.uint8)] * 2
     assert not np.array_equal(*frames)  # the objects lie elsewhere
     envs.close()
@@ -185,12 +185,10 @@ def test_seeds_repeat_and_one_world_goes_on_where_it_reset_itself():
     env = r2s_gymnasium.make(point_mass(1, 3))
 
     def play():
-        seen = [env.reset(seed=5)[0]]
-        for _ in range(3):
-            obs, _, terminated, truncated, info = env.step(np.ones(1))
-            seen.append(obs)
-        assert (terminated, truncated) == (False, True)
-        assert info == {"success": False, "diverged": False, "metrics": {}}
+        seen, steps = [env.reset(seed=5)[0]], [env.step(np.ones(1)) for _ in range(3)]
+        seen += [step[0] for step in steps]
+        assert steps[-1][2:4] == (False, True)
+        assert steps[-1][4] == {"success": False, "diverged": False, "metrics": {}}
         return [*seen, env.reset()[0], env.reset()[0]]
 
     first, second = play(), play()

@@ -58,7 +58,7 @@ class SB3VecEnv(VecEnv):
         obs, reward, terminated, truncated, info = self.env.step(self._actions)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = terminated | truncated
-        for world in np.flatnonzero(done):
+        for world in np.flatnonzero(done).tolist():
             infos[world] = _of_ended(info, world, bool(truncated[world]))
         return obs, reward, done, infos
 

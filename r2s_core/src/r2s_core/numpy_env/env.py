@@ -117,7 +117,8 @@ class NumpyEnv:
         self._refuse_closed()
         if self._state is None:
             raise R2SError("reset() starts the worlds; call it before step()")
-        self._state, step = self._step(self._state, _finite(checked_action(action, self.spec)))
+        action = _finite(checked_action(action, self.spec))
+        self._state, step = self._step(self._state, action)
         obs = self._observed(step.obs)
         flags = (step.reward, step.terminated, step.truncated, step.success, step.diverged)
         reward, terminated, truncated, success, diverged = map(np.array, jax.device_get(flags))
@@ -172,7 +173,7 @@ def _final_info(step: Step) -> dict[str, Any]:
     return jax.tree.map(np.array, jax.device_get(info))
 
 
-def _finite(action: Any) -> np.ndarray:
+def _finite(action: Any) -> Any:
     """As float32; raises `R2SError` where a number is not finite, which would end the physics."""
     action = np.asarray(action, np.float32)
     if not np.isfinite(action).all():

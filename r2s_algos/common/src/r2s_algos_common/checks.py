@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from r2s_algos_common.metrics import where
+from r2s_algos_common.networks import learning_bytes
+from r2s_core.device import check_memory
 from r2s_core.errors import ConfigError, TrainingDiverged
 from r2s_core.types import EnvSpec, Named
 
@@ -40,6 +44,18 @@ def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
             f"algorithms.{name}: the action bounds must be finite, and the low below the high"
         )
     return critic
+
+
+def check_networks(name: str, *networks: tuple[int, Sequence[int], int]) -> None:
+    """Raises `ConfigError` where these networks are too large to be learned here.
+
+    name: the algorithm's. networks: (inputs, hidden sizes, outputs) of each.
+    """
+    check_memory(
+        sum(learning_bytes(*sizes) for sizes in networks),
+        f"algorithms.{name}.hidden_sizes: learning networks of these sizes",
+        "lower them",
+    )
 
 
 def finite_metrics(metrics: Named, lower: str) -> Named:

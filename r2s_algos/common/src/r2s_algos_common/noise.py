@@ -5,8 +5,16 @@ from __future__ import annotations
 import math
 
 import jax
+import numpy as np
 
-from r2s_core.types import Array
+from r2s_core.types import Array, EnvSpec
+
+
+def first_noise(key: Array, spec: EnvSpec) -> Array:
+    """Standard normal noise float32[W, A] to go on from."""
+    # On the host: every generator that JAX compiles costs a tenth of a second.
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    return jax.device_put(rng.standard_normal((spec.num_worlds, spec.action_size), np.float32))
 
 
 def exploration_noise(key: Array, last: Array, length: int, correlation: float) -> Array:

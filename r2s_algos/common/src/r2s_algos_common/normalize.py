@@ -7,6 +7,9 @@ import jax.numpy as jnp
 
 from r2s_core.types import Array, pytree
 
+#: Normalised observations are clipped to +- this.
+OBSERVATION_CLIP = 10.0
+
 
 @pytree
 class RunningStatistics:
@@ -54,9 +57,11 @@ def standard_deviation(stats: RunningStatistics, minimum: float = 1e-2) -> Array
     return jnp.sqrt(stats.variance + minimum**2)
 
 
-def normalize(stats: RunningStatistics, x: Array, clip: float = 10.0) -> Array:
-    """(x - mean) / standard deviation, clipped to +-clip; float32[..., n]."""
-    return jnp.clip((x - stats.mean) / standard_deviation(stats), -clip, clip)
+def normalize(stats: RunningStatistics | None, x: Array) -> Array:
+    """(x - mean) / standard deviation, clipped; float32[..., n]. None: only clipped."""
+    if stats is not None:
+        x = (x - stats.mean) / standard_deviation(stats)
+    return jnp.clip(x, -OBSERVATION_CLIP, OBSERVATION_CLIP)
 
 
 @pytree

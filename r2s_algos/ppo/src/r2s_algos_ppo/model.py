@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_algos_common.networks import MLP, init_mlp
-from r2s_algos_common.noise import exploration_noise
+from r2s_algos_common.noise import exploration_noise, first_noise
 from r2s_algos_common.normalize import (
     ReturnScale,
     RunningStatistics,
@@ -24,9 +24,6 @@ from r2s_algos_common.optimizer import Adam
 from r2s_algos_ppo.config import PPOConfig
 from r2s_core.policy.network import scale_action, squash
 from r2s_core.types import Array, EnvSpec, Named, pytree
-
-#: Normalised observations are clipped to +- this.
-OBSERVATION_CLIP = 10.0
 
 
 @pytree
@@ -67,15 +64,12 @@ class Model:
             "critic": init_mlp(self._networks["critic"], critic_key, *shapes[self.critic_group]),
             "log_std": jax.device_put(log_std),
         }
-        # On the host: every generator that JAX compiles costs a tenth of a second.
-        noise_rng = np.random.default_rng(np.asarray(jax.random.key_data(noise_key)))
-        noise = noise_rng.standard_normal((self.spec.num_worlds, self.spec.action_size), np.float32)
         return Agent(
             params=params,
             optimizer=Adam(self.config.max_grad_norm).init(params),
             statistics={group: init_statistics(shape) for group, shape in shapes.items()},
             returns=init_return_scale(self.spec.num_worlds),
-            noise=jax.device_put(noise),
+            noise=first_noise(noise_key, self.spec),
             learning_rate=jnp.float32(self.config.learning_rate),
             updates=jnp.int32(0),
             key=key,
@@ -87,9 +81,7 @@ class Model:
 
     def normalize(self, statistics: Mapping[str, RunningStatistics], group: str, x: Array) -> Array:
         """An observation group as the networks read it, float32[..., n]."""
-        if not self.config.normalize_observations:
-            return jnp.clip(x, -OBSERVATION_CLIP, OBSERVATION_CLIP)
-        return normalize(statistics[group], x, OBSERVATION_CLIP)
+        return normalize(statistics[group] if self.config.normalize_observations else None, x)
 
     def observe(
         self, statistics: Mapping[str, RunningStatistics], obs: Named
@@ -112,12 +104,8 @@ class Model:
         raw = mean + jnp.exp(acting["log_std"]) * noise
         return self._to_action(raw), {"mean": mean, "raw_action": raw}
 
-    def deterministic(self, acting: Any, obs: Named, key: Array) -> Array:
+    def deterministic(self, acting: Any, obs: Named) -> Array:
         return self._to_action(self.mean(acting, obs))
-
-    def stochastic(self, acting: Any, obs: Named, key: Array) -> Array:
-        shape = (*obs["policy"].shape[:-1], self.spec.action_size)
-        return self.act(acting, obs, jax.random.normal(key, shape, jnp.float32))[0]
 
     def mean(self, acting: Any, obs: Named) -> Array:
         """The mean raw action [W, A]."""

@@ -26,9 +26,6 @@ from r2s_algos_common.off_policy.replay import Replay, insert, sample
 from r2s_core.rollout import Trajectory
 from r2s_core.types import Array, Named, pytree
 
-#: Normalised observations are clipped to +- this.
-OBSERVATION_CLIP = 10.0
-
 
 @pytree
 class Agent:
@@ -147,9 +144,8 @@ class Learning(Generic[N]):
         return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
 
     def normalize(self, statistics: Mapping[str, RunningStatistics], group: str, x: Array) -> Array:
-        if not self.config.normalize_observations:
-            return jnp.clip(x, -OBSERVATION_CLIP, OBSERVATION_CLIP)
-        return normalize(statistics[group], x, OBSERVATION_CLIP)
+        """An observation group as the networks read it, float32[..., n]."""
+        return normalize(statistics[group] if self.config.normalize_observations else None, x)
 
     def _reward_scale(self, agent: Agent) -> Array:
         return reward_scale(agent.returns) if self.config.normalize_rewards else jnp.float32(1.0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,7 +62,7 @@ def _batch(observation, reward, discount):
 def test_a_scalar_target_believes_the_lesser_critic(layer_norm):
     critic, critics, observation, action = _critic(layer_norm=layer_norm)
     values = np.asarray(critic.values(critics.target, observation, action))
-    assert values.shape == (2, 7)
+    chex.assert_shape(values, (2, 7))
     assert not np.allclose(values[0], values[1])
     reward, discount, bonus = jnp.arange(7.0), jnp.full(7, 0.5), jnp.full(7, 0.2)
     target = critic.target(critics, _batch(observation, reward, discount), action, bonus)

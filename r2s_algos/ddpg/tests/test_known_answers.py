@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,9 +92,9 @@ def test_adam_s_epsilon_reaches_all_that_learns():
     fresh = ddpg.init(jax.random.key(0))
     before = jax.tree.map(np.array, (fresh.agent.networks.policy, fresh.agent.networks.critics))
     networks = ddpg.update_many(fresh, 3)[0].agent.networks
-    close = functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-9)
-    jax.tree.map(close, before[0], networks.policy)
-    jax.tree.map(close, before[1].online, networks.critics.online)
+    close = functools.partial(chex.assert_trees_all_close, rtol=1e-6, atol=1e-9)
+    close(before[0], networks.policy)
+    close(before[1].online, networks.critics.online)
 
 
 def test_the_noise_must_rise_from_zero_or_more():

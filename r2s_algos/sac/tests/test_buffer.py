@@ -4,6 +4,7 @@ import dataclasses
 import types
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_a_buffer_is_saved_by_choice(tmp_path, whole):
     config: Any = types.SimpleNamespace(seed=3, algorithm="sac", resolved=dict, training=total)
     found = loop.start(sac, config, tmp_path, True, notes.append)
     again = found.learner
-    jax.tree.map(np.testing.assert_array_equal, again.agent.networks, learner.agent.networks)
+    chex.assert_trees_all_equal(again.agent.networks, learner.agent.networks)
     assert int(again.replay.filled) == (24 if whole else 0)
     assert any("replay buffer" in note for note in notes) is not whole
     _, metrics = sac.update(again)

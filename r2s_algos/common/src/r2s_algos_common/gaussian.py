@@ -1,4 +1,4 @@
-"""The distribution of a stochastic policy; apart, since distrax takes a second to import."""
+"""The distribution of stochastic policies; apart, since distrax takes a second to import."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ def gaussian(mean: Array, log_std: Array) -> Any:
     `scale_action`.
     """
     return distrax.MultivariateNormalDiag(mean, jnp.broadcast_to(jnp.exp(log_std), mean.shape))
+
+
+def tanh_log_det(raw: Array) -> Array:
+    """log |d tanh(raw) / d raw| summed over the last axis, float32[...].
+
+    log p(tanh(raw)) = log p(raw) - tanh_log_det(raw), which stays finite where tanh has saturated
+    and `distrax.Transformed` would have to invert it.
+    """
+    return distrax.Block(distrax.Tanh(), 1).forward_log_det_jacobian(raw)

@@ -7,9 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from r2s_algos_common.gaussian import gaussian
+from r2s_algos_common.gaussian import gaussian, tanh_log_det
 from r2s_algos_common.metrics import weighted_mean
-from r2s_algos_common.networks import tanh_log_det
 from r2s_algos_ppo.config import PPOConfig
 from r2s_core.types import Array, Named, pytree
 

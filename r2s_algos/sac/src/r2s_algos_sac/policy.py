@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_algos_common.gaussian import gaussian
-from r2s_algos_common.networks import MLP, init_mlp, mlp_layers, tanh_log_det
+from r2s_algos_common.gaussian import gaussian, tanh_log_det
+from r2s_algos_common.networks import MLP, init_mlp, mlp_layers
 from r2s_algos_sac.config import SACConfig
 from r2s_core.types import Array, EnvSpec
 

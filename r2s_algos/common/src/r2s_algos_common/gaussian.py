@@ -25,4 +25,4 @@ def tanh_log_det(raw: Array) -> Array:
     log p(tanh(raw)) = log p(raw) - tanh_log_det(raw), which stays finite where tanh has saturated
     and `distrax.Transformed` would have to invert it.
     """
-    return distrax.Block(distrax.Tanh(), 1).forward_log_det_jacobian(raw)
+    return distrax.Block(distrax.Tanh(), 1).forward_log_det_jacobian(raw)  # type: ignore[return-value]

@@ -71,8 +71,7 @@ def test_only_algorithms_need_flax_optax_and_distrax(wheels, venv_without_flax, 
         *(path for folder, path in wheels.items() if folder not in ("r2s_core", "r2s_envs/objects"))
     )
     for name in ("ppo", "sac", "ddpg"):
-        config = REPOSITORY / "configs/quickstart.yaml"
-        venv.r2s("validate", config, f"algorithm={name}")
+        venv.r2s("validate", "quickstart", f"algorithm={name}", cwd=tmp_path)
         assert "hidden_sizes" in venv.r2s("info", f"algorithm:{name}")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from r2s_core.errors import R2SError
 from r2s_core.rendering import render
+from r2s_core.rendering.live import LiveRenderer
 
 _SCENE = """
 <mujoco>
@@ -64,6 +65,26 @@ def test_a_model_that_cannot_be_drawn_says_why():
     model = mujoco.MjModel.from_xml_string(_SCENE)
     with pytest.raises(R2SError, match=r"drawing through \w+ failed: .*broadcast"):
         render.render_frames(model, np.zeros((1, 5)), width=64, height=48)
+
+
+@pytest.mark.usefixtures("graphics")
+def test_a_live_renderer_draws_as_the_other_does_and_says_why_it_cannot():
+    model = mujoco.MjModel.from_xml_string(_SCENE)
+    pose, marker = np.array([[0.5]]), np.array([[-0.5, 0.0, 0.5]])
+    live = LiveRenderer(96, 64, "top")
+    live.load(7, model)
+    np.testing.assert_array_equal(
+        live.draw(np.array([7]), pose, marker),
+        render.render_frames(model, pose, marker, width=96, height=64, camera="top"),
+    )
+    with pytest.raises(R2SError, match=r"No pictures: ValueError: .*broadcast"):
+        live.draw(np.array([7]), np.zeros((1, 5)))
+    assert live.draw(np.array([7, 7]), np.zeros((2, 1))).shape == (2, 64, 96, 3)  # it goes on
+    live._worker.kill()
+    with pytest.raises(R2SError, match=r"No pictures: the renderer ended: exit status -9"):
+        live.draw(np.array([7]), pose)
+    live.close()
+    live.close()
 
 
 @pytest.mark.usefixtures("graphics")

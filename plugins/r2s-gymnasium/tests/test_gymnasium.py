@@ -17,7 +17,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import vector as wrappers
 
 import r2s_gymnasium
+from r2s_core import registry
 from r2s_core.errors import R2SError
+from r2s_core.registry import Entry
 from r2s_core.rendering import render
 from r2s_core.testing.environments import bandit, corridor, point_mass
 
@@ -53,10 +55,25 @@ def _check(env: gymnasium.Env) -> None:
 def test_gymnasiums_checker_passes_on_pick_and_place():
     env = gymnasium.make(ID, render_mode="rgb_array", width=64, height=48, **SMALL)
     _check(env.unwrapped)
+    env.close()
+
+
+@pytest.mark.usefixtures("graphics")
+def test_the_frame_at_an_episodes_end_is_not_of_the_next_episode():
+    env = r2s_gymnasium.make(
+        "real2sim_pick_place", render_mode="rgb_array", width=64, height=48, **SMALL
+    )
     env.reset(seed=0)
-    frame = env.render()
-    assert isinstance(frame, np.ndarray)
-    assert (frame.shape, frame.dtype) == ((48, 64, 3), np.uint8)
+    frames: list[Any] = [env.render()]
+    assert (frames[0].shape, frames[0].dtype) == ((48, 64, 3), np.uint8)
+    for _ in range(5):
+        *_, truncated, _ = env.step(np.ones(9))
+        frames.append(env.render())
+    assert truncated
+    assert not np.array_equal(frames[3], frames[4])
+    assert np.array_equal(frames[4], frames[5])
+    env.reset()
+    assert not np.array_equal(frames[5], env.render())
     env.close()
 
 
@@ -213,6 +230,23 @@ def test_mistakes_are_told_in_one_sentence():
         gymnasium.make_vec(ID, 2, config="none.yaml")
     with pytest.raises(R2SError, match=r"environment.object: unknown key; did you mean objects"):
         gymnasium.make(ID, object="scan.stl")
+
+
+def test_whatever_environment_is_installed_has_an_id(monkeypatch):
+    entries = [
+        Entry("environment", name, "push:PLUGIN", dist, "1.0")
+        for name, dist in (("my_push", "a"), ("twin", "a"), ("twin", "b"))
+    ]
+    monkeypatch.setattr(registry, "discover", lambda kind: entries)
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", {})
+    monkeypatch.setattr(gymnasium, "registry", gymnasium.envs.registration.registry)
+    r2s_gymnasium.register_installed()
+    assert {spec.id: spec.kwargs["config"] for spec in gymnasium.registry.values()} == {
+        ID: "real2sim_pick_place",
+        "r2s/my_push-v0": "my_push",
+        "r2s/a-twin-v0": "a:twin",
+        "r2s/b-twin-v0": "b:twin",
+    }
 
 
 def test_registering_is_light_and_an_id_with_the_module_needs_no_import():

@@ -8,6 +8,7 @@ builder, which may import JAX. Builders by kind:
     reward       make(config) -> RewardFn
     randomizer   make(config, context: RandomizerContext) -> Randomizer
     backend      make(scene: SceneSpec, num_worlds: int, config) -> Backend
+    robot        make(config) -> Robot (`r2s_core.robot`)
     hook         make(config, run_dir: Path) -> an object with `r2s_core.hooks.hookimpl` methods
     command      configure(parser: argparse.ArgumentParser) in the light module, and
                  main(args: argparse.Namespace) -> int as the target
@@ -22,18 +23,23 @@ from typing import Any, Literal
 #: The version of the contract in `r2s_core.types` that this r2s-core speaks.
 CONTRACT_VERSION = 2
 
-Kind = Literal["algorithm", "environment", "reward", "randomizer", "backend", "hook", "command"]
+Kind = Literal[
+    "algorithm", "environment", "robot", "reward", "randomizer", "backend", "hook", "command"
+]
 
 #: Entry-point group of each kind.
 GROUPS: dict[Kind, str] = {
     "algorithm": "r2s.algorithms",
     "environment": "r2s.environments",
+    "robot": "r2s.robots",
     "reward": "r2s.rewards",
     "randomizer": "r2s.randomizers",
     "backend": "r2s.backends",
     "hook": "r2s.hooks",
     "command": "r2s.commands",
 }
+#: The robot where none is named.
+DEFAULT_ROBOT = "panda"
 
 
 @dataclasses.dataclass(frozen=True)

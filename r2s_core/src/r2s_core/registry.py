@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from r2s_core.errors import PluginError, PluginLoadError, R2SError
-from r2s_core.plugin import CONTRACT_VERSION, GROUPS, Kind, Plugin
+from r2s_core.plugin import CONTRACT_VERSION, DEFAULT_ROBOT, GROUPS, Kind, Plugin
 from r2s_core.suggest import did_you_mean
 from r2s_core.system.foreign import OURS, calling, describe
 from r2s_core.system.text import say_once
@@ -30,6 +30,8 @@ _PACKAGES: dict[tuple[Kind, str], str] = {
     ("algorithm", "sac"): "r2s-algos-sac",
     ("algorithm", "ddpg"): "r2s-algos-ddpg",
     ("environment", "real2sim_pick_place"): "r2s-envs-pick-place",
+    ("robot", "panda"): "r2s-envs-robots",
+    ("robot", "ur5e_2f85"): "r2s-envs-robots",
     ("command", "object"): "r2s-envs-objects",
     ("command", "scene"): "r2s-envs-pick-place",
 }
@@ -38,6 +40,7 @@ _TASK = "action_low action_high scene init control update observe terminated suc
 _PARTS: dict[Kind, str] = {
     "algorithm": "steps_per_update init update policy export",
     "environment": _TASK,
+    "robot": "name add dress arm_joints finger_joints home ready gripper",
     "reward": "__call__",
     "randomizer": "stage writes",
     "backend": "num_worlds batchable traceable init step reset",
@@ -116,7 +119,7 @@ def find(kind: Kind, name: str) -> Entry:
     package = _PACKAGES.get((kind, name), "the package that provides it")
     raise PluginError(
         f"{missing}; pip install {package}, and `r2s plugins` will list it"
-        + ("" if kind == "command" or (kind, name) in _PACKAGES else _write_it(kind))
+        + ("" if kind in ("command", "robot") or (kind, name) in _PACKAGES else _write_it(kind))
     )
 
 
@@ -213,6 +216,11 @@ def build(kind: Kind, name: str, *args: Any) -> Any:
         found = f"it returned {what}, no {kind}: there is no {', '.join(missing)}"
         raise _broken(entry, installed.plugin.target, found)
     return made
+
+
+def build_robot(name: str = DEFAULT_ROBOT) -> Any:
+    """The robot of a name with its default options; see `r2s_core.robot.Robot`."""
+    return build("robot", name, get("robot", name).default_options())
 
 
 def check(entry: Entry) -> R2SError | None:

@@ -12,13 +12,11 @@ from r2s_envs_objects.options import ObjectOptions
 
 if TYPE_CHECKING:
     from r2s_envs_objects.asset import Finding, GraspPose, ObjectAsset, RestingPose
-    from r2s_envs_objects.behaviour.grasp import WIDEST as WIDEST_GRASP
     from r2s_envs_objects.behaviour.grasp import narrowest_grasp
     from r2s_envs_objects.preparation.loader import NotGraspableError, load_object
     from r2s_envs_objects.store.prepared import objects_in
 
 __all__ = [
-    "WIDEST_GRASP",
     "Finding",
     "GraspPose",
     "NotGraspableError",
@@ -37,10 +35,10 @@ def __getattr__(name: str):
         from r2s_envs_objects.preparation import loader
 
         return getattr(loader, name)
-    if name in ("WIDEST_GRASP", "narrowest_grasp"):
-        from r2s_envs_objects.behaviour import grasp
+    if name == "narrowest_grasp":
+        from r2s_envs_objects.behaviour.grasp import narrowest_grasp
 
-        return grasp.WIDEST if name == "WIDEST_GRASP" else grasp.narrowest_grasp
+        return narrowest_grasp
     if name == "objects_in":
         from r2s_envs_objects.store.prepared import objects_in
 

@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from r2s_core.plugin import DEFAULT_ROBOT
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Severity = Literal["info", "warning"]
@@ -93,6 +95,7 @@ class ObjectAsset:
     grasp_share: float = 0.0  # of sampled grasps, those that close in force closure from above
     grasp_across: float = 0.0  # m from the body origin to that middle, at +90 degrees to grasp_yaw
     graspable: bool | None = None  # whether the gripper held it when tried; None: not tried
+    robot: str = DEFAULT_ROBOT  # whose gripper the grasps are for
     forced: bool = False  # may be trained on although it cannot be grasped
 
     def replace(self, **changes: Any) -> ObjectAsset:

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 
-from r2s_core.plugin import option
+from r2s_core.plugin import DEFAULT_ROBOT, option
 from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
 
 
@@ -61,6 +61,7 @@ class ObjectOptions:
         minimum=0.0,
         maximum=1.0,
     )
+    robot: str = option(DEFAULT_ROBOT, "the robot whose gripper is to hold it; `r2s plugins robot`")
     force: bool = option(False, "accept objects too wide for the gripper")
     cache_dir: str | None = option(None, "cache folder; None: $R2S_CACHE_DIR, else the user's own")
 

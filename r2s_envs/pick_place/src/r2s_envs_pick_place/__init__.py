@@ -1,14 +1,16 @@
-"""A Franka Panda picks a scanned object up and brings it to a goal.
+"""A robot picks a scanned object up and brings it to a goal.
 
 `Real2SimPickAndPlace` is the whole environment from Python. The other names are what it is made of,
-for tasks of your own with this robot and its table; `r2s new task --robot panda NAME` writes one:
+for tasks of your own at this table; `r2s new task --robot panda NAME` writes one:
 
     asset = load_object("scan.stl", ObjectOptions())              # of r2s_envs_objects
     thing = PickObject.from_asset(asset)                          # how it rests, where to grasp it
-    model = build_scene([thing.shape], SceneOptions()).compile()  # what physics steps
-    arm = Arm.from_model(model, READY)                            # forward kinematics, Jacobian
-    ctrl = LAWS["ee_delta"](arm, view, action)                    # action [5] -> servo targets [9]
-    dressed = render_spec([thing.shape])                          # the same world, for pictures
+    options = SceneOptions(robot=build_robot("panda"))            # of r2s_core.registry
+    model = build_scene([thing.shape], options).compile()         # what physics steps
+    dressed = render_spec([thing.shape], options)                 # the same world, for pictures
+
+What moves the robot, `Arm` and `LAWS`, is in `r2s_envs_robots`; where its numbers stand in the
+model, `Slots` of `r2s_core.robot` says.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from r2s_envs_pick_place.interface import Real2SimPickAndPlace
-    from r2s_envs_pick_place.robot.control import ACTION_NAMES, LAWS, Arm
     from r2s_envs_pick_place.scene.build import (
+        OBJECT_BODY,
+        OBJECT_JOINT,
         SceneObject,
         SceneOptions,
         box_object,
@@ -27,14 +30,10 @@ if TYPE_CHECKING:
         render_spec,
     )
     from r2s_envs_pick_place.scene.pick_object import PickObject
-    from r2s_envs_pick_place.task.pick_place import CENTRE, READY
 
 __all__ = [
-    "ACTION_NAMES",
-    "CENTRE",
-    "LAWS",
-    "READY",
-    "Arm",
+    "OBJECT_BODY",
+    "OBJECT_JOINT",
     "PickObject",
     "Real2SimPickAndPlace",
     "SceneObject",
@@ -45,11 +44,17 @@ __all__ = [
 ]
 
 _MODULES = {
-    "robot.control": ("ACTION_NAMES", "LAWS", "Arm"),
     "interface": ("Real2SimPickAndPlace",),
     "scene.pick_object": ("PickObject",),
-    "scene.build": ("SceneObject", "SceneOptions", "box_object", "build_scene", "render_spec"),
-    "task.pick_place": ("CENTRE", "READY"),
+    "scene.build": (
+        "OBJECT_BODY",
+        "OBJECT_JOINT",
+        "SceneObject",
+        "SceneOptions",
+        "box_object",
+        "build_scene",
+        "render_spec",
+    ),
 }
 
 

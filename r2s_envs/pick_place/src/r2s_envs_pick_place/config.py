@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from r2s_core.plugin import option
+from r2s_core import registry
+from r2s_core.plugin import DEFAULT_ROBOT, option
 
 ActionSpace = Literal["joint", "ee_delta"]
 Goal = Literal["air", "place"]
@@ -17,14 +18,14 @@ Reward = Literal["dense", "sparse"]
 OBSERVATIONS = {
     "pose": "end-effector pose 7, object pose 7, end effector->object 3, object->goal 3, goal 3, "
     "fingers 2",
-    "joints": "arm joint angles 7 and velocities 7, finger velocities 2",
+    "joints": "the arm's joint angles and velocities, finger velocities 2",
     "ee_motion": "the end effector's linear velocity 3 and yaw rate 1, from the joints' readings",
     "alignment": "the object's axes in the gripper's frame 9",
     "grasp": "where to close, in the gripper's frame 3; the angle from the fingers to the "
     "direction to close along 1, and cosine and sine of twice it 2",
     "object_motion": "the object's linear velocity 3 and angular velocity 3",
     "contact": "each fingertip pad touches the object 2, the grasp holds 1",
-    "targets": "joint targets in force minus joint angles 7",
+    "targets": "joint targets in force minus joint angles",
     "progress": "whether the object has been lifted in this episode 1",
 }
 
@@ -33,6 +34,9 @@ OBSERVATIONS = {
 class PickPlaceConfig:
     """The task `real2sim_pick_place`."""
 
+    robot: str = option(
+        DEFAULT_ROBOT, "who picks: panda, ur5e_2f85 or another that `r2s plugins robot` lists"
+    )
     objects: tuple[Path | str, ...] = option(
         ("sample:bottle",),
         "scanned objects: files (STL, OBJ, PLY) or sample:NAME; each world has one of them",
@@ -90,7 +94,7 @@ class PickPlaceConfig:
     )
     action_space: ActionSpace = option(
         "joint",
-        "joint: 7 arm joints + 2 fingers; ee_delta: end-effector motion 3, yaw 1, gripper 1",
+        "joint: the arm's joints + 2 fingers; ee_delta: end-effector motion 3, yaw 1, gripper 1",
     )
     observations: tuple[str, ...] = option(
         ("pose",), "what the policy reads", choices=tuple(OBSERVATIONS)
@@ -110,13 +114,14 @@ class PickPlaceConfig:
         (0.10, 0.40), "lowest and highest goal in the air, m", minimum=0.0, maximum=2.0
     )
     official_meshes: bool = option(
-        False, "draw the robot with its official meshes (r2s-envs-pick-place[menagerie])"
+        False, "draw the robot with its official meshes (r2s-envs-robots[menagerie])"
     )
     object_yaw: float = option(
         180.0, "the object's yaw lies within +- this, degrees", minimum=0.0, maximum=180.0
     )
 
     def __post_init__(self) -> None:
+        registry.find("robot", self.robot)  # which tells what there is
         for name in ("observations", "critic_observations", "object_scales"):
             if getattr(self, name) == ():
                 raise ValueError(f"{name} is an empty list; name at least one")

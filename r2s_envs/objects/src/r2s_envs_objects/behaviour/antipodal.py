@@ -6,20 +6,13 @@ import dataclasses
 
 import numpy as np
 
+from r2s_core.gripper import Gripper
 from r2s_envs_objects.asset import Floats, GraspPose, Ints
-from r2s_envs_objects.behaviour.grasp import (
-    FINGER_HALF_WIDTH,
-    OPENING,
-    PAD_HALF_HEIGHT,
-    REACH,
-    WIDEST,
-)
 from r2s_envs_objects.mesh.decompose import decimate
 from r2s_envs_objects.mesh.lines import Pinches, Surface, passages, pinches, sample, surface_of
 
 SAMPLES = 1500
 FRICTION = 0.5  # coefficient of the cones in which both contacts must lie
-FINGER_THICKNESS = 0.015  # m of free space that a finger needs behind its contact
 NARROWEST = 0.002  # m; thinner is lost in a scan's noise
 FROM_ABOVE = np.radians(60.0)  # from the vertical: a hand that comes from above
 APPROACHES = 8
@@ -29,8 +22,7 @@ MOST_GRASPS = 12
 
 _FACES = 4000  # of the surface that is searched
 _OBSTACLES = 3000  # points of the surface that fingers and palm must keep clear of
-_ROOMS = (0.003, 0.01, OPENING)  # m beside each contact to which the fingers may be opened
-_PALM = (0.102, 0.032, 0.12)  # half width along the closing, half depth, height; m
+_ROOMS = (0.003, 0.01, np.inf)  # m beside each contact to which the fingers may be opened
 _LEVER = 0.05  # m off the centre of mass at which a grasp's score has fallen to 1/e
 _COSINE = 1.0 / np.hypot(1.0, FRICTION)
 
@@ -58,7 +50,7 @@ def grade(share: float) -> str:
     return "good" if share >= GOOD else "hard" if share >= HARD else "poor"
 
 
-def graspability(vertices: Floats, faces: Ints) -> Graspability:
+def graspability(vertices: Floats, faces: Ints, gripper: Gripper) -> Graspability:
     """The grasps of a closed mesh, vertices [n, 3] in m, at rest on the plane under its lowest.
 
     The origin is the centre of mass. Repeatable: the sampling is seeded.
@@ -68,15 +60,15 @@ def graspability(vertices: Floats, faces: Ints) -> Graspability:
     floor = float(vertices[:, 2].min())
     origins, start = sample(surface, SAMPLES)
     directions = _within_cone(-surface.normals[start])
-    found = pinches(passages(surface, origins, directions), FINGER_THICKNESS)
-    found = _squeezed(surface, directions, found)
+    found = pinches(passages(surface, origins, directions), gripper.finger_thickness)
+    found = _squeezed(surface, directions, found, gripper)
     # A line may be pinched in several places; the one that counts begins at the sampled point.
     found = found.select(found.entry == start[found.line])
     closing = directions[found.line]
     middle = origins[found.line] + closing * ((found.start + found.end) / 2.0)[:, None]
     width = found.end - found.start
-    above, clear = _reachable(obstacles, middle, closing, width, floor)
-    grasps = _vertical(surface, obstacles, middle[above], closing[above], floor)
+    above, clear = _reachable(obstacles, middle, closing, width, floor, gripper)
+    grasps = _vertical(surface, obstacles, middle[above], closing[above], floor, gripper)
     return Graspability(float(above.sum() / SAMPLES), float(clear.sum() / SAMPLES), grasps)
 
 
@@ -98,17 +90,22 @@ def _perpendicular(axes: Floats) -> tuple[Floats, Floats]:
     return first, np.asarray(np.cross(axes, first), np.float64)
 
 
-def _squeezed(surface: Surface, directions: Floats, found: Pinches) -> Pinches:
+def _squeezed(surface: Surface, directions: Floats, found: Pinches, gripper: Gripper) -> Pinches:
     """The pinches of a width for the gripper whose line lies in both friction cones."""
     width, closing = found.end - found.start, directions[found.line]
-    fits = (width >= NARROWEST) & (width <= WIDEST)
+    fits = (width >= NARROWEST) & (width <= gripper.widest)
     entering = -np.einsum("ij,ij->i", closing, surface.normals[found.entry])
     leaving = np.einsum("ij,ij->i", closing, surface.normals[found.exit])
     return found.select(fits & (np.minimum(entering, leaving) >= _COSINE - 1e-9))
 
 
 def _reachable(
-    obstacles: Floats, middle: Floats, closing: Floats, width: Floats, floor: float
+    obstacles: Floats,
+    middle: Floats,
+    closing: Floats,
+    width: Floats,
+    floor: float,
+    gripper: Gripper,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which grasps [g] a hand reaches from above, and which from any of the approaches."""
     down = np.array([0.0, 0.0, -1.0]) + closing[:, 2:] * closing
@@ -119,41 +116,56 @@ def _reachable(
     above, clear = np.zeros(len(middle), bool), np.zeros(len(middle), bool)
     for turn in np.arange(APPROACHES) * (2.0 * np.pi / APPROACHES):
         approach = np.cos(turn) * down + np.sin(turn) * aside
-        free = _has_room(obstacles, middle, closing, approach, width)
+        free = _has_room(obstacles, middle, closing, approach, width, gripper)
         clear |= free
         steep_enough = approach[:, 2] <= -np.cos(FROM_ABOVE) + 1e-9
-        above |= free & steep_enough & (_lowest(middle, closing, approach, width) >= floor)
+        lowest = _lowest(middle, closing, approach, width, gripper)
+        above |= free & steep_enough & (lowest >= floor)
     return above, clear
 
 
-def _lowest(middle: Floats, closing: Floats, approach: Floats, width: Floats) -> Floats:
+def _lowest(
+    middle: Floats, closing: Floats, approach: Floats, width: Floats, gripper: Gripper
+) -> Floats:
     """Height [g], m, of what of the hand is lowest, a fingertip or the palm, and some room."""
     across = np.abs(np.cross(approach, closing)[:, 2])
     spread = np.abs(closing[:, 2])
-    tips = PAD_HALF_HEIGHT * approach[:, 2] - FINGER_HALF_WIDTH * across
-    tips = tips - (width / 2.0 + FINGER_THICKNESS) * spread
-    palm = -REACH * approach[:, 2] - _PALM[0] * spread - _PALM[1] * across
+    tips = gripper.pad_half_height * approach[:, 2] - gripper.finger_half_width * across
+    tips = tips - (width / 2.0 + gripper.finger_thickness) * spread
+    wide, deep, _ = gripper.palm
+    palm = -gripper.palm_clearance * approach[:, 2] - wide * spread - deep * across
     return middle[:, 2] + np.minimum(tips, palm) - TABLE_CLEARANCE
 
 
 def _has_room(
-    obstacles: Floats, middle: Floats, closing: Floats, approach: Floats, width: Floats
+    obstacles: Floats,
+    middle: Floats,
+    closing: Floats,
+    approach: Floats,
+    width: Floats,
+    gripper: Gripper,
 ) -> np.ndarray:
     """Whether palm and, opened just enough or wide, fingers clear the points [k, 3]; bool [g]."""
     axes = (closing, np.cross(approach, closing), approach)
     u, v, w = (obstacles @ axis.T - np.einsum("ij,ij->i", middle, axis) for axis in axes)
     u, v = np.abs(u), np.abs(v)
-    palm = (u < _PALM[0]) & (v < _PALM[1]) & (w <= -REACH) & (w > -REACH - _PALM[2])
-    beside = (v < FINGER_HALF_WIDTH) & (w > -REACH) & (w < PAD_HALF_HEIGHT)
+    (wide, deep, high), reach = gripper.palm, gripper.palm_clearance
+    palm = (u < wide) & (v < deep) & (w <= -reach) & (w > -reach - high)
+    beside = (v < gripper.finger_half_width) & (w > -reach) & (w < gripper.pad_half_height)
     blocked = np.ones(len(middle), bool)
     for room in _ROOMS:
-        inner = np.minimum(width / 2.0 + room, OPENING / 2.0)
-        blocked &= (beside & (u > inner) & (u < inner + FINGER_THICKNESS)).any(axis=0)
+        inner = np.minimum(width / 2.0 + room, gripper.opening / 2.0)
+        blocked &= (beside & (u > inner) & (u < inner + gripper.finger_thickness)).any(axis=0)
     return ~(blocked | palm.any(axis=0))
 
 
 def _vertical(
-    surface: Surface, obstacles: Floats, middle: Floats, closing: Floats, floor: float
+    surface: Surface,
+    obstacles: Floats,
+    middle: Floats,
+    closing: Floats,
+    floor: float,
+    gripper: Gripper,
 ) -> tuple[GraspPose, ...]:
     """The best grasps from straight above near those found, no two alike.
 
@@ -163,18 +175,19 @@ def _vertical(
     length = np.linalg.norm(level, axis=1)
     middle, level = middle[length > 0.5], level[length > 0.5] / length[length > 0.5, None]
     top = float(surface.vertices[:, 2].max())
-    heights = np.linspace(floor + PAD_HALF_HEIGHT + TABLE_CLEARANCE, top - 0.002, 9)
+    lowest = gripper.pad_half_height + TABLE_CLEARANCE
+    heights = np.linspace(floor + lowest, top - 0.002, 9)
     yaw, height = (grid.ravel() for grid in np.meshgrid(np.arange(72) * np.pi / 72, heights))
     origins = np.concatenate([middle, np.stack([0.0 * height, 0.0 * height, height], axis=1)])
     central = np.stack([np.cos(yaw), np.sin(yaw), 0.0 * yaw], axis=1)
     directions = np.concatenate([level, central])
-    found = pinches(passages(surface, origins, directions), FINGER_THICKNESS)
-    found = _squeezed(surface, directions, found)
+    found = pinches(passages(surface, origins, directions), gripper.finger_thickness)
+    found = _squeezed(surface, directions, found, gripper)
     closing, width = directions[found.line], found.end - found.start
     middle = origins[found.line] + closing * ((found.start + found.end) / 2.0)[:, None]
     approach = np.broadcast_to([0.0, 0.0, -1.0], middle.shape)
-    keep = middle[:, 2] - PAD_HALF_HEIGHT >= floor + TABLE_CLEARANCE
-    keep &= _has_room(obstacles, middle, closing, approach, width)
+    keep = middle[:, 2] - gripper.pad_half_height >= floor + TABLE_CLEARANCE
+    keep &= _has_room(obstacles, middle, closing, approach, width, gripper)
     cosines = np.einsum("ij,ij->i", closing, surface.normals[found.exit])
     cosines = np.minimum(cosines, -np.einsum("ij,ij->i", closing, surface.normals[found.entry]))
     square = (cosines - _COSINE) / (1.0 - _COSINE)

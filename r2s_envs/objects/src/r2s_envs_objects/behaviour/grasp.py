@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 
-from r2s_envs_objects.asset import Floats, Ints
+from r2s_core import registry
+from r2s_core.gripper import Gripper
+from r2s_envs_objects.asset import Finding, Floats, Ints
 
-OPENING = 0.08  # m, the Panda's hand
-WIDEST = OPENING - 0.004  # m; 2 mm of room at each finger
-FINGER_HALF_WIDTH = 0.011  # m
-PAD_HALF_HEIGHT = 0.009  # m
-REACH = 0.035  # m from the middle of the pads to the palm
+
+@functools.cache
+def gripper_of(robot: str) -> Gripper:
+    """The gripper of an installed robot; PluginError where there is none of that name."""
+    return registry.build_robot(robot).gripper
 
 
 class Grasp(NamedTuple):
@@ -24,27 +27,36 @@ class Grasp(NamedTuple):
     offset: float  # m along `yaw`, from the centre of mass to the middle of what is spanned
 
 
-def narrowest_grasp(vertices: Floats, faces: Ints) -> Grasp:
+def narrowest_grasp(vertices: Floats, faces: Ints, gripper: Gripper) -> Grasp:
     """The yaw in which a hand from above needs the smallest opening over the centre of mass.
 
     vertices [n, 3] in m, in the resting pose about the centre of mass. The pads go to the height
     of the centre of mass, or as far down as the palm allows on tall objects. The opening must
     span all of the object that lies between the fingers as they come down.
     """
-    height = max(0.0, float(vertices[:, 2].max()) - REACH)
+    height = max(0.0, float(vertices[:, 2].max()) - gripper.palm_clearance)
     points = surface_points(vertices, faces)
-    points = points[points[:, 2] >= height - PAD_HALF_HEIGHT, :2]
+    points = points[points[:, 2] >= height - gripper.pad_half_height, :2]
     best = Grasp(np.inf, 0.0, height, 0.0)
     for yaw in np.radians(np.arange(0.0, 180.0, 2.0)):
         along = points @ (np.cos(yaw), np.sin(yaw))
         across = points @ (-np.sin(yaw), np.cos(yaw))
-        between = along[np.abs(across) <= FINGER_HALF_WIDTH]
+        between = along[np.abs(across) <= gripper.finger_half_width]
         if not len(between):
             continue  # nothing under the hand: a ring's hole
         low, high = float(between.min()), float(between.max())
         if high - low < best.width - 1e-6:
             best = Grasp(high - low, float(yaw), height, (low + high) / 2.0)
     return best
+
+
+def payload_findings(mass: float, gripper: Gripper) -> list[Finding]:
+    """A warning where so many kg are more than the robot lifts."""
+    if mass <= gripper.payload:
+        return []
+    limit = f"{gripper.payload:g} kg with its {gripper.name}"
+    what = f"{mass:.3g} kg is more than the robot lifts ({limit}); check mass and units"
+    return [Finding(what, "warning", code="heavy")]
 
 
 def surface_points(vertices: Floats, faces: Ints, spacing: float = 0.003) -> Floats:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from r2s_core import device
+from r2s_core import device, registry
 from r2s_core.errors import AssetError, R2SError
+from r2s_core.gripper import Gripper
 from r2s_core.rendering import render
 from r2s_core.system import files
 from r2s_core.system.text import printable
@@ -37,8 +38,8 @@ from r2s_envs_objects.store import mjcf, prepared
 
 FORMAT = 1  # of certificate.json
 _PACKAGES = (
-    "r2s-envs-objects", "r2s-envs-pick-place", "mujoco", "numpy", "scipy", "trimesh", "coacd",
-    "manifold3d", "fast-simplification",
+    "r2s-envs-objects", "r2s-envs-robots", "r2s-envs-pick-place", "mujoco", "numpy", "scipy",
+    "trimesh", "coacd", "manifold3d", "fast-simplification",
 )  # fmt: skip
 FAIR = 0.5  # of the grasps tried must hold for an object to be called graspable without more words
 _TILT = 2.0  # degrees by which it may turn when put down in its resting pose
@@ -60,10 +61,11 @@ def certify(
 ) -> Certificate:
     """Prepare a scan, try it, and write the object's files into the empty `folder`.
 
-    options.force: the object may be trained on although nothing can grip it. A scan that is
-    refused has a certificate too, which says so.
+    options.robot: who tries to hold it. options.force: the object may be trained on although
+    nothing can grip it. A scan that is refused has a certificate too, which says so.
     """
     seconds: dict[str, float] = {}
+    robot = registry.build_robot(options.robot)
     try:
         with _timed(seconds, "prepare"):
             asset = load_object(source, dataclasses.replace(options, force=True))
@@ -77,16 +79,20 @@ def certify(
             problem = _misbehaviour(landing)
     drawable, notes = _can_draw() if pictures else (False, [])
     with _timed(seconds, "checks"):
-        tried = checks.run_checks(asset, drawable)
+        tried = checks.run_checks(asset, robot, drawable)
     with _timed(seconds, "cost"):
         cost = cost_ratio(asset) if model is not None else None
     asset = _as_tried(asset, tried.get(checks.HOLD), options.force)
     digest = prepared.write_asset(folder / ASSET, asset)
     with _timed(seconds, "pictures"):
-        drawn, turntable = _pictures(source, asset, tried, notes) if drawable else ([], None)
+        drawn, turntable = (
+            _pictures(source, asset, robot.gripper, tried, notes) if drawable else ([], None)
+        )
     facts = {
         **_verdict(asset, problem, tried.get(checks.HOLD)),
         **_facts(asset, options.scale),
+        "robot": robot.name,
+        "gripper": dataclasses.asdict(robot.gripper),
         "cost_ratio": None if cost is None else round(cost, 2),
         "settles": None if landing is None else _settling(landing),
         "checks": {name: _plain(result) for name, result in tried.items()},
@@ -271,12 +277,16 @@ def _can_draw() -> tuple[bool, list[str]]:
 
 
 def _pictures(
-    source: str, asset: ObjectAsset, tried: dict[str, CheckResult], notes: list[str]
+    source: str,
+    asset: ObjectAsset,
+    gripper: Gripper,
+    tried: dict[str, CheckResult],
+    notes: list[str],
 ) -> tuple[list[tuple[str, str, bytes]], bytes | None]:
     """The pictures, and the turntable."""
     drawn, turntable = [], None
     try:
-        drawn = [("object", *shot) for shot in portraits.draw(asset, _raw_scan(source))]
+        drawn = [("object", *shot) for shot in portraits.draw(asset, gripper, _raw_scan(source))]
         turntable = portraits.turntable(asset)
     except R2SError as error:
         notes.append(str(error))

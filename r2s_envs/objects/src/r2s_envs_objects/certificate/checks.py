@@ -2,9 +2,9 @@
 
 A package offers one through the entry-point group `r2s.object_checks`, "name = module:function":
 
-    def function(asset: ObjectAsset, pictures: bool) -> CheckResult
+    def function(asset: ObjectAsset, robot: Robot, pictures: bool) -> CheckResult
 
-This package knows none of them, so that it needs no robot.
+This package knows none of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import importlib.metadata
 from typing import Any
 
 from r2s_core.errors import R2SError
+from r2s_core.robot import Robot
 from r2s_envs_objects.asset import GraspPose, ObjectAsset
 
 GROUP = "r2s.object_checks"
@@ -37,9 +38,9 @@ class CheckResult:
     grasp: GraspPose | None = None
 
 
-def run_checks(asset: ObjectAsset, pictures: bool = True) -> dict[str, CheckResult]:
+def run_checks(asset: ObjectAsset, robot: Robot, pictures: bool = True) -> dict[str, CheckResult]:
     """The result of every installed check, by name; one that breaks says so, and harms no other."""
-    return {point.name: _run(point, asset, pictures) for point in installed()}
+    return {point.name: _run(point, asset, robot, pictures) for point in installed()}
 
 
 def installed() -> list[importlib.metadata.EntryPoint]:
@@ -48,9 +49,11 @@ def installed() -> list[importlib.metadata.EntryPoint]:
     return sorted(points, key=lambda point: point.name)
 
 
-def _run(point: importlib.metadata.EntryPoint, asset: ObjectAsset, pictures: bool) -> CheckResult:
+def _run(
+    point: importlib.metadata.EntryPoint, asset: ObjectAsset, robot: Robot, pictures: bool
+) -> CheckResult:
     try:
-        return point.load()(asset, pictures)
+        return point.load()(asset, robot, pictures)
     except R2SError as error:
         return CheckResult(None, str(error))
     except Exception as error:  # somebody else's code: it may raise anything

@@ -9,9 +9,9 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from r2s_core.gripper import Gripper
 from r2s_core.rendering import render
 from r2s_envs_objects.asset import Floats, GraspPose, Ints, ObjectAsset, RestingPose
-from r2s_envs_objects.behaviour.grasp import FINGER_HALF_WIDTH, PAD_HALF_HEIGHT
 from r2s_envs_objects.mesh.decompose import decimate
 from r2s_envs_objects.mesh.hull import hull_mesh
 from r2s_envs_objects.mesh.repair import compact
@@ -47,7 +47,7 @@ def raw_scan(data: bytes, suffix: str, label: str) -> dict[str, Any]:
     return {"vertices": vertices, "faces": faces}
 
 
-def draw(asset: ObjectAsset, scan: tuple[Floats, Ints] | None) -> list[Picture]:
+def draw(asset: ObjectAsset, gripper: Gripper, scan: tuple[Floats, Ints] | None) -> list[Picture]:
     """Pictures of the object, the scan (vertices [n, 3] in the file's units, faces) among them.
 
     R2SError if nothing can draw on this machine.
@@ -74,7 +74,7 @@ def draw(asset: ObjectAsset, scan: tuple[Floats, Ints] | None) -> list[Picture]:
         stage.show(f"where the pads meet it: the best {len(shown)} grasps", at_rest)
         stage.add_mesh(asset.visual_vertices, asset.visual_faces, (*_OBJECT[:3], 0.55))
         for grasp in shown:
-            stage.add_pads(grasp)
+            stage.add_pads(grasp, gripper)
     return stage.draw()
 
 
@@ -232,7 +232,7 @@ class _Stage:
             type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, rgba=rgba, contype=0, conaffinity=0
         )
 
-    def add_pads(self, grasp: GraspPose) -> None:
+    def add_pads(self, grasp: GraspPose, gripper: Gripper) -> None:
         """Add the two pads of a grasp where they meet the object."""
         assert self._body is not None
         along = np.array([np.cos(grasp.yaw), np.sin(grasp.yaw), 0.0])
@@ -242,7 +242,7 @@ class _Stage:
                 type=mujoco.mjtGeom.mjGEOM_BOX,
                 pos=np.array(grasp.position) + side * along * (grasp.width / 2.0 + thickness),
                 quat=(np.cos(grasp.yaw / 2.0), 0.0, 0.0, np.sin(grasp.yaw / 2.0)),
-                size=(thickness, FINGER_HALF_WIDTH, PAD_HALF_HEIGHT),
+                size=(thickness, gripper.finger_half_width, gripper.pad_half_height),
                 rgba=_PAD,
                 contype=0,
                 conaffinity=0,

@@ -6,11 +6,12 @@ import argparse
 import math
 from collections.abc import Callable
 
+from r2s_core.plugin import DEFAULT_ROBOT
 from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
-    """--units, --up, --scale, --max-filled, --material."""
+    """--units, --up, --scale, --max-filled, --material, --robot."""
     parser.add_argument(
         "--units",
         default="auto",
@@ -34,6 +35,12 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         help="of the surface, what closing holes may invent (0.25)",
     )
     parser.add_argument("--material", choices=tuple(MATERIALS), help="what it is made of")
+    parser.add_argument(
+        "--robot",
+        default=DEFAULT_ROBOT,
+        metavar="NAME",
+        help=f"whose gripper is to hold it ({DEFAULT_ROBOT}); `r2s plugins robot` lists them",
+    )
 
 
 def add_shaping(parser: argparse.ArgumentParser) -> None:

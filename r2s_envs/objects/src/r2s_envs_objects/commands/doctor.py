@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from r2s_core.errors import AssetError, ConfigError
+from r2s_core.gripper import Gripper
 from r2s_core.system.text import printable
 from r2s_envs_objects.guard import sandbox
 from r2s_envs_objects.options import ObjectOptions, on_command_line
@@ -28,6 +29,7 @@ def main(args: argparse.Namespace) -> int:
         max_filled=args.max_filled,
         mass=args.mass,
         material=args.material,
+        robot=args.robot,
     )
     try:
         report = check(args.scan, options)
@@ -43,11 +45,14 @@ def main(args: argparse.Namespace) -> int:
 
 def check(source: str, options: ObjectOptions) -> dict[str, Any]:
     """The report on a scan as plain data; AssetError where it is refused. Nothing is written."""
+    from r2s_envs_objects.behaviour.grasp import gripper_of  # heavy
+
     path, label = locate(source)
     arguments = {
         "suffix": path.suffix.lower(),
         "label": label,
         "options": dataclasses.asdict(options),
+        "gripper": dataclasses.asdict(gripper_of(options.robot)),
     }
     target = "r2s_envs_objects.commands.doctor:examine"
     answer = sandbox.call(target, read_bytes(path), arguments, label)
@@ -56,14 +61,19 @@ def check(source: str, options: ObjectOptions) -> dict[str, Any]:
     return {"file": label, "verdict": "warnings" if worst else "sound", **report}
 
 
-def examine(data: bytes, suffix: str, label: str, options: dict[str, Any]) -> dict[str, Any]:
+def examine(
+    data: bytes, suffix: str, label: str, options: dict[str, Any], gripper: dict[str, Any]
+) -> dict[str, Any]:
     """The report, as `sandbox` calls for it: its JSON as bytes."""
     import numpy as np  # heavy: only where the work is done
 
+    from r2s_envs_objects.behaviour.grasp import payload_findings
     from r2s_envs_objects.preparation.solid import solidify
 
     solid = solidify(data, suffix, label, ObjectOptions(**options))
-    findings = [*solid.findings, *_width_findings(solid.vertices, solid.faces)]
+    spans = Gripper(**gripper)
+    findings = solid.findings + payload_findings(solid.mass, spans)
+    findings += _width_findings(solid.vertices, solid.faces, spans)
     report = {
         "units": solid.unit,
         "size_m": np.ptp(solid.vertices, axis=0).tolist(),
@@ -78,18 +88,18 @@ def examine(data: bytes, suffix: str, label: str, options: dict[str, Any]) -> di
     return {"report": np.frombuffer(json.dumps(report).encode(), np.uint8)}
 
 
-def _width_findings(vertices: Floats, faces: Ints) -> list[Finding]:
+def _width_findings(vertices: Floats, faces: Ints, gripper: Gripper) -> list[Finding]:
     """What a user of the gripper should know of a scan that is wide, in metres, z up."""
     from r2s_envs_objects.asset import Finding
     from r2s_envs_objects.behaviour.antipodal import graspability
-    from r2s_envs_objects.behaviour.grasp import OPENING, WIDEST, narrowest_grasp
+    from r2s_envs_objects.behaviour.grasp import narrowest_grasp
 
-    width = narrowest_grasp(vertices, faces).width
-    if width <= WIDEST:
+    width = narrowest_grasp(vertices, faces, gripper).width
+    if width <= gripper.widest:
         return []
-    what = f"too wide for the {OPENING * 1000:.0f} mm gripper at its centre of mass: from above it "
-    what += f"spans {width * 1000:.0f} mm at its narrowest (limit {WIDEST * 1000:.0f}), "
-    if share := graspability(vertices, faces).share:
+    what = f"too wide for the {gripper} at its centre of mass: from above it "
+    what += f"spans {width * 1000:.0f} mm at its narrowest (limit {gripper.widest * 1000:.0f}), "
+    if share := graspability(vertices, faces, gripper).share:
         what += f"but {share:.1%} of the sampled grasps close elsewhere, as on a rim or a handle"
         return [Finding(what, code="wide")]
     what += "and no grasp elsewhere was found; set `scale`, or `force` to use it all the same"

@@ -53,6 +53,7 @@ def options_of(args: argparse.Namespace) -> ObjectOptions:
         density=args.density,
         max_pieces=args.max_pieces,
         max_hull_vertices=args.max_hull_vertices,
+        robot=args.robot,
         force=args.force,
     )
 

@@ -24,7 +24,7 @@ INDEX = "library.json"
 _KEPT = (
     "name", "source", "verdict", "passed", "graspable", "problem", "units", "size_m", "volume_m3",
     "mass_kg", "mass_range_kg", "friction_range", "pieces", "iou", "volume_error", "cost_ratio",
-    "grasp_share", "reservations", "content_hash", "asset_sha256",
+    "grasp_share", "robot", "reservations", "content_hash", "asset_sha256",
 )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _options(args: argparse.Namespace) -> list[str]:
     options = [
         f"--{name}={value}"
         for name in ("units", "up", "scale", "max-filled", "material", "density", "max-pieces",
-                     "max-hull-vertices")
+                     "max-hull-vertices", "robot")
         if (value := getattr(args, name.replace("-", "_"))) is not None
     ]  # fmt: skip
     return [*options, *["--force"] * args.force, *["--no-pictures"] * (not args.pictures)]

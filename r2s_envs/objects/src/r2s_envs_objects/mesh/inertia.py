@@ -9,8 +9,6 @@ from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.materials import WEIGHED, density_of, implausible
 from r2s_envs_objects.options import ObjectOptions
 
-PAYLOAD = 3.0  # kg
-
 
 def volume_integrals(vertices: Floats, faces: Ints) -> tuple[float, Floats, Floats]:
     """Signed volume, centroid [3] and unit-density inertia [3, 3] about the centroid.
@@ -53,9 +51,6 @@ def mass_of(
         expected = (mass * (1.0 - WEIGHED), mass * (1.0 + WEIGHED))
         findings = []
         check_density(mass, volume, label)
-    if mass > PAYLOAD:
-        what = f"{mass:.3g} kg is more than the Panda lifts ({PAYLOAD:g} kg); check mass and units"
-        findings.append(Finding(what, "warning", code="heavy"))
     return mass, expected, findings
 
 

@@ -6,8 +6,9 @@ import dataclasses
 from pathlib import Path
 
 from r2s_core.errors import AssetError, R2SError
+from r2s_core.gripper import Gripper
 from r2s_envs_objects.asset import Finding, ObjectAsset
-from r2s_envs_objects.behaviour.grasp import OPENING, WIDEST
+from r2s_envs_objects.behaviour.grasp import gripper_of, narrowest_grasp
 from r2s_envs_objects.guard import sandbox
 from r2s_envs_objects.names import display_name
 from r2s_envs_objects.options import ObjectOptions
@@ -25,21 +26,27 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
 
     source: a .stl, .obj or .ply file, or "sample:NAME", or an object that `r2s object fix` made:
     its folder, or its .npz. AssetError, with one sentence that says what and what to do, for
-    every file that is refused.
+    every file that is refused; PluginError where `options.robot` is not installed.
     """
-    if (asset := _prepared(source, options)) is not None:
-        _require_grasp(asset, str(source), options)
+    gripper = gripper_of(options.robot)
+    if (asset := _prepared(source, options, gripper)) is not None:
+        _require_grasp(asset, str(source), options, gripper)
         return asset
     path, label = locate(source)
     data = read_bytes(path)
     suffix = path.suffix.lower()
-    key = cache.content_hash(data, options, suffix)
+    key = cache.content_hash(data, options, gripper, suffix)
     folder = cache.folder_of(options)
     asset = cache.read(folder, key)
     findings: list[Finding] = []
     if asset is None:
-        shaping = dataclasses.asdict(options)
-        arguments = {"suffix": suffix, "label": label, "key": key, "options": shaping}
+        arguments = {
+            "suffix": suffix,
+            "label": label,
+            "key": key,
+            "options": dataclasses.asdict(options),
+            "gripper": dataclasses.asdict(gripper),
+        }
         made = sandbox.call(
             "r2s_envs_objects.preparation.pipeline:prepared", data, arguments, label
         )
@@ -54,22 +61,43 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
     asset = asset.replace(
         name=display_name(path), source=str(source), findings=(*asset.findings, *findings)
     )
-    _require_grasp(asset, label, options)
+    _require_grasp(asset, label, options, gripper)
     return asset
 
 
-def _prepared(source: str | Path, options: ObjectOptions) -> ObjectAsset | None:
-    """What `r2s object fix` made, if that is what the source means."""
+def _prepared(source: str | Path, options: ObjectOptions, gripper: Gripper) -> ObjectAsset | None:
+    """What `r2s object fix` made, if that is what the source means, for this gripper."""
     path = expanded(source)
     if path.suffix.lower() != ".npz" and not path.is_dir():
         return None
     from r2s_envs_objects.store.prepared import load_prepared, prepared_file  # heavy: it has MuJoCo
 
     made = prepared_file(source)
-    return load_prepared(made, options).replace(source=str(source)) if made else None
+    if made is None:
+        return None
+    asset = load_prepared(made, options).replace(source=str(source))
+    return asset if asset.robot == options.robot else _for_another(asset, options.robot, gripper)
 
 
-def _require_grasp(asset: ObjectAsset, label: str, options: ObjectOptions) -> None:
+def _for_another(asset: ObjectAsset, robot: str, gripper: Gripper) -> ObjectAsset:
+    """The object as another robot's gripper, which has not tried it, would take it."""
+    grasp = narrowest_grasp(asset.visual_vertices, asset.visual_faces, gripper)
+    return asset.replace(
+        robot=robot,
+        grasp_width=grasp.width,
+        grasp_yaw=grasp.yaw,
+        grasp_height=grasp.height,
+        grasp_offset=grasp.offset,
+        grasp_across=0.0,
+        grasps=(),
+        grasp_share=0.0,
+        graspable=None,
+    )
+
+
+def _require_grasp(
+    asset: ObjectAsset, label: str, options: ObjectOptions, gripper: Gripper
+) -> None:
     """AssetError for what nothing can be learned on, unless the user insists."""
     if options.force or asset.forced:
         return
@@ -79,10 +107,10 @@ def _require_grasp(asset: ObjectAsset, label: str, options: ObjectOptions) -> No
             "tells); set `force` to train on it all the same"
         )
     # Where it was held, it was not by this grasp alone.
-    if asset.grasp_width > WIDEST and not asset.graspable:
+    if asset.grasp_width > gripper.widest and not asset.graspable:
         raise NotGraspableError(
-            f"{label}: too wide for the {OPENING * 1000:.0f} mm gripper: held from above at its "
+            f"{label}: too wide for the {gripper}: held from above at its "
             f"centre of mass it spans {asset.grasp_width * 1000:.0f} mm at its narrowest (limit "
-            f"{WIDEST * 1000:.0f}); try `r2s object fix`, which looks for a rim or a handle, set "
-            "`scale`, or `force` to go on without a grasp"
+            f"{gripper.widest * 1000:.0f}); try `r2s object fix`, which looks for a rim or a "
+            "handle, set `scale`, or `force` to go on without a grasp"
         )

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from r2s_core.gripper import Gripper
 from r2s_envs_objects.asset import Finding, Floats, ObjectAsset, RestingPose
 from r2s_envs_objects.behaviour.antipodal import graspability
-from r2s_envs_objects.behaviour.grasp import narrowest_grasp
+from r2s_envs_objects.behaviour.grasp import narrowest_grasp, payload_findings
 from r2s_envs_objects.behaviour.poses import resting_poses
 from r2s_envs_objects.behaviour.rest import flatten_base, settle
 from r2s_envs_objects.materials import friction_of
@@ -21,15 +22,21 @@ from r2s_envs_objects.preparation.solid import solidify
 from r2s_envs_objects.store.arrays import to_arrays
 
 
-def prepared(data: bytes, options: dict[str, Any], **arguments: Any) -> dict[str, Any]:
-    """`prepare` as `sandbox` calls it: its options as a dict, the asset as arrays."""
-    return to_arrays(prepare(data, options=ObjectOptions(**options), **arguments))
+def prepared(
+    data: bytes, options: dict[str, Any], gripper: dict[str, Any], **arguments: Any
+) -> dict[str, Any]:
+    """`prepare` as `sandbox` calls it: options and gripper as dicts, the asset as arrays."""
+    made = prepare(data, options=ObjectOptions(**options), gripper=Gripper(**gripper), **arguments)
+    return to_arrays(made)
 
 
-def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: str) -> ObjectAsset:
-    """All stages on a file's content, without the cache."""
+def prepare(
+    data: bytes, suffix: str, label: str, options: ObjectOptions, gripper: Gripper, key: str
+) -> ObjectAsset:
+    """All stages on a file's content, without the cache; gripper: that of `options.robot`."""
     solid = solidify(data, suffix, label, options)
-    findings, volume, mass, inertia = solid.findings, solid.volume, solid.mass, solid.inertia
+    volume, mass, inertia = solid.volume, solid.mass, solid.inertia
+    findings = solid.findings + payload_findings(mass, gripper)
     friction, friction_range = friction_of(options.material, options.friction)
     vertices, faces = solid.vertices, solid.faces
     pieces, iou, _, surface_p95, notes = convex_pieces(vertices, faces, volume, options)
@@ -44,11 +51,13 @@ def prepare(data: bytes, suffix: str, label: str, options: ObjectOptions, key: s
     turned = np.eye(4)
     turned[:3, :3] = rotation
     inertia = rotation @ inertia @ rotation.T
-    grasp, sampled = narrowest_grasp(vertices, faces), graspability(vertices, faces)
+    grasp = narrowest_grasp(vertices, faces, gripper)
+    sampled = graspability(vertices, faces, gripper)
     return ObjectAsset(
         name="",
         source="",
         content_hash=key,
+        robot=options.robot,
         visual_vertices=vertices,
         visual_faces=faces,
         pieces=pieces,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from r2s_core.plugin import DEFAULT_ROBOT
 from r2s_core.system import documents, files
 from r2s_core.system.text import printable
 from r2s_envs_objects.asset import Finding, GraspPose, ObjectAsset, RestingPose
@@ -45,6 +46,7 @@ class _Meta:
     resting_poses: tuple[_Pose, ...]
     grasps: tuple[_Grasp, ...]
     findings: tuple[Finding, ...]
+    robot: str = DEFAULT_ROBOT
 
 
 _ARRAYS = ("visual_vertices", "visual_faces", "com", "inertia", "size", "scan_to_body")

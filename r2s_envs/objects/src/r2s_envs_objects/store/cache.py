@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from r2s_core.gripper import Gripper
 from r2s_core.system.cache_folder import cache_folder
 from r2s_envs_objects.asset import ObjectAsset
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.store.arrays import from_arrays, to_arrays
 
 #: Raise when any stage changes what it makes of the same file.
-PIPELINE_VERSION = 8
+PIPELINE_VERSION = 9
 
 
 def folder_of(options: ObjectOptions) -> Path | None:
@@ -30,11 +31,12 @@ def folder_of(options: ObjectOptions) -> Path | None:
         return None
 
 
-def content_hash(data: bytes, options: ObjectOptions, suffix: str) -> str:
-    """SHA-256 of the file, its format, the options that shape the asset and this pipeline."""
+def content_hash(data: bytes, options: ObjectOptions, gripper: Gripper, suffix: str) -> str:
+    """SHA-256 of the file, its format, what shapes the asset and this pipeline."""
     other = ("cache_dir", "force")
     shaping = {k: v for k, v in dataclasses.asdict(options).items() if k not in other}
-    header = json.dumps([PIPELINE_VERSION, suffix, shaping], sort_keys=True).encode()
+    spans = dataclasses.asdict(gripper)
+    header = json.dumps([PIPELINE_VERSION, suffix, shaping, spans], sort_keys=True).encode()
     return hashlib.sha256(header + b"\0" + data).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The check `hold` of an object's certificate: can the Panda hold it? Found by `r2s_envs_objects`
+"""The check `hold` of an object's certificate: can a robot hold it? Found by `r2s_envs_objects`
 through the entry-point group `r2s.object_checks`.
 """
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from r2s_core.errors import R2SError
 from r2s_core.rendering import render
+from r2s_core.robot import Robot
 from r2s_envs_objects import GraspPose, ObjectAsset
-from r2s_envs_objects.behaviour.grasp import OPENING, WIDEST
 from r2s_envs_objects.certificate.checks import CheckResult
 from r2s_envs_pick_place.hold import instrument as hold
 from r2s_envs_pick_place.scene import build as scene
@@ -26,60 +26,61 @@ MOST_TRIED = 8
 _WIDTH, _HEIGHT, _CAMERA = 480, 360, "hold"
 
 
-def check(asset: ObjectAsset, pictures: bool = True) -> CheckResult:
+def check(asset: ObjectAsset, robot: Robot, pictures: bool = True) -> CheckResult:
     """Try the object's best grasps; passed if one of them holds it through shake and hold."""
-    thing = PickObject.from_asset(asset).shape
-    model = scene.build_scene([thing]).compile()
-    poses = _poses(asset, thing)
+    thing, widest = PickObject.from_asset(asset).shape, robot.gripper.widest
+    options = scene.SceneOptions(robot=robot)
+    model = scene.build_scene([thing], options).compile()
+    poses = _poses(asset, thing, robot)
     if not poses:
         span = f"it spans {asset.grasp_width * 1000:.0f} mm over its centre of mass, and "
         return CheckResult(
             False,
-            f"not graspable: {span if asset.grasp_width > WIDEST else ''}no grasp from above fits "
-            f"the {OPENING * 1000:.0f} mm gripper",
+            f"not graspable: {span if asset.grasp_width > widest else ''}no grasp from above fits "
+            f"the {robot.gripper}",
         )
     reports = []
     for pose in poses:
         # After the best few, the others are a last resort.
         if len(reports) < MOST_TRIED or not any(map(_good, reports)):
-            grasp = _in_world(pose, asset.resting_qpos.height)
-            reports.append(hold.hold(model, grasp, SECONDS, SHAKE, APPROACH))
+            grasp = _in_world(pose, asset.resting_qpos.height, robot)
+            reports.append(hold.hold(model, robot, grasp, SECONDS, SHAKE, APPROACH))
     best = min(reports, key=lambda report: (not _good(report), not report.held, report.slip))
     held = sum(map(_good, reports))
-    own_held = asset.grasp_width <= WIDEST and _good(reports[0])
+    own_held = asset.grasp_width <= widest and _good(reports[0])
     better = poses[reports.index(best)]._replace(width=best.opening)
     return CheckResult(
         passed=held > 0,
         summary=_summary(best, held, len(reports)),
-        details=_details(best, reports),
-        pictures=_filmed(model, thing, best.grasp) if pictures else (),
+        details={"robot": robot.name, "gripper": robot.gripper.name, **_details(best, reports)},
+        pictures=_filmed(model, thing, options, best.grasp) if pictures else (),
         grasp=better if held and not own_held else None,
     )
 
 
-def _poses(asset: ObjectAsset, thing: scene.SceneObject) -> list[GraspPose]:
+def _poses(asset: ObjectAsset, thing: scene.SceneObject, robot: Robot) -> list[GraspPose]:
     """What to try: the asset's grasps, the best first, then those across its narrow sections."""
     poses = list(asset.grasps)
-    if asset.grasp_width <= WIDEST:  # the one that the training is about
+    if asset.grasp_width <= robot.gripper.widest:  # the one that the training is about
         cos, sin = np.cos(asset.grasp_yaw), np.sin(asset.grasp_yaw)
         along, across = asset.grasp_offset, asset.grasp_across
         x, y = along * cos - across * sin, along * sin + across * cos
         position = (float(x), float(y), asset.grasp_height)
         poses.insert(0, GraspPose(position, asset.grasp_yaw, asset.grasp_width, 1.0))
     height = asset.resting_qpos.height
-    return poses + [_in_body(grasp, height) for grasp in hold.candidate_grasps(thing)]
+    return poses + [_in_body(grasp, height, robot) for grasp in hold.candidate_grasps(thing, robot)]
 
 
-def _in_world(pose: GraspPose, height: float) -> hold.Grasp:
-    x, y, z = pose.position
+def _in_world(pose: GraspPose, height: float, robot: Robot) -> hold.Grasp:
+    (x, y, z), (middle_x, middle_y) = pose.position, robot.workspace
     # The hold counts yaw the other way round; a parallel gripper is the same after half a turn.
     yaw = (np.pi / 2 - pose.yaw) % np.pi - np.pi / 2
-    return hold.Grasp((scene.HOME_X + x, y, z + height), float(yaw))
+    return hold.Grasp((middle_x + x, middle_y + y, z + height), float(yaw))
 
 
-def _in_body(grasp: hold.Grasp, height: float) -> GraspPose:
-    x, y, z = grasp.position
-    return GraspPose((x - scene.HOME_X, y, z - height), float(-grasp.yaw % np.pi), 0.0, 0.0)
+def _in_body(grasp: hold.Grasp, height: float, robot: Robot) -> GraspPose:
+    (x, y, z), (middle_x, middle_y) = grasp.position, robot.workspace
+    return GraspPose((x - middle_x, y - middle_y, z - height), float(-grasp.yaw % np.pi), 0.0, 0.0)
 
 
 def _good(report: hold.HoldReport) -> bool:
@@ -115,12 +116,16 @@ def _details(best: hold.HoldReport, reports: list[hold.HoldReport]) -> dict:
 
 
 def _filmed(
-    model: mujoco.MjModel, thing: scene.SceneObject, grasp: hold.Grasp
+    model: mujoco.MjModel,
+    thing: scene.SceneObject,
+    options: scene.SceneOptions,
+    grasp: hold.Grasp,
 ) -> tuple[tuple[str, bytes], ...]:
     """Pictures of the trial with a grasp, or none where nothing can draw."""
     moments: list[tuple[str, np.ndarray]] = []
     hold.hold(
         model,
+        options.robot,
         grasp,
         SECONDS,
         SHAKE,
@@ -129,7 +134,7 @@ def _filmed(
     )
     try:
         frames = render.render_frames(
-            _spec(thing).compile(),
+            _spec(thing, options).compile(),
             np.stack([qpos for _, qpos in moments]),
             width=_WIDTH,
             height=_HEIGHT,
@@ -142,10 +147,10 @@ def _filmed(
     return tuple(zip(captions, map(render.encode_png, frames), strict=True))
 
 
-def _spec(thing: scene.SceneObject) -> mujoco.MjSpec:
+def _spec(thing: scene.SceneObject, options: scene.SceneOptions) -> mujoco.MjSpec:
     """The scene for pictures, with a camera near enough to see the fingertips."""
-    spec = scene.render_spec([thing])
-    place, target = np.array([1.15, -0.62, 0.42]), np.array([scene.HOME_X, 0.0, 0.19])
+    spec = scene.render_spec([thing], options)
+    place, target = np.array([1.15, -0.62, 0.42]), np.array([*options.robot.workspace, 0.19])
     backward = (place - target) / np.linalg.norm(place - target)
     right = np.cross([0.0, 0.0, 1.0], backward)
     right /= np.linalg.norm(right)

@@ -15,14 +15,14 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from r2s_core.backends.silence import silenced
+from r2s_core.robot import Robot
 from r2s_envs_pick_place.hold.rig import Rig, motion
-from r2s_envs_pick_place.robot import panda
 from r2s_envs_pick_place.scene import build as scene
 
 _APPROACH_S, _CLOSE_S, _LIFT_S, _SETTLE_S = 1.0, 0.6, 1.0, 0.3
 _LIFT_HEIGHT = 0.15
 _LOST = 0.05  # m in the hand: left behind
-_WIDEST = 0.074  # of the 80 mm stroke, m
+_ROOM = 0.006  # that a grasp leaves of the opening, m
 _CLEARANCE = 0.004  # between the fingertips and the table, m
 
 
@@ -85,6 +85,7 @@ class HoldReport:
 @silenced()
 def hold(
     model: mujoco.MjModel,
+    robot: Robot,
     grasp: Grasp,
     seconds: float = 5.0,
     shake: Shake | None = None,
@@ -93,12 +94,12 @@ def hold(
 ) -> HoldReport:
     """Grasp the object where the keyframe `home` puts it, lift it, and hold it for `seconds`.
 
-    model: a compiled `build_scene`; it is stepped as the task would step it. shake: between lift
-    and hold. approach: m from above which the open hand comes down first, which may push the
-    object; 0 starts around it.
+    model: a compiled `build_scene` with this robot; it is stepped as the task would step it.
+    shake: between lift and hold. approach: m from above which the open hand comes down first,
+    which may push the object; 0 starts around it.
     """
     film = film or (lambda caption, qpos: None)
-    rig = Rig(model)
+    rig = Rig(model, robot)
     position = np.array(grasp.position)
     grasping = rig.solve(position, grasp.yaw)
     lifted = rig.solve(position + np.array([0.0, 0.0, _LIFT_HEIGHT]), grasp.yaw)
@@ -139,7 +140,7 @@ def hold(
         finger_overlap=rig.overlap,
         shake_slip=shaken[0],
         shake_amplitude=shaken[1],
-        opening=float(rig.qpos[7:9].sum()),
+        opening=rig.opening,
     )
 
 
@@ -168,7 +169,7 @@ def _shake(
 
 
 def candidate_grasps(
-    thing: scene.SceneObject, heights: int = 5, per_height: int = 4
+    thing: scene.SceneObject, robot: Robot, heights: int = 5, per_height: int = 4
 ) -> list[Grasp]:
     """Grasps from above that the open gripper fits around, the object as the keyframe puts it.
 
@@ -176,9 +177,9 @@ def candidate_grasps(
     locally narrowest, since two parallel faces touch it opposite each other there. Empty if the
     object is too wide everywhere.
     """
-    origin = np.array([scene.HOME_X, 0.0, -thing.bounds[0, 2]])
+    origin = np.array([*robot.workspace, -thing.bounds[0, 2]])
     top = float(np.ptp(thing.bounds[:, 2]))
-    lowest = panda.PAD_BELOW_GRIP + _CLEARANCE
+    lowest = robot.gripper.pad_below_grip + _CLEARANCE
     levels = np.unique(np.linspace(lowest, max(lowest, top - 0.01), heights).round(4))
     yaws = np.arange(90) * np.pi / 90
     closing = np.stack([np.cos(yaws), -np.sin(yaws)])
@@ -190,7 +191,7 @@ def candidate_grasps(
         spans = section @ closing
         widths = np.ptp(spans, axis=0)
         narrowest = (widths <= np.roll(widths, 1)) & (widths <= np.roll(widths, -1))
-        fitting = np.flatnonzero(narrowest & (widths < _WIDEST))
+        fitting = np.flatnonzero(narrowest & (widths < robot.gripper.opening - _ROOM))
         for index in fitting[np.argsort(widths[fitting])][:per_height]:
             direction = closing[:, index]
             across = np.array([direction[1], -direction[0]])
@@ -222,6 +223,8 @@ def best_hold(
     seconds: float = 5.0,
 ) -> HoldReport:
     """The report of the grasp that holds with the least slip, of those tried."""
-    model = scene.build_scene([thing], options).compile()
-    reports = [hold(model, grasp, seconds) for grasp in grasps or candidate_grasps(thing)]
+    options = options or scene.SceneOptions()
+    robot, model = options.robot, scene.build_scene([thing], options).compile()
+    grasps = grasps or candidate_grasps(thing, robot)
+    reports = [hold(model, robot, grasp, seconds) for grasp in grasps]
     return min(reports, key=lambda report: (not report.held, report.slip))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from r2s_envs_pick_place.robot import panda
+from r2s_core.robot import Robot, Slots
 from r2s_envs_pick_place.scene import build as scene
 
 
 class Rig:
     """One world, driven by arm poses, with running maxima of what the contacts do."""
 
-    def __init__(self, model: mujoco.MjModel) -> None:
-        self.model, self.data = model, mujoco.MjData(model)
-        self._grip = model.site("grip").id
-        self._pads = {model.geom("left_pad").id, model.geom("right_pad").id}
+    def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
+        self.model, self.data, self._robot = model, mujoco.MjData(model), robot
+        self._slots = Slots.of(model, robot)
+        self._ranges = np.array([model.joint(name).range for name in robot.arm_joints]).T
+        self._pads = {model.geom(name).id for name in robot.pads}
         self.penetration = self.force = self.overlap = 0.0
 
     @property
@@ -24,56 +25,60 @@ class Rig:
         return self.data.qpos.copy()
 
     @property
+    def opening(self) -> float:
+        """Between the pads, m; below 0 where their faces are inside each other."""
+        return float(self._robot.opening(self._slots.fingers(self.data.qpos)))
+
+    @property
     def grip(self) -> np.ndarray:
         """Where `grip` is, [3] m."""
-        return self.data.site_xpos[self._grip]
+        return self.data.site_xpos[self._slots.grip]
 
     def solve(self, position: np.ndarray, yaw: float, from_now: bool = False) -> np.ndarray:
-        """Arm joints [7] that put `grip` at `position`, pointing down, fingers turned by `yaw`.
+        """Arm joints [n] that put `grip` at `position`, pointing down, fingers turned by `yaw`.
 
         from_now: the solution nearest to where the arm is, rather than to the keyframe.
         """
-        model, data = self.model, mujoco.MjData(self.model)
+        model, data, slots = self.model, mujoco.MjData(self.model), self._slots
         mujoco.mj_resetDataKeyframe(model, data, 0)
-        if from_now:
-            data.qpos[:7] = self.data.qpos[:7]
+        arm = slots.arm(self.data.qpos if from_now else data.qpos).copy()
         sin, cos = np.sin(yaw), np.cos(yaw)
         target = np.array([[sin, cos, 0.0], [cos, -sin, 0.0], [0.0, 0.0, -1.0]])
         jacobian = np.zeros((6, model.nv))
         for _ in range(200):
+            data.qpos[slots.arm.index] = arm
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
-            rotation = data.site_xmat[self._grip].reshape(3, 3)
+            rotation = data.site_xmat[slots.grip].reshape(3, 3)
             error = np.concatenate(
                 [
-                    np.clip(position - data.site_xpos[self._grip], -0.05, 0.05),
+                    np.clip(position - data.site_xpos[slots.grip], -0.05, 0.05),
                     np.cross(rotation, target, axis=0).sum(axis=1) / 2,
                 ]
             )
             if np.abs(error).max() < 1e-6:
                 break
-            mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self._grip)
-            arm = jacobian[:, :7]
-            data.qpos[:7] += arm.T @ np.linalg.solve(arm @ arm.T + 1e-4 * np.eye(6), error)
-            data.qpos[:7] = np.clip(data.qpos[:7], *panda.JOINT_RANGES.T)
-        return data.qpos[:7].copy()
+            mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], slots.grip)
+            moves = slots.arm_velocity(jacobian)
+            arm += moves.T @ np.linalg.solve(moves @ moves.T + 1e-4 * np.eye(6), error)
+            arm = np.clip(arm, *self._ranges)
+        return arm
 
     def start(self, arm: np.ndarray) -> None:
-        """Begin at the keyframe `home`, the arm's joints [7] elsewhere."""
+        """Begin at the keyframe `home`, the arm's joints [n] elsewhere."""
         mujoco.mj_resetDataKeyframe(self.model, self.data, 0)
-        self.data.qpos[:7] = arm
-        self.data.ctrl[:7] = arm
+        self.data.qpos[self._slots.arm.index] = arm
+        self.data.ctrl[self._slots.arm_targets.index] = arm
 
     def move(self, start: np.ndarray, end: np.ndarray, closed: bool, seconds: float) -> None:
-        """Lead the arm from joints [7] to others along a line, in steady time."""
+        """Lead the arm from joints [n] to others along a line, in steady time."""
         steps = round(seconds / self.model.opt.timestep)
         for step in range(1, steps + 1):
             self.step(start + (end - start) * step / steps, closed)
 
     def step(self, arm: np.ndarray, closed: bool) -> None:
-        """One step of physics towards arm joints [7], the gripper told to close or to open."""
-        self.data.ctrl[:7] = arm
-        self.data.ctrl[7:] = panda.FINGER_TARGETS[0 if closed else 1]
+        """One step of physics towards arm joints [n], the gripper told to close or to open."""
+        self.data.ctrl[:] = self._robot.ctrl(arm, closed)
         mujoco.mj_step(self.model, self.data)
         self._watch()
 
@@ -86,7 +91,7 @@ class Rig:
                 mujoco.mj_contactForce(self.model, data, index, wrench)
                 force[pad] += float(wrench[0])
         self.force = max(self.force, *force.values())
-        self.overlap = max(self.overlap, -float(data.qpos[7:9].sum()))
+        self.overlap = max(self.overlap, -self.opening)
 
     def holds(self) -> bool:
         """Whether both pads touch the object, and the object no table."""
@@ -100,9 +105,9 @@ class Rig:
         """The object's position [3] and rotation [3, 3] in the frame of `grip`."""
         data = self.data
         mujoco.mj_kinematics(self.model, data)
-        rotation = data.site_xmat[self._grip].reshape(3, 3)
+        rotation = data.site_xmat[self._slots.grip].reshape(3, 3)
         body = data.body(scene.OBJECT_BODY)
-        position = rotation.T @ (body.xipos - data.site_xpos[self._grip])
+        position = rotation.T @ (body.xipos - data.site_xpos[self._slots.grip])
         return position, rotation.T @ body.xmat.reshape(3, 3)
 
 

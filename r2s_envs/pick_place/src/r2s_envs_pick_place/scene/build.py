@@ -1,4 +1,4 @@
-"""The scene: a Panda at a table, and one object on it.
+"""The scene: a robot at a table, and one object on it.
 
 `build_scene` is what physics steps: no decoration, as few collision pairs as the task needs.
 `render_spec` is the same world, dressed for pictures.
@@ -13,13 +13,22 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from r2s_core.errors import AssetError
-from r2s_envs_pick_place.robot import menagerie, panda, visuals
+from r2s_core.errors import AssetError, R2SError
+from r2s_core.robot import (
+    ARM_CONTACT,
+    COLLISION_GROUP,
+    NO_FRICTION,
+    NOT_PHYSICAL,
+    OBJECT_CONTACT,
+    PAD_CONTACT,
+    VISUAL_GROUP,
+    Robot,
+)
 from r2s_envs_pick_place.scene import stage
+from r2s_envs_robots.panda.robot import panda
 
 OBJECT_BODY, OBJECT_JOINT = "object", "object_joint"
-#: Where the keyframe `home` puts the object, m.
-HOME_X = 0.5
+HOME = "home"  # the keyframe
 _TOUCHES_NOTHING = 1 << 20  # a contact bit that no geom answers to
 #: Contact sensors. Each pad's reads [found, force 3 (normal first), normal 3]; mask by `found`:
 #: MJX leaves the other values undefined where nothing touches. Table: [found].
@@ -93,10 +102,11 @@ def box_object(
 class SceneOptions:
     """Physics of the scene; the defaults are those that the hold test vouches for.
 
-    timestep s; substeps per control step; contact_stiffness N/m: how hard the object and the pads
-    are, the same for objects of any mass.
+    robot: who works in it; the Panda. timestep s; substeps per control step; contact_stiffness N/m:
+    how hard the object and the pads are, the same for objects of any mass.
     """
 
+    robot: Robot = dataclasses.field(default_factory=panda)
     timestep: float = 0.012
     substeps: int = 4
     impratio: float = 40.0
@@ -104,7 +114,6 @@ class SceneOptions:
     line_search_iterations: int = 50
     contact_stiffness: float = 1.15e4
     max_hull_vertices: int = 64
-    gripper: panda.Gripper = dataclasses.field(default_factory=panda.Gripper)
 
 
 def build_scene(
@@ -112,9 +121,9 @@ def build_scene(
     options: SceneOptions | None = None,
     library: Sequence[SceneObject] = (),
 ) -> mujoco.MjSpec:
-    """The world that physics steps: qpos is 7 arm joints, 2 fingers, then the object's pose 7.
+    """The world that physics steps: qpos is the robot's joints, then the object's pose 7.
 
-    Keyframe `home` has the arm ready and the object on the table at x = HOME_X.
+    Keyframe `home` has the arm ready and the object on the table at the robot's `workspace`.
     library: objects, this one among them, whose meshes the model holds too. With the same library,
     models of different objects have the same sizes and differ in values only: see `variants.py`.
     Raises AssetError unless there is exactly one object.
@@ -123,14 +132,14 @@ def build_scene(
     if len(objects) != 1:
         raise AssetError(f"the pick-and-place scene takes exactly one object, not {len(objects)}")
     spec = mujoco.MjSpec()
-    spec.modelname = "panda_pick_place"
+    spec.modelname = f"{options.robot.name}_pick_place"
     _set_physics(spec, options, objects[0].mass)
     _add_table(spec)
-    panda.add_panda(spec, options.gripper)
+    options.robot.add(spec)
     _damp_as_inertia(spec)
     _add_object(spec, objects[0], options, library or objects)
-    _add_sensors(spec)
-    _add_home(spec, objects[0])
+    _add_sensors(spec, options.robot)
+    _add_home(spec, options.robot, objects[0])
     return spec
 
 
@@ -153,7 +162,7 @@ def _set_physics(spec: mujoco.MjSpec, options: SceneOptions, object_mass: float)
     geom, joint = spec.default.geom, spec.default.joint
     geom.solref = joint.solref_limit = solref
     geom.solimp = joint.solimp_limit = solimp
-    geom.friction = (panda.NO_FRICTION,) * 3
+    geom.friction = (NO_FRICTION,) * 3
 
 
 def _damp_as_inertia(spec: mujoco.MjSpec) -> None:
@@ -183,8 +192,8 @@ def _add_table(spec: mujoco.MjSpec) -> None:
     # Two coincident planes, one for the robot and one for the object: "the object's plane against
     # anything" is then "object on table", and MJX's contact sensors know no bodies, only geoms.
     for name, touched_by in (
-        ("table_for_robot", panda.ARM_CONTACT),
-        ("table_for_object", panda.OBJECT_CONTACT),
+        ("table_for_robot", ARM_CONTACT),
+        ("table_for_object", OBJECT_CONTACT),
     ):
         spec.worldbody.add_geom(
             name=name,
@@ -192,7 +201,7 @@ def _add_table(spec: mujoco.MjSpec) -> None:
             size=(0, 0, 0.05),
             contype=0,
             conaffinity=touched_by,
-            group=panda.COLLISION_GROUP,
+            group=COLLISION_GROUP,
         )
 
 
@@ -206,11 +215,11 @@ def _add_object(
     inertia = np.asarray(thing.inertia)
     body.fullinertia = inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
     contact = {
-        "contype": panda.OBJECT_CONTACT,
-        "conaffinity": panda.ARM_CONTACT | panda.PAD_CONTACT,
+        "contype": OBJECT_CONTACT,
+        "conaffinity": ARM_CONTACT | PAD_CONTACT,
         "condim": 3,
-        "friction": (thing.friction, panda.NO_FRICTION, panda.NO_FRICTION),
-        "group": panda.COLLISION_GROUP,
+        "friction": (thing.friction, NO_FRICTION, NO_FRICTION),
+        "group": COLLISION_GROUP,
         "mass": 0.0,
     }
     if thing.box is not None:
@@ -241,14 +250,14 @@ def _mesh_name(number: int, index: int) -> str:
     return f"object{number}_{index}" if number else f"object_{index}"
 
 
-def _add_sensors(spec: mujoco.MjSpec) -> None:
+def _add_sensors(spec: mujoco.MjSpec, robot: Robot) -> None:
     found = 1 << int(mujoco.mjtConDataField.mjCONDATA_FOUND)
     force = 1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE)
     normal = 1 << int(mujoco.mjtConDataField.mjCONDATA_NORMAL)
     strongest = 2  # of several contacts, report the one with the greatest force
     for name, geom, fields in (
-        (LEFT_PAD_CONTACT, "left_pad", found | force | normal),
-        (RIGHT_PAD_CONTACT, "right_pad", found | force | normal),
+        (LEFT_PAD_CONTACT, robot.pads[0], found | force | normal),
+        (RIGHT_PAD_CONTACT, robot.pads[1], found | force | normal),
         (TABLE_CONTACT, "table_for_object", found),
     ):
         spec.add_sensor(
@@ -260,9 +269,16 @@ def _add_sensors(spec: mujoco.MjSpec) -> None:
         )
 
 
-def _add_home(spec: mujoco.MjSpec, thing: SceneObject) -> None:
-    resting = (HOME_X, 0.0, -float(thing.bounds[0, 2]), 1.0, 0.0, 0.0, 0.0)
-    spec.add_key(name="home", qpos=(*panda.HOME_QPOS, *resting), ctrl=panda.HOME_QPOS)
+def _add_home(spec: mujoco.MjSpec, robot: Robot, thing: SceneObject) -> None:
+    resting = (*robot.workspace, -float(thing.bounds[0, 2]), 1.0, 0.0, 0.0, 0.0)
+    add_home(spec, robot, [np.array(resting)])
+
+
+def add_home(spec: mujoco.MjSpec, robot: Robot, poses: Sequence[np.ndarray]) -> None:
+    """The keyframe `home`: the robot ready, and the free bodies after it at poses [7]."""
+    alone = robot.spec().compile()
+    qpos = np.concatenate([robot.qpos(alone, robot.home), *poses])
+    spec.add_key(name=HOME, qpos=qpos, ctrl=robot.ctrl(robot.home, closed=False))
 
 
 def render_spec(
@@ -273,14 +289,17 @@ def render_spec(
     """The world of `build_scene`, dressed for pictures; its qpos layout is the same.
 
     Cameras `front`, `side` and, at the object, `portrait`. The mocap body `goal_marker`, below the
-    table until it is moved, marks a goal. official_meshes: the robot's, from the optional package
-    `mujoco-menagerie`.
+    table until it is moved, marks a goal. official_meshes: the robot's, where it has some; else
+    R2SError.
     """
-    spec = build_scene(objects, options)
-    if official_meshes:
-        menagerie.add_menagerie_visuals(spec)
+    options = options or SceneOptions()
+    robot, spec = options.robot, build_scene(objects, options)
+    if not official_meshes:
+        robot.dress(spec)
+    elif robot.dress_officially is not None:
+        robot.dress_officially(spec)
     else:
-        visuals.add_visuals(spec)
+        raise R2SError(f"the {robot.title} has no official meshes; set official_meshes: false")
     stage.add_stage(spec)
     _dress_object(spec, objects[0])
     stage.add_portrait_camera(spec.body(OBJECT_BODY), objects[0].bounds)
@@ -291,7 +310,7 @@ def _dress_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     spec.add_material(name="object", rgba=thing.rgba, specular=0.3, shininess=0.3)
     if thing.visual is None:
         for geom in spec.body(OBJECT_BODY).geoms:
-            geom.group, geom.material = visuals.VISUAL_GROUP, "object"
+            geom.group, geom.material = VISUAL_GROUP, "object"
         return
     vertices, faces = thing.visual
     spec.add_mesh(
@@ -305,5 +324,5 @@ def _dress_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
         type=mujoco.mjtGeom.mjGEOM_MESH,
         meshname="object_visual",
         material="object",
-        **visuals.NOT_PHYSICAL,
+        **NOT_PHYSICAL,
     )

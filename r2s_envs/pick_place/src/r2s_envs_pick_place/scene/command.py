@@ -12,9 +12,11 @@ import numpy as np
 from r2s_core.backends.mujoco import DIVERGED
 from r2s_core.backends.silence import silenced
 from r2s_core.errors import AssetError
+from r2s_core.registry import build_robot
 from r2s_core.system.text import printable
 from r2s_envs_objects import ObjectOptions, load_object
-from r2s_envs_pick_place.scene.file import KEY, Placed, write_scene
+from r2s_envs_pick_place.scene.build import HOME, SceneOptions
+from r2s_envs_pick_place.scene.file import Placed, write_scene
 
 REST_SECONDS = 2.0
 REST_DISTANCE = 0.002  # m that an object at rest may have moved by then
@@ -26,11 +28,13 @@ def main(args: argparse.Namespace) -> int:
     if path.suffix.lower() != ".xml":
         raise AssetError(f"{path}: a MuJoCo scene is an .xml file; name it so with -o")
     # A scene is for looking and trying: what the gripper cannot span may stand in it too.
-    options = ObjectOptions(units=args.units, up=args.up, force=True)
-    placed = write_scene(path, [load_object(source, options) for source in args.objects])
+    options = ObjectOptions(units=args.units, up=args.up, robot=args.robot, force=True)
+    robot = build_robot(args.robot)
+    assets = [load_object(source, options) for source in args.objects]
+    placed = write_scene(path, assets, SceneOptions(robot=robot))
     moved = drift(path, placed)
     shown = printable(path)
-    print(f"{shown}: the Panda and {len(placed)} object{'s' * (len(placed) > 1)}")
+    print(f"{shown}: the {robot.title} and {len(placed)} object{'s' * (len(placed) > 1)}")
     for thing, distance in zip(placed, moved, strict=True):
         size = " x ".join(f"{1000 * length:.0f}" for length in thing.asset.size)
         x, y, _ = thing.position
@@ -40,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
             f"at x {x:.2f} y {y:+.2f}"
             f"  {state}: {distance * 1000:.1f} mm in {REST_SECONDS:g} s"
         )
-    print(f"open it: python -m mujoco.viewer --mjcf={shown}   then load the key `{KEY}`")
+    print(f"open it: python -m mujoco.viewer --mjcf={shown}   then load the key `{HOME}`")
     return 0 if max(moved) <= REST_DISTANCE else 1
 
 
@@ -52,7 +56,7 @@ def drift(path: Path, placed: list[Placed]) -> list[float]:
     """
     model = mujoco.MjModel.from_xml_path(str(path.resolve()))
     data = mujoco.MjData(model)
-    mujoco.mj_resetDataKeyframe(model, data, model.key(KEY).id)
+    mujoco.mj_resetDataKeyframe(model, data, model.key(HOME).id)
     mujoco.mj_step(model, data, nstep=math.ceil(REST_SECONDS / model.opt.timestep))
     if any(data.warning[kind].number for kind in DIVERGED):  # MuJoCo has begun anew
         raise AssetError(

@@ -11,20 +11,25 @@ import numpy as np
 import trimesh
 
 from r2s_core.errors import AssetError
+from r2s_core.robot import (
+    ARM_CONTACT,
+    COLLISION_GROUP,
+    NO_FRICTION,
+    NOT_PHYSICAL,
+    OBJECT_CONTACT,
+    PAD_CONTACT,
+    Robot,
+)
 from r2s_core.system import files
 from r2s_envs_objects import ObjectAsset
 from r2s_envs_objects.mesh.hull import hull_mesh
-from r2s_envs_pick_place.robot import panda
-from r2s_envs_pick_place.robot.visuals import NOT_PHYSICAL
 from r2s_envs_pick_place.scene import build as scene
 from r2s_envs_pick_place.scene.build import SceneOptions
+from r2s_envs_pick_place.scene.stage import GOAL_MARKER
 
-_RESERVED = ("world", "goal_marker", "hand", "left_finger", "right_finger")
-_RESERVED += tuple(f"link{i}" for i in range(8))
 #: The part of the table on which objects are put, m: within the arm's reach, clear of its base.
 REACH_X, REACH_Y = (0.32, 0.86), (-0.55, 0.55)
 GAP = 0.04  # m between objects
-KEY = "home"
 _COLOURS = (
     (0.85, 0.45, 0.15, 1.0),
     (0.20, 0.50, 0.75, 1.0),
@@ -44,7 +49,7 @@ class Placed:
     position: np.ndarray
 
 
-def place(assets: Sequence[ObjectAsset]) -> list[Placed]:
+def place(assets: Sequence[ObjectAsset], robot: Robot) -> list[Placed]:
     """The objects side by side in rows across the table; AssetError if they need more room."""
     corners = [_footprint(asset) for asset in assets]
     rows, width = [[]], 0.0
@@ -59,7 +64,9 @@ def place(assets: Sequence[ObjectAsset]) -> list[Placed]:
     _check_room(corners, depths)
     positions = np.zeros((len(assets), 3))
     # The first row where the keyframe of one object has it, if the others fit behind it.
-    start = min(scene.HOME_X - depths[0] / 2, REACH_X[1] - sum(depths) - GAP * (len(rows) - 1))
+    start = min(
+        robot.workspace[0] - depths[0] / 2, REACH_X[1] - sum(depths) - GAP * (len(rows) - 1)
+    )
     for row, depth in zip(rows, depths, strict=True):
         widths = [float((corners[i][1] - corners[i][0])[1]) for i in row]
         y = -(sum(widths) + GAP * (len(row) - 1)) / 2
@@ -70,7 +77,7 @@ def place(assets: Sequence[ObjectAsset]) -> list[Placed]:
             positions[index, 2] = assets[index].resting_qpos.height
             y += across + GAP
         start += depth + GAP
-    names = _names([asset.name for asset in assets])
+    names = _names([asset.name for asset in assets], robot)
     return [Placed(*thing) for thing in zip(names, assets, positions, strict=True)]
 
 
@@ -91,9 +98,10 @@ def _check_room(corners: list[tuple[np.ndarray, np.ndarray]], depths: list[float
         )
 
 
-def _names(names: Sequence[str]) -> list[str]:
+def _names(names: Sequence[str], robot: Robot) -> list[str]:
     """The objects' names as MuJoCo takes them, told apart from each other and from the robot's."""
-    taken, result = set(_RESERVED), []
+    taken = {"world", GOAL_MARKER, *(body.name for body in robot.spec().bodies)}
+    result = []
     for name in names:
         base = "".join(c if c.isalnum() or c in "_-" else "_" for c in name) or "object"
         unique, count = base, 1
@@ -106,14 +114,13 @@ def _names(names: Sequence[str]) -> list[str]:
 
 
 def scene_spec(
-    placed: Sequence[Placed], mesh_folder: str, options: SceneOptions | None = None
+    placed: Sequence[Placed], mesh_folder: str, options: SceneOptions
 ) -> tuple[mujoco.MjSpec, dict[str, bytes]]:
     """The dressed scene with these objects, and the content of its mesh files by relative path.
 
     Keyframe `home`: arm ready, objects at rest. They may touch each other. All are as soft as the
     heaviest of them would be alone.
     """
-    options = options or SceneOptions()
     heaviest = max(thing.asset.mass for thing in placed)
     # One object is what a scene has; it lends its place and its softness to those that come.
     spec = scene.render_spec([scene.box_object(mass=heaviest)], options)
@@ -128,10 +135,10 @@ def scene_spec(
         )
         _add_body(spec, thing, mesh_folder, options, meshes)
     spec.assets = meshes
-    poses = [np.r_[thing.position, 1.0, 0.0, 0.0, 0.0] for thing in placed]
     for key in list(spec.keys):
         spec.delete(key)
-    spec.add_key(name=KEY, qpos=np.concatenate([panda.HOME_QPOS, *poses]), ctrl=panda.HOME_QPOS)
+    poses = [np.r_[thing.position, 1.0, 0.0, 0.0, 0.0] for thing in placed]
+    scene.add_home(spec, options.robot, poses)
     return spec, meshes
 
 
@@ -167,11 +174,11 @@ def _add_body(
             name=name,
             type=mujoco.mjtGeom.mjGEOM_MESH,
             meshname=mesh(name, *hull_mesh(piece), options.max_hull_vertices),
-            contype=panda.OBJECT_CONTACT,
-            conaffinity=panda.ARM_CONTACT | panda.PAD_CONTACT | panda.OBJECT_CONTACT,
+            contype=OBJECT_CONTACT,
+            conaffinity=ARM_CONTACT | PAD_CONTACT | OBJECT_CONTACT,
             condim=3,
-            friction=(asset.friction, panda.NO_FRICTION, panda.NO_FRICTION),
-            group=panda.COLLISION_GROUP,
+            friction=(asset.friction, NO_FRICTION, NO_FRICTION),
+            group=COLLISION_GROUP,
             mass=0.0,
         )
     visual = mesh(f"{thing.name}_visual", asset.visual_vertices, asset.visual_faces, -1)
@@ -183,14 +190,14 @@ def _add_body(
     )
 
 
-def write_scene(path: Path, assets: Sequence[ObjectAsset]) -> list[Placed]:
+def write_scene(path: Path, assets: Sequence[ObjectAsset], options: SceneOptions) -> list[Placed]:
     """Write FILE.xml and FILE_meshes/ beside it; where each object was put.
 
     AssetError where the table has no room for them or the place cannot be written to.
     """
-    placed = place(assets)
+    placed = place(assets, options.robot)
     folder = f"{path.stem}_meshes"
-    spec, meshes = scene_spec(placed, folder)
+    spec, meshes = scene_spec(placed, folder, options)
     spec.modelname = path.stem
     spec.compile()
     text = spec.to_xml()

@@ -11,8 +11,9 @@ import mujoco
 import numpy as np
 
 from r2s_core import rotation
+from r2s_core.gripper import Gripper
 from r2s_core.types import Array, pytree
-from r2s_envs_objects import WIDEST_GRASP, ObjectAsset, RestingPose, narrowest_grasp
+from r2s_envs_objects import ObjectAsset, RestingPose, narrowest_grasp
 from r2s_envs_pick_place.scene import build as scene
 from r2s_envs_pick_place.scene.build import SceneObject, SceneOptions
 
@@ -122,21 +123,21 @@ class PickObject:
             poses=asset.resting_poses,
         )
 
-    def in_all_poses(self) -> list[PickObject]:
+    def in_all_poses(self, gripper: Gripper) -> list[PickObject]:
         """The object in each pose in which it often comes to lie and the gripper spans it."""
         likely = [pose for pose in self.poses if pose.probability >= _LIKELY]
-        lying = [self._lying(pose) for pose in likely] if self.shape.visual else []
+        lying = [self._lying(pose, gripper) for pose in likely] if self.shape.visual else []
         spanned = [thing for thing in lying if thing is not None] or [self]
         return [dataclasses.replace(thing, pose=n) for n, thing in enumerate(spanned, start=1)]
 
-    def _lying(self, pose: RestingPose) -> PickObject | None:
+    def _lying(self, pose: RestingPose, gripper: Gripper) -> PickObject | None:
         """In this pose, with the narrowest grasp from above there; None if that is too wide."""
         assert self.shape.visual is not None
         quat = np.array(pose.quat)
         turn = np.asarray(rotation.to_matrix(jnp.asarray(quat)), np.float64)
         vertices, faces = self.shape.visual
-        width, yaw, height, along = narrowest_grasp(vertices @ turn.T, faces)
-        if width > WIDEST_GRASP:
+        width, yaw, height, along = narrowest_grasp(vertices @ turn.T, faces, gripper)
+        if width > gripper.widest:
             return None
         closes = np.array([along * np.cos(yaw), along * np.sin(yaw), height])
         x, y, z = (float(v) for v in turn.T @ closes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from r2s_core.plugin import Plugin
+from r2s_core.plugin import DEFAULT_ROBOT, Plugin
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,12 @@ then open it in MuJoCo's own viewer, and load the key `home`:
         help="the model (scene.xml); its meshes go into a folder beside it",
     )
     parser.add_argument(
+        "--robot",
+        default=DEFAULT_ROBOT,
+        metavar="NAME",
+        help=f"who stands at the table ({DEFAULT_ROBOT}); `r2s plugins robot` lists them",
+    )
+    parser.add_argument(
         "--units",
         choices=("auto", "m", "cm", "mm", "inch"),
         default="auto",
@@ -46,7 +52,7 @@ then open it in MuJoCo's own viewer, and load the key `home`:
 SCENE = Plugin(
     name="scene",
     kind="command",
-    summary="Write a MuJoCo scene: the Panda at its table with the given objects.",
+    summary="Write a MuJoCo scene: a robot at its table with the given objects.",
     target="r2s_envs_pick_place.scene.command:main",
     configure=configure,
 )

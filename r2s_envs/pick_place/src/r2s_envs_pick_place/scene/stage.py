@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from r2s_envs_pick_place.robot.visuals import NOT_PHYSICAL
+from r2s_core.robot import NOT_PHYSICAL
 
 GOAL_MARKER = "goal_marker"
 #: The goal is a ring around where the object shall be, as wide as what counts as success

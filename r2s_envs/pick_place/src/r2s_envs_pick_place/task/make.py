@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from r2s_core import registry
 from r2s_core.errors import AssetError
 from r2s_core.record.inputs import Keep
 from r2s_core.system.text import say_once
@@ -14,6 +15,7 @@ from r2s_envs_objects import NotGraspableError, ObjectAsset, ObjectOptions, obje
 from r2s_envs_objects.options import respelled
 from r2s_envs_objects.store.prepared import asset_bytes, source_file
 from r2s_envs_pick_place.config import PickPlaceConfig
+from r2s_envs_pick_place.scene.build import SceneOptions
 from r2s_envs_pick_place.scene.pick_object import PickObject
 from r2s_envs_pick_place.task.masses import tell_of_others, weighed
 from r2s_envs_pick_place.task.pick_place import PickPlace
@@ -26,11 +28,12 @@ def make(config: PickPlaceConfig) -> PickPlace:
 
     Raises AssetError where an object is refused, or is both trained on and held out.
     """
+    robot = registry.build_robot(config.robot)
     objects = [PickObject.from_asset(asset, held_out) for _, asset, held_out in _loaded(config)]
     things = _in_all_sizes(objects, config)
     if config.object_poses == "any":
-        things = [lying for thing in things for lying in thing.in_all_poses()]
-    return PickPlace(config, *things)
+        things = [lying for thing in things for lying in thing.in_all_poses(robot.gripper)]
+    return PickPlace(config, *things, options=SceneOptions(robot=robot))
 
 
 def keep_inputs(config: PickPlaceConfig, keep: Keep) -> PickPlaceConfig:
@@ -156,5 +159,6 @@ def _options(config: PickPlaceConfig) -> ObjectOptions:
         max_filled=config.object_max_filled,
         max_hull_vertices=config.max_hull_vertices,
         max_pieces=config.max_pieces,
+        robot=config.robot,
         force=config.force,
     )

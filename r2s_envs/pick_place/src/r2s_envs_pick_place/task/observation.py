@@ -12,12 +12,12 @@ import mujoco
 import numpy as np
 
 from r2s_core import rotation
+from r2s_core.robot import FreeJoint
 from r2s_core.types import Array, Named, View
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.robot import panda
-from r2s_envs_pick_place.robot.control import Arm
-from r2s_envs_pick_place.scene.build import LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT
+from r2s_envs_pick_place.scene.build import LEFT_PAD_CONTACT, OBJECT_JOINT, RIGHT_PAD_CONTACT
 from r2s_envs_pick_place.scene.pick_object import EMBEDDING_SIZE, Facts
+from r2s_envs_robots import Arm
 
 #: The gripper pointing down, closing axis along the world's y: where its quaternion is read from.
 _DOWN = np.array([0.0, 1.0, 0.0, 0.0], np.float32)
@@ -31,8 +31,8 @@ def _axes(*names: str) -> tuple[str, ...]:
     return tuple(f"{name}_{axis}" for name in names for axis in "xyz")
 
 
-#: The numbers of each part, in order.
-OBSERVATION_NAMES: Mapping[str, tuple[str, ...]] = {
+#: The numbers of each part, in order; those of the joints follow from the arm.
+_NAMES: Mapping[str, tuple[str, ...]] = {
     "pose": (
         *_axes("ee_position"),
         *(f"ee_quaternion_{a}" for a in "wxyz"),
@@ -41,12 +41,6 @@ OBSERVATION_NAMES: Mapping[str, tuple[str, ...]] = {
         *_axes("ee_to_object", "object_to_goal", "goal"),
         "left_finger",
         "right_finger",
-    ),
-    "joints": (
-        *(f"joint{i}_angle" for i in range(1, 8)),
-        *(f"joint{i}_velocity" for i in range(1, 8)),
-        "left_finger_velocity",
-        "right_finger_velocity",
     ),
     "ee_motion": (*_axes("ee_velocity"), "ee_yaw_rate"),
     "alignment": tuple(f"object_axis_{a}_in_gripper_{b}" for b in "xyz" for a in "xyz"),
@@ -58,11 +52,20 @@ OBSERVATION_NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "object_motion": _axes("object_velocity", "object_angular_velocity"),
     "contact": ("left_pad_touches", "right_pad_touches", "grasped"),
-    "targets": tuple(f"joint{i}_target_minus_angle" for i in range(1, 8)),
     "progress": ("lifted_before",),
     "object_size": _axes("object_size"),
     "object_embedding": tuple(f"object_reach_{i}" for i in range(EMBEDDING_SIZE)),
 }
+
+
+def observation_names(joints: int) -> Mapping[str, tuple[str, ...]]:
+    """The numbers of each part, in order, with an arm of so many joints."""
+    angles, velocities, targets = (
+        tuple(f"joint{i}_{what}" for i in range(1, joints + 1))
+        for what in ("angle", "velocity", "target_minus_angle")
+    )
+    fingers = ("left_finger_velocity", "right_finger_velocity")
+    return {**_NAMES, "joints": (*angles, *velocities, *fingers), "targets": targets}
 
 
 #: Parts that `object_features` adds to every group.
@@ -84,6 +87,7 @@ class Observer:
     """Reads a view; holds where things stand in the model."""
 
     arm: Arm
+    body: FreeJoint  # the object's
     pad_addresses: tuple[int, int]  # of each pad's contact sensor in sensordata
     groups: Mapping[str, tuple[str, ...]]  # observation group -> its parts
 
@@ -96,7 +100,7 @@ class Observer:
         groups = {"policy": config.observations + features}
         if config.critic_observations is not None:
             groups["critic"] = config.critic_observations + features
-        return Observer(arm, (left, right), groups)
+        return Observer(arm, FreeJoint.of(model, OBJECT_JOINT), (left, right), groups)
 
     def observe(self, episode: Episode, thing: Facts, view: View) -> Named:
         """Each group's parts, one after another: float32[n]."""
@@ -109,36 +113,46 @@ class Observer:
 
     def readings(self, goal: Array, view: View) -> dict[str, Array]:
         """What a robot would measure, by the device that would; the goal is told to it."""
+        slots, body = self.arm.slots, self.body
         return {
-            "joint_angles": view.qpos[:7],
-            "joint_velocities": view.qvel[:7],
-            "finger_positions": view.qpos[7:9],
-            "finger_velocities": view.qvel[7:9],
-            "object_position": view.qpos[9:12],
-            "object_quaternion": view.qpos[12:16],
-            "object_velocity": view.qvel[9:12],
-            "object_angular_velocity": view.qvel[12:15],
+            "joint_angles": slots.arm(view.qpos),
+            "joint_velocities": slots.arm_velocity(view.qvel),
+            "finger_positions": slots.fingers(view.qpos),
+            "finger_velocities": slots.finger_velocity(view.qvel),
+            "object_position": body.position(view.qpos),
+            "object_quaternion": body.quaternion(view.qpos),
+            "object_velocity": body.velocity(view.qvel),
+            "object_angular_velocity": body.angular_velocity(view.qvel),
             "contact": view.sensordata[self._pad_numbers()],
             "goal": goal,
         }
 
     def perceived(self, view: View, readings: Named) -> View:
         """The view as the readings show it; where the hand is follows from the joint angles."""
-        r = readings
-        grip, hand = self.arm.forward(r["joint_angles"])
-        site, body = self.arm.grip_id, self.arm.hand_id
-        arm = r["joint_angles"], r["finger_positions"]
-        pose = r["object_position"], r["object_quaternion"]
-        speed = r["joint_velocities"], r["finger_velocities"]
-        motion = r["object_velocity"], r["object_angular_velocity"]
+        slots, body, qpos, qvel = self.arm.slots, self.body, view.qpos, view.qvel
+        for name, slot in (
+            ("joint_angles", slots.arm),
+            ("finger_positions", slots.fingers),
+            ("object_position", body.position),
+            ("object_quaternion", body.quaternion),
+        ):
+            qpos = slot.put(qpos, readings[name])
+        for name, slot in (
+            ("joint_velocities", slots.arm_velocity),
+            ("finger_velocities", slots.finger_velocity),
+            ("object_velocity", body.velocity),
+            ("object_angular_velocity", body.angular_velocity),
+        ):
+            qvel = slot.put(qvel, readings[name])
+        grip, hand = self.arm.forward(readings["joint_angles"])
         return dataclasses.replace(
             view,
-            qpos=jnp.concatenate([*arm, *pose]),
-            qvel=jnp.concatenate([*speed, *motion]),
-            xquat=view.xquat.at[body].set(hand),
-            site_xpos=view.site_xpos.at[site].set(grip),
-            site_xmat=view.site_xmat.at[site].set(rotation.to_matrix(hand)),
-            sensordata=view.sensordata.at[self._pad_numbers()].set(r["contact"]),
+            qpos=qpos,
+            qvel=qvel,
+            xquat=view.xquat.at[slots.hand].set(hand),
+            site_xpos=view.site_xpos.at[slots.grip].set(grip),
+            site_xmat=view.site_xmat.at[slots.grip].set(rotation.to_matrix(hand)),
+            sensordata=view.sensordata.at[self._pad_numbers()].set(readings["contact"]),
         )
 
     def _pad_numbers(self) -> np.ndarray:
@@ -151,16 +165,24 @@ class Observer:
         Holding asks that each pad's contact normal lies within 45 degrees of the closing axis:
         closed fingers pressed on the object's top touch it with both pads and hold nothing.
         """
-        closing = view.site_xmat[self.arm.grip_id][:, 1]
+        closing = view.site_xmat[self.arm.slots.grip][:, 1]
         found, aligned = [], []
         for address in self.pad_addresses:
             found.append(view.sensordata[address] > 0)
             normal = view.sensordata[address + 4 : address + 7]
             aligned.append(jnp.abs(jnp.dot(normal, closing)) > _ALIGNED)
         touching = jnp.stack(found)
-        opening = view.qpos[7] + view.qpos[8]
+        opening = self.arm.robot.opening(self.arm.slots.fingers(view.qpos))
         grasped = touching.all() & aligned[0] & aligned[1] & (opening > _MIN_OPENING)
         return touching, grasped
+
+    def grasp_point(self, thing: Facts, view: View) -> Array:
+        """float32[3], m: where the grip closes on the object."""
+        return thing.grasp_point(self.body.position(view.qpos), self.body.quaternion(view.qpos))
+
+    def closing_direction(self, thing: Facts, view: View) -> Array:
+        """float32[3], world axes: along which it closes."""
+        return thing.closing_direction(self.body.quaternion(view.qpos))
 
     def closing_error(self, thing: Facts, view: View) -> tuple[Array, Array]:
         """Cosine and sine, float32[] each, of twice the angle about the gripper's approach axis
@@ -168,8 +190,8 @@ class Observer:
 
         Of twice the angle, since fingers that are turned by half a turn grasp just the same.
         """
-        gripper = view.site_xmat[self.arm.grip_id]
-        across, along, _ = gripper.T @ thing.closing_direction(view.qpos[12:16])
+        gripper = view.site_xmat[self.arm.slots.grip]
+        across, along, _ = gripper.T @ self.closing_direction(thing, view)
         size = along * along + across * across + 1e-9
         return (along * along - across * across) / size, 2 * along * across / size
 
@@ -178,56 +200,59 @@ class Observer:
         cos, sin = self.closing_error(thing, view)
         return 0.5 * jnp.arctan2(sin, cos)
 
-    # One method a part, named as in `OBSERVATION_NAMES`.
+    # One method a part, named as in `observation_names`.
 
     def _pose(self, episode: Episode, thing: Facts, view: View) -> Array:
-        grip, place, goal = view.site_xpos[self.arm.grip_id], view.qpos[9:12], episode.goal
+        grip, place = view.site_xpos[self.arm.slots.grip], self.body.position(view.qpos)
         return jnp.concatenate(
             [
                 grip,
-                rotation.nearest_sign(view.xquat[self.arm.hand_id], _DOWN),
+                rotation.nearest_sign(view.xquat[self.arm.slots.hand], _DOWN),
                 place,
-                rotation.nearest_sign(view.qpos[12:16], _UPRIGHT),
+                rotation.nearest_sign(self.body.quaternion(view.qpos), _UPRIGHT),
                 place - grip,
-                goal - place,
-                goal,
-                view.qpos[7:9],
+                episode.goal - place,
+                episode.goal,
+                self.arm.slots.fingers(view.qpos),
             ]
         )
 
     def _joints(self, episode: Episode, thing: Facts, view: View) -> Array:
-        return jnp.concatenate([view.qpos[:7], view.qvel[:9]])
+        slots = self.arm.slots
+        velocities = slots.arm_velocity(view.qvel), slots.finger_velocity(view.qvel)
+        return jnp.concatenate([slots.arm(view.qpos), *velocities])
 
     def _ee_motion(self, episode: Episode, thing: Facts, view: View) -> Array:
         # From angles and velocities as they are read, so that what is wrong with those is in it.
+        slots = self.arm.slots
         (_, hand), (velocity, turning) = jax.jvp(
-            self.arm.forward, (view.qpos[:7],), (view.qvel[:7],)
+            self.arm.forward, (slots.arm(view.qpos),), (slots.arm_velocity(view.qvel),)
         )
         # A turning quaternion is half its angular velocity times itself.
         rate = 2.0 * rotation.multiply(turning, hand * _CONJUGATE)
         return jnp.append(velocity, rate[3])
 
     def _alignment(self, episode: Episode, thing: Facts, view: View) -> Array:
-        gripper = view.site_xmat[self.arm.grip_id]
-        return (gripper.T @ rotation.to_matrix(view.qpos[12:16])).ravel()
+        gripper = view.site_xmat[self.arm.slots.grip]
+        return (gripper.T @ rotation.to_matrix(self.body.quaternion(view.qpos))).ravel()
 
     def _grasp(self, episode: Episode, thing: Facts, view: View) -> Array:
-        grip, gripper = view.site_xpos[self.arm.grip_id], view.site_xmat[self.arm.grip_id]
-        point = thing.grasp_point(view.qpos[9:12], view.qpos[12:16])
+        grip, gripper = view.site_xpos[self.arm.slots.grip], view.site_xmat[self.arm.slots.grip]
+        point = self.grasp_point(thing, view)
         # The angle too: cosine and sine are smooth at a quarter turn, where what to do is not; a
         # policy must choose one of two turns there.
         angle, turn = self.closing_turn(thing, view), jnp.stack(self.closing_error(thing, view))
         return jnp.concatenate([gripper.T @ (point - grip), angle[None], turn])
 
     def _object_motion(self, episode: Episode, thing: Facts, view: View) -> Array:
-        return view.qvel[9:15]
+        return self.body.motion(view.qvel)
 
     def _contact(self, episode: Episode, thing: Facts, view: View) -> Array:
         touching, grasped = self.contact(view)
         return jnp.concatenate([touching, grasped[None]]).astype(jnp.float32)
 
     def _targets(self, episode: Episode, thing: Facts, view: View) -> Array:
-        return view.ctrl[: len(panda.ARM_JOINTS)] - view.qpos[:7]
+        return self.arm.slots.arm_targets(view.ctrl) - self.arm.slots.arm(view.qpos)
 
     def _progress(self, episode: Episode, thing: Facts, view: View) -> Array:
         return episode.ever_lifted[None].astype(jnp.float32)

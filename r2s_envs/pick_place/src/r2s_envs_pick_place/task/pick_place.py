@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core import rotation
+from r2s_core.registry import build_robot
 from r2s_core.types import Array, Backend, Named, SceneSpec, View
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.robot import control
 from r2s_envs_pick_place.scene.build import SceneOptions, implicit_damping
 from r2s_envs_pick_place.scene.pick_object import ObjectSet, PickObject, decorated_spec
 from r2s_envs_pick_place.scene.variants import build_models
 from r2s_envs_pick_place.task import bank, capacity
-from r2s_envs_pick_place.task.observation import OBSERVATION_NAMES, Observer
+from r2s_envs_pick_place.task.observation import Observer, observation_names
 from r2s_envs_pick_place.task.script import ScriptedPick
 from r2s_envs_pick_place.task.state import (
     GOAL_RADIUS,
@@ -30,17 +30,14 @@ from r2s_envs_pick_place.task.state import (
     fresh_state,
     norm,
 )
+from r2s_envs_robots import LAWS, Arm
 
-#: Centre of the workspace on the table, m.
-CENTRE = np.array([0.5, 0.0], np.float32)
-#: The arm's start: the gripper points down at the workspace's centre, 0.25 m above the table.
-READY = np.array([0.0, 0.1756, 0.0, -2.3, 0.0, 2.4756, 0.7854, 0.04, 0.04], np.float32)
 #: The object has left the workspace beyond this from its centre, m.
 BOUNDS = 0.40
 _REACHED = 0.05  # the hand is at the object: the grip at the grasp point within this, m
 _LIFTED = 0.05  # the object is off its resting height by this, m
 _MIN_CARRY, _GOAL_DRAWS = 0.10, 8  # m between the object and a goal on the table; draws for it
-_START_NOISE = 0.03  # the arm's start angles lie within +- this of READY, rad
+_START_NOISE = 0.03  # the arm's start angles lie within +- this of its ready posture, rad
 
 
 class PickPlace:
@@ -58,18 +55,22 @@ class PickPlace:
     ) -> None:
         """things: the objects; each world has one of them."""
         self.config, self.objects = config, ObjectSet(things)
-        self._scene_options = options or SceneOptions()
+        self._scene_options = options or SceneOptions(robot=build_robot(config.robot))
+        self.robot = robot = self._scene_options.robot
         self._model, self._variants = build_models(self.objects, self._scene_options)
-        self.arm = control.Arm.from_model(self._model, READY)
+        self.arm = Arm.of(self._model, robot, robot.ready)
         self.observer = Observer.from_model(self._model, self.arm, config)
-        self._control = control.LAWS[config.action_space]
+        self._centre = np.array(robot.workspace, np.float32)
+        self._ready = robot.qpos(self._model, robot.ready).astype(np.float32)
+        self._control = LAWS[config.action_space]
         played = dict.fromkeys(thing.shape.name for thing in things if not thing.held_out)
         self.object_name = ", ".join(played)
-        self.action_names = control.ACTION_NAMES[config.action_space]
+        self.action_names = robot.action_names[config.action_space]
         self.action_low = -np.ones(len(self.action_names), np.float32)
         self.action_high = np.ones(len(self.action_names), np.float32)
+        names = observation_names(len(robot.arm_joints))
         self.observation_names: Mapping[str, tuple[str, ...]] = {
-            group: tuple(name for part in parts for name in OBSERVATION_NAMES[part])
+            group: tuple(name for part in parts for name in names[part])
             for group, parts in self.observer.groups.items()
         }
         self._bank: Any = None
@@ -101,27 +102,32 @@ class PickPlace:
     def init(self, key: Array, variant: Array) -> tuple[PickPlaceState, Array, Array]:
         c, thing = self.config, self.objects.facts(variant)
         start_key, goal_key = jax.random.split(key)
+        slots, joints = self.arm.slots, len(self.robot.arm_joints)
         # One draw for all of it: an episode's start is on the path of every control step.
-        u = jax.random.uniform(start_key, (10,), minval=-1.0)
-        arm = jnp.asarray(READY).at[:7].add(_START_NOISE * u[:7])
-        place = CENTRE + c.object_range * u[7:9]
-        yaw = rotation.about_vertical(jnp.deg2rad(c.object_yaw) * u[9])
+        u = jax.random.uniform(start_key, (joints + 3,), minval=-1.0)
+        arm, (x, y, turn) = u[:joints], u[joints:]
+        place = self._centre + c.object_range * jnp.stack([x, y])
+        yaw = rotation.about_vertical(jnp.deg2rad(c.object_yaw) * turn)
         quat = rotation.multiply(yaw, thing.rest_quat)
-        qpos = jnp.concatenate([arm, place, thing.rest_height[None], quat]).astype(jnp.float32)
+        qpos = slots.arm.put(jnp.asarray(self._ready), self.arm.home + _START_NOISE * arm)
+        pose = jnp.concatenate([place, thing.rest_height[None], quat])
+        qpos = self.observer.body.pose.put(qpos, pose)
         return self.aim(goal_key, qpos, variant), qpos, jnp.zeros(self._model.nv, jnp.float32)
 
     def aim(self, key: Array, qpos: Array, variant: Array) -> PickPlaceState:
         """The state of a new episode that starts at `qpos`, with a goal of its own."""
         c, height = self.config, self.objects.facts(variant).rest_height
-        low, high = c.goal_height
+        (low, high), place = c.goal_height, self.observer.body.position(qpos)[:2]
         if c.goal == "place":
-            goal = jnp.append(self._goal_aside(key, qpos[9:11]), height)
-            way = goal - jnp.append(qpos[9:11], height)
+            goal = jnp.append(self._goal_aside(key, place), height)
+            way = goal - jnp.append(place, height)
             nearest = goal - way * (1.0 - jnp.minimum(_MIN_CARRY / (norm(way) + 1e-6), 1.0))
         else:
             u = jax.random.uniform(key, (3,), minval=-1.0)
-            goal = jnp.append(CENTRE + c.goal_range * u[1:], low + (high - low) * (u[0] + 1) / 2)
-            nearest = jnp.append(qpos[9:11], low)
+            goal = jnp.append(
+                self._centre + c.goal_range * u[1:], low + (high - low) * (u[0] + 1) / 2
+            )
+            nearest = jnp.append(place, low)
         if self._level is not None:
             goal = nearest + self._level * (goal - nearest)
         return fresh_state(goal, height, variant)
@@ -130,7 +136,7 @@ class PickPlace:
         """float32[2]: a goal on the table, `_MIN_CARRY` from the object or, where a small
         `goal_range` leaves no room for that, the farthest of some."""
         u = jax.random.uniform(key, (_GOAL_DRAWS, 2), minval=-1.0)
-        goals = CENTRE + self.config.goal_range * u
+        goals = self._centre + self.config.goal_range * u
         distance = jnp.linalg.norm(goals - place, axis=-1)
         return goals[jnp.argmax(jnp.minimum(distance, _MIN_CARRY))]
 
@@ -143,9 +149,9 @@ class PickPlace:
         thing = self.objects.facts(task.variant)
         return dataclasses.replace(
             task,
-            ee_position=view.site_xpos[self.arm.grip_id],
-            object_position=view.qpos[9:12],
-            grasp_point=thing.grasp_point(view.qpos[9:12], view.qpos[12:16]),
+            ee_position=view.site_xpos[self.arm.slots.grip],
+            object_position=self.observer.body.position(view.qpos),
+            grasp_point=self.observer.grasp_point(thing, view),
             aligned=1.0 - jnp.abs(self.observer.closing_turn(thing, view)) * (2.0 / jnp.pi),
             touching=touching,
             grasped=grasped,
@@ -189,7 +195,7 @@ class PickPlace:
     def terminated(self, task: PickPlaceState, view: View) -> Array:
         """The object has left the workspace or fallen off the table."""
         place = task.object_position
-        outside = jnp.abs(place[:2] - CENTRE).max() > BOUNDS
+        outside = jnp.abs(place[:2] - self._centre).max() > BOUNDS
         return outside | (place[2] < -0.05) | (place[2] > 1.0)
 
     def success(self, task: PickPlaceState, view: View) -> Array:

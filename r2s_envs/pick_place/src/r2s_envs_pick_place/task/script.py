@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.types import Array, View
-from r2s_envs_pick_place.robot import control
 from r2s_envs_pick_place.scene.pick_object import Facts, ObjectSet
 from r2s_envs_pick_place.task.observation import Observer
 from r2s_envs_pick_place.task.state import PickPlaceState
+from r2s_envs_robots import Arm
 
 _UP = np.array([0.0, 0.0, 1.0], np.float32)
 _GAIN = 0.45  # of the distance per step: at 1 the servos' lag makes a limit cycle
@@ -32,7 +32,7 @@ _MAX_STEP, _MAX_YAW = 0.04, 0.25  # per control step, m and rad
 class ScriptedPick:
     """One world's controller: pure functions of the task's state and a view."""
 
-    arm: control.Arm
+    arm: Arm
     observer: Observer
     objects: ObjectSet
     places: bool  # set down at the goal and let go, rather than hold there
@@ -44,10 +44,11 @@ class ScriptedPick:
 
     def twist(self, state: PickPlaceState, view: View) -> tuple[Array, Array, Array]:
         """Motion [3] (m), yaw [] (rad) and whether to open the gripper, bool[]."""
-        grip, place = view.site_xpos[self.arm.grip_id], view.qpos[9:12]
+        grip = view.site_xpos[self.arm.slots.grip]
+        place = self.observer.body.position(view.qpos)
         _, grasped = self.observer.contact(view)
         thing = self.objects.facts(state.variant)
-        target = thing.grasp_point(place, view.qpos[12:16])
+        target = self.observer.grasp_point(thing, view)
         yaw = self._yaw_error(thing, view)
         aside = jnp.linalg.norm(target[:2] - grip[:2])
         ready = (aside < _ALIGNED_AT) & (jnp.abs(yaw) < _YAWED_AT)
@@ -74,15 +75,15 @@ class ScriptedPick:
         return aside + upward, jnp.linalg.norm(away) < _PLACED_AT
 
     def ctrl(self, state: PickPlaceState, view: View) -> Array:
-        """Actuator targets [9]."""
+        """Servo targets [nu]."""
         move, yaw, opens = self.twist(state, view)
         twist = jnp.concatenate([move, self.arm.downward(view, yaw)])
-        targets = self.arm.clip(view.qpos[:7] + self.arm.joint_step(view, twist), view)
-        return jnp.concatenate([targets, control.gripper(jnp.where(opens, 1.0, -1.0)[None], view)])
+        command = jnp.where(opens, 1.0, -1.0)[None]
+        return jnp.concatenate([self.arm.follow(view, twist), self.arm.gripper(command, view)])
 
     def _yaw_error(self, thing: Facts, view: View) -> Array:
         """From the closing axis to the object's narrow direction, in (-pi/2, pi/2], rad."""
-        closing = view.site_xmat[self.arm.grip_id][:, 1]
-        narrow = thing.closing_direction(view.qpos[12:16])
+        closing = view.site_xmat[self.arm.slots.grip][:, 1]
+        narrow = self.observer.closing_direction(thing, view)
         error = jnp.arctan2(narrow[1], narrow[0]) - jnp.arctan2(closing[1], closing[0])
         return jnp.mod(error + jnp.pi / 2, jnp.pi) - jnp.pi / 2

@@ -6,13 +6,13 @@ import mujoco
 import numpy as np
 
 from r2s_core.errors import R2SError
-from r2s_envs_pick_place.robot.visuals import NOT_PHYSICAL, VISUAL_GROUP
+from r2s_core.robot import NOT_PHYSICAL, VISUAL_GROUP
 
 _ROBOT, _ENTRY = "franka_emika_panda", "panda"
 
 
 def add_menagerie_visuals(spec: mujoco.MjSpec) -> None:
-    """Dress the robot that `panda.add_panda` put into `spec` with the official meshes.
+    """Dress the robot that `model.add_panda` put into `spec` with the official meshes.
 
     They are downloaded once, into the package's own cache. Raises R2SError where the package is
     missing, or the meshes are neither cached nor to be had.
@@ -22,7 +22,7 @@ def add_menagerie_visuals(spec: mujoco.MjSpec) -> None:
     except ImportError as error:
         raise R2SError(
             "the official Panda meshes need the package mujoco-menagerie: "
-            "pip install 'r2s-envs-pick-place[menagerie]'"
+            "pip install 'r2s-envs-robots[menagerie]'"
         ) from error
     try:
         model = mujoco_menagerie.get(_ROBOT).model(_ENTRY)

@@ -1,1 +1,0 @@
-"""The Panda: its model, how it looks, and its control laws."""

@@ -25,7 +25,6 @@ from mujoco import mjx
 from r2s_core.config import load_config
 from r2s_core.env.build import make_environment
 from r2s_core.training.run import make_algorithm
-from r2s_envs_pick_place.robot import control
 
 STEPS, TURNS = 60, 5
 VELOCITY = int(mujoco.mjtStage.mjSTAGE_VEL)
@@ -68,7 +67,8 @@ def main() -> None:
 def record(env: Any) -> tuple[Any, Any, Any, float]:
     """The scripted pick: where it starts, its actions and actuator targets, mean contacts."""
     script = env.task.scripted_pick()
-    steps = np.array([control.EE_STEP] * 3 + [control.EE_YAW_STEP], np.float32)
+    pace = env.task.robot.pace
+    steps = np.array([pace.ee] * 3 + [pace.ee_yaw], np.float32)
 
     @jax.jit
     @jax.vmap

@@ -23,7 +23,7 @@ from scipy.spatial import KDTree
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object, samples
 from r2s_envs_objects.behaviour.cost import cost_ratio, cpu_seconds
-from r2s_envs_objects.behaviour.grasp import WIDEST, surface_points
+from r2s_envs_objects.behaviour.grasp import gripper_of, surface_points
 from r2s_envs_objects.commands.doctor import check
 from r2s_envs_objects.guard import sandbox
 
@@ -149,7 +149,7 @@ def scan_table(folder: Path) -> str:
             continue
         times.append(first)
         notes = [f.what for f in asset.findings if f.severity == "warning"]
-        if asset.grasp_width > WIDEST:
+        if asset.grasp_width > gripper_of(asset.robot).widest:
             notes.insert(0, "refused unless forced: too wide for the gripper")
         verdict = "; ".join(notes) or "ok"
         rows.append(

@@ -18,11 +18,11 @@ PACKAGES = {
 #: The rooms and the modules that stand alone, from the ground up.
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "r2s_core": (
-        ("errors", "suggest", "plugin"),
+        ("errors", "suggest", "plugin", "gripper"),
         ("system",),
         ("registry", "ranges"),
         ("config",),
-        ("types", "hooks", "device", "keys"),
+        ("types", "hooks", "device", "keys", "robot"),
         ("draw", "rotation", "rollout"),
         ("policy", "loggers"),
         ("backends",),
@@ -60,9 +60,14 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("commands",),
         ("cli",),
     ),
+    "r2s_envs_robots": (
+        ("parts", "shapes"),
+        ("panda", "ur5e_2f85"),
+        ("control",),
+        ("plugin",),
+    ),
     "r2s_envs_pick_place": (
         ("config",),
-        ("robot",),
         ("scene",),
         ("task",),
         ("hold",),

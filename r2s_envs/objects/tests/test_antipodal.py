@@ -9,7 +9,10 @@ import pytest
 import trimesh
 
 from r2s_envs_objects.behaviour.antipodal import graspability
+from r2s_envs_objects.behaviour.grasp import gripper_of
 from r2s_envs_objects.mesh.lines import passages, pinches, surface_of
+
+HAND = gripper_of("panda")
 
 
 def mesh_of(mesh: Any):
@@ -51,7 +54,7 @@ def test_what_is_too_close_for_a_finger_is_gripped_as_one():
 
 def test_a_box_is_gripped_across_its_narrow_side_near_its_middle():
     result = graspability(
-        *mesh_of(trimesh.creation.box((0.04, 0.10, 0.05)).subdivide_to_size(0.02))
+        *mesh_of(trimesh.creation.box((0.04, 0.10, 0.05)).subdivide_to_size(0.02)), HAND
     )
     assert result.grade == "good"
     best = result.grasps[0]
@@ -62,13 +65,13 @@ def test_a_box_is_gripped_across_its_narrow_side_near_its_middle():
 
 
 def test_a_block_wider_than_the_gripper_has_none():
-    result = graspability(*mesh_of(trimesh.creation.box((0.09, 0.09, 0.09))))
+    result = graspability(*mesh_of(trimesh.creation.box((0.09, 0.09, 0.09))), HAND)
     assert (result.share, result.anywhere, result.grasps) == (0.0, 0.0, ())
     assert result.grade == "none"
 
 
 def test_a_cup_wider_than_the_gripper_is_held_by_its_rim():
-    result = graspability(*mesh_of(cup()))
+    result = graspability(*mesh_of(cup()), HAND)
     assert result.grasps
     for grasp in result.grasps:
         assert grasp.width == pytest.approx(0.005, abs=0.002)
@@ -80,9 +83,9 @@ def test_a_cup_wider_than_the_gripper_is_held_by_its_rim():
 
 def test_a_low_plate_is_no_grasp_from_above_because_of_the_table():
     flat = trimesh.creation.box((0.06, 0.06, 0.008)).subdivide_to_size(0.02)
-    assert graspability(*mesh_of(flat)).share == 0.0
+    assert graspability(*mesh_of(flat), HAND).share == 0.0
 
 
 def test_it_is_repeatable():
-    first, second = (graspability(*mesh_of(cup())) for _ in range(2))
+    first, second = (graspability(*mesh_of(cup()), HAND) for _ in range(2))
     assert first == second

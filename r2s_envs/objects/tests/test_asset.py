@@ -12,6 +12,7 @@ from scipy.spatial import ConvexHull
 
 from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object
+from r2s_envs_objects.behaviour.grasp import gripper_of
 from r2s_envs_objects.behaviour.rest import drop_model
 from r2s_envs_objects.mesh import decompose
 from r2s_envs_objects.mesh.hull import hull_volume, reduce_hull
@@ -154,7 +155,8 @@ def test_a_failed_decomposition_falls_back_to_one_hull(ell, monkeypatch, failure
         monkeypatch.setattr(decompose, "TIMEOUT", 0.001)
     else:
         monkeypatch.setattr(sys, "executable", "/bin/false")
-    asset = prepare(ell.export(file_type="ply"), ".ply", "ell", ObjectOptions(), "")
+    data, hand = ell.export(file_type="ply"), gripper_of("panda")
+    asset = prepare(data, ".ply", "ell", ObjectOptions(), hand, "")
     assert len(asset.pieces) == 1
     expected = "timed out" if failure == "timeout" else "failed"
     assert f"decomposition {expected}: one convex hull instead" in whats(asset)

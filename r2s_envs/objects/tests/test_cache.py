@@ -12,6 +12,7 @@ import pytest
 
 from r2s_core.rendering import render
 from r2s_envs_objects import Finding, ObjectOptions, load_object
+from r2s_envs_objects.behaviour.grasp import gripper_of
 from r2s_envs_objects.guard import sandbox
 from r2s_envs_objects.preparation import pipeline
 from r2s_envs_objects.store import cache
@@ -57,7 +58,8 @@ def test_what_a_busy_machine_had_no_time_for_is_tried_again(ell, save, monkeypat
 
     def short_of_time(target, data, arguments, label):
         made.append(label)
-        arguments = {**arguments, "options": ObjectOptions(max_pieces=1)}
+        hand = gripper_of("panda")
+        arguments = {**arguments, "options": ObjectOptions(max_pieces=1), "gripper": hand}
         asset = pipeline.prepare(data, **arguments)
         return to_arrays(asset.replace(findings=(*asset.findings, found)))
 

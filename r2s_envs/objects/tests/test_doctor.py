@@ -184,7 +184,8 @@ def test_a_files_word_that_cannot_be_is_not_believed(box, tmp_path):
 def test_a_mass_no_arm_lifts_and_one_that_cannot_be(box, examine):
     assert "heavy" not in examine(box, mass=0.3)[1]
     assert (
-        "more than the Panda lifts" in examine(box, density=19000.0, scale=1.5)[1]["heavy"]["what"]
+        "more than the robot lifts (3 kg with its Franka Hand)"
+        in examine(box, density=19000.0, scale=1.5)[1]["heavy"]["what"]
     )
     with pytest.raises(AssetError, match="outside 20 to 20000"):
         examine(box, mass=0.001)

@@ -33,7 +33,7 @@ class Offered:
         self._result = result
 
     def load(self):
-        def check(asset, pictures):
+        def check(asset, robot, pictures):
             if isinstance(self._result, Exception):
                 raise self._result
             return self._result

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from r2s_envs_pick_place.hold import instrument as hold
-from r2s_envs_pick_place.robot import panda
 from r2s_envs_pick_place.scene import build as scene
+from r2s_envs_robots.panda.robot import panda
 
+PANDA = panda()
+CENTRE_X = PANDA.workspace[0]
 _SCANS = Path(__file__).parents[4] / "shared" / "scans" / "clean"
 _MAX = 1e-3  # m, slip in 5 s and penetration
 
@@ -37,7 +39,7 @@ def _hull(name: str, vertices: np.ndarray, mass: float) -> scene.SceneObject:
 def test_a_box_of_200_g_is_held_still(yaw):
     box = scene.box_object((0.02, 0.02, 0.03), mass=0.2)
     model = scene.build_scene([box]).compile()
-    report = hold.hold(model, hold.Grasp((scene.HOME_X, 0.0, 0.03), yaw))
+    report = hold.hold(model, PANDA, hold.Grasp((CENTRE_X, 0.0, 0.03), yaw))
     assert report.held
     assert report.slip < _MAX
     assert report.penetration < _MAX
@@ -50,7 +52,7 @@ def test_light_and_heavy_boxes_sink_alike():
     reports = []
     for mass in (0.03, 0.1, 0.4):
         model = scene.build_scene([scene.box_object((0.02, 0.02, 0.03), mass)]).compile()
-        reports.append(hold.hold(model, hold.Grasp((scene.HOME_X, 0.0, 0.03))))
+        reports.append(hold.hold(model, PANDA, hold.Grasp((CENTRE_X, 0.0, 0.03))))
     assert all(map(_good, reports)), reports
     depths = [report.penetration for report in reports]
     assert max(depths) < 1.3 * min(depths)
@@ -84,12 +86,12 @@ def test_real_scans_of_200_g_are_held_still(file):
 def test_the_instrument_sees_a_drop():
     slick = scene.box_object((0.02, 0.02, 0.03), mass=0.2, friction=0.05)
     model = scene.build_scene([slick]).compile()
-    assert not hold.hold(model, hold.Grasp((scene.HOME_X, 0.0, 0.03)), seconds=1.0).held
+    assert not hold.hold(model, PANDA, hold.Grasp((CENTRE_X, 0.0, 0.03)), seconds=1.0).held
 
 
 def test_the_instrument_sees_a_grasp_of_nothing():
     model = scene.build_scene([scene.box_object()]).compile()
-    report = hold.hold(model, hold.Grasp((scene.HOME_X, 0.15, 0.03)), seconds=0.5)
+    report = hold.hold(model, PANDA, hold.Grasp((CENTRE_X, 0.15, 0.03)), seconds=0.5)
     assert not report.held
     assert report.force == 0.0
 
@@ -97,7 +99,7 @@ def test_the_instrument_sees_a_grasp_of_nothing():
 def test_the_instrument_sees_pads_sinking_in():
     options = scene.SceneOptions(contact_stiffness=4e3)
     model = scene.build_scene([scene.box_object(mass=0.2)], options).compile()
-    report = hold.hold(model, hold.Grasp((scene.HOME_X, 0.0, 0.03)), seconds=1.0)
+    report = hold.hold(model, PANDA, hold.Grasp((CENTRE_X, 0.0, 0.03)), seconds=1.0)
     assert report.penetration > 1.5 * _MAX
 
 
@@ -105,24 +107,24 @@ def test_the_instrument_sees_creep():
     """With a tenth of the friction's stiffness, the box creeps: the shipped one is not luck."""
     options = scene.SceneOptions(impratio=1.0)
     model = scene.build_scene([scene.box_object(mass=0.2)], options).compile()
-    assert hold.hold(model, hold.Grasp((scene.HOME_X, 0.0, 0.03))).slip > _MAX
+    assert hold.hold(model, PANDA, hold.Grasp((CENTRE_X, 0.0, 0.03))).slip > _MAX
 
 
 def test_candidates_close_across_the_narrow_side_and_fit_the_gripper():
     plank = scene.box_object((0.10, 0.02, 0.03), mass=0.1)
-    grasps = hold.candidate_grasps(plank)
+    grasps = hold.candidate_grasps(plank, PANDA)
     assert grasps
     for grasp in grasps:
         assert abs(np.sin(grasp.yaw)) == pytest.approx(1.0, abs=0.05)  # along world y
         assert 0.0 < grasp.position[2] < 0.06
-        np.testing.assert_allclose(grasp.position[:2], (scene.HOME_X, 0.0), atol=2e-3)
-    assert hold.candidate_grasps(scene.box_object((0.05, 0.05, 0.03))) == []
+        np.testing.assert_allclose(grasp.position[:2], (CENTRE_X, 0.0), atol=2e-3)
+    assert hold.candidate_grasps(scene.box_object((0.05, 0.05, 0.03)), PANDA) == []
 
 
 def test_an_object_with_an_off_centre_mass_is_grasped_there():
     plank = dataclasses.replace(scene.box_object((0.10, 0.02, 0.03)), com=(0.05, 0.0, 0.0))
-    for grasp in hold.candidate_grasps(plank):
-        assert grasp.position[0] == pytest.approx(scene.HOME_X + 0.05, abs=2e-3)
+    for grasp in hold.candidate_grasps(plank, PANDA):
+        assert grasp.position[0] == pytest.approx(CENTRE_X + 0.05, abs=2e-3)
 
 
 def _rod(radius: float, length: float, mass: float) -> scene.SceneObject:
@@ -142,8 +144,8 @@ def test_a_thin_rod_that_lies_is_held_through_the_shake(diameter):
     """The pads touch it above its axis: once they flicker, it is squeezed out downwards."""
     rod = _rod(diameter / 2, 0.12, mass=0.008)
     model = scene.build_scene([rod]).compile()
-    grasp = hold.Grasp((scene.HOME_X, 0.0, panda.PAD_BELOW_GRIP), np.pi / 2)
-    report = hold.hold(model, grasp, seconds=0.5, shake=hold.Shake(), approach=0.1)
+    grasp = hold.Grasp((CENTRE_X, 0.0, PANDA.gripper.pad_below_grip), np.pi / 2)
+    report = hold.hold(model, PANDA, grasp, seconds=0.5, shake=hold.Shake(), approach=0.1)
     assert report.held, report
     assert report.shake_slip < 0.003, report
 
@@ -160,8 +162,8 @@ def test_damping_as_inertia_moves_the_arm_as_implicit_integration_does():
         data = mujoco.MjData(each)
         mujoco.mj_resetDataKeyframe(each, data, 0)
         for step in range(60):
-            data.ctrl[:7] = panda.HOME_QPOS[:7] + 0.05 * np.sin(step / 10 + np.arange(7))
+            data.ctrl[:7] = PANDA.home + 0.05 * np.sin(step / 10 + np.arange(7))
             mujoco.mj_step(each, data)
         paths.append(data.qpos[:9].copy())
     np.testing.assert_allclose(paths[0], paths[1], atol=1e-5)
-    assert np.abs(paths[0][:7] - panda.HOME_QPOS[:7]).max() > 0.01
+    assert np.abs(paths[0][:7] - PANDA.home).max() > 0.01

@@ -10,6 +10,7 @@ import pytest
 
 from r2s_envs_objects import ObjectAsset, ObjectOptions, load_object
 from r2s_envs_pick_place.hold.check import check
+from r2s_envs_robots.panda.robot import panda
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_it_is_found_by_its_entry_point():
 
 
 def test_a_bottle_is_held_as_the_training_will_hold_it(bottle):
-    result = check(bottle, pictures=False)
+    result = check(bottle, panda(), pictures=False)
     assert result.passed
     assert "held for 5 s after being lifted and shaken" in result.summary
     assert result.details["best"]["slip"] < 1e-3
@@ -42,14 +43,14 @@ def test_a_bottle_is_held_as_the_training_will_hold_it(bottle):
 
 
 def test_a_slippery_bottle_is_dropped(bottle):
-    result = check(bottle.replace(friction=0.05), pictures=False)
+    result = check(bottle.replace(friction=0.05), panda(), pictures=False)
     assert result.passed is False
     assert result.grasp is None
     assert "dropped with each of" in result.summary
 
 
 def test_a_block_wider_than_the_gripper_is_not_graspable(tmp_path):
-    result = check(block(tmp_path, 0.09), pictures=False)
+    result = check(block(tmp_path, 0.09), panda(), pictures=False)
     assert result.passed is False
     assert "spans 90 mm" in result.summary
     assert "no grasp from above fits the 80 mm gripper" in result.summary
@@ -59,20 +60,20 @@ def test_a_heavy_block_slips_out_in_the_shake(tmp_path):
     heavy = block(tmp_path, 0.05)
     factor = 3.0 / heavy.mass
     heavy = heavy.replace(mass=3.0, inertia=heavy.inertia * factor)
-    assert check(heavy, pictures=False).passed is False
+    assert check(heavy, panda(), pictures=False).passed is False
     light = heavy.replace(mass=0.1, inertia=heavy.inertia / 30.0)
-    assert check(light, pictures=False).passed is True
+    assert check(light, panda(), pictures=False).passed is True
 
 
 def test_it_is_repeatable(bottle):
-    first, second = (check(bottle, pictures=False) for _ in range(2))
+    first, second = (check(bottle, panda(), pictures=False) for _ in range(2))
     assert first.details == second.details
 
 
 def test_an_object_is_tried_where_the_training_grasps_it(bottle):
     """A grasp far off, said to be the one, is tried and does not hold; the others still do."""
     moved = bottle.replace(grasp_offset=0.2, grasps=())
-    result = check(moved, pictures=False)
+    result = check(moved, panda(), pictures=False)
     assert result.details["grasps_held"] < result.details["grasps_tried"]
     assert result.grasp is not None
     assert np.linalg.norm(result.grasp.position[:2]) < 0.05
@@ -93,4 +94,4 @@ _SCANS = Path(__file__).parents[4] / "shared" / "scans" / "clean"
 )
 def test_real_scans_are_graspable_as_they_are_in_life(file, graspable):
     asset = load_object(_SCANS / file, ObjectOptions(force=True))
-    assert check(asset, pictures=False).passed is graspable
+    assert check(asset, panda(), pictures=False).passed is graspable

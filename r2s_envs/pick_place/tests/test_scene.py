@@ -11,11 +11,14 @@ import pytest
 from r2s_core.config import PhysicsConfig
 from r2s_core.env.build import with_physics
 from r2s_core.errors import AssetError
+from r2s_core.robot import COLLISION_GROUP
 from r2s_envs_pick_place.config import PickPlaceConfig
-from r2s_envs_pick_place.robot import panda
 from r2s_envs_pick_place.scene import build as scene
 from r2s_envs_pick_place.scene import pick_object
 from r2s_envs_pick_place.task.pick_place import PickPlace
+from r2s_envs_robots.panda.robot import panda
+
+PANDA = panda()
 
 
 def _bottle(mass: float = 0.2, visual: bool = False) -> scene.SceneObject:
@@ -85,7 +88,7 @@ def test_the_body_has_the_given_inertia():
 
 def test_a_squeezed_object_is_felt_by_both_pads_along_the_closing_axis(model):
     data = _at_home(model)
-    data.ctrl[7:] = panda.FINGER_TARGETS[0]
+    data.ctrl[7:] = PANDA.finger_targets[0]
     while data.time < 0.5:  # hold the object between the closing fingers
         data.qpos[9:12] = data.site("grip").xpos if data.time else (0.5545, 0.0, 0.5216)
         data.qvel[9:] = 0.0
@@ -129,7 +132,7 @@ def test_dressing_changes_nothing_that_moves(thing):
     assert dressed.ngeom > lean.ngeom + 40
     qpos, other = _at_home(lean), _at_home(dressed)
     for data, model in ((qpos, lean), (other, dressed)):
-        data.ctrl[:] = panda.HOME_QPOS + 0.1
+        data.ctrl[:] = PANDA.ctrl(PANDA.home, closed=False) + 0.1
         _run(model, data, 0.5)
     np.testing.assert_allclose(other.qpos, qpos.qpos, atol=1e-9)
 
@@ -142,7 +145,7 @@ def test_pictures_show_the_object_and_not_the_collision_shapes():
         for group, owner in zip(dressed.geom_group, dressed.geom_bodyid, strict=True)
         if owner == body
     }
-    assert groups == {panda.COLLISION_GROUP, 2}
+    assert groups == {COLLISION_GROUP, 2}
     assert [dressed.camera(i).name for i in range(dressed.ncam)] == ["front", "side", "portrait"]
     assert dressed.body("goal_marker").mocapid[0] == 0
 

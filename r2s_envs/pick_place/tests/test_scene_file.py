@@ -15,6 +15,7 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object
 from r2s_envs_pick_place.scene.command import drift
 from r2s_envs_pick_place.scene.file import GAP, place
+from r2s_envs_robots.panda.robot import panda
 
 OPTIONS = ObjectOptions(max_pieces=1, force=True)
 
@@ -68,7 +69,7 @@ def test_objects_do_not_pass_through_each_other(scene_file):
 
 def test_objects_stand_clear_of_each_other_in_rows():
     assets = [load_object(f"sample:{name}", OPTIONS) for name in ("bottle", "carton", "duck")] * 6
-    placed = place(assets)
+    placed = place(assets, panda())
     assert len({thing.name for thing in placed}) == 18
     boxes = []
     for thing in placed:
@@ -84,7 +85,7 @@ def test_objects_stand_clear_of_each_other_in_rows():
 def test_more_objects_than_the_table_holds_are_refused():
     assets = [load_object("sample:carton", OPTIONS)] * 80
     with pytest.raises(AssetError, match=r"80 objects .* within the arm's reach; give fewer"):
-        place(assets)
+        place(assets, panda())
 
 
 def test_mistakes_are_one_sentence(tmp_path, capsys):

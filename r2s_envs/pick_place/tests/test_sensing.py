@@ -20,6 +20,7 @@ from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.scene import pick_object
 from r2s_envs_pick_place.scene.pick_object import PickObject
 from r2s_envs_pick_place.task.pick_place import PickPlace
+from r2s_envs_robots.panda.robot import panda
 
 WORLDS = 6
 EVERYTHING = tuple(OBSERVATIONS)
@@ -64,8 +65,8 @@ def test_the_hand_is_where_the_angles_put_it(grasping):
     env, state = grasping
     view = state.physics.view
     grip, hand = jax.vmap(env.task.arm.forward)(jnp.asarray(view.qpos[:, :7]))
-    np.testing.assert_allclose(grip, view.site_xpos[:, env.task.arm.grip_id], atol=1e-5)
-    same = np.abs(np.sum(np.asarray(hand) * view.xquat[:, env.task.arm.hand_id], axis=1))
+    np.testing.assert_allclose(grip, view.site_xpos[:, env.task.arm.slots.grip], atol=1e-5)
+    same = np.abs(np.sum(np.asarray(hand) * view.xquat[:, env.task.arm.slots.hand], axis=1))
     np.testing.assert_allclose(same, 1.0, atol=1e-5)
 
 
@@ -131,7 +132,7 @@ def test_a_level_brings_the_goal_nearer_to_the_object(goal):
 
 @pytest.fixture(scope="module")
 def lying() -> list[PickObject]:
-    return PickObject.from_asset(load_object("sample:soap")).in_all_poses()
+    return PickObject.from_asset(load_object("sample:soap")).in_all_poses(panda().gripper)
 
 
 def test_an_object_starts_in_every_pose_that_it_comes_to_rest_in(lying):

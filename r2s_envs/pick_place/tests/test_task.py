@@ -25,9 +25,12 @@ from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.scene import pick_object
 from r2s_envs_pick_place.task import capacity
 from r2s_envs_pick_place.task.bank import Bank
-from r2s_envs_pick_place.task.observation import OBSERVATION_NAMES
-from r2s_envs_pick_place.task.pick_place import CENTRE, READY, PickPlace
+from r2s_envs_pick_place.task.observation import observation_names
+from r2s_envs_pick_place.task.pick_place import PickPlace
 from r2s_envs_pick_place.task.state import GOAL_RADIUS, HOLD_STEPS
+from r2s_envs_robots.panda.robot import panda
+
+CENTRE = np.array(panda().workspace, np.float32)
 
 WORLDS = 16
 _NO = jnp.bool_(False)
@@ -66,7 +69,7 @@ def test_with_two_objects_it_keeps_the_contract():
 def test_every_observation_part_has_a_name_for_each_number():
     env = make(observations=("pose",), critic_observations=tuple(OBSERVATIONS))
     _, obs = env.reset(jax.random.key(0))
-    count = sum(len(OBSERVATION_NAMES[part]) for part in OBSERVATIONS)
+    count = sum(len(observation_names(7)[part]) for part in OBSERVATIONS)
     assert obs["critic"].shape == (WORLDS, count)
     assert np.isfinite(np.asarray(obs["critic"])).all()
 
@@ -82,7 +85,7 @@ def test_the_25_numbers_are_what_their_names_say(env):
         np.testing.assert_allclose(named[f"object_position_{axis}"], place, atol=1e-6)
         goal = np.asarray(state.task.goal)[:, i]
         np.testing.assert_allclose(named[f"object_to_goal_{axis}"], goal - place, atol=1e-6)
-        grip = view.site_xpos[:, env.task.arm.grip_id, i]
+        grip = view.site_xpos[:, env.task.arm.slots.grip, i]
         np.testing.assert_allclose(named[f"ee_to_object_{axis}"], place - grip, atol=1e-6)
 
 
@@ -142,7 +145,7 @@ def test_pressing_closed_fingers_on_the_top_is_no_grasp(env):
     @jax.vmap
     def press(view):
         target = view.qpos[9:12] + jnp.array([0.0, 0.0, 0.025])
-        move = jnp.clip(0.5 * (target - view.site_xpos[arm.grip_id]), -0.03, 0.03)
+        move = jnp.clip(0.5 * (target - view.site_xpos[arm.slots.grip]), -0.03, 0.03)
         twist = jnp.concatenate([move, arm.downward(view, jnp.float32(0.0))])
         targets = arm.clip(view.qpos[:7] + arm.joint_step(view, twist), view)
         return jnp.concatenate([targets, jnp.full(2, -0.02)])
@@ -166,7 +169,7 @@ def test_an_object_grasped_far_from_its_grasp_point_was_reached():
     backend = MujocoBackend(task.scene(), 1, MujocoConfig())
     view = jax.tree.map(lambda x: jnp.asarray(x[0]), backend.init({}, qpos[None], qvel[None]).view)
     assert not task.update(state, view).ever_reached
-    grip, closing = view.site_xpos[task.arm.grip_id], view.site_xmat[task.arm.grip_id][:, 1]
+    grip, closing = view.site_xpos[task.arm.slots.grip], view.site_xmat[task.arm.slots.grip][:, 1]
     sensors = view.sensordata
     for address in task.observer.pad_addresses:
         sensors = sensors.at[address].set(1.0).at[address + 4 : address + 7].set(closing)
@@ -195,7 +198,7 @@ def test_an_object_that_leaves_the_table_ends_the_episode(env):
 def test_end_effector_actions_move_the_gripper_along_the_axis(env):
     for axis in range(3):
         state, _ = env.reset(jax.random.key(0))
-        grip = env.task.arm.grip_id
+        grip = env.task.arm.slots.grip
         before = state.physics.view.site_xpos[:, grip]
         action = np.zeros((WORLDS, 5), np.float32)
         action[:, axis], action[:, 4] = 0.5, 1.0
@@ -232,12 +235,12 @@ def test_joint_actions_of_zero_bring_the_elbow_home_and_leave_the_gripper_where_
         state.physics, jnp.ones(WORLDS, bool), {}, qpos, jnp.zeros((WORLDS, 15))
     )
     state = dataclasses.replace(state, physics=physics)
-    grip_before = state.physics.view.site_xpos[:, arm.grip_id]
+    grip_before = state.physics.view.site_xpos[:, arm.slots.grip]
     for _ in range(30):
         state, _ = env.step(state, jnp.zeros((WORLDS, 9)))
     view = state.physics.view
     assert np.abs(view.qpos[:, :7] - qpos[:, :7]).max(-1).min() > 0.1, "the elbow came home"
-    assert np.linalg.norm(view.site_xpos[:, arm.grip_id] - grip_before, axis=-1).max() < 0.02
+    assert np.linalg.norm(view.site_xpos[:, arm.slots.grip] - grip_before, axis=-1).max() < 0.02
 
 
 def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
@@ -246,7 +249,7 @@ def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
     # Narrow along its x: turned by 90 degrees it lies as the home gripper closes, along y.
     yaws = np.deg2rad([0.0, 45.0, 90.0, -90.0, 270.0, 60.0, 105.0])
     qpos = np.repeat(np.asarray(start)[None], len(yaws), 0)
-    qpos[:, :7] = READY[:7]
+    qpos[:, :7] = panda().ready
     qpos[:, 9:12] = [0.55, -0.1, 0.03]
     qpos[:, 12:16] = np.stack([np.cos(yaws / 2), 0 * yaws, 0 * yaws, np.sin(yaws / 2)], -1)
     backend = MujocoBackend(task.scene(), len(yaws), MujocoConfig())
@@ -262,7 +265,7 @@ def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
     assert read[5, 3] * read[6, 3] < 0, "which way to turn"
     np.testing.assert_allclose(read[:, 4], np.cos(2 * turns), atol=2e-3)
     np.testing.assert_allclose(read[:, 5], np.sin(2 * read[:, 3]), atol=2e-3)
-    grip = np.asarray(view.site_xpos[:, task.arm.grip_id])
+    grip = np.asarray(view.site_xpos[:, task.arm.slots.grip])
     distance = np.linalg.norm(qpos[:, 9:12] - grip, axis=-1)
     np.testing.assert_allclose(np.linalg.norm(read[:, :3], axis=-1), distance, atol=1e-5)
     np.testing.assert_allclose(read[:, 2], grip[:, 2] - 0.03, atol=2e-3)  # ahead is down
@@ -282,7 +285,7 @@ def test_the_hands_motion_is_what_mujoco_makes_of_the_joints_velocities():
     for world in range(8):
         data.qpos[:], data.qvel[:] = qpos[world], qvel[world]
         mujoco.mj_forward(model, data)
-        mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], task.arm.grip_id)
+        mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], task.arm.slots.grip)
         wanted = (jacobian @ data.qvel)[[0, 1, 2, 5]]
         np.testing.assert_allclose(read[world], wanted, atol=2e-5)
 
@@ -321,7 +324,7 @@ def test_an_episode_knows_from_its_start_where_things_are(env):
     state, _ = env.reset(jax.random.key(0))
     task, view = state.task, state.physics.view
     np.testing.assert_array_equal(task.object_position, view.qpos[:, 9:12])
-    np.testing.assert_array_equal(task.ee_position, view.site_xpos[:, env.task.arm.grip_id])
+    np.testing.assert_array_equal(task.ee_position, view.site_xpos[:, env.task.arm.slots.grip])
     assert (np.asarray(task.reach_distance) > 0.1).all()
     assert not np.asarray(task.ever_reached | task.ever_grasped).any()
 

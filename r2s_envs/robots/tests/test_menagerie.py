@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from r2s_core.errors import R2SError
-from r2s_envs_pick_place.robot import menagerie, panda
+from r2s_envs_robots.panda import menagerie
+from r2s_envs_robots.panda.robot import panda
 
 _VERTICES = np.array([[0, 0, 0], [0.1, 0, 0], [0, 0.2, 0], [0, 0, 0.3]]) + np.array([0.5, 0.1, 0.0])
 _SOURCE = """
@@ -68,8 +69,7 @@ def _world_vertices(model: mujoco.MjModel, geom: int) -> np.ndarray:
 
 def test_visual_meshes_land_on_our_bodies_at_their_places(monkeypatch, source):
     _package(monkeypatch, source)
-    spec = mujoco.MjSpec()
-    panda.add_panda(spec)
+    spec = panda().spec()
     bare = spec.copy().compile()
     menagerie.add_menagerie_visuals(spec)
     model = spec.compile()
@@ -88,13 +88,12 @@ def test_visual_meshes_land_on_our_bodies_at_their_places(monkeypatch, source):
 
 def test_offline_is_one_clear_sentence(monkeypatch):
     _package(monkeypatch, MenagerieError("https://example.org: Name or service not known"))
-    spec = mujoco.MjSpec()
-    panda.add_panda(spec)
+    spec = panda().spec()
     with pytest.raises(R2SError, match=r"not cached and could not be downloaded \(https://"):
         menagerie.add_menagerie_visuals(spec)
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco_menagerie", None)
-    with pytest.raises(R2SError, match=r"pip install 'r2s-envs-pick-place\[menagerie\]'"):
+    with pytest.raises(R2SError, match=r"pip install 'r2s-envs-robots\[menagerie\]'"):
         menagerie.add_menagerie_visuals(mujoco.MjSpec())

@@ -12,7 +12,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from r2s_envs_pick_place.robot import panda
+from r2s_envs_robots.panda import model as panda
+from r2s_envs_robots.panda.robot import panda as robot
+
+#: Arm and open fingers, which are the servos' targets too.
+HOME = robot().ctrl(robot().home, closed=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +72,7 @@ REFERENCES = (
 
 @pytest.fixture(scope="module")
 def model() -> mujoco.MjModel:
-    spec = mujoco.MjSpec()
-    panda.add_panda(spec)
-    return spec.compile()
+    return robot().spec().compile()
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
@@ -108,16 +110,16 @@ def test_the_constants_for_forward_kinematics_give_the_grip(model):
 
 def test_gravity_does_not_move_the_arm_from_home(model):
     data = mujoco.MjData(model)
-    data.qpos[:] = panda.HOME_QPOS
-    data.ctrl[:] = panda.HOME_QPOS
+    data.qpos[:] = HOME
+    data.ctrl[:] = HOME
     while data.time < 2.0:
         mujoco.mj_step(model, data)
-    np.testing.assert_allclose(data.qpos, panda.HOME_QPOS, atol=1e-6)
+    np.testing.assert_allclose(data.qpos, HOME, atol=1e-6)
 
 
 def test_the_pads_meet_at_the_grip(model):
     data = mujoco.MjData(model)
-    data.qpos[:] = panda.HOME_QPOS
+    data.qpos[:] = HOME
     data.qpos[7:] = 0.0
     mujoco.mj_forward(model, data)
     left, right, grip = data.geom("left_pad"), data.geom("right_pad"), data.site("grip")
@@ -133,8 +135,8 @@ def test_the_pads_meet_at_the_grip(model):
 
 def test_a_closed_gripper_squeezes_and_stops_at_its_limits(model):
     data = mujoco.MjData(model)
-    data.qpos[:] = panda.HOME_QPOS
-    data.ctrl[:] = panda.HOME_QPOS
+    data.qpos[:] = HOME
+    data.ctrl[:] = HOME
     data.ctrl[7:] = panda.FINGER_TARGETS[0]
     while data.time < 1.0:
         mujoco.mj_step(model, data)

@@ -8,21 +8,22 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from r2s_core.registry import build_robot
+from r2s_core.robot import FreeJoint
 from r2s_core.types import Array, Named, SceneSpec, View, pytree
 from r2s_envs_objects import ObjectOptions, load_object
-from r2s_envs_pick_place import LAWS, Arm, PickObject, SceneOptions, build_scene, render_spec
+from r2s_envs_pick_place import OBJECT_JOINT, PickObject, SceneOptions, build_scene, render_spec
+from r2s_envs_robots import LAWS, Arm
 
 from r2s_template_module.plugin import TemplateNameConfig
 
-#: Arm joints 7 (rad) and fingers 2 (m): the closed gripper points down at x = 0.38 m, y = 0, 18 mm
-#: above the table.
-START = np.array([0.0, 0.3328, 0.0, -2.7345, 0.0, 3.0672, 0.7854, 0.0, 0.0], np.float32)
+#: The arm's joints, rad: the gripper points down at x = 0.38 m, y = 0, 18 mm above the table.
+START = (0.0, 0.3328, 0.0, -2.7345, 0.0, 3.0672, 0.7854)
 _HEIGHT = 0.018  # of the grip above the table, m: what is pushed higher up tips over
 _OBJECT = np.array([0.50, 0.0], np.float32)  # where the object starts, m
 _OBJECT_RANGE = np.array([0.02, 0.05], np.float32)  # +- m
 _FREE = 0.03  # between the hand's place behind the object and the object's side, m
 _BOUNDS = 0.35  # the object has left the table's workspace beyond this from its start, m
-_STEP = 0.05  # the hand moves this far for an action of 1, m (`r2s_envs_pick_place.robot.control`)
 
 
 @pytree
@@ -54,9 +55,13 @@ class PushTask:
         asset = load_object(config.object, ObjectOptions(force=True))
         self.object = PickObject.from_asset(asset)
         self.object_name = asset.name
-        self._options = SceneOptions()
+        self.robot = build_robot("panda")
+        self._options = SceneOptions(robot=self.robot)
         self._model = build_scene([self.object.shape], self._options).compile()
-        self.arm = Arm.from_model(self._model, START)
+        self.arm = Arm.of(self._model, self.robot, START)
+        self.body = FreeJoint.of(self._model, OBJECT_JOINT)
+        start = self.robot.qpos(self._model, START)
+        self._start = self.arm.slots.fingers.put(start, 0.0).astype(np.float32)  # closed
         self._radius = float(np.ptp(self.object.shape.points[:, :2], axis=0).max()) / 2
 
     def default_rewards(self) -> Mapping[str, float]:
@@ -64,7 +69,7 @@ class PushTask:
         return {"template_name_reach": 0.2, "template_name_push": 1.0}
 
     def scene(self) -> SceneSpec:
-        """The Panda at its table with the object: qpos is 7 joints, 2 fingers, the object's pose."""
+        """The Panda at its table with the object."""
         return SceneSpec(
             model=self._model,
             substeps=self._options.substeps,
@@ -84,37 +89,39 @@ class PushTask:
         low, high = jnp.array([near, -width]), jnp.array([far, width])
         goal = place + jax.random.uniform(goal_key, (2,), minval=low, maxval=high)
         rest = jnp.asarray([self.object.rest_height, *self.object.rest_quat])
-        qpos = jnp.concatenate([jnp.asarray(START), place, rest]).astype(jnp.float32)
+        pose = jnp.concatenate([place, rest]).astype(jnp.float32)
+        qpos = self.body.pose.put(jnp.asarray(self._start), pose)
         state = PushState(jnp.append(goal, 0.0), place, place, place)  # the last three: see update
         return state, qpos, jnp.zeros(self._model.nv, jnp.float32)
 
     def control(self, task: PushState, view: View, action: Array) -> Array:
-        """Targets of the 9 servos."""
-        rise = (_HEIGHT - view.site_xpos[self.arm.grip_id][2]) / _STEP
+        """Targets of the arm's and the fingers' servos."""
+        rise = (_HEIGHT - view.site_xpos[self.arm.slots.grip][2]) / self.robot.pace.ee
         closed = jnp.float32(-1.0)
         return LAWS["ee_delta"](self.arm, view, jnp.stack([*action, rise, 0.0, closed]))
 
     def update(self, task: PushState, view: View) -> PushState:
-        place, goal = view.qpos[9:11], task.goal[:2]
+        place, goal = self.body.position(view.qpos)[:2], task.goal[:2]
         way = (goal - place) / (jnp.linalg.norm(goal - place) + 1e-6)
         return dataclasses.replace(
             task,
             object=place,
-            hand=view.site_xpos[self.arm.grip_id][:2],
+            hand=view.site_xpos[self.arm.slots.grip][:2],
             behind=place - (self._radius + _FREE) * way,
         )
 
     def observe(self, task: PushState, view: View) -> Named:
         """Hand 3, object's position 3 and quaternion 4, its speed 2, the ways between them 4."""
-        hand = view.site_xpos[self.arm.grip_id]
-        place = view.qpos[9:12]
+        hand = view.site_xpos[self.arm.slots.grip]
+        pose, speed = self.body.pose(view.qpos), self.body.velocity(view.qvel)[:2]
+        place = pose[:3]
         ways = [place[:2] - hand[:2], task.goal[:2] - place[:2]]
-        return {"policy": jnp.concatenate([hand, view.qpos[9:16], view.qvel[9:11], *ways])}
+        return {"policy": jnp.concatenate([hand, pose, speed, *ways])}
 
     def terminated(self, task: PushState, view: View) -> Array:
         """The object is out of reach, or off the table."""
-        fallen = view.qpos[11] < -0.05
-        return fallen | (jnp.linalg.norm(view.qpos[9:11] - _OBJECT) > _BOUNDS)
+        place = self.body.position(view.qpos)
+        return (place[2] < -0.05) | (jnp.linalg.norm(place[:2] - _OBJECT) > _BOUNDS)
 
     def success(self, task: PushState, view: View) -> Array:
         return goal_distance(task) < self.config.tolerance

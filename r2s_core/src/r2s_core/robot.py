@@ -61,8 +61,8 @@ class Robot:
     dress_officially: the same with the manufacturer's meshes; raises R2SError where there are none.
     arm_joints [n], finger_joints [2]: names. Plain ones, joint1.. and finger_joint1.., let one
       configuration of randomizers fit all robots.
-    home [n]: angles of the keyframe `home`. ready [n]: the grip 0.25 m above `workspace`, pointing
-      straight down, away from limits and singularities. rad.
+    home [n]: angles of the keyframe `home`. ready [n]: the grip 0.15 to 0.3 m above `workspace`,
+      pointing straight down, away from limits and singularities. rad.
     open_joints: every joint of the gripper at its position when open, by name.
     finger_targets: what a finger's servo is told to close and to open. They may lie beyond the
       joint's range, so that a closing finger presses. Neither is 0, which stands for "not told".

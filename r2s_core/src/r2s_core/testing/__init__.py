@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from r2s_core.testing.hook_kit import check_hook
     from r2s_core.testing.randomizer_kit import build_randomizer, check_randomizer
     from r2s_core.testing.reward_kit import check_reward
+    from r2s_core.testing.robot_kit import check_robot
 
 __all__ = [
     "build_randomizer",
@@ -29,6 +30,7 @@ __all__ = [
     "check_hook",
     "check_randomizer",
     "check_reward",
+    "check_robot",
 ]
 
 

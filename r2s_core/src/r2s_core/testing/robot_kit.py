@@ -1,0 +1,224 @@
+"""The conformance of robots."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from r2s_core.robot import ARM_CONTACT, PAD_CONTACT, Robot, Slots
+from r2s_core.testing.requirements import require
+
+READY_HEIGHT = (0.15, 0.30)  # m, of the grip above the table
+_NEAR = 0.05  # m, by which it may be beside the workspace's middle
+_MARGIN = 0.1  # rad from the joints' limits
+_REGULAR = 0.05  # least singular value of the grip's Jacobian, m and rad
+_SAG = 0.05  # m, of the grip under the payload
+_MET = 1e-3  # m, to which the pads meet, open and tell their distance
+
+
+def check_robot(robot: Robot) -> None:
+    """A robot is what `r2s_core.robot.Robot` says: its names, postures, gripper and servos.
+
+    It is compiled alone, in a world of 2 ms steps.
+
+    Raises:
+        AssertionError: with a sentence that says what is wrong.
+    """
+    model = robot.spec().compile()
+    _check_arm(robot, model)
+    _check_servos(robot, model)
+    _check_geoms(robot, model)
+    _check_looks(robot, model)
+    _check_ready(robot, model)
+    _check_gripper(robot, model)
+    _check_payload(robot, model)
+
+
+def _id(model: mujoco.MjModel, kind: mujoco.mjtObj, name: str) -> int:
+    found = mujoco.mj_name2id(model, kind, name)
+    what = kind.name.removeprefix("mjOBJ_").lower()
+    require(found >= 0, f"there is no {what} called {name!r} in what `add` builds")
+    return found
+
+
+def _check_arm(robot: Robot, model: mujoco.MjModel) -> None:
+    """The joints are there, in a chain of hinges, and every posture has a number for each."""
+    count = len(robot.arm_joints)
+    for name in ("home", "ready", "max_speed"):
+        values = getattr(robot, name)
+        require(len(values) == count, f"{name} has {len(values)} numbers for {count} arm joints")
+    require(min(robot.max_speed) > 0.0, f"max_speed is {robot.max_speed}; each is above 0")
+    above = 0
+    for name in robot.arm_joints:
+        joint = _id(model, mujoco.mjtObj.mjOBJ_JOINT, name)
+        hinge = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE
+        require(hinge, f"arm joint {name!r} is no hinge")
+        require(not model.jnt_pos[joint].any(), f"arm joint {name!r} is not at its body's origin")
+        require(model.jnt_limited[joint], f"arm joint {name!r} has no range")
+        body = int(model.jnt_bodyid[joint])
+        require(_is_below(model, body, above), f"arm joint {name!r} does not carry on the chain")
+        above = body
+    grip = _id(model, mujoco.mjtObj.mjOBJ_SITE, robot.grip)
+    hand = int(model.site_bodyid[grip])
+    require(_is_below(model, hand, above), f"the site {robot.grip!r} is not at the chain's end")
+    unturned = np.allclose(model.site_quat[grip], (1.0, 0.0, 0.0, 0.0))
+    require(unturned, f"the site {robot.grip!r} is turned in its body")
+    for name in (*robot.finger_joints, *robot.open_joints):
+        _id(model, mujoco.mjtObj.mjOBJ_JOINT, name)
+    rest = {model.joint(i).name for i in range(model.njnt)} - set(robot.arm_joints)
+    require(
+        rest == set(robot.open_joints),
+        f"open_joints names {sorted(robot.open_joints)}, but the gripper's are {sorted(rest)}",
+    )
+    heavy = [model.body(i).name for i in range(1, model.nbody) if model.body_gravcomp[i] != 1.0]
+    require(not heavy, f"gravity is not compensated on {heavy}")
+
+
+def _is_below(model: mujoco.MjModel, body: int, ancestor: int) -> bool:
+    while body not in (0, ancestor):
+        body = int(model.body_parentid[body])
+    return body == ancestor
+
+
+def _check_servos(robot: Robot, model: mujoco.MjModel) -> None:
+    """A position servo for each joint, by its name and in order; targets as documented."""
+    wanted = [*robot.arm_joints, *robot.finger_joints]
+    found = [model.actuator(i).name for i in range(model.nu)]
+    require(found == wanted, f"the actuators are {found}; they must be {wanted}")
+    for servo, name in enumerate(wanted):
+        driven = model.actuator_trnid[servo, 0] == _id(model, mujoco.mjtObj.mjOBJ_JOINT, name)
+        stiffness = model.actuator_gainprm[servo, 0]
+        position = stiffness > 0.0 and np.isclose(model.actuator_biasprm[servo, 1], -stiffness)
+        require(driven and position, f"actuator {name!r} is no position servo of its joint")
+    closed, opened = robot.finger_targets
+    require(
+        closed != opened and closed and opened,
+        f"finger_targets are {robot.finger_targets}; two different ones, and neither is 0",
+    )
+    for name in robot.finger_joints:
+        low, high = model.actuator(name).ctrlrange
+        inside = low <= min(closed, opened) and max(closed, opened) <= high
+        require(inside, f"finger_targets lie outside of what actuator {name!r} takes")
+
+
+def _check_geoms(robot: Robot, model: mujoco.MjModel) -> None:
+    """What touches what: the pads objects only, all else objects and tables, nothing itself."""
+    pads = [_id(model, mujoco.mjtObj.mjOBJ_GEOM, name) for name in robot.pads]
+    for geom in range(model.ngeom):
+        name, bits = model.geom(geom).name or f"number {geom}", int(model.geom_contype[geom])
+        allowed = (PAD_CONTACT,) if geom in pads else (0, ARM_CONTACT)
+        require(bits in allowed, f"the contype of geom {name} is {bits}, not of {allowed}")
+        alone = model.geom_conaffinity[geom] == 0
+        require(alone, f"the conaffinity of geom {name} is not 0: the robot would touch itself")
+
+
+def _check_looks(robot: Robot, model: mujoco.MjModel) -> None:
+    """Dressed, it shows something more, and moves as it did."""
+    spec = robot.spec()
+    robot.dress(spec)
+    dressed = spec.compile()
+    require(dressed.ngeom > model.ngeom, "dress adds nothing that can be seen")
+    same = (dressed.nq, dressed.nv, dressed.nu) == (model.nq, model.nv, model.nu)
+    same = same and np.array_equal(dressed.body_mass, model.body_mass)
+    require(same, "dress changes joints, servos or masses; it is for pictures only")
+    touching = np.count_nonzero(dressed.geom_contype | dressed.geom_conaffinity)
+    before = np.count_nonzero(model.geom_contype | model.geom_conaffinity)
+    require(touching == before, "dress adds geoms that collide; see NOT_PHYSICAL")
+
+
+def _posed(robot: Robot, model: mujoco.MjModel, arm: tuple[float, ...]) -> mujoco.MjData:
+    data = mujoco.MjData(model)
+    data.qpos[:] = robot.qpos(model, arm)
+    data.ctrl[:] = robot.ctrl(arm, closed=False)
+    mujoco.mj_forward(model, data)
+    return data
+
+
+def _check_ready(robot: Robot, model: mujoco.MjModel) -> None:
+    """Ready, it points down above its workspace, can move any way, and stays there."""
+    for name in ("home", "ready"):
+        posture = np.array(getattr(robot, name))
+        for joint, angle in zip(robot.arm_joints, posture, strict=True):
+            low, high = model.joint(joint).range
+            require(
+                low + _MARGIN <= angle <= high - _MARGIN,
+                f"{name} puts {joint!r} at {angle:.2f}, within {_MARGIN} rad of its limits "
+                f"{low:.2f} and {high:.2f}",
+            )
+    slots, data = Slots.of(model, robot), _posed(robot, model, robot.ready)
+    place, (low, high) = data.site_xpos[slots.grip], READY_HEIGHT
+    told = f"ready puts the grip at {place.round(3).tolist()} m"
+    beside = np.abs(place[:2] - robot.workspace).max()
+    require(beside <= _NEAR, f"{told}, not above the workspace's middle {robot.workspace}")
+    require(low <= place[2] <= high, f"{told}, not {low} to {high} m above the table")
+    aside = np.degrees(np.arccos(np.clip(-data.site_xmat[slots.grip].reshape(3, 3)[2, 2], -1, 1)))
+    require(aside < 2.0, f"ready turns the grip {aside:.1f} degrees aside")
+    jacobian = np.zeros((6, model.nv))
+    mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], slots.grip)
+    least = float(np.linalg.svd(slots.arm_velocity(jacobian), compute_uv=False)[5])
+    require(least > _REGULAR, f"ready is near a singularity: least singular value {least:.3f}")
+    require(data.ncon == 0, "ready has the robot touch itself")
+    mujoco.mj_step(model, data, nstep=500)
+    moved = np.abs(slots.arm(data.qpos) - robot.ready).max()
+    require(moved < 1e-3, f"the arm does not stay ready: {moved:.2g} rad off after a second")
+
+
+def _check_gripper(robot: Robot, model: mujoco.MjModel) -> None:
+    """The pads open to `opening` and meet; `Robot.opening` tells the distance between them."""
+    slots, data = Slots.of(model, robot), _posed(robot, model, robot.ready)
+    left, right = (model.geom(name).id for name in robot.pads)
+
+    def distance() -> float:
+        """Between the pads' surfaces, m, as the geoms lie."""
+        mujoco.mj_kinematics(model, data)
+        return mujoco.mj_geomDistance(model, data, left, right, 1.0, None)
+
+    def told() -> float:
+        return float(robot.opening(slots.fingers(data.qpos)))
+
+    wide = robot.gripper.opening
+    require(
+        abs(distance() - wide) < _MET,
+        f"open, the pads are {distance() * 1000:.1f} mm apart; opening says {wide * 1000:.1f}",
+    )
+    apart = data.geom_xpos[left] - data.geom_xpos[right]
+    closing = data.site_xmat[slots.grip].reshape(3, 3)[:, 1]
+    straight = abs(apart @ closing) / np.linalg.norm(apart)
+    require(straight > 0.999, "the pads do not close along the y axis of the grip")
+    for closed in (True, False):
+        data.ctrl[:] = robot.ctrl(robot.ready, closed)
+        for _ in range(20):
+            mujoco.mj_step(model, data, nstep=50)
+            require(
+                abs(told() - distance()) < _MET,
+                f"opening(fingers) says {told() * 1000:.1f} mm, but the pads are "
+                f"{distance() * 1000:.1f} mm apart",
+            )
+        end, doing = (0.0, "close") if closed else (wide, "open")
+        require(
+            abs(distance() - end) < _MET,
+            f"told to {doing} for 2 s, the pads are {distance() * 1000:.1f} mm apart",
+        )
+        if closed:
+            middle = (data.geom_xpos[left] + data.geom_xpos[right]) / 2 - data.site_xpos[slots.grip]
+            depth = middle @ data.site_xmat[slots.grip].reshape(3, 3)[:, 2]
+            aside = np.linalg.norm(middle - depth * data.site_xmat[slots.grip].reshape(3, 3)[:, 2])
+            require(aside < _MET, f"the pads meet {aside * 1000:.1f} mm aside of the grip")
+    fingers = slots.fingers(robot.qpos(model, robot.ready)).astype(np.float32)
+    same = np.isclose(robot.opening(jnp.asarray(fingers)), robot.opening(fingers), atol=1e-6)
+    require(same, "opening gives another number for a JAX array than for a NumPy array")
+
+
+def _check_payload(robot: Robot, model: mujoco.MjModel) -> None:
+    """With the payload hanging from the hand, the arm sags a little and stands still."""
+    slots, data = Slots.of(model, robot), _posed(robot, model, robot.ready)
+    require(robot.gripper.payload > 0.0, "the gripper's payload is not above 0")
+    start = data.site_xpos[slots.grip].copy()
+    data.xfrc_applied[slots.hand, 2] = -9.81 * robot.gripper.payload
+    mujoco.mj_step(model, data, nstep=1000)
+    sag = float(np.linalg.norm(data.site_xpos[slots.grip] - start))
+    what = f"{robot.gripper.payload:g} kg in the hand"
+    require(sag < _SAG, f"{what} move it by {sag * 1000:.0f} mm; the servos are too soft or weak")
+    speed = np.abs(data.qvel).max()
+    require(speed < 1e-2, f"with {what} it does not come to rest: {speed:.2g} rad/s after 2 s")

@@ -60,16 +60,15 @@ for top in sys.argv[1:]:
 
 def test_only_algorithms_need_flax_optax_and_distrax(wheels, venv_without_flax, tmp_path):
     venv = venv_without_flax
-    venv.pip_install(wheels["r2s_core"], wheels["r2s_envs/objects"])
-    venv.run("-c", _IMPORT_ALL, "r2s_core", "r2s_envs_objects")
+    first = ("r2s_core", "r2s_envs/objects", "r2s_envs/robots")
+    venv.pip_install(*(wheels[x] for x in first))
+    venv.run("-c", _IMPORT_ALL, "r2s_core", "r2s_envs_objects", "r2s_envs_robots")
     venv.r2s("plugins", "--check")
     assert "soap" in venv.r2s("object", "check", "sample:soap")
     venv.r2s("object", "fix", "sample:soap", "--no-pictures", "--output", tmp_path / "soap")
     assert (tmp_path / "soap/certificate.html").exists()
     # Of an algorithm, `validate` reads the manifest and the options.
-    venv.pip_install(
-        *(path for folder, path in wheels.items() if folder not in ("r2s_core", "r2s_envs/objects"))
-    )
+    venv.pip_install(*(path for folder, path in wheels.items() if folder not in first))
     for name in ("ppo", "sac", "ddpg"):
         venv.r2s("validate", "quickstart", f"algorithm={name}", cwd=tmp_path)
         assert "hidden_sizes" in venv.r2s("info", f"algorithm:{name}")
@@ -80,7 +79,8 @@ KINDS = ("reward", "task", "algorithm", "randomizer", "hook", "backend")
 
 def test_scaffolded_packages_pass_their_own_tests(wheels, venv, tmp_path):
     """As a user would: r2s new, pip install -e, pytest; from wheels, so the templates ship."""
-    venv.pip_install(*(wheels[x] for x in ("r2s_core", "r2s_envs/objects", "r2s_envs/pick_place")))
+    ours = ("r2s_core", "r2s_envs/objects", "r2s_envs/robots", "r2s_envs/pick_place")
+    venv.pip_install(*(wheels[x] for x in ours))
     for kind in KINDS:
         venv.r2s("new", kind, f"my_{kind}", "--output", tmp_path)
     venv.r2s("new", "task", "my_push", "--robot", "panda", "--output", tmp_path)

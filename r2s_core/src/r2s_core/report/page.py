@@ -75,6 +75,7 @@ def _read(video: Path | None) -> bytes | None:
 
 def _subtitle(result: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, Any]]:
     parts = [
+        ("robot", result.get("robot")),
         ("object", result.get("object")),
         ("algorithm", config["algorithm"]),
         ("backend", result["backend"]),

@@ -30,6 +30,7 @@ from r2s_core.record import inputs
 from r2s_core.record.folder import RunFolder, config_hash, shown
 from r2s_core.rendering.pictures import Pictures, take_pictures
 from r2s_core.report import write_report
+from r2s_core.robot import Robot
 from r2s_core.system import files
 from r2s_core.system.console import stderr_console
 from r2s_core.system.progress import TrainingProgress, print_result
@@ -156,6 +157,7 @@ class _Session:
                 "run": self.config.name,
                 "seed": self.config.seed,
                 "algorithm": self.config.algorithm,
+                "robot": _robot_name(env),
                 "env_steps": training.step,
                 "config_sha256": config_hash(self.config),
                 "versions": self._versions(),
@@ -170,6 +172,7 @@ class _Session:
         return {
             "name": config.name,
             "environment": config.environment.use,
+            "robot": _robot_name(env),
             "object": _object_name(config, env),
             "algorithm": config.algorithm,
             "backend": config.backend.use,
@@ -259,6 +262,12 @@ def _check_seed(config: RunConfig) -> None:
 
 def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
     return build.make_environment(config, num_worlds, training=training)
+
+
+def _robot_name(env: Environment[Any]) -> str | None:
+    """The plugin's name of the robot that acts; None where a task has none."""
+    robot = getattr(getattr(env, "task", None), "robot", None)
+    return robot.name if isinstance(robot, Robot) else None
 
 
 def _object_name(config: RunConfig, env: Environment[Any]) -> str | None:

@@ -169,8 +169,9 @@ def _portraits(
     return tuple(drawn)
 
 
-def _video(path: Path, models: Models, recordings: Sequence[Recording], dt: float) -> None:
-    """Episodes side by side in real time, each tile one after the other.
+def film(models: Models, recordings: Sequence[Recording], dt: float) -> tuple[np.ndarray, float]:
+    """(uint8[N, height, width, 3], frames per second): episodes side by side in real time, each
+    tile one after the other.
 
     A success is left soon after it is one; a tile that has played all its own holds its last frame.
     """
@@ -191,10 +192,15 @@ def _video(path: Path, models: Models, recordings: Sequence[Recording], dt: floa
     if len(tiles) % 2:
         tiles.append(np.full_like(tiles[0], 255))
     rows = [np.concatenate(tiles[i : i + 2], axis=2) for i in range(0, len(tiles), 2)]
+    return np.concatenate(rows, axis=1), 1 / (dt * stride)
+
+
+def _video(path: Path, models: Models, recordings: Sequence[Recording], dt: float) -> None:
+    frames, fps = film(models, recordings, dt)
     # In a folder of its own: the encoder would follow a link that lies where it writes.
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=path.parent) as folder:
         made = Path(folder) / path.name
-        render.write_video(made, np.concatenate(rows, axis=1), fps=1 / (dt * stride))
+        render.write_video(made, frames, fps)
         os.replace(made, path)
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from r2s_envs_objects.certificate.certify import Certificate
 
 _SECTIONS = {"object": "From the scan to simulation (squares of 2 cm)", HOLD: "Held by the robot"}
-_QUICKSTART = "configs/quickstart.yaml"
 
 
 def write_certificate(path: Path, certificate: Certificate, folder: object) -> None:
@@ -70,8 +69,8 @@ def _commands(facts: Mapping[str, Any], folder: object) -> Iterator[Command]:
     objects = f"environment.objects=[{folder}]"
     name = f"name={Path(str(folder)).name}"
     yield Command(
-        "The quickstart's training with this object, in a clone of r2s",
-        command_line("r2s", "run", _QUICKSTART, objects, name),
+        "The quickstart's training with this object",
+        command_line("r2s", "run", "quickstart", objects, name),
     )
     if HOLD in facts["checks"]:
         yield Command(

@@ -28,7 +28,7 @@ _SUCCESSES, _FAILURES = 3, 4  # episodes in the report; the failures of as many 
 _EVENLY = 4  # moments of an episode in which no stage is told apart
 _PORTRAITS = 9
 _TILES, _EPISODES = 4, 8  # two by two; each plays every fourth of the first episodes
-_VIDEO_FRAMES = 320  # rendered at most; longer episodes are shown at a lower frame rate
+_VIDEO_FRAMES = 240  # rendered at most; longer episodes are shown at a lower frame rate
 _LINGER_S = 0.6  # that an episode is shown after its success
 
 #: What to draw each recording with, by its identity.

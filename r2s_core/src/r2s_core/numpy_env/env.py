@@ -121,7 +121,7 @@ class NumpyEnv:
         self._state, step = self._step(self._state, action)
         obs = self._observed(step.obs)
         flags = (step.reward, step.terminated, step.truncated, step.success, step.diverged)
-        reward, terminated, truncated, success, diverged = map(np.array, jax.device_get(flags))
+        reward, terminated, truncated, success, diverged = map(np.array, flags)
         info: dict[str, Any] = {"success": success, "diverged": diverged}
         done = terminated | truncated
         if done.any():

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import LinearOperator, cg
 
 from r2s_envs_objects.asset import Floats
 
@@ -111,7 +112,7 @@ def _solve_level(
             y += free * x
         return y * inner
 
-    return _conjugate_gradients(apply, target.astype(np.float32) * inner, chi * inner)
+    return _solved(apply, target.astype(np.float32) * inner, chi * inner)
 
 
 def _backward(flow: Field, axis: int) -> Field:
@@ -120,23 +121,15 @@ def _backward(flow: Field, axis: int) -> Field:
     return np.diff(flow, axis=axis, prepend=zero, append=zero)
 
 
-def _conjugate_gradients(apply: Callable[[Field], Field], right: Field, x: Field) -> Field:
-    x = x.copy()
-    residual = right - apply(x)
-    direction = residual.copy()
-    energy = float(np.vdot(residual, residual))
-    stop = TOLERANCE**2 * float(np.vdot(right, right))
-    for _ in range(ITERATIONS):
-        if energy <= stop:
-            break
-        image = apply(direction)
-        along = energy / float(np.vdot(direction, image))
-        x += np.float32(along) * direction
-        residual -= np.float32(along) * image
-        before, energy = energy, float(np.vdot(residual, residual))
-        direction *= np.float32(energy / before)
-        direction += residual
-    return x
+def _solved(apply: Callable[[Field], Field], right: Field, start: Field) -> Field:
+    """x with apply(x) = right, for a positive definite `apply`; as near as `ITERATIONS` come."""
+    operator = LinearOperator(
+        (right.size, right.size),
+        matvec=lambda x: apply(x.reshape(right.shape)).ravel(),  # type: ignore[call-arg]
+        dtype=np.float32,
+    )
+    x, _ = cg(operator, right.ravel(), start.ravel(), rtol=TOLERANCE, maxiter=ITERATIONS)
+    return x.reshape(right.shape)
 
 
 def _refined(chi: Field) -> Field:

@@ -1,0 +1,58 @@
+"""docs/pick_and_place.md says what the task does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
+from r2s_envs_pick_place.robot import control
+from r2s_envs_pick_place.scene import pick_object
+from r2s_envs_pick_place.task.observation import OBSERVATION_NAMES
+from r2s_envs_pick_place.task.pick_place import PickPlace
+from r2s_envs_pick_place.task.state import GOAL_RADIUS, HOLD_STEPS, TIGHT_RADIUS
+
+PAGE = (Path(__file__).parents[3] / "docs/pick_and_place.md").read_text()
+
+
+def _section(title: str) -> str:
+    return PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def _rows(title: str) -> list[list[str]]:
+    lines = [line for line in _section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.fixture(scope="module")
+def task() -> PickPlace:
+    return PickPlace(PickPlaceConfig(), pick_object.box())
+
+
+def test_observations_and_their_sizes_are_the_code_s():
+    table = {part.strip("`"): int(number) for part, number, _ in _rows("Observations")}
+    assert table == {part: len(OBSERVATION_NAMES[part]) for part in OBSERVATIONS}
+
+
+def test_rewards_are_the_code_s(task):
+    table = {term.strip("`"): float(weight) for term, weight, _ in _rows("Rewards")}
+    assert table == {n: pytest.approx(w, abs=6e-4) for n, w in task.info.rewards.items()}
+    placing = PickPlace(PickPlaceConfig(goal="place"), pick_object.box()).info.rewards
+    changed = {n: w for n, w in placing.items() if w != task.info.rewards.get(n)}
+    assert changed == {
+        "lift": pytest.approx(0.333, abs=6e-4),
+        "release": pytest.approx(0.222, abs=6e-4),
+    }
+
+
+def test_rates_actions_and_radii_are_the_code_s(task):
+    scene = task.scene()
+    assert (scene.model.opt.timestep, scene.substeps, task.info.episode_steps) == (0.012, 4, 80)
+    assert 1 / scene.control_dt == pytest.approx(20.8, abs=0.05)
+    assert 80 * scene.control_dt == pytest.approx(3.84)
+    assert (control.EE_STEP, control.EE_YAW_STEP, control.JOINT_STEP) == (0.05, 0.2, 0.1)
+    assert (control.GRIPPER_THRESHOLD, control.MAX_LEAD) == (0.5, 0.2)
+    named = set(re.findall(r"`(\w+)`", _section("Actions")))
+    for names in control.ACTION_NAMES.values():
+        assert set(names) - {f"joint{i}" for i in range(2, 7)} <= named
+    assert (GOAL_RADIUS, TIGHT_RADIUS, HOLD_STEPS) == (0.05, 0.025, 10)

@@ -55,7 +55,7 @@ class GymnasiumEnvironment:
     """
 
     def __init__(self, task: str, worlds: int, seed: int) -> None:
-        from r2s_core.types import EnvSpec
+        from r2s_core.types import ArraySpec, EnvSpec
 
         self._env, self._seed = vector_env(task, worlds), seed
         space = self._env.single_action_space
@@ -64,7 +64,7 @@ class GymnasiumEnvironment:
         assert one.spec is not None
         self.spec = EnvSpec(
             num_worlds=worlds,
-            observation_shapes={"policy": self._env.single_observation_space.shape or ()},
+            observations={"policy": ArraySpec(self._env.single_observation_space.shape or ())},
             action_low=space.low,
             action_high=space.high,
             max_episode_steps=one.spec.max_episode_steps or 0,

@@ -57,7 +57,7 @@ def policy_at_work(run: Path, robot: Path | None, path: Path) -> None:
     if robot is not None:
         _dress(spec, mujoco.MjModel.from_xml_path(str(robot)))
     model = spec.compile()
-    frames, fps = film({id(r): model for r in played}, played, env.spec.control_dt)
+    frames, fps = film({id(r): model for r in played}, played, env.spec.task, env.spec.control_dt)
     images = [Image.fromarray(frame) for frame in frames]
     images[0].save(
         path,

@@ -42,7 +42,7 @@ def row(result: dict[str, Any]) -> str:
     cells = (
         f"{result['seed']}",
         f"{100 * result['success_rate']:.1f} ({low:.1f} to {high:.1f})",
-        f"{100 * result['success_rate_2p5cm']:.1f}",
+        f"{100 * result['headline_rates']['success_2p5cm']:.1f}",
         f"{result['env_steps'] / 1e6:.2f}M",
         f"{result['wall_clock_s']:.0f}",
         f"{result['train_steps_per_second']:,.0f}",

@@ -25,7 +25,7 @@ from stable_baselines3.common.logger import Logger
 from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_algos_ddpg.learn import DDPG
-from r2s_core.types import EnvSpec
+from r2s_core.types import ArraySpec, EnvSpec
 
 TASK = "InvertedDoublePendulum-v5"
 DISCOUNT = standard.TASKS[TASK].discount["td3"]
@@ -69,7 +69,7 @@ def same_weights(model: Any) -> tuple[DDPG, Any]:
     size = model.action_space.shape[0]
     spec = EnvSpec(
         num_worlds=1,
-        observation_shapes={"policy": model.observation_space.shape},
+        observations={"policy": ArraySpec(model.observation_space.shape)},
         action_low=-np.ones(size, np.float32),
         action_high=np.ones(size, np.float32),
         max_episode_steps=1000,

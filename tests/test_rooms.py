@@ -22,7 +22,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("system",),
         ("registry", "ranges"),
         ("config",),
-        ("types", "hooks", "device", "keys", "robot"),
+        ("task_info", "policy_export", "types", "hooks", "device", "keys", "robot"),
         ("draw", "rotation", "rollout"),
         ("policy", "loggers"),
         ("backends",),

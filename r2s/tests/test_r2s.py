@@ -14,7 +14,7 @@ import r2s
 from r2s_core.config import load_config
 from r2s_core.config.samples import sample_configs
 from r2s_core.policy.saved import save_policy
-from r2s_core.types import EnvSpec, PolicyExport
+from r2s_core.types import ArraySpec, EnvSpec, PolicyExport
 
 README = Path(__file__).parents[1] / "README.md"
 _PYTHON = re.findall(r"^```python\n(.*?)^```", README.read_text(), flags=re.DOTALL | re.MULTILINE)
@@ -26,10 +26,10 @@ def _save(folder: Path, observations: int, actions: int) -> Path:
     """A policy that answers 0 to anything finite."""
     layer = (np.zeros((observations, actions)), np.zeros(actions))
     mean, std = np.zeros(observations), np.ones(observations)
-    export = PolicyExport((layer,), "relu", mean, std, 10.0, "clip")
+    export = PolicyExport.mlp((layer,), "relu", mean, std, 10.0, "clip")
     spec = EnvSpec(
         num_worlds=1,
-        observation_shapes={"policy": (observations,)},
+        observations={"policy": ArraySpec((observations,))},
         action_low=-np.ones(actions),
         action_high=np.ones(actions),
         max_episode_steps=80,

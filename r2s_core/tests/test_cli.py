@@ -297,7 +297,7 @@ def test_plugins_lists_one_kind_with_what_ours_are_for(capsys):
 @pytest.mark.parametrize(
     ("kind", "name", "package"),
     [
-        ("environment", "real2sim_pick_place", "r2s-envs-pick-place"),
+        ("algorithm", "sac", "r2s-algos-sac"),
         ("command", "scene", "r2s-envs-pick-place"),
     ],
 )

@@ -1,5 +1,6 @@
 """What other people's tasks, rewards and randomizers do wrong is told before anything is built."""
 
+import dataclasses
 from typing import Any, Literal
 
 import jax
@@ -15,7 +16,7 @@ from r2s_core.system.foreign import ForeignError, is_ours
 from r2s_core.system.user_file import load_function
 from r2s_core.testing import environments
 from r2s_core.testing.tasks import CartTask
-from r2s_core.types import PolicyExport
+from r2s_core.types import ArraySpec, PolicyExport
 
 _VIEW = "transition.view has time[], qpos[9], qvel[8], ctrl[1], "
 
@@ -91,10 +92,13 @@ def test_numbers_of_any_kind_are_rewards(transition):
     ("changes", "told"),
     [
         (
-            {"init": lambda t, key: None},
+            {"init": lambda t, *a: None},
             "returned nothing, but must return (task state, qpos[9], q",
         ),
-        ({"init": lambda t, key: (1, jnp.zeros(3), jnp.zeros(8))}, "float32[3], float32[8]), but"),
+        (
+            {"init": lambda t, *a: (1, jnp.zeros(3), jnp.zeros(8))},
+            "float32[3], float32[8]), but",
+        ),
         ({"control": lambda t, *a: jnp.zeros(2)}, "returned float32[2], but must return ctrl[1]"),
         ({"update": lambda t, s, v: None}, "returned nothing, but must return a state like"),
         ({"begin": lambda t, s, v: v}, "but must return a state like the one that it was given"),
@@ -200,22 +204,27 @@ def test_a_whole_environment_that_breaks_its_contract_is_named(host_driven, meth
 def test_a_policy_whose_layers_do_not_fit_is_refused_before_it_is_written():
     kernel, bias, three = np.zeros((3, 2)), np.zeros(2), np.zeros(3)
 
+    spec = dataclasses.replace(
+        environments.bandit(1).spec, observations={"policy": ArraySpec((3,))}
+    )
+
     def algorithm(**changes) -> Any:
         fields = {"layers": ((kernel, bias),), "observation_mean": three, "observation_std": three}
         rest = {"activation": "tanh", "observation_clip": 10.0, "output": "clip"}
-        export = PolicyExport(**(fields | rest | changes))
+        export = PolicyExport.mlp(**(fields | rest | changes))
         return type("Algorithm", (), {"export": lambda self, learner: export})()
 
-    exported("algorithm 'odd'", algorithm(), None)
-    for change in (
-        {"layers": ((kernel, bias), (kernel, bias))},
-        {"layers": ((kernel, three),)},
-        {"observation_mean": bias},
-        {"observation_std": 1.0},
-        {"layers": ((kernel.T, three),)},
+    exported("algorithm 'odd'", algorithm(), None, spec)
+    for change, told in (
+        ({"layers": ((kernel, bias), (kernel, bias))}, r"dense_1 \(dense\): kernel has shape"),
+        ({"layers": ((kernel, three),)}, r"dense_0 \(dense\): bias has shape \[3\], not \[2\]"),
+        ({"observation_mean": bias}, r"mean has shape \[2\], not \[3\]"),
+        ({"observation_std": 1.0}, r"std has shape \[\], not \[3\]"),
+        ({"observation_clip": "x"}, "clip is 'x'; it must be a number"),
+        ({"group": "camera"}, "normalised reads camera, which nothing before it gives"),
     ):
-        with pytest.raises(ForeignError, match="layers that export returned do not fit"):
-            exported("algorithm 'odd'", algorithm(**change), None)
-    for change in ({"layers": 3}, {"layers": (("x", "y"),)}, {"observation_mean": "x"}):
+        with pytest.raises(ForeignError, match=f"the policy that export returned: .*{told}"):
+            exported("algorithm 'odd'", algorithm(**change), None, spec)
+    for change in ({"layers": (("x", bias),)}, {"observation_mean": "x"}):
         with pytest.raises(ForeignError, match="algorithm 'odd': what export returned failed"):
-            exported("algorithm 'odd'", algorithm(**change), None)
+            exported("algorithm 'odd'", algorithm(**change), None, spec)

@@ -17,7 +17,8 @@ from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.errors import BackendError, R2SError
 from r2s_core.rollout import rollout
-from r2s_core.types import Array, Named, SceneSpec, View, pytree
+from r2s_core.task_info import TaskInfo
+from r2s_core.types import Array, ArraySpec, Named, SceneSpec, View, pytree
 
 XML = """
 <mujoco><option timestep="0.01" gravity="0 0 0"/>
@@ -37,6 +38,7 @@ class Count:
 class Slider:
     """Pushed along a rail; ends when it has gone a metre."""
 
+    info = TaskInfo()
     action_low = np.array([-1.0], np.float32)
     action_high = np.array([1.0], np.float32)
 
@@ -318,17 +320,15 @@ HISTORY = 3
 class NamedSlider(Slider):
     """With names, a critic and a picture."""
 
-    action_names = ("force",)
-
-    def __init__(self):
-        super().__init__()
-        self.observation_names = {"policy": ("x", "v"), "critic": ("x",)}
+    info = TaskInfo(
+        action_names=("force",), observation_names={"policy": ("x", "v"), "critic": ("x",)}
+    )
 
     def observe(self, task, view):
         return {
             **super().observe(task, view),
             "critic": view.qpos,
-            "picture": jnp.zeros((2, 2)),
+            "picture": jnp.zeros((2, 2, 3), jnp.uint8),
         }
 
 
@@ -387,15 +387,16 @@ def test_every_flat_group_has_it_and_the_names_tell():
     env = make(NamedSlider(), action_history=2)
     _, obs = env.reset(jax.random.key(0))
     shapes = {group: values.shape[1:] for group, values in obs.items()}
-    assert shapes == env.spec.observation_shapes
-    assert shapes == {"policy": (4,), "critic": (3,), "picture": (2, 2)}
+    assert shapes == {name: group.shape for name, group in env.spec.observations.items()}
+    assert shapes == {"policy": (4,), "critic": (3,), "picture": (2, 2, 3)}
     asked = ("action_force_1_ago", "action_force_2_ago")
-    assert env.spec.observation_names == {"policy": ("x", "v", *asked), "critic": ("x", *asked)}
+    names = {name: group.names for name, group in env.spec.observations.items()}
+    assert names == {"policy": ("x", "v", *asked), "critic": ("x", *asked), "picture": ()}
 
 
 def test_without_it_nothing_is_different():
     env = plain()
-    assert env.spec.observation_shapes == {"policy": (2,)}
+    assert env.spec.observations == {"policy": ArraySpec((2,))}
     state, _ = env.reset(jax.random.key(0))
     _, step = env.step(state, push(0.5))
     assert step.obs["policy"].shape == (WORLDS, 2)

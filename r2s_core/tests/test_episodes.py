@@ -10,6 +10,7 @@ import pytest
 
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.episodes import Episodes, failure_kinds, run_episodes, summarise
+from r2s_core.task_info import TaskInfo
 from r2s_core.testing.environments import HostDriven, Rules, TinyEnvironment
 
 
@@ -108,8 +109,18 @@ def episodes(**columns):
     )
 
 
+#: Of a task in the manner of pick-and-place.
+INFO = TaskInfo(
+    stages=("reached", "grasped", "lifted"),
+    headline={"precise": "within 1 cm"},
+    failures={"held": "dropped"},
+    terminated="left the workspace",
+    out_of_time="off goal",
+)
+
+
 def test_every_failure_is_of_one_kind():
-    kinds = failure_kinds(episodes())
+    kinds = failure_kinds(episodes(), INFO)
     assert kinds == {
         "physics diverged": 1,
         "not reached": 1,
@@ -121,15 +132,16 @@ def test_every_failure_is_of_one_kind():
 
 
 def test_tasks_without_stages_have_plain_failure_kinds():
-    kinds = failure_kinds(episodes(reached=None, grasped=None, lifted=None, held=None))
+    kinds = failure_kinds(episodes(), TaskInfo())
     assert kinds == {"physics diverged": 1, "terminated": 1, "time ran out": 4}
 
 
 def test_summary():
-    summary = summarise(episodes(success_2p5cm=[1, 0, 0, 0, 0, 0, 0]))
+    summary = summarise(episodes(precise=[1, 0, 0, 0, 0, 0, 0]), INFO)
     assert summary["success_rate"] == pytest.approx(1 / 7)
     assert summary["success_ci95"][0] < 1 / 7 < summary["success_ci95"][1]
-    assert summary["success_rate_2p5cm"] == pytest.approx(1 / 7)
+    assert summary["headline_rates"] == {"precise": pytest.approx(1 / 7)}
+    assert list(summary["stage_rates"]) == ["reached", "grasped", "lifted"]
     assert summary["stage_rates"]["reached"] == pytest.approx(6 / 7)
     assert summary["diverged_episodes"] == 1
-    assert summarise(episodes())["success_rate_2p5cm"] is None
+    assert summarise(episodes(), TaskInfo())["headline_rates"] == {}

@@ -17,6 +17,7 @@ from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.task_info import TaskInfo
 from r2s_core.testing.tasks import CartState
 from r2s_core.types import SceneSpec, Variants, View
 
@@ -54,6 +55,7 @@ def _models() -> list[mujoco.MjModel]:
 class Push:
     """Either object slides along the floor; see `r2s_core.types.Task`."""
 
+    info = TaskInfo()
     action_low, action_high = -np.ones(1, np.float32), np.ones(1, np.float32)
 
     def scene(self) -> SceneSpec:

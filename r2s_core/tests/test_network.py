@@ -10,7 +10,7 @@ import pytest
 from r2s_core.policy.network import ACTIVATIONS, as_jax, scale_action, squash
 from r2s_core.policy.saved import PolicyError, as_saved
 from r2s_core.testing.environments import bandit
-from r2s_core.types import PolicyExport
+from r2s_core.types import ArraySpec, PolicyExport
 
 
 def test_elu_and_its_gradient_are_jax_s():
@@ -33,9 +33,8 @@ def test_actions_fill_their_bounds_and_no_more(output):
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
-        ("observation", {"names": ["square"]}, "observation 0 is square, the environment's dot"),
+        ("observations", {"names": ["square"]}, "observation 0 is square, the environment's dot"),
         ("action", {"names": ["turn"]}, "action 0 is turn, the environment's action_0"),
-        ("observation", {"group": "critic"}, "number of observations is 1, the environment's 0"),
         (None, {"task": "other"}, "task is other, the environment's touch"),
         (None, {"control_rate_hz": 50.0}, "rate in Hz is 50.0, the environment's 20.0"),
     ],
@@ -57,14 +56,16 @@ def test_a_policy_with_other_limits_is_refused():
 def bandit_policy(part, change):
     """An environment and a policy for it, with part of the contract changed."""
     env = bandit(4)
-    names = {"policy": ("dot",)}
-    env.spec = dataclasses.replace(env.spec, observation_names=names, control_dt=0.05)
+    groups = {"policy": ArraySpec((1,), names=("dot",))}
+    env.spec = dataclasses.replace(env.spec, observations=groups, control_dt=0.05)
     layers = ((np.ones((1, 1)), np.zeros(1)),)
-    export = PolicyExport(layers, "elu", np.zeros(1), np.ones(1), 5.0, "clip")
+    export = PolicyExport.mlp(layers, "elu", np.zeros(1), np.ones(1), 5.0, "clip")
     policy = as_saved(export, env.spec, task="touch")
     contract = dict(policy.contract)
     if part is None:
         contract |= change
+    elif part == "observations":
+        contract[part] = {"policy": contract[part]["policy"] | change}
     else:
         contract[part] = contract[part] | change
     return env, dataclasses.replace(policy, contract=contract)
@@ -75,7 +76,7 @@ def test_a_saved_policy_multiplies_as_precisely_as_in_training(output):
     """JAX multiplies in TF32 on recent GPUs unless told otherwise."""
     env = bandit(3)
     layers = ((np.ones((1, 2)), np.zeros(2)), (np.ones((2, 1)), np.zeros(1)))
-    export = PolicyExport(layers, "elu", np.zeros(1), np.ones(1), 5.0, output)
+    export = PolicyExport.mlp(layers, "elu", np.zeros(1), np.ones(1), 5.0, output)
     policy = as_jax(as_saved(export, env.spec, task="touch"), env, "touch")
     program = str(jax.make_jaxpr(policy)({"policy": jnp.zeros((3, 1))}, None))
     assert program.count("dot_general") == program.count("precision=(Precision.HIGHEST") == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +12,14 @@ import pytest
 
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
+from r2s_core.config import load_mapping
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.env.looks import Looks
+from r2s_core.env.vector_env import Origin
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.numpy_env import NumpyEnv, make
 from r2s_core.rendering import render
+from r2s_core.task_info import TaskInfo
 from r2s_core.testing.environments import HostDriven, corridor, point_mass
 from r2s_core.testing.tasks import CartTask
 from r2s_core.types import pytree
@@ -53,7 +55,9 @@ class Drawn(CartTask):
 
         return dataclasses.replace(super().scene(), render_spec=spec)
 
-    def init(self, key, variant) -> Any:
+    info = TaskInfo(markers={"goal_marker": "goal"})
+
+    def init(self, key, variant):
         state, qpos, qvel = super().init(key, variant)
         return Goal(state.target, jnp.stack([state.target, 0.8, 0.3])), qpos, qvel
 
@@ -195,7 +199,8 @@ class Paint:
 @pytest.mark.usefixtures("graphics")
 def test_looks_differ_between_worlds_and_change_with_the_episode():
     inner = cart(task=Drawn(), steps=2)
-    inner.looks = Looks({"paint": Paint()}, inner.scene)
+    looks = Looks({"paint": Paint()}, inner.scene)
+    inner.origin = Origin(load_mapping({}), looks, lambda worlds: inner)
     env = NumpyEnv(inner, render_mode="rgb_array", width=48, height=32, camera="top")
     env.reset(seed=0)
 

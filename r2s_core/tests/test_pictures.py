@@ -12,6 +12,7 @@ import pytest
 from r2s_core.evaluation.episodes import Recording
 from r2s_core.rendering import overlay, pictures, render
 from r2s_core.rendering.pictures import key_moments, take_pictures
+from r2s_core.task_info import TaskInfo
 from r2s_core.types import SceneSpec
 
 XML = """
@@ -28,6 +29,9 @@ XML = """
 """
 
 
+INFO = TaskInfo(stages=("reached",), markers={"goal_marker": "goal"})
+
+
 @dataclasses.dataclass
 class Task:
     goal: np.ndarray
@@ -38,7 +42,9 @@ def environment() -> Any:
     scene = SceneSpec(
         spec.compile(), 1, frozenset({"qpos"}), lambda variant: mujoco.MjSpec.from_string(XML)
     )
-    return types.SimpleNamespace(scene=scene, spec=types.SimpleNamespace(control_dt=0.05))
+    return types.SimpleNamespace(
+        scene=scene, spec=types.SimpleNamespace(control_dt=0.05, task=INFO)
+    )
 
 
 def recording(success, length=20, failure=""):
@@ -90,13 +96,17 @@ def test_strips_portrait_and_video_show_the_motion_and_the_goal(tmp_path):
 
 
 def test_moments_are_told_by_stages_or_spread_evenly():
-    assert key_moments(recording(True)) == [(0, "start"), (11, "reached"), (18, "success")]
-    plain = dataclasses.replace(recording(False), metrics={})
-    assert [name for _, name in key_moments(plain)] == ["start", "on the way", "on the way", "end"]
+    assert key_moments(recording(True), INFO.stages) == [
+        (0, "start"),
+        (11, "reached"),
+        (18, "success"),
+    ]
+    plain = key_moments(recording(False), ())
+    assert [name for _, name in plain] == ["start", "on the way", "on the way", "end"]
     unknown = dataclasses.replace(recording(True), succeeded=None)
-    assert key_moments(unknown)[-1] == (19, "success")
+    assert key_moments(unknown, INFO.stages)[-1] == (19, "success")
     at_once = dataclasses.replace(recording(True), metrics={"reached": np.ones(20)})
-    assert key_moments(at_once)[1] == (1, "reached")
+    assert key_moments(at_once, INFO.stages)[1] == (1, "reached")
 
 
 def test_the_time_and_the_outcome_are_written_on_a_tile():

@@ -1,5 +1,6 @@
 """A saved policy acts as the JAX policy did, needs no JAX, and refuses files that do not fit."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from r2s_core.policy.contract import sealed, text_of
 from r2s_core.policy.network import ACTIVATIONS, scale_action, squash
 from r2s_core.policy.saved import PolicyError, load_policy, save_policy
-from r2s_core.types import EnvSpec, PolicyExport
+from r2s_core.types import ArraySpec, EnvSpec, PolicyExport
 
 LOW = np.asarray([-0.1, -0.1, 0.0], np.float32)
 HIGH = np.asarray([0.1, 0.1, 0.04], np.float32)
@@ -23,13 +24,12 @@ NAMES = ("x", "y", "z", "vx", "vy", "vz", "grip")
 def spec(action_names=()):
     return EnvSpec(
         num_worlds=4,
-        observation_shapes={"policy": (7,)},
+        observations={"policy": ArraySpec((7,), names=NAMES)},
         action_low=LOW,
         action_high=HIGH,
         max_episode_steps=60,
         control_dt=0.048,
         traceable=True,
-        observation_names={"policy": NAMES},
         action_names=action_names,
     )
 
@@ -51,7 +51,7 @@ def trained(activation: str = "elu", output: Any = "clip", seed: int = 0):
         kernel, bias = layers[-1]
         return scale_action(squash(x @ kernel + bias, output), jnp.asarray(LOW), jnp.asarray(HIGH))
 
-    return act, PolicyExport(layers, activation, mean, std, 5.0, output)
+    return act, PolicyExport.mlp(layers, activation, mean, std, 5.0, output)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_acts_as_the_jax_policy_did(tmp_path, activation, output):
 def test_it_says_what_it_reads_and_gives(saved):
     spec = load_policy(saved).spec
     assert (spec.task, spec.control_rate_hz, spec.max_episode_steps) == ("reach", 20.833333, 60)
-    assert (spec.observation_group, spec.observation_names) == ("policy", NAMES)
+    assert spec.observations == {"policy": ArraySpec((7,), "float32", NAMES)}
     assert spec.action_names == ("action_0", "action_1", "action_2")
     np.testing.assert_allclose((spec.action_low, spec.action_high), (LOW, HIGH))
     assert "radians" in spec.units
@@ -109,7 +109,9 @@ def test_extreme_observations_stay_within_the_limits(tmp_path):
 
 def test_the_contract_says_what_a_robot_needs(saved):
     contract = json.loads((saved / "policy.json").read_text())
-    assert contract["observation"]["names"] == list(NAMES)
+    assert contract["observations"]["policy"]["names"] == list(NAMES)
+    kinds = [layer["kind"] for layer in contract["network"]]
+    assert kinds == ["normalise", *["dense", "activation"] * 2, "dense", "squash", "scale"]
     assert contract["action"]["low"] == LOW.tolist()
     assert contract["action"]["names"] == ["action_0", "action_1", "action_2"]
     assert contract["control_rate_hz"] == pytest.approx(1 / 0.048, abs=1e-5)
@@ -139,7 +141,7 @@ def test_a_run_folder_is_enough(saved):
 
 
 def test_wrong_observation_size_is_named(saved):
-    with pytest.raises(PolicyError, match=r"reads 7 observations.*\[2, 6\]"):
+    with pytest.raises(PolicyError, match=r"reads 'policy' as float32\[7\], got .*\[2, 6\]"):
         load_policy(saved)(np.zeros((2, 6)))
 
 
@@ -160,6 +162,10 @@ def test_weights_of_another_policy(saved, tmp_path):
         load_policy(saved)
 
 
+def step(contract, name):
+    return next(layer for layer in contract["network"] if layer["name"] == name)
+
+
 def edit(saved, change):
     """Change the contract and put a new digest under it, as someone who means to would."""
     path = saved / "policy.json"
@@ -171,23 +177,33 @@ def edit(saved, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c["network"].update(activation="__import__"), "network.activation"),
-        (lambda c: c["action"].update(squashing="softmax"), "action.squashing"),
-        (lambda c: c["observation"].update(size=6), "7 names for 6"),
-        (lambda c: c["network"].update(layers=2), "layers.1.kernel"),
-        (lambda c: c["network"].update(layers=10**9), "layers: must be at most 1000"),
-        (lambda c: c["tensors"].update({"layers.0.bias": [31]}), "layers.0.bias"),
+        (lambda c: step(c, "active_0")["options"].update(function="__import__"), "__import__"),
+        (lambda c: step(c, "squashed")["options"].update(function="softmax"), "softmax"),
+        (lambda c: step(c, "squashed")["options"].update(function=[1]), r"function is \[1\]"),
+        (lambda c: step(c, "dense_1").update(kind="lambda"), "of the kind 'lambda'; known: nor"),
+        (lambda c: step(c, "dense_1").update(inputs=["dense_2"]), "reads dense_2, which nothing"),
+        (lambda c: step(c, "dense_1").update(inputs=[]), "reads 0 things"),
+        (lambda c: step(c, "dense_1").update(name="policy"), "tensor dense_1.bias is unknown"),
+        (lambda c: step(c, "active_1").update(name="policy"), "policy stands for two things"),
+        (lambda c: step(c, "normalised")["options"].pop("clip"), "normalised has the options none"),
+        (lambda c: c["network"].pop(), "tensor action.high is unknown"),
+        (lambda c: c["network"].append(c["network"][3]), "dense_1 stands for two things"),
+        (lambda c: c["observations"]["policy"].update(shape=[6]), "7 names for 6"),
+        (lambda c: c["observations"].update(more=c["observations"]["policy"]), "no layer reads"),
+        (lambda c: c["tensors"].update({"dense_0.bias": [31]}), r"bias has shape \[31\], not"),
+        (lambda c: c["tensors"].update({"dense_0.bias": [-1]}), "dense_0"),
+        (lambda c: c["tensors"].update({"dense_0.kernel": [7, 10**9]}), "dense_0"),
+        (lambda c: c["tensors"].update({"dense_0.more": [1]}), "dense_0 has the tensors"),
         (lambda c: c.pop("action"), "action: is missing"),
         (lambda c: c.update(format="r2s-policy/9"), "r2s-policy/9"),
-        (lambda c: c.update(format="r2s-policy/1"), "saved by an earlier r2s.*train"),
+        (lambda c: c.update(format="r2s-policy/2"), "saved by an earlier r2s.*train"),
         (lambda c: c.update(control_rate_hz=0), "control_rate_hz: must be above 0"),
         (lambda c: c["action"].update(low=[-9.0] * 3), "action.low is not what policy.json says"),
         (
             lambda c: c["action"].update(low=[0.1, 0.2, 0.3]),
             "low of action_1 is 0.2, not below its high, 0.1",
         ),
-        (lambda c: c["network"].update(layers="3"), "layers: expected a whole number, got '3'"),
-        (lambda c: c["observation"].pop("group"), "observation.group: is missing"),
+        (lambda c: c["observations"]["policy"].pop("dtype"), "policy.dtype: is missing"),
     ],
 )
 def test_a_contract_that_does_not_fit_is_refused_by_name(saved, change, message):
@@ -211,35 +227,43 @@ def test_no_policy_yet(tmp_path):
 
 
 def test_an_export_that_does_not_fit_the_environment_is_refused(tmp_path):
-    _, export = trained()
-    with pytest.raises(PolicyError, match="7 names for"):
-        save_policy(
-            tmp_path,
-            PolicyExport(export.layers, "elu", np.zeros(6), np.ones(6), 5.0, "clip"),
-            spec(),
-            task="reach",
-        )
+    for groups, message in (
+        ({"policy": ArraySpec((6,))}, r"normalised \(normalise\): mean has shape \[7\], not \[6\]"),
+        ({"critic": ArraySpec((7,))}, "normalised reads policy, which nothing before it gives"),
+    ):
+        other = dataclasses.replace(spec(), observations=groups)
+        with pytest.raises(PolicyError, match=message):
+            save_policy(tmp_path, trained()[1], other, task="reach")
 
 
 def test_a_policy_that_is_not_finite_is_refused(tmp_path):
-    _, export = trained()
-    layers = (*export.layers[:-1], (export.layers[-1][0] * np.nan, export.layers[-1][1]))
-    bad = PolicyExport(layers, "elu", export.observation_mean, export.observation_std, 5.0, "clip")
-    with pytest.raises(PolicyError, match=r"layers\.2\.kernel holds numbers that are not finite"):
+    bad = changed(trained()[1], "dense_2", lambda kernel: kernel * np.nan)
+    with pytest.raises(PolicyError, match=r"dense_2\.kernel holds numbers that are not finite"):
         save_policy(tmp_path, bad, spec(), task="reach")
     assert not list(tmp_path.iterdir())
 
 
 def test_weights_that_overflow_are_refused(tmp_path):
     """All of them finite, and what they make of any observation is not."""
-    _, export = trained()
-    large = tuple((np.full_like(kernel, 3e38), bias) for kernel, bias in export.layers)
-    bad = PolicyExport(large, "elu", export.observation_mean, export.observation_std, 5.0, "clip")
+    bad = changed(trained()[1], "dense_", lambda kernel: np.full_like(kernel, 3e38))
     with pytest.raises(PolicyError, match="so large that its actions may not be finite"):
         save_policy(tmp_path, bad, spec(), task="reach")
-    some = tuple((1e3 * kernel, bias) for kernel, bias in export.layers)
-    fine = PolicyExport(some, "elu", export.observation_mean, export.observation_std, 5.0, "clip")
+    fine = changed(trained()[1], "dense_", lambda kernel: 1e3 * kernel)
     save_policy(tmp_path, fine, spec(), task="reach")
+
+
+def changed(export, name, change):
+    """The export with other kernels in the layers of this name."""
+    return PolicyExport(
+        tuple(
+            dataclasses.replace(
+                layer, tensors={**layer.tensors, "kernel": change(layer.tensors["kernel"])}
+            )
+            if layer.name.startswith(name)
+            else layer
+            for layer in export.layers
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,8 +271,6 @@ def test_weights_that_overflow_are_refused(tmp_path):
     [
         (("units",), "inches"),
         (("max_episode_steps",), 10**18),
-        (("observation", "group"), "critic"),
-        (("observation", "normalisation"), "none"),
         (("action", "scaling"), "y"),
     ],
 )
@@ -274,7 +296,7 @@ def refusal(folder):
     except PolicyError as error:
         message = str(error)
     else:
-        assert np.isfinite(policy(np.zeros(policy.observation_size))).all()
+        assert np.isfinite(policy(np.zeros(policy.observations["policy"].shape))).all()
         return None
     assert str(folder) in message
     assert "\n" not in message
@@ -283,8 +305,8 @@ def refusal(folder):
 
 def test_every_single_bit_flip_in_either_file_is_refused(tmp_path):
     network = ((np.ones((2, 1), np.float32) * 1e-6, np.ones(1, np.float32)),)
-    export = PolicyExport(network, "elu", np.zeros(2), np.ones(2), 5.0, "clip")
-    tiny = EnvSpec(1, {"policy": (2,)}, np.full(1, -1e-7), np.ones(1), 9, 0.05, True)
+    export = PolicyExport.mlp(network, "elu", np.zeros(2), np.ones(2), 5.0, "clip")
+    tiny = EnvSpec(1, {"policy": ArraySpec((2,))}, np.full(1, -1e-7), np.ones(1), 9, 0.05, True)
     folder = save_policy(tmp_path, export, tiny, task="t", provenance={"config_sha256": "e1"})
     rng, accepted = np.random.default_rng(0), []
     for name in ("policy.json", "weights.safetensors"):
@@ -332,13 +354,13 @@ def test_every_confusion_of_types_under_a_right_digest_ends_in_one_sentence(save
             parent[place[-1]] = value
             path.write_text(text_of(sealed(contract)))
             if refusal(saved) is None:
-                accepted.add(".".join(map(str, place[:2])))
+                accepted.add(".".join("*" if isinstance(x, int) else x for x in place[:4]))
     assert accepted == {
         "task",
         "control_rate_hz",
         "max_episode_steps",
         "provenance",
-        "observation.names",
-        "observation.clip",
-        "action.names",
+        "observations.policy.names.*",
+        "network.*.options.clip",
+        "action.names.*",
     }

@@ -184,7 +184,7 @@ def test_a_name_of_ours_stays_ours_and_the_other_is_told_of_once(install, manife
 @pytest.mark.parametrize(
     ("kind", "body", "cause"),
     [
-        ("environment", "return None", "it returned nothing, no environment: there is no action_l"),
+        ("environment", "return None", "it returned nothing, no environment: there is no info"),
         ("algorithm", "return 3", "it returned int, no algorithm: there is no steps_per_update"),
         ("reward", "return 'x'", "it returned str, no reward: there is no __call__"),
         ("backend", "raise SystemExit", "fake_h.py:1 (make): it called sys.exit()"),
@@ -303,3 +303,33 @@ def test_a_trusted_reward_may_be_a_function_in_a_file(tmp_path, monkeypatch):
         load_function(f"{path}:near")
     with pytest.raises(PluginLoadError, match="no such file"):
         load_function(f"{tmp_path}/other.py:near")
+
+
+def test_the_environment_that_a_configuration_means_which_names_none(install, manifest):
+    """The only one; else the one that says so, and ours before others'."""
+
+    def offer(dist, module, name, **changes):
+        source = manifest(name, "environment")
+        for key, value in changes.items():
+            source = source.replace("config=Options,", f"config=Options, {key}={value},")
+        install(dist, {"r2s.environments": {name: f"{module}:PLUGIN"}}, {module: source})
+
+    assert registry.default("environment") == "real2sim_pick_place"
+    offer("fake-a", "fake_a", "alone", default=True)
+    assert registry.default("environment") == "real2sim_pick_place"
+
+
+def test_where_nothing_says_which_environment_is_meant_there_is_none(
+    install, manifest, monkeypatch
+):
+    source = manifest("one", "environment")
+    more = {"fake_two": source.replace("'one'", "'two'")}
+    install("fake-a", {"r2s.environments": {"one": "fake_one:PLUGIN"}}, {"fake_one": source})
+    own = [e for e in registry.discover("environment") if e.dist == "fake-a"]
+    with monkeypatch.context() as only:
+        only.setattr(registry, "discover", lambda kind: own)
+        assert registry.default("environment") == "one"
+    install("fake-b", {"r2s.environments": {"two": "fake_two:PLUGIN"}}, more)
+    both = [e for e in registry.discover("environment") if e.dist.startswith("fake")]
+    monkeypatch.setattr(registry, "discover", lambda kind: both)
+    assert registry.default("environment") is None

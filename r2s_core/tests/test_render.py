@@ -52,7 +52,7 @@ def _centre_column(frame: np.ndarray, channel: int) -> float:
 def test_draws_each_pose_and_each_marker():
     model = mujoco.MjModel.from_xml_string(_SCENE)
     qpos = np.array([[-0.6], [0.6]])
-    marker = np.array([[0.6, 0.0, 0.5], [-0.6, 0.0, 0.5]])
+    marker = {"goal_marker": np.array([[0.6, 0.0, 0.5], [-0.6, 0.0, 0.5]])}
     frames = render.render_frames(model, qpos, marker, width=96, height=64, camera="top")
     assert frames.shape == (2, 64, 96, 3)
     assert frames.dtype == np.uint8
@@ -65,6 +65,8 @@ def test_a_model_that_cannot_be_drawn_says_why():
     model = mujoco.MjModel.from_xml_string(_SCENE)
     with pytest.raises(R2SError, match=r"drawing through \w+ failed: .*broadcast"):
         render.render_frames(model, np.zeros((1, 5)), width=64, height=48)
+    with pytest.raises(R2SError, match="no mocap body 'flag'"):
+        render.render_frames(model, np.zeros((1, 1)), {"flag": np.zeros((1, 3))}, width=64)
 
 
 @pytest.mark.usefixtures("graphics")

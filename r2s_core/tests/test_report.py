@@ -28,7 +28,13 @@ RESULT = {
     "train_steps_per_second": 1086.5,
     "success_rate": 0.9541,
     "success_ci95": [0.9395, 0.9652],
-    "success_rate_2p5cm": 0.93,
+    "task": {
+        "success": "held where it should be",
+        "objects": ["bottle"],
+        "stages": ["reached", "grasped"],
+        "headline": {"precise": "success within 1 cm"},
+    },
+    "headline_rates": {"precise": 0.93},
     "episodes": 1024,
     "stage_rates": {"reached": 1.0, "grasped": 0.99},
     "failures": {"not reached": 7, "lifted, off goal": 40},
@@ -40,7 +46,13 @@ CONTRACT = {
     "control_rate_hz": 20.0,
     "max_episode_steps": 80,
     "units": "SI",
-    "observation": {"size": 4, "names": ("tip_x", "tip_y", "joint1_angle", "joint2_angle")},
+    "observations": {
+        "policy": {
+            **{"shape": (4,), "dtype": "float32"},
+            "names": ("tip_x", "tip_y", "joint1_angle", "joint2_angle"),
+        },
+        "camera": {"shape": (64, 48, 3), "dtype": "uint8", "names": ()},
+    },
     "action": {"size": 2, "names": ("ee_x", "<b>"), "low": (-1.0, -1.0), "high": (1.0, 1.0)},
 }
 CONFIG = {"name": "quick<start>", "algorithm": "ppo", "environment": {"use": "pick", "goal": "air"}}
@@ -98,12 +110,14 @@ def test_one_self_contained_file_with_the_numbers_and_the_configuration(tmp_path
         assert fact in text
     for fact in ("20 Hz, a step of 50 ms", "80 control steps, 4 s", "tip 2, joint_angle 2"):
         assert fact in text
+    for fact in ("held where it should be", "uint8[64, 48, 3]"):
+        assert fact in text
     for fact in ("ee_x, <b>, each in [-1, 1]", "0.5 reach", "(7 of 1,024 episodes)"):
         assert fact in text
     assert page.tags.count("img") == 3
     assert page.tags.count("video") == 1
     assert "final evaluation" in text
-    assert text.index("reached") < text.index("grasped") < text.index("within 2.5 cm")
+    assert text.index("reached") < text.index("grasped") < text.index("within 1 cm")
 
 
 def test_what_to_do_next_is_a_command_line_whatever_the_folder_is_called(tmp_path):
@@ -127,6 +141,8 @@ def test_nothing_in_a_report_is_obeyed(tmp_path, evil):
             {"name": evil, "held_out": True, "success_rate": 0.5, "success_ci95": [0.4, 0.6]}
         ],
         **{"rewards": {evil: 1.0}, "metrics": {evil: 1.0}},
+        "task": {"success": evil, "objects": [evil], "stages": [evil], "headline": {evil: evil}},
+        **{"stage_rates": {evil: 0.5}, "headline_rates": {evil: 0.5}},
     }
     told = history()
     told.rows[-1][f"reward/{evil}"] = 1.0

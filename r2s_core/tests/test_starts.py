@@ -20,6 +20,7 @@ from r2s_core.config import PhysicsConfig, load_mapping
 from r2s_core.env import EngineOptions, VectorEnv, build
 from r2s_core.errors import R2SError
 from r2s_core.keys import key_for
+from r2s_core.task_info import TaskInfo
 from r2s_core.testing.tasks import CartState, CartTask
 from r2s_core.types import Array, View, pytree
 
@@ -70,10 +71,7 @@ def test_shaping_by_a_potential_of_the_state_telescopes_from_the_first_step_on()
 class Timed(CartTask):
     """Notes how long a control step of its bank's physics lasts."""
 
-    default_start_bank_share = 1.0
-
-    def default_rewards(self):
-        return {}
+    info = TaskInfo(start_state_share=1.0, rewards={})
 
     def build_start_bank(self, backend, key):
         _, qpos, qvel = jax.vmap(self.init, (0, None))(jax.random.split(key, WORLDS), jnp.int32(0))

@@ -41,13 +41,22 @@ def touch(num_worlds: int, host_driven: bool = True) -> Any:
     import jax
     import jax.numpy as jnp
 
+    from r2s_core.policy_export import ArraySpec
+    from r2s_core.task_info import TaskInfo
     from r2s_core.testing.environments import HostDriven, bandit
 
     class Judged:
         def __init__(self) -> None:
             self.inner = bandit(num_worlds)
             self.spec = dataclasses.replace(
-                self.inner.spec, observation_names={"policy": ("dot",)}, control_dt=0.05
+                self.inner.spec,
+                observations={"policy": ArraySpec((1,), names=("dot",))},
+                control_dt=0.05,
+                task=TaskInfo(
+                    success="the action is within 0.2 of the dot",
+                    stages=("near", "close"),
+                    headline={"touched": "within 0.1"},
+                ),
             )
 
         def reset(self, key: jax.Array) -> Any:
@@ -57,9 +66,9 @@ def touch(num_worlds: int, host_driven: bool = True) -> Any:
             state, step = self.inner.step(state, action)
             distance = jnp.sqrt(-step.reward)
             metrics = {
-                "success_2p5cm": distance < 0.1,
-                "reached": distance < 0.4,
-                "grasped": distance < 0.3,
+                "touched": distance < 0.1,
+                "near": distance < 0.4,
+                "close": distance < 0.3,
                 "distance": distance,
             }
             return state, dataclasses.replace(
@@ -144,7 +153,7 @@ class Climb:
 
         params = learner["params"]
         layers = ((np.asarray(params["kernel"]), np.asarray(params["bias"])),)
-        return PolicyExport(layers, "relu", np.zeros(1), np.ones(1), 10.0, "clip")
+        return PolicyExport.mlp(layers, "relu", np.zeros(1), np.ones(1), 10.0, "clip")
 
 
 def make_env(config: Any, num_worlds: int, training: bool) -> Any:

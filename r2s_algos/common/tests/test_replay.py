@@ -12,14 +12,14 @@ from r2s_algos_common.off_policy import replay as replays
 from r2s_core.errors import ConfigError
 from r2s_core.rollout import Trajectory
 from r2s_core.testing.environments import point_mass
-from r2s_core.types import Step
+from r2s_core.types import ArraySpec, Step
 
 WORLDS, ROWS, DISCOUNT = 3, 12, 0.9
 
 
 def _spec():
-    shapes = {"policy": (2,), "critic": (1,)}
-    return dataclasses.replace(point_mass(WORLDS).spec, observation_shapes=shapes)
+    groups = {"policy": ArraySpec((2,)), "critic": ArraySpec((1,))}
+    return dataclasses.replace(point_mass(WORLDS).spec, observations=groups)
 
 
 def _chunk(start, count=4, seed=0):

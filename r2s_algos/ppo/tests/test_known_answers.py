@@ -18,6 +18,7 @@ from r2s_core.testing.environments import (
     point_mass,
     two_step_credit,
 )
+from r2s_core.types import ArraySpec
 
 SMALL = PPOConfig(num_steps=16, hidden_sizes=(32, 32), num_minibatches=2)
 
@@ -102,8 +103,8 @@ class _Coin:
             step=lambda memory, action: (memory, memory[0], jnp.bool_(True)),
         )
         self.inner = TinyEnvironment(rules, num_worlds)
-        shapes = {"policy": (1,), "critic": (1,)}
-        self.spec = dataclasses.replace(self.inner.spec, observation_shapes=shapes)
+        groups = {name: ArraySpec((1,)) for name in ("policy", "critic")}
+        self.spec = dataclasses.replace(self.inner.spec, observations=groups)
 
     def reset(self, key):
         state, obs = self.inner.reset(key)

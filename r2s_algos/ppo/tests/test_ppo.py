@@ -23,6 +23,7 @@ from r2s_algos_ppo.learn import (
 from r2s_algos_ppo.losses import ppo_loss
 from r2s_algos_ppo.train import PPO
 from r2s_core.errors import ConfigError, TrainingDiverged
+from r2s_core.policy import graph
 from r2s_core.rollout import rollout
 from r2s_core.testing.environments import HostDriven, bandit, constant_reward, point_mass
 from r2s_core.types import Step
@@ -351,12 +352,8 @@ def test_the_export_acts_as_the_policy(squash, normalize_observations):
     export = ppo.export(learner)
     obs = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
 
-    x = (obs - export.observation_mean) / export.observation_std
-    x = np.clip(x, -export.observation_clip, export.observation_clip)
-    for kernel, bias in export.layers[:-1]:
-        x = np.tanh(x @ kernel + bias)
-    x = x @ export.layers[-1][0] + export.layers[-1][1]
-    y = np.tanh(x) if export.output == "tanh" else np.clip(x, -1, 1)
+    tensors = graph.tensors_of(export.layers)
+    y = graph.evaluate(export.layers, tensors, {"policy": obs}, np)
     action = ppo.policy(learner, deterministic=True)(
         {"policy": jnp.asarray(obs)}, jax.random.key(0)
     )

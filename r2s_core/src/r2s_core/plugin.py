@@ -58,6 +58,7 @@ class Plugin:
     inputs: for environments only, "module:callable" of `keep_inputs(config, keep) -> config`: the
         options with each file of the user's replaced by what `keep` (`r2s_core.record.inputs.Keep`)
         returns for what is made of it, so that a run is whole without those files.
+    default: for environments only: the one that a configuration means which names none.
     configure: for commands only, adds the command's arguments; must import nothing heavy.
     """
 
@@ -69,6 +70,7 @@ class Plugin:
     contract: int = CONTRACT_VERSION
     configure: Callable[[Any], None] | None = None
     inputs: str | None = None
+    default: bool = False
 
 
 def option(

@@ -29,13 +29,12 @@ _PACKAGES: dict[tuple[Kind, str], str] = {
     ("algorithm", "ppo"): "r2s-algos-ppo",
     ("algorithm", "sac"): "r2s-algos-sac",
     ("algorithm", "ddpg"): "r2s-algos-ddpg",
-    ("environment", "real2sim_pick_place"): "r2s-envs-pick-place",
     ("robot", "panda"): "r2s-envs-robots",
     ("robot", "ur5e_2f85"): "r2s-envs-robots",
     ("command", "object"): "r2s-envs-objects",
     ("command", "scene"): "r2s-envs-pick-place",
 }
-_TASK = "action_low action_high scene init control update observe terminated success metrics"
+_TASK = "info action_low action_high scene init control update observe terminated success metrics"
 #: What a builder's product must have, by kind; `r2s_core.types` says the rest.
 _PARTS: dict[Kind, str] = {
     "algorithm": "steps_per_update init update policy export",
@@ -121,6 +120,30 @@ def find(kind: Kind, name: str) -> Entry:
         f"{missing}; pip install {package}, and `r2s plugins` will list it"
         + ("" if kind in ("command", "robot") or (kind, name) in _PACKAGES else _write_it(kind))
     )
+
+
+def default(kind: Kind) -> str | None:
+    """The plugin that a configuration means which names none of this kind.
+
+    The only one that is installed, else the one whose manifest says `default`; None where neither
+    tells. Ours are asked first, so that what strangers install changes no configuration.
+    """
+    entries = discover(kind)
+    if len({entry.name for entry in entries}) == 1:
+        return entries[0].name
+    for group in (True, False):
+        asked = [entry for entry in entries if (entry.dist in OURS) is group]
+        found = sorted({entry.name for entry in asked if _is_default(entry)})
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _is_default(entry: Entry) -> bool:
+    try:
+        return load_manifest(entry).plugin.default
+    except PluginError:  # told where it is used
+        return False
 
 
 def _write_it(kind: Kind) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -68,8 +67,8 @@ def rollout(
 
 def rollout_bytes(spec: EnvSpec, length: int) -> int:
     """What a `Trajectory` of `length` control steps takes, at least."""
-    observed = sum(math.prod(shape) for shape in spec.observation_shapes.values())
-    return 4 * length * spec.num_worlds * (2 * observed + spec.action_size + 1)
+    observed = sum(group.nbytes for group in spec.observations.values())
+    return length * spec.num_worlds * (2 * observed + 4 * (spec.action_size + 1))
 
 
 def _single(tree: Any) -> Any:

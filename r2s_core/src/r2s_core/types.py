@@ -15,6 +15,11 @@ from typing import Any, Literal, Protocol, TypeVar, dataclass_transform, runtime
 import jax
 import mujoco
 
+from r2s_core.policy_export import ArraySpec, Layer, PolicyExport
+from r2s_core.task_info import TaskInfo
+
+__all__ = ["ArraySpec", "Layer", "PolicyExport", "TaskInfo"]  # defined elsewhere, offered here
+
 Array = jax.Array
 #: Observation groups, reward terms, model fields or metrics, by name.
 Named = Mapping[str, Array]
@@ -183,6 +188,11 @@ class Checked(Protocol):
 class Task(Protocol[T]):
     """One world of a task; pure functions of arrays, which the engine maps over W worlds."""
 
+    @property
+    def info(self) -> TaskInfo:
+        """What the task says of itself."""
+        ...
+
     action_low: Any  # float32[A]
     action_high: Any  # float32[A]
 
@@ -206,7 +216,8 @@ class Task(Protocol[T]):
         ...
 
     def observe(self, task: T, view: View) -> Named:
-        """Observation groups, float32[n] each: "policy"; optionally "critic" (privileged)."""
+        """Observation groups, float32[n] or uint8[H, W, C] each: "policy"; optionally "critic"
+        (privileged) and others, which an algorithm's configuration names."""
         ...
 
     def terminated(self, task: T, view: View) -> Array:
@@ -398,14 +409,14 @@ class EnvSpec:
     """What an algorithm must know of an environment before it builds its networks."""
 
     num_worlds: int
-    observation_shapes: Mapping[str, tuple[int, ...]]  # per world
+    observations: Mapping[str, ArraySpec]  # of one world, by group
     action_low: Any  # float32[A]
     action_high: Any  # float32[A]
     max_episode_steps: int
     control_dt: float  # s
     traceable: bool
-    observation_names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     action_names: tuple[str, ...] = ()  # one per action, in order; none: they are numbered
+    task: TaskInfo = dataclasses.field(default_factory=TaskInfo)
 
     @property
     def action_size(self) -> int:
@@ -420,6 +431,23 @@ class Environment(Protocol[S]):
     def reset(self, key: Array) -> tuple[S, Named]: ...
 
     def step(self, state: S, action: Array) -> tuple[S, Step]: ...
+
+
+@runtime_checkable
+class HasEvaluation(Protocol):
+    """An environment that can be judged in another than itself: without curricula, banked starts
+    and staggered episodes."""
+
+    def for_evaluation(self, num_worlds: int) -> Environment[Any]:
+        """Its like for evaluation, of `num_worlds` worlds."""
+        ...
+
+
+@runtime_checkable
+class HasScene(Protocol):
+    """An environment whose state has `physics.view.qpos`, of a scene that can be drawn."""
+
+    scene: SceneSpec
 
 
 class Algorithm(Protocol[L]):
@@ -456,21 +484,3 @@ class SavesPart(Protocol):
     def restored(self, saved: Any, fresh: Any) -> Any:
         """The learner again, from what was saved and from `init`."""
         ...
-
-
-@dataclasses.dataclass(frozen=True)
-class PolicyExport:
-    """A deterministic policy as weights and a description, for `policy/`.
-
-    layers: (kernel [in, out], bias [out]) of a multilayer perceptron, host float32 arrays.
-    activation: "elu", "relu", "tanh" or "swish", between layers.
-    observation_mean, observation_std: float32[n]; input = (obs - mean) / std, clipped to +-clip.
-    output: "clip" or "tanh"; the action is low + (y + 1) / 2 * (high - low), y in [-1, 1].
-    """
-
-    layers: tuple[tuple[Any, Any], ...]
-    activation: str
-    observation_mean: Any
-    observation_std: Any
-    observation_clip: float
-    output: Literal["clip", "tanh"]

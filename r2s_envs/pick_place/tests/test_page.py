@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
-from r2s_envs_pick_place.robot import control
 from r2s_envs_pick_place.scene import pick_object
-from r2s_envs_pick_place.task.observation import OBSERVATION_NAMES
+from r2s_envs_pick_place.task.observation import observation_names
 from r2s_envs_pick_place.task.pick_place import PickPlace
 from r2s_envs_pick_place.task.state import GOAL_RADIUS, HOLD_STEPS, TIGHT_RADIUS
+from r2s_envs_robots.control import GRIPPER_THRESHOLD
 
 PAGE = (Path(__file__).parents[3] / "docs/pick_and_place.md").read_text()
 
@@ -31,7 +31,8 @@ def task() -> PickPlace:
 
 def test_observations_and_their_sizes_are_the_code_s():
     table = {part.strip("`"): int(number) for part, number, _ in _rows("Observations")}
-    assert table == {part: len(OBSERVATION_NAMES[part]) for part in OBSERVATIONS}
+    names = observation_names(7)
+    assert table == {part: len(names[part]) for part in OBSERVATIONS}
 
 
 def test_rewards_are_the_code_s(task):
@@ -50,9 +51,10 @@ def test_rates_actions_and_radii_are_the_code_s(task):
     assert (scene.model.opt.timestep, scene.substeps, task.info.episode_steps) == (0.012, 4, 80)
     assert 1 / scene.control_dt == pytest.approx(20.8, abs=0.05)
     assert 80 * scene.control_dt == pytest.approx(3.84)
-    assert (control.EE_STEP, control.EE_YAW_STEP, control.JOINT_STEP) == (0.05, 0.2, 0.1)
-    assert (control.GRIPPER_THRESHOLD, control.MAX_LEAD) == (0.5, 0.2)
+    pace = task.robot.pace
+    assert (pace.ee, pace.ee_yaw, pace.joint, pace.max_lead) == (0.05, 0.2, 0.1, 0.2)
+    assert GRIPPER_THRESHOLD == 0.5
     named = set(re.findall(r"`(\w+)`", _section("Actions")))
-    for names in control.ACTION_NAMES.values():
+    for names in task.robot.action_names.values():
         assert set(names) - {f"joint{i}" for i in range(2, 7)} <= named
     assert (GOAL_RADIUS, TIGHT_RADIUS, HOLD_STEPS) == (0.05, 0.025, 10)

@@ -76,7 +76,7 @@ def test_everything_that_follows_from_a_reading_errs_with_it(grasping):
     task, view = jax.tree.map(lambda x: jnp.asarray(x)[0], (state.task, state.physics.view))
     readings = dict(env.task.readings(task, view))
     readings["object_position"] = readings["object_position"] + jnp.array([0.01, 0.0, 0.0])
-    names = env.spec.observation_names["policy"]
+    names = env.spec.observations["policy"].names
     truth = env.task.observe(task, view)["policy"]
     seen = env.task.observe(*env.task.perceived(task, view, readings))["policy"]
     off = dict(zip(names, np.asarray(seen - truth), strict=True))
@@ -97,7 +97,7 @@ def test_the_engine_s_policy_reads_with_errors_and_its_reward_does_not():
         env.step(state, jnp.zeros((WORLDS, 5)))
         for env, (state, _) in zip((plain, noisy), states, strict=True)
     ]
-    place = list(plain.spec.observation_names["policy"]).index("object_position_x")
+    place = list(plain.spec.observations["policy"].names).index("object_position_x")
     seen = [np.asarray(step.obs["policy"])[:, place] for _, step in steps]
     assert np.abs(seen[0] - seen[1]).max() > 5e-3
     for name, value in steps[0][1].metrics.items():
@@ -154,7 +154,7 @@ def test_poses_are_variants_of_one_model_and_are_grasped_where_they_lie(lying):
     scene = task.scene()
     assert scene.variants is not None
     assert not scene.variants.fields  # the same body, lying otherwise
-    assert task.object_name == "soap"
+    assert task.info.objects == ("soap",)
     backend = MujocoBackend(scene, worlds, MujocoConfig())
     played = tuple(range(len(things)))
     env = VectorEnv(task, scene, backend, {}, EngineOptions(200, variants=played))

@@ -44,7 +44,7 @@ def make(share: float = 0.0, steps: int = 60, **options) -> VectorEnv:
         task.build_start_bank(backend, jax.random.key(1))
     rewards = {
         name: (registry.build("reward", name, registry.get("reward", name).plugin.config()), weight)
-        for name, weight in task.default_rewards().items()
+        for name, weight in (task.info.rewards or {}).items()
     }
     return VectorEnv(task, scene, backend, rewards, EngineOptions(steps, share))
 
@@ -56,9 +56,9 @@ def env() -> VectorEnv:
 
 def test_the_default_interface_is_25_numbers_in_and_9_out():
     env = make()
-    assert env.spec.observation_shapes == {"policy": (25,)}
+    assert {n: g.shape for n, g in env.spec.observations.items()} == {"policy": (25,)}
     assert env.spec.action_size == 9
-    assert len(env.spec.observation_names["policy"]) == 25
+    assert len(env.spec.observations["policy"].names) == 25
 
 
 def test_with_two_objects_it_keeps_the_contract():
@@ -77,7 +77,7 @@ def test_every_observation_part_has_a_name_for_each_number():
 def test_the_25_numbers_are_what_their_names_say(env):
     state, obs = env.reset(jax.random.key(0))
     named = dict(
-        zip(env.spec.observation_names["policy"], np.asarray(obs["policy"]).T, strict=True)
+        zip(env.spec.observations["policy"].names, np.asarray(obs["policy"]).T, strict=True)
     )
     view = state.physics.view
     for i, axis in enumerate("xyz"):

@@ -144,7 +144,7 @@ def test_results_are_told_by_object_and_held_out_ones_apart():
     policy = lambda obs, key: jnp.zeros((6, 5))  # noqa: E731
     episodes = run_episodes(env, policy, jax.random.key(0), per_world=2, record=3)
     assert [r.variant for r in episodes.recordings] == [0, 1, 2]
-    result = summarise(episodes, env.scene.variants)
+    result = summarise(episodes, env.spec.task, env.scene.variants)
     assert {row["name"]: (row["episodes"], row["held_out"]) for row in result["objects"]} == {
         "brick": (4, False),
         "step": (4, False),
@@ -158,7 +158,7 @@ def test_a_policy_is_told_of_the_object_only_what_was_asked_for(features, more):
     env = make(played=(0, 1, 2), object_features=features)
     _, obs = env.reset(jax.random.key(0))
     assert obs["policy"].shape == (6, 25 + more)
-    assert len(env.spec.observation_names["policy"]) == 25 + more
+    assert len(env.spec.observations["policy"].names) == 25 + more
     if features == "size":
         np.testing.assert_allclose(obs["policy"][::2, -3], [0.04, 0.05, 0.06], atol=1e-6)
 

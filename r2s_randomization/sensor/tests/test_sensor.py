@@ -10,6 +10,7 @@ from r2s_core import registry
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.errors import ConfigError
+from r2s_core.task_info import TaskInfo
 from r2s_core.testing import build_randomizer, check_randomizer
 from r2s_core.testing.tasks import CartTask
 from r2s_core.types import View
@@ -211,7 +212,7 @@ def test_readings_come_in_steps():
 def test_action_noise_is_added_to_the_chosen_numbers():
     class Two(CartTask):
         action_low, action_high = -np.ones(2, np.float32), np.ones(2, np.float32)
-        action_names = ("push", "other")
+        info = TaskInfo(action_names=("push", "other"))
 
     made = build_randomizer("action_noise", Two(), {"std": 0.2, "actions": ["push"]})
     values = {"action": jnp.zeros(2)}

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from r2s_core.errors import R2SError
-from r2s_core.types import EnvSpec
+from r2s_core.types import ArraySpec, EnvSpec
 
 
 def action_space(spec: EnvSpec) -> spaces.Box:
@@ -19,11 +19,10 @@ def action_space(spec: EnvSpec) -> spaces.Box:
 
 
 def observation_space(spec: EnvSpec, groups: bool) -> spaces.Box | spaces.Dict:
-    """The group "policy", or a Dict of all groups: float32[n] each, unbounded."""
-    shapes = spec.observation_shapes
+    """The group "policy", or a Dict of all groups: float32[n] without bounds, or uint8[H, W, C]."""
     if not groups:
-        return _unbounded(shapes["policy"])
-    return spaces.Dict({name: _unbounded(shape) for name, shape in shapes.items()})
+        return _box(spec.observations["policy"])
+    return spaces.Dict({name: _box(group) for name, group in spec.observations.items()})
 
 
 def refuse_options(options: Mapping[str, Any] | None) -> None:
@@ -35,5 +34,7 @@ def refuse_options(options: Mapping[str, Any] | None) -> None:
         )
 
 
-def _unbounded(shape: tuple[int, ...]) -> spaces.Box:
-    return spaces.Box(-np.inf, np.inf, shape, np.float32)
+def _box(group: ArraySpec) -> spaces.Box:
+    if group.dtype == "uint8":
+        return spaces.Box(0, 255, group.shape, np.uint8)
+    return spaces.Box(-np.inf, np.inf, group.shape, np.float32)

@@ -24,7 +24,7 @@ def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
     Raises:
       ConfigError: a group is missing or no vector, or the action bounds are no range.
     """
-    groups, critic = spec.observation_shapes, critic_observations
+    groups, critic = spec.observations, critic_observations
     if critic == "auto":
         critic = "critic" if "critic" in groups else "policy"
     for group in ("policy", critic):
@@ -33,9 +33,9 @@ def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
                 f"algorithms.{name}: the environment has no observation group '{group}'; "
                 f"it has {', '.join(groups)}"
             )
-        if len(groups[group]) != 1:
+        if len(groups[group].shape) != 1:
             raise ConfigError(
-                f"algorithms.{name}: observation group '{group}' has shape {groups[group]}, "
+                f"algorithms.{name}: observation group '{group}' has shape {groups[group].shape}, "
                 f"but {name}'s networks read vectors"
             )
     low, high = np.asarray(spec.action_low), np.asarray(spec.action_high)

@@ -99,7 +99,7 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
         mean, std = np.asarray(statistics.mean), np.asarray(standard_deviation(statistics))
         if not self.config.normalize_observations:
             mean, std = np.zeros_like(mean), np.ones_like(std)
-        return PolicyExport(
+        return PolicyExport.mlp(
             layers=self._layers(learner.agent),
             activation=self.config.activation,
             observation_mean=mean,

@@ -34,8 +34,8 @@ class DDPG:
 
     def __init__(self, spec: EnvSpec, config: DDPGConfig, critic_group: str) -> None:
         self.config = config
-        (self._inputs,) = spec.observation_shapes["policy"]
-        (critic_inputs,) = spec.observation_shapes[critic_group]
+        (self._inputs,) = spec.observations["policy"].shape
+        (critic_inputs,) = spec.observations[critic_group].shape
         self._policy = MLP((*config.hidden_sizes, spec.action_size), config.activation, 0.01)
         count = 2 if config.twin_critics else 1
         self.critic = Critic(config, critic_inputs + spec.action_size, count)

@@ -57,7 +57,7 @@ class Model:
     def init(self, key: Array) -> Agent:
         """An agent that has seen nothing. On the host."""
         key, policy_key, critic_key, noise_key = jax.random.split(key, 4)
-        shapes = {g: self.spec.observation_shapes[g] for g in {"policy", self.critic_group}}
+        shapes = {g: self.spec.observations[g].shape for g in {"policy", self.critic_group}}
         log_std = np.full(self.spec.action_size, self.config.initial_log_std, np.float32)
         params = {
             "policy": init_mlp(self._networks["policy"], policy_key, *shapes["policy"]),

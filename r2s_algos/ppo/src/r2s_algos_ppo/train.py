@@ -98,6 +98,6 @@ def _check_memory(spec: EnvSpec, config: PPOConfig, critic_group: str) -> None:
         f"algorithms.ppo.num_steps: {config.num_steps:,} steps of {spec.num_worlds:,} worlds",
         "lower num_steps or environment.num_parallel_envs",
     )
-    policy = math.prod(spec.observation_shapes["policy"]), config.hidden_sizes, spec.action_size
+    policy = math.prod(spec.observations["policy"].shape), config.hidden_sizes, spec.action_size
     critic = config.critic_hidden_sizes or config.hidden_sizes
-    check_networks("ppo", policy, (math.prod(spec.observation_shapes[critic_group]), critic, 1))
+    check_networks("ppo", policy, (math.prod(spec.observations[critic_group].shape), critic, 1))

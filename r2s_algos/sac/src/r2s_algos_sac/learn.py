@@ -37,7 +37,7 @@ class SAC:
 
     def __init__(self, spec: EnvSpec, config: SACConfig, critic_group: str) -> None:
         self.config, self.policy = config, SquashedGaussian(spec, config)
-        (inputs,) = spec.observation_shapes[critic_group]
+        (inputs,) = spec.observations[critic_group].shape
         self.critic = Critic(config, inputs + spec.action_size, count=2)
         wanted = config.target_entropy
         self.target_entropy = -float(spec.action_size) if wanted is None else wanted

@@ -20,7 +20,7 @@ class SquashedGaussian:
 
     def __init__(self, spec: EnvSpec, config: SACConfig) -> None:
         self._actions = spec.action_size
-        (self._inputs,) = spec.observation_shapes["policy"]
+        (self._inputs,) = spec.observations["policy"].shape
         self._network = MLP((*config.hidden_sizes, 2 * self._actions), config.activation, 0.01)
         self._middle = (config.max_log_std + config.min_log_std) / 2
         self._reach = (config.max_log_std - config.min_log_std) / 2

@@ -76,7 +76,6 @@ def configure_info(parser: argparse.ArgumentParser) -> None:
     """The arguments of `info`."""
     parser.epilog = """examples:
   r2s info algorithm:ppo
-  r2s info environment:real2sim_pick_place
   r2s info reach                        the kind may be left out where the name is unique"""
     parser.add_argument("plugin", metavar="KIND:NAME", help=f"KIND: {', '.join(GROUPS)}")
     parser.add_argument("--json", action="store_true", help="for programs to read")

@@ -12,7 +12,6 @@ from typing import Any, Literal, Union
 
 from r2s_core import registry
 from r2s_core.config.convert import field_types
-from r2s_core.config.load import DEFAULT_ENVIRONMENT
 from r2s_core.config.schema import (
     EngineConfig,
     EvaluationConfig,
@@ -218,7 +217,7 @@ def _environment() -> Schema:
         schema = dataclass_schema(plugin.config)
         schema["properties"] = {"use": {"const": name}, **engine, **schema["properties"]}
         schema["description"] = plugin.summary
-        choices.append(schema if name == DEFAULT_ENVIRONMENT else _required(schema))
+        choices.append(schema if name == registry.default("environment") else _required(schema))
     return {"anyOf": choices} if choices else {"type": "object"}
 
 

@@ -51,7 +51,6 @@ from r2s_core.system.foreign import calling
 from r2s_core.system.run_files import CONFIG, is_run_folder
 from r2s_core.system.user_file import is_file_reference
 
-DEFAULT_ENVIRONMENT = "real2sim_pick_place"
 DEFAULT_ALGORITHM = "ppo"
 _SECTIONS = tuple(field.name for field in dataclasses.fields(RunConfig) if field.name != "base_dir")
 
@@ -282,7 +281,12 @@ class _Loader:
         if values is None:
             return None
         values = dict(values)
-        name = self.take(values, "use", str, DEFAULT_ENVIRONMENT, key)
+        name = self.take(values, "use", str, registry.default("environment") or "", key)
+        if name == "":
+            installed = ", ".join(e.name for e in registry.discover("environment")) or "none"
+            what = f"name the environment with environment.use; installed: {installed}"
+            self.problems.add(node.where, key, what)
+            return None
         cls = self.options_type(key, name, node.where, "environment") if name else None
         if name is None or cls is None:
             return None

@@ -24,11 +24,12 @@ from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import measured
 from r2s_core.env.spec import empty_view
 from r2s_core.env.variants import variant_of_world
-from r2s_core.env.vector_env import EngineOptions, VectorEnv
+from r2s_core.env.vector_env import EngineOptions, Origin, VectorEnv
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.keys import key_for
 from r2s_core.suggest import did_you_mean
 from r2s_core.system.foreign import ForeignError, calling, is_ours
+from r2s_core.task_info import TaskInfo
 from r2s_core.types import (
     Backend,
     Environment,
@@ -42,8 +43,6 @@ from r2s_core.types import (
 #: (config, number of worlds, training) -> Environment. In evaluation (training False) there is
 #: no start-state bank and nothing is randomised that only serves training.
 MakeEnvironment = Callable[[RunConfig, int, bool], Environment[Any]]
-#: Episodes of a task that names no length of its own.
-DEFAULT_EPISODE_STEPS = 200
 
 
 def make_environment(
@@ -91,6 +90,7 @@ def wrap_task(
     rewarded = training if rewarded is None else rewarded
     engine = config.environment.engine
     whose = f"environment '{config.environment.use}'"
+    _check_info(whose, task)
     scene = with_physics(_scene_of(whose, task), engine.physics)
     # An evaluation counts successes: it needs no rewards, and so runs nobody's reward functions.
     rewards = _rewards(task, engine) if rewarded else {}
@@ -106,8 +106,7 @@ def wrap_task(
         if not is_ours(task):
             check_start(whose, task, task.init_from_bank, scene)
     options = EngineOptions(
-        max_episode_steps=engine.max_episode_steps
-        or getattr(task, "default_episode_steps", DEFAULT_EPISODE_STEPS),
+        max_episode_steps=engine.max_episode_steps or task.info.episode_steps,
         start_bank_share=share,
         start_bank_steps=start_bank_steps(config, worlds),
         stagger=training,
@@ -119,10 +118,12 @@ def wrap_task(
     if training:
         _check_growths(config, rewards)
     moving = {name: r for name, r in randomizers.items() if r.stage != "visual"}
-    env = VectorEnv(task, scene, backend, rewards, options, moving)
-    env.looks = Looks(randomizers, scene)
-    env.config = config
-    return env
+    origin = Origin(
+        config,
+        Looks(randomizers, scene),
+        functools.partial(make_environment, config, training=False),
+    )
+    return VectorEnv(task, scene, backend, rewards, options, moving, origin)
 
 
 def _check_contract(
@@ -131,6 +132,15 @@ def _check_contract(
     """Hold the code of others to its contract; that of r2s itself passes the kit in its tests."""
     if not all(map(is_ours, (task, *terms.values()))):
         check_rewards(terms, check_task(whose, task, scene))
+
+
+def _check_info(whose: str, task: Task[Any]) -> None:
+    with calling(whose, task):
+        info = task.info
+    if not isinstance(info, TaskInfo):
+        raise ForeignError(
+            f"{whose}: info is {type(info).__name__}, not a r2s_core.task_info.TaskInfo"
+        )
 
 
 def _scene_of(whose: str, task: Task[Any]) -> SceneSpec:
@@ -223,7 +233,7 @@ def randomizer_context(task: Task[Any], scene: SceneSpec) -> RandomizerContext:
     return RandomizerContext(
         model=scene.model,
         control_dt=scene.control_dt,
-        action_names=tuple(getattr(task, "action_names", ())),
+        action_names=task.info.action_names,
         readings={n: x.shape for n, x in jax.eval_shape(readings, jax.random.key(0)).items()},
         properties=shapes,
         drawn_model=None if render_spec is None else lambda: render_spec(0).compile(),
@@ -298,16 +308,13 @@ def _rewards(task: Task[Any], engine: EngineConfig) -> dict[str, tuple[RewardFn,
             name: (_reward(term.use, term.options), term.weight)
             for name, term in engine.rewards.items()
         }
-    defaults = getattr(task, "default_rewards", None)
-    if defaults is None:
+    if task.info.rewards is None:
         raise R2SError(
             f"the task {type(task).__name__} brings no reward terms of its own; name some under "
             "environment.rewards"
         )
-    with calling(f"task {type(task).__name__}", task):
-        weights = dict(defaults())
     terms = {}
-    for name, weight in weights.items():
+    for name, weight in task.info.rewards.items():
         terms[name] = (_reward(name, registry.get("reward", name).default_options()), weight)
     return terms
 
@@ -319,7 +326,7 @@ def _reward(use: str, options: Any) -> RewardFn:
 def _start_bank_share(task: Task[Any], engine: EngineConfig) -> float:
     if engine.start_state_share is not None:
         return engine.start_state_share
-    return float(getattr(task, "default_start_bank_share", 0.0))
+    return task.info.start_state_share
 
 
 def start_bank_steps(config: RunConfig, num_worlds: int) -> int | None:

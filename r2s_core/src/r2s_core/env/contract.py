@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core.env.info_check import check_info, check_markers
 from r2s_core.env.spec import empty_view
+from r2s_core.policy import graph
 from r2s_core.suggest import did_you_mean
 from r2s_core.system.foreign import ForeignError, calling, defined_at
 from r2s_core.types import (
@@ -27,6 +29,7 @@ from r2s_core.types import (
     HasBegin,
     HasDifficulty,
     HasReadings,
+    Named,
     PolicyExport,
     RewardFn,
     SceneSpec,
@@ -72,7 +75,10 @@ def check_task(whose: str, task: Task[Any], scene: SceneSpec) -> Transition:
     metrics = traced(task.metrics, after, view)
     numbers = isinstance(metrics, Mapping) and all(_is(x, (), "fiub") for x in metrics.values())
     traced.require(task.metrics, numbers, metrics, "a mapping of names to float32[]")
-    _check_observation(traced, task, task.observe, after, view)
+    groups = _check_observation(traced, task, task.observe, after, view)
+    shapes = {name: np.shape(group) for name, group in groups.items()}
+    check_info(whose, task.info, metrics, shapes, len(low), ForeignError)
+    check_markers(whose, task.info, after, ForeignError)
     if isinstance(task, HasReadings):
         readings = traced(task.readings, after, view)
         traced.require(task.readings, isinstance(readings, Mapping), readings, "a mapping")
@@ -129,16 +135,29 @@ def check_whole(whose: str, env: Environment[Any]) -> None:
     traced = _Traced(whose, env, trace=spec.traceable)
     action = jnp.zeros((*worlds, spec.action_size)) + jnp.asarray(spec.action_low)
     obs, result = traced(start_and_step, jax.random.key(0), action)
-    due = {name: (*worlds, *shape) for name, shape in spec.observation_shapes.items()}
+    groups = spec.observations
+    due = {name: f"{group.dtype}{[*worlds, *group.shape]}" for name, group in groups.items()}
     fits = isinstance(obs, Mapping) and set(obs) == set(due)
-    fits = fits and all(_is(obs[name], shape) for name, shape in due.items())
-    traced.require(env.reset, fits, obs, f"observations of shapes {due}")
+    fits = fits and all(
+        _is(obs[name], (*worlds, *group.shape), np.dtype(group.dtype).kind)
+        for name, group in groups.items()
+    )
+    traced.require(env.reset, fits, obs, f"the observations {due}")
     step = result[1] if isinstance(result, tuple) and len(result) == 2 else None
     traced.require(env.step, isinstance(step, Step), result, "(state, Step)")
+    assert isinstance(step, Step)
     for name, kinds in {"reward": "f", "terminated": "b", "truncated": "b", "success": "b"}.items():
         value = getattr(step, name)
         what = f"Step.{name} of {worlds[0]} worlds"
         traced.require(env.step, _is(value, worlds, kinds), value, what)
+    check_info(
+        whose,
+        spec.task,
+        step.metrics,
+        {name: group.shape for name, group in spec.observations.items()},
+        spec.action_size,
+        ForeignError,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,13 +215,20 @@ class _Traced:
 
 def _check_observation(
     traced: _Traced, task: Task[Any], observe: Callable[..., Any], state: Any, view: View
-) -> None:
+) -> Named:
     groups = traced(observe, state, view)
-    vectors = isinstance(groups, Mapping) and all(
-        _is(group, (int(np.prod(np.shape(group))),)) for group in groups.values()
-    )
-    traced.require(observe, vectors, groups, "a mapping of groups to float32[n]")
+    sound = isinstance(groups, Mapping) and all(_is_group(group) for group in groups.values())
+    due = "a mapping of groups to float32[n] or uint8[height, width, channels]"
+    traced.require(observe, sound, groups, due)
     traced.require(observe, "policy" in groups, groups, "a group 'policy' among its groups")
+    return groups
+
+
+def _is_group(group: Any) -> bool:
+    """A vector of numbers or an image of bytes."""
+    if _is(group, np.shape(group), "f"):
+        return len(np.shape(group)) == 1
+    return len(np.shape(group)) == 3 and _is(group, np.shape(group), "u")
 
 
 def _as_shapes(tree: Any) -> Any:
@@ -281,23 +307,21 @@ def updated(whose: str, algorithm: Algorithm[Any], learner: Any) -> tuple[Any, d
         return result[0], jax.device_get(dict(result[1]))
 
 
-def exported(whose: str, algorithm: Algorithm[Any], learner: Any) -> PolicyExport:
-    """`Algorithm.export`; raises `ForeignError` where it breaks or its layers do not fit."""
+def exported(whose: str, algorithm: Algorithm[Any], learner: Any, spec: EnvSpec) -> PolicyExport:
+    """`Algorithm.export`; raises `ForeignError` where it breaks or its layers do not fit.
+
+    spec: of the environment that it reads.
+    """
     with calling(whose, algorithm):
         export = algorithm.export(learner)
     if not isinstance(export, PolicyExport):
         raise ForeignError(f"{whose}: export returned {_what(export)}, not a PolicyExport")
     with calling(f"{whose}: what export returned", algorithm):
-        size = np.asarray(export.observation_mean, np.float32).shape
-        fits = len(size) == 1 and np.asarray(export.observation_std, np.float32).shape == size
-        for kernel, bias in export.layers:
-            shape = np.asarray(kernel, np.float32).shape
-            fits = fits and len(shape) == 2 and shape[:1] == size
-            size = shape[1:]
-            fits = fits and np.asarray(bias, np.float32).shape == size
-    if not fits:
-        raise ForeignError(
-            f"{whose}: the layers that export returned do not fit to each other; each takes what "
-            "the one before gives, (kernel [in, out], bias [out])"
-        )
+        for layer in export.layers:
+            for tensor in layer.tensors.values():
+                np.asarray(tensor, np.float32)
+        try:
+            graph.infer(export.layers, spec.observations)
+        except ValueError as error:
+            raise ForeignError(f"{whose}: the policy that export returned: {error}") from None
     return export

@@ -11,7 +11,7 @@ import numpy as np
 
 from r2s_core.env.action_history import with_action_names, with_actions
 from r2s_core.errors import R2SError
-from r2s_core.types import Array, Backend, EnvSpec, Named, SceneSpec, Task, View
+from r2s_core.types import Array, ArraySpec, Backend, EnvSpec, Named, SceneSpec, Task, View
 
 
 def make_spec(
@@ -29,20 +29,23 @@ def make_spec(
         return with_actions(task.observe(state, empty_view(scene)), asked)
 
     low = np.asarray(task.action_low, np.float32)
-    shapes = jax.eval_shape(first_observation, jax.random.key(0))
-    names = getattr(task, "observation_names", {})
-    action_names = tuple(getattr(task, "action_names", ()))
-    past = action_names or tuple(map(str, range(len(low))))
+    groups = jax.eval_shape(first_observation, jax.random.key(0))
+    info = task.info
+    past = info.action_names or tuple(map(str, range(len(low))))
+    names = with_action_names(info.observation_names, past, action_history)
     return EnvSpec(
         num_worlds=backend.num_worlds,
-        observation_shapes={name: leaf.shape for name, leaf in shapes.items()},
+        observations={
+            name: ArraySpec(leaf.shape, str(leaf.dtype), tuple(names.get(name, ())))
+            for name, leaf in groups.items()
+        },
         action_low=low,
         action_high=np.asarray(task.action_high, np.float32),
         max_episode_steps=max_episode_steps,
         control_dt=scene.control_dt,
         traceable=backend.traceable,
-        observation_names=with_action_names(names, past, action_history),
-        action_names=action_names,
+        action_names=info.action_names,
+        task=info,
     )
 
 

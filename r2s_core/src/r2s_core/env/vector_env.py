@@ -8,7 +8,7 @@ host-driven backends: control -> (physics) -> advance -> (resets) -> observe.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -29,6 +29,7 @@ from r2s_core.types import (
     Array,
     Backend,
     Checked,
+    Environment,
     HasBegin,
     HasDifficulty,
     HasStartBank,
@@ -86,16 +87,28 @@ class EngineOptions:
     growths: Mapping[str, Growth] = dataclasses.field(default_factory=dict)
 
 
-class VectorEnv:
-    """See `r2s_core.types.Environment`.
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What an environment was made from.
 
-    config: the run's configuration, where the environment was made from one: whoever is given
-    an environment to train in can then make its like for evaluation.
-    looks: how pictures of its episodes vary.
+    config: the run's configuration. looks: how pictures of its episodes vary. evaluation: makes
+    its like for evaluation, of so many worlds.
     """
 
-    config: RunConfig | None = None
-    looks: Looks | None = None
+    config: RunConfig
+    looks: Looks
+    evaluation: Callable[[int], Environment[Any]]
+
+
+def looks_of(env: Environment[Any]) -> Looks | None:
+    """How pictures of an environment's episodes vary; None where they do not."""
+    if not isinstance(env, VectorEnv) or env.origin is None:
+        return None
+    return env.origin.looks or None
+
+
+class VectorEnv:
+    """See `r2s_core.types.Environment`."""
 
     def __init__(
         self,
@@ -105,12 +118,14 @@ class VectorEnv:
         rewards: Mapping[str, tuple[RewardFn, float]],
         options: EngineOptions,
         randomizers: Mapping[str, Randomizer | RemembersEpisode[Any]] | None = None,
+        origin: Origin | None = None,
     ) -> None:
         """Compose an environment.
 
         Args:
           rewards: name -> (term, weight).
           randomizers: name -> randomizer; applied in order within each stage.
+          origin: what it is made from; None where it is composed by hand.
 
         Raises:
           BackendError: a randomizer varies what the backend cannot, or the scene has numbers that
@@ -119,6 +134,7 @@ class VectorEnv:
         """
         check_scene(scene)
         self.task, self.scene, self.backend, self.options = task, scene, backend, options
+        self.origin = origin
         self.rewards = {name: term for name, (term, _) in rewards.items()}
         self._weights = {name: jnp.float32(weight) for name, (_, weight) in rewards.items()}
         self._randomization = Randomization(randomizers or {}, scene, backend)
@@ -225,6 +241,10 @@ class VectorEnv:
     def reward_weights(self) -> dict[str, float]:
         """What each reward term is multiplied by, before a curriculum."""
         return {name: float(weight) for name, weight in self._weights.items()}
+
+    def for_evaluation(self, num_worlds: int) -> Environment[Any]:
+        """See `r2s_core.types.HasEvaluation`; itself where it was composed by hand."""
+        return self if self.origin is None else self.origin.evaluation(num_worlds)
 
     def check(self) -> None:
         """See `r2s_core.types.Checked`."""

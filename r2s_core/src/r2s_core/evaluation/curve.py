@@ -48,5 +48,5 @@ class EvaluationCurve:
         key = evaluate.episodes_key(config, point)
         per_world = -(-options.curve_episodes // self._env.spec.num_worlds)
         episodes = run_episodes(self._env, policy, key, per_world, advance=self._advance)
-        summary = summarise(episodes, evaluate.variants_of(self._env))
+        summary = summarise(episodes, self._env.spec.task, evaluate.variants_of(self._env))
         return {EVALUATED: float(summary["success_rate"])}

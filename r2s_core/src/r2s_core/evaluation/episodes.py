@@ -16,24 +16,22 @@ import numpy as np
 
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.intervals import wilson_interval
+from r2s_core.task_info import TaskInfo
 from r2s_core.types import Array, Checked, Environment, Named, Policy, Step, Variants
 
 #: (policy, state, obs, key) -> (state, obs, step)
 Advance = Callable[[Policy, Any, Named, Array], tuple[Any, Named, Step]]
 
-_TIGHT = "success_2p5cm"  # the tasks' metric of success within 2.5 cm
 _OUTCOMES = ("success", "terminated", "diverged", "episode_return", "episode_length")
 #: What is told of each variant of the scene.
 _OF_VARIANT = (
     "episodes",
     "success_rate",
     "success_ci95",
-    "success_rate_2p5cm",
+    "headline_rates",
     "stage_rates",
     "failures",
 )
-#: Stages of a manipulation task, in order; a task has those that its metrics name.
-STAGES = ("reached", "grasped", "lifted")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,40 +143,44 @@ def run_episodes(
     rest: dict[str, Any] = {name: column for name, column in columns.items() if "/" not in name}
     rewarded = bool(getattr(env, "rewards", True))
     episodes = Episodes(**rest, metrics=metrics, rewarded=rewarded)
-    return dataclasses.replace(episodes, recordings=recorder.recordings(episodes))
+    return dataclasses.replace(episodes, recordings=recorder.recordings(episodes, env.spec.task))
 
 
-def summarise(episodes: Episodes, variants: Variants | None = None) -> dict[str, Any]:
+def summarise(
+    episodes: Episodes, info: TaskInfo, variants: Variants | None = None
+) -> dict[str, Any]:
     """The numbers of `result.json` that an evaluation yields, as plain Python values.
 
-    variants: of the scene that was played. With them there is a row for each, the worst first, and
-    the numbers over all are of those that were trained on; `held_out_*` are of the others.
+    info, variants: of the task and of the scene that were played. With variants there is a row for
+    each, the worst first, and the numbers over all are of those that were trained on;
+    `held_out_*` are of the others.
     """
     if variants is None or episodes.variant is None:
-        return _summary(episodes)
+        return _summary(episodes, info)
     held_out = np.asarray(variants.held_out)[episodes.variant]
     rows = []
     for index in np.unique(episodes.variant):
-        own = _summary(episodes.where(episodes.variant == index))
+        own = _summary(episodes.where(episodes.variant == index), info)
         row = {"name": variants.names[index], "held_out": bool(variants.held_out[index])}
         rows.append(row | {key: own[key] for key in _OF_VARIANT})
     result: dict[str, Any] = {"objects": sorted(rows, key=lambda row: row["success_rate"])}
     if held_out.any():
-        unseen = _summary(episodes.where(held_out))
+        unseen = _summary(episodes.where(held_out), info)
         result |= {f"held_out_{key}": unseen[key] for key in _OF_VARIANT}
-    return _summary(episodes if held_out.all() else episodes.where(~held_out)) | result
+    trained_on = episodes if held_out.all() else episodes.where(~held_out)
+    return _summary(trained_on, info) | result
 
 
-def _summary(episodes: Episodes) -> dict[str, Any]:
+def _summary(episodes: Episodes, info: TaskInfo) -> dict[str, Any]:
     successes, total = int(episodes.success.sum()), len(episodes)
     means = {name: float(np.mean(column)) for name, column in episodes.metrics.items()}
     return {
         "success_rate": successes / total,
         "success_ci95": list(wilson_interval(successes, total)),
-        "success_rate_2p5cm": means.get(_TIGHT),
+        "headline_rates": {name: means[name] for name in info.headline},
         "episodes": total,
-        "stage_rates": {name: means[name] for name in STAGES if name in means},
-        "failures": failure_kinds(episodes),
+        "stage_rates": {name: means[name] for name in info.stages},
+        "failures": failure_kinds(episodes, info),
         "diverged_episodes": int(episodes.diverged.sum()),
         "mean_return": float(np.mean(episodes.episode_return)) if episodes.rewarded else None,
         "mean_length": float(np.mean(episodes.episode_length)),
@@ -186,14 +188,14 @@ def _summary(episodes: Episodes) -> dict[str, Any]:
     }
 
 
-def failure_kinds(episodes: Episodes) -> dict[str, int]:
+def failure_kinds(episodes: Episodes, info: TaskInfo) -> dict[str, int]:
     """How many failed, by how far they came; each failure is of one kind, the first that fits."""
-    kinds, number = failures(episodes)
+    kinds, number = failures(episodes, info)
     counts = np.bincount(number[number >= 0], minlength=len(kinds))
     return {name: int(count) for name, count in zip(kinds, counts, strict=True) if count}
 
 
-def failures(episodes: Episodes) -> tuple[list[str], np.ndarray]:
+def failures(episodes: Episodes, info: TaskInfo) -> tuple[list[str], np.ndarray]:
     """The kinds of failure, and int[E]: which of them an episode is, -1 for a success."""
     kinds: list[str] = []
     number = np.full(len(episodes), -1)
@@ -205,17 +207,15 @@ def failures(episodes: Episodes) -> tuple[list[str], np.ndarray]:
         kinds.append(name)
         left = left & ~mask
 
-    everyone = np.ones(len(episodes), bool)
     take("physics diverged", episodes.diverged)
-    stages = [name for name in STAGES if name in episodes.metrics]
     before = ""
-    for name in stages:
+    for name in info.stages:
         take(f"{before}not {name}", episodes.metrics[name] < 0.5)
         before = f"{name}, "
-    take(f"{before}left the workspace" if stages else "terminated", episodes.terminated)
-    if "held" in episodes.metrics:
-        take("lifted, dropped", episodes.metrics["held"] < 0.5)
-    take("lifted, off goal" if "lifted" in stages else "time ran out", everyone)
+    take(f"{before}{info.terminated}", episodes.terminated)
+    for metric, kind in info.failures.items():
+        take(f"{before}{kind}", episodes.metrics[metric] < 0.5)
+    take(f"{before}{info.out_of_time}", np.ones(len(episodes), bool))
     return kinds, number
 
 
@@ -267,14 +267,14 @@ class _Recorder:
     def _own(self, tree: Any) -> Any:
         return jax.tree.map(lambda x: np.array(np.asarray(x)[self._worlds]), tree)
 
-    def recordings(self, episodes: Episodes) -> tuple[Recording, ...]:
+    def recordings(self, episodes: Episodes, info: TaskInfo) -> tuple[Recording, ...]:
         """episodes: all that were played, in the order in which they ended."""
         if not self._rows:
             return ()
         qpos, task = jax.tree.map(lambda *rows: np.stack(rows), *self._rows)
         metrics, succeeded = jax.tree.map(lambda *rows: np.stack(rows), *self._outcomes)
         assert episodes.world is not None
-        kinds, number = failures(episodes)
+        kinds, number = failures(episodes, info)
 
         def cut(tree: Any, i: int, length: int) -> Any:
             return jax.tree.map(lambda x: x[:length, i], tree)

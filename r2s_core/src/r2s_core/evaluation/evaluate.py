@@ -22,7 +22,7 @@ from r2s_core.record.folder import shown
 from r2s_core.system import files
 from r2s_core.system.progress import print_result
 from r2s_core.system.run_files import CONFIG
-from r2s_core.types import Array, Environment, Variants
+from r2s_core.types import Array, Environment, HasScene, Variants
 
 #: Rare failures are to be among them; of the quickstart's, a control step of one is 200 bytes.
 _RECORDED_EPISODES = 256
@@ -58,7 +58,7 @@ def episodes_key(config: RunConfig, point: int | None = None) -> Array:
 
 def variants_of(env: Environment[Any]) -> Variants | None:
     """Of the scene of an environment that the engine made, if it has any."""
-    return getattr(getattr(env, "scene", None), "variants", None)
+    return env.scene.variants if isinstance(env, HasScene) else None
 
 
 def num_worlds(config: RunConfig) -> int:
@@ -135,7 +135,8 @@ def evaluate_policy(
     env = build.make_environment(config, num_worlds(config), training=False)
     return {
         "name": f"evaluation of {config.name}",
-        **summarise(play(config, policy, env), variants_of(env)),
+        **summarise(play(config, policy, env), env.spec.task, variants_of(env)),
+        "task": env.spec.task.facts(),
         "backend": config.backend.use,
         "seed": config.seed,
         "total_s": round(time.perf_counter() - began, 3),

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from r2s_core.env.looks import Looks
+from r2s_core.env.vector_env import looks_of
 from r2s_core.errors import R2SError
 from r2s_core.rendering.live import LiveRenderer
-from r2s_core.types import Environment
+from r2s_core.types import Environment, HasScene
 
 
 class Pictures:
@@ -17,13 +18,14 @@ class Pictures:
 
     def __init__(self, env: Environment[Any], width: int, height: int, camera: str | None) -> None:
         """Raises `R2SError` where the environment has nothing to draw."""
-        scene = getattr(env, "scene", None)
+        scene = env.scene if isinstance(env, HasScene) else None
         if scene is None or scene.render_spec is None or "qpos" not in scene.view_fields:
             raise R2SError(
                 "this environment has nothing to draw: its scene needs a `render_spec`, and `qpos` "
                 "among its `view_fields`; leave out render_mode"
             )
-        self._scene, self._looks = scene, getattr(env, "looks", None) or None
+        self._scene, self._looks = scene, looks_of(env)
+        self._markers = env.spec.task.markers
         self._size = (width, height, camera)
         self._renderer: LiveRenderer | None = None
         self._plain: dict[int, Any] = {}  # the drawn model of each variant
@@ -45,8 +47,10 @@ class Pictures:
             if self._loaded.get(number) != look:
                 self._renderer.load(number, self._model(int(variant[world]), look))
                 self._loaded[number] = look
-        goal = np.asarray(getattr(state.task, "goal", np.zeros(0)))
-        return self._renderer.draw(numbers, qpos, goal if goal.shape[1:] == (3,) else None)
+        markers = {
+            body: np.asarray(getattr(state.task, field)) for body, field in self._markers.items()
+        }
+        return self._renderer.draw(numbers, qpos, markers)
 
     def close(self) -> None:
         """End the process that draws."""
@@ -56,6 +60,7 @@ class Pictures:
 
     def _model(self, variant: int, look: int) -> Any:
         if variant not in self._plain:
+            assert self._scene.render_spec is not None
             self._plain[variant] = self._scene.render_spec(variant).compile()
         looks: Looks | None = self._looks
         plain = self._plain[variant]

@@ -8,17 +8,19 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+
 from r2s_core.errors import R2SError
 from r2s_core.plugin import option
+from r2s_core.policy import graph
+from r2s_core.policy_export import ArraySpec, Layer
 from r2s_core.system import documents, files
 
-FORMAT = "r2s-policy/2"
+FORMAT = "r2s-policy/3"
 CONTRACT = "policy.json"
 WEIGHTS = "weights.safetensors"
 # What is so of every policy, told in the file to whoever reads it.
 Units = Literal["SI (m, s, kg, N) and radians; quaternions are (w, x, y, z)"]
-Normalisation = Literal["clip((observation - mean) / std, -clip, clip)"]
-Group = Literal["policy"]
 Scaling = Literal["low + (y + 1) / 2 * (high - low), y in [-1, 1]"]
 
 
@@ -27,26 +29,30 @@ class PolicyError(R2SError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Observation:
-    """What is read: the group's numbers in order, normalised with two tensors, then clipped."""
+class Group:
+    """An observation group that is read: numbers in order, or an image of bytes."""
 
-    group: Group
-    size: int = option(minimum=1)
-    names: tuple[str, ...] = option()
-    normalisation: Normalisation = option()
-    clip: float = option(above=0.0)
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "uint8"]
+    names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _check_names(self.names, self.size)
+        if not self.shape or min(self.shape) < 1:
+            raise ValueError(f"shape is {list(self.shape)}; every size must be 1 or more")
+        if len(self.shape) == 1:
+            _check_names(self.names, self.shape[0])
+        elif len(self.shape) != 3 or self.names:
+            raise ValueError("it is a vector with names, or an image [H, W, C] without")
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
-    """How the layers follow each other."""
+class Step:
+    """A layer: what its kind makes of its inputs; `r2s_core.policy.graph.KINDS` says what."""
 
-    kind: Literal["multilayer perceptron"]
-    layers: int = option(minimum=1, maximum=1000)
-    activation: Literal["elu", "relu", "tanh", "swish"] = option()
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    options: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +63,6 @@ class Action:
     names: tuple[str, ...] = option()
     low: tuple[float, ...] = option()
     high: tuple[float, ...] = option()
-    squashing: Literal["clip", "tanh"] = option()
     scaling: Scaling = option()
 
     def __post_init__(self) -> None:
@@ -81,13 +86,13 @@ class Weights:
 class Contract:
     """Everything in the file; `sha256` is of the others, as `digest` takes it."""
 
-    format: Literal["r2s-policy/2"]
+    format: Literal["r2s-policy/3"]
     task: str
     units: Units
     control_rate_hz: float = option(above=0.0)
     max_episode_steps: int = option(minimum=1, maximum=10**9)
-    observation: Observation = option()
-    network: Network = option()
+    observations: Mapping[str, Group] = option()
+    network: tuple[Step, ...] = option()
     action: Action = option()
     tensors: Mapping[str, tuple[int, ...]] = option()
     weights: Weights = option()
@@ -95,34 +100,42 @@ class Contract:
     sha256: str = option()
 
     def __post_init__(self) -> None:
-        expected = self._expected_shapes()
-        for name, shape in expected.items():
-            found = self.tensors.get(name)
-            if found != shape:
-                raise ValueError(f"the tensor {name} has shape {_list(found)}, not {list(shape)}")
-            if 0 in shape:
-                raise ValueError(f"the tensor {name} has shape {list(shape)}, which holds nothing")
-        if extra := sorted(set(self.tensors) - set(expected)):
+        layers = self.layers()
+        known = {f"{layer.name}.{name}" for layer in layers for name in layer.tensors}
+        if extra := sorted(set(self.tensors) - known):
             raise ValueError(f"the tensor {extra[0]} is unknown")
+        shapes = graph.infer(layers, self.groups())
+        if unread := sorted(set(self.observations) - set(graph.group_names(layers))):
+            raise ValueError(f"no layer reads the observation group {unread[0]}")
+        if [layer.kind for layer in layers[-2:]] != ["squash", "scale"]:
+            raise ValueError("network must end in squash and scale, which bound the action")
+        if shapes[layers[-1].name] != (self.action.size,):
+            raise ValueError(
+                f"network gives shape {list(shapes[layers[-1].name])} for "
+                f"{self.action.size} actions"
+            )
 
-    def _expected_shapes(self) -> dict[str, tuple[int, ...]]:
-        """A chain of layers from observations to actions."""
-        n, actions = self.observation.size, self.action.size
-        shapes: dict[str, tuple[int, ...]] = {
-            "observation.mean": (n,),
-            "observation.std": (n,),
-            "action.low": (actions,),
-            "action.high": (actions,),
+    def groups(self) -> dict[str, ArraySpec]:
+        """What is read, by group."""
+        return {
+            name: ArraySpec(group.shape, group.dtype, group.names)
+            for name, group in self.observations.items()
         }
-        width = n
-        for i in range(self.network.layers):
-            kernel = self.tensors.get(f"layers.{i}.kernel", ())
-            last = i + 1 == self.network.layers
-            out = actions if last else kernel[1] if len(kernel) == 2 else 1
-            shapes[f"layers.{i}.kernel"] = (width, out)
-            shapes[f"layers.{i}.bias"] = (out,)
-            width = out
-        return shapes
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The network, with tensors of which only the shapes mean anything."""
+        found: dict[str, dict[str, Any]] = {step.name: {} for step in self.network}
+        for key, shape in self.tensors.items():
+            layer, _, name = key.rpartition(".")
+            if layer not in found:
+                raise ValueError(f"the tensor {key} is unknown")
+            if min(shape, default=1) < 1:
+                raise ValueError(f"the tensor {key} has shape {list(shape)}, which holds nothing")
+            found[layer][name] = np.broadcast_to(np.float32(0.0), shape)
+        return tuple(
+            Layer(step.name, step.kind, step.inputs, step.options, found[step.name])
+            for step in self.network
+        )
 
 
 def sealed(contract: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,10 +166,10 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
         raise PolicyError(f"{where} is not a policy's contract: {error}.") from error
     if not isinstance(contract, dict):
         raise PolicyError(f"{where} is not a policy's contract: it holds no mapping.")
-    if contract.get("format") == "r2s-policy/1":
+    if contract.get("format") in ("r2s-policy/1", "r2s-policy/2"):
         raise PolicyError(
-            f"{where} was saved by an earlier r2s, without the digest that shows that nobody "
-            "changed it; train the policy again with this version."
+            f"{where} was saved by an earlier r2s, in a format that this one does not read; train "
+            "the policy again with this version."
         )
     if contract.get("format") != FORMAT:
         found = str(contract.get("format"))[:60]
@@ -170,15 +183,11 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
     return contract
 
 
-def check(contract: Any, where: str) -> None:
+def check(contract: Any, where: str) -> Contract:
     """Everything that `SavedPolicy` relies on; raises `PolicyError` with the key that is wrong."""
-    documents.parse(Contract, contract, where, error=PolicyError)
+    return documents.parse(Contract, contract, where, error=PolicyError)
 
 
 def _check_names(names: tuple[str, ...], size: int) -> None:
     if len(names) != size:
         raise ValueError(f"names lists {len(names)} names for {size} numbers")
-
-
-def _list(shape: tuple[int, ...] | None) -> str:
-    return "missing" if shape is None else str(list(shape))

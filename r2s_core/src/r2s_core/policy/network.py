@@ -11,21 +11,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.policy.saved import PolicyError, SavedPolicy, action_names, observation_names
+from r2s_core.policy import graph
+from r2s_core.policy.saved import PolicyError, SavedPolicy, action_names
+from r2s_core.policy_export import Layer
 from r2s_core.types import Array, Environment, EnvSpec, Named, Policy
 
-#: What may stand between the layers; the same names as in `PolicyExport.activation`.
+#: What may stand between the layers.
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
-    "elu": lambda x: jnp.where(x >= 0, x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0),
-    "relu": jax.nn.relu,
-    "tanh": jnp.tanh,
-    "swish": jax.nn.swish,
+    name: functools.partial(lambda function, x: function(x, jnp), function)
+    for name, function in graph.ACTIVATIONS.items()
 }
 
 
 def squash(raw: Array, output: Literal["clip", "tanh"]) -> Array:
     """Raw actions [..., A] brought into [-1, 1]."""
-    return jnp.tanh(raw) if output == "tanh" else jnp.clip(raw, -1.0, 1.0)
+    return graph.SQUASHES[output](raw, jnp)
 
 
 def scale_action(y: Array, low: Array, high: Array) -> Array:
@@ -38,7 +38,6 @@ def as_jax(policy: SavedPolicy, env: Environment[Any], task: str) -> Policy:
 
     task: the environment's plugin name.
     """
-    contract, group = policy.contract, policy.contract["observation"]["group"]
     for what, own, wanted in _interface(policy, env.spec, task):
         if own != wanted:
             raise PolicyError(
@@ -46,31 +45,24 @@ def as_jax(policy: SavedPolicy, env: Environment[Any], task: str) -> Policy:
                 "configuration that it was trained with."
             )
     tensors = {name: jnp.asarray(tensor) for name, tensor in policy.tensors.items()}
-    act = _network(
-        group,
-        contract["network"]["layers"],
-        contract["network"]["activation"],
-        contract["observation"]["clip"],
-        contract["action"]["squashing"],
-    )
+    act = _network(tuple(_Static(layer) for layer in policy.layers))
     return jax.tree_util.Partial(act, tensors)
 
 
 def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[str, Any, Any]]:
     """What must agree: (what, the policy's, the environment's)."""
-    contract = policy.contract
-    observation, action = contract["observation"], contract["action"]
-    shape = spec.observation_shapes.get(observation["group"], ())
-    size = shape[0] if len(shape) == 1 else 0
+    contract, action = policy.contract, policy.contract["action"]
     yield "task", contract["task"], task
-    yield "number of observations", policy.observation_size, size
+    for group, mine in policy.observations.items():
+        theirs = spec.observations.get(group)
+        found = "missing" if theirs is None else f"{theirs.dtype}{list(theirs.shape)}"
+        yield f"observation group '{group}'", f"{mine.dtype}{list(mine.shape)}", found
+        if theirs is not None and theirs.names:
+            for i, pair in enumerate(zip(mine.names, theirs.names, strict=True)):
+                yield f"observation {i}", *pair
     yield "number of actions", policy.action_size, spec.action_size
-    for kind, mine, theirs in (
-        ("observation", observation["names"], observation_names(spec, observation["group"])),
-        ("action", action["names"], action_names(spec)),
-    ):
-        for i, pair in enumerate(zip(mine, theirs, strict=True)):
-            yield f"{kind} {i}", *pair
+    for i, pair in enumerate(zip(action["names"], action_names(spec), strict=True)):
+        yield f"action {i}", *pair
     rate = round(1 / spec.control_dt, 6)
     own = contract["control_rate_hz"]  # steps divided for finer physics round otherwise
     yield "control rate in Hz", own, own if math.isclose(own, rate, rel_tol=1e-5) else rate
@@ -80,22 +72,30 @@ def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[
             yield f"action.{bound} of {name}", *pair
 
 
+class _Static(Layer):
+    """A layer without its tensors, to find a compiled network again by."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer.name, layer.kind, layer.inputs, layer.options)
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.name, self.kind, self.inputs, tuple(sorted(self.options.items()))
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Static) and self._key() == other._key()
+
+
 @functools.lru_cache(maxsize=8)
-def _network(
-    group: str, layers: int, activation_name: str, clip: float, output: Literal["clip", "tanh"]
-) -> Callable[[Named, Named, Array], Array]:
+def _network(layers: tuple[_Static, ...]) -> Callable[[Named, Named, Array], Array]:
     """(tensors, obs, key) -> action; weights are arguments, so that others need no compiling."""
-    activation = ACTIVATIONS[activation_name]
 
     @jax.jit
     def act(tensors: Named, obs: Named, key: Array) -> Array:
-        x = (obs[group] - tensors["observation.mean"]) / tensors["observation.std"]
-        x = jnp.clip(x, -clip, clip)
-        for i in range(layers):
-            # As in training: in TF32, JAX's default on recent GPUs, it would be another policy.
-            x = jnp.matmul(x, tensors[f"layers.{i}.kernel"], precision=jax.lax.Precision.HIGHEST)
-            x += tensors[f"layers.{i}.bias"]
-            x = activation(x) if i + 1 < layers else squash(x, output)
-        return scale_action(x, tensors["action.low"], tensors["action.high"])
+        # As in training: in TF32, JAX's default on recent GPUs, it would be another policy.
+        with jax.default_matmul_precision("highest"):
+            return graph.evaluate(layers, tensors, obs, jnp)
 
     return act

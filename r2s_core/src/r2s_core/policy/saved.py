@@ -8,9 +8,10 @@ numpy arrays.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -18,7 +19,9 @@ import numpy as np
 import safetensors.numpy
 
 from r2s_core.policy import contract as policy_contract
+from r2s_core.policy import graph
 from r2s_core.policy.contract import CONTRACT, FORMAT, WEIGHTS, PolicyError
+from r2s_core.policy_export import ArraySpec, Layer
 from r2s_core.system import files
 
 if TYPE_CHECKING:  # JAX must not be needed to run a policy
@@ -27,37 +30,25 @@ if TYPE_CHECKING:  # JAX must not be needed to run a policy
 __all__ = ["PolicyError", "PolicySpec", "SavedPolicy", "as_saved", "load_policy", "save_policy"]
 
 _LIMIT = 4 * files.MIB  # of the contract; the longest so far has 6 kB
+_LARGEST = float(np.finfo(np.float32).max)
 _WEIGHTS_LIMIT = 1024 * files.MIB
-(_GROUP,) = get_args(policy_contract.Group)
 (_UNITS,) = get_args(policy_contract.Units)
-(_NORMALISATION,) = get_args(policy_contract.Normalisation)
 (_SCALING,) = get_args(policy_contract.Scaling)
-
-_ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-    "relu": lambda x: np.maximum(x, 0),
-    "tanh": np.tanh,
-    "swish": lambda x: x * (0.5 * (1 + np.tanh(0.5 * x))),  # this sigmoid cannot overflow
-}
-_OUTPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "clip": lambda x: np.clip(x, -1, 1),
-    "tanh": np.tanh,
-}
+_SCALED = "action"  # the layer that r2s adds: from [-1, 1] to the action's bounds
 
 
 @dataclasses.dataclass(frozen=True)
 class PolicySpec:
-    """What a policy reads and gives; the names are in the order of the numbers.
+    """What a policy reads and gives; names are in the order of the numbers.
 
-    observation_group: of an environment's observation groups, the one that is read.
+    observations: of an environment's groups, those that are read.
     units: of observations and actions. max_episode_steps: of the episodes it was trained in.
     """
 
     task: str
     control_rate_hz: float
     max_episode_steps: int
-    observation_group: str
-    observation_names: tuple[str, ...]
+    observations: Mapping[str, ArraySpec]
     action_names: tuple[str, ...]
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
@@ -68,15 +59,25 @@ class PolicySpec:
 class SavedPolicy:
     """A deterministic policy in numpy: `policy(obs)`, float32[..., n] -> action float32[..., A].
 
-    contract: what `policy.json` says, see `as_saved`.
+    contract: what `policy.json` says, see `as_saved`. tensors: float32, by "layer.tensor".
     """
 
     contract: Mapping[str, Any]
     tensors: Mapping[str, np.ndarray]
 
-    @property
-    def observation_size(self) -> int:
-        return int(self.contract["observation"]["size"])
+    @functools.cached_property
+    def _checked(self) -> policy_contract.Contract:
+        return policy_contract.check(self.contract, "The policy")
+
+    @functools.cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The network; see `r2s_core.policy.graph.KINDS`."""
+        return self._checked.layers()
+
+    @functools.cached_property
+    def observations(self) -> dict[str, ArraySpec]:
+        """The groups that are read."""
+        return self._checked.groups()
 
     @property
     def action_size(self) -> int:
@@ -85,13 +86,12 @@ class SavedPolicy:
     @property
     def spec(self) -> PolicySpec:
         """Names, units, bounds and the rate at which the policy is to be called."""
-        observation, action = self.contract["observation"], self.contract["action"]
+        action = self.contract["action"]
         return PolicySpec(
             task=self.contract["task"],
             control_rate_hz=float(self.contract["control_rate_hz"]),
             max_episode_steps=int(self.contract["max_episode_steps"]),
-            observation_group=observation["group"],
-            observation_names=tuple(observation["names"]),
+            observations=self.observations,
             action_names=tuple(action["names"]),
             action_low=tuple(action["low"]),
             action_high=tuple(action["high"]),
@@ -99,44 +99,49 @@ class SavedPolicy:
         )
 
     def __call__(self, obs: Any) -> np.ndarray:
-        """The action, float32[..., A], for an observation [..., n], or a mapping of groups to such.
+        """The action, float32[..., A], for a mapping of groups to observations [..., *shape].
 
-        Raises `PolicyError` where the observation is of another size or not a number.
+        Where the policy reads one group, its array alone does.
+
+        Raises `PolicyError` where an observation has another shape or is not a number.
         """
-        x = np.asarray(self._group(obs), np.float32)
-        if x.ndim == 0 or x.shape[-1] != self.observation_size:
+        read = {name: self._read(name, obs) for name in self.observations}
+        leading = {
+            name: x.shape[: x.ndim - len(self.observations[name].shape)] for name, x in read.items()
+        }
+        if len(set(leading.values())) > 1:
             raise PolicyError(
-                f"The policy reads {self.observation_size} observations, got an array of shape "
-                f"{list(x.shape)}; policy.json names them in order."
+                "The observation groups are of different numbers of observations: "
+                + ", ".join(f"{name} {list(shape)}" for name, shape in leading.items())
             )
-        if np.isnan(x).any():
-            number = int(np.argwhere(np.isnan(x))[0][-1])
-            name = self.contract["observation"]["names"][number]
-            raise PolicyError(f"Observation {number} ({name}) is not a number.")
-        clip = np.float32(self.contract["observation"]["clip"])
-        x = (x - self.tensors["observation.mean"]) / self.tensors["observation.std"]
-        x = np.clip(x, -clip, clip)
-        activation = _ACTIVATIONS[self.contract["network"]["activation"]]
-        layers = int(self.contract["network"]["layers"])
-        for i in range(layers):
-            x = x @ self.tensors[f"layers.{i}.kernel"] + self.tensors[f"layers.{i}.bias"]
-            if i + 1 < layers:
-                x = activation(x)
-        y = _OUTPUTS[self.contract["action"]["squashing"]](x)
-        low, high = self.tensors["action.low"], self.tensors["action.high"]
-        return (low + (y + np.float32(1)) / 2 * (high - low)).astype(np.float32)
+        return graph.evaluate(self.layers, self.tensors, read, np).astype(np.float32)
 
-    def _group(self, obs: Any) -> Any:
-        """What the policy reads of observation groups; an array is that already."""
-        if not isinstance(obs, Mapping):
-            return obs
-        group = self.contract["observation"]["group"]
-        if group not in obs:
+    def _read(self, name: str, obs: Any) -> np.ndarray:
+        """A group's array, held to what the contract says of it."""
+        spec = self.observations[name]
+        if isinstance(obs, Mapping):
+            if name not in obs:
+                groups = ", ".join(map(str, obs)) or "none"
+                raise PolicyError(
+                    f"The policy reads the observation group {name!r}, but there are: {groups}."
+                )
+            obs = obs[name]
+        elif len(self.observations) > 1:
+            groups = ", ".join(self.observations)
+            raise PolicyError(f"The policy reads several groups: give a mapping of {groups}.")
+        x = np.asarray(obs)
+        if spec.dtype == "float32":
+            x = x.astype(np.float32)
+        if x.dtype != spec.dtype or x.shape[max(x.ndim - len(spec.shape), 0) :] != spec.shape:
             raise PolicyError(
-                f"The policy reads the observation group {group!r}, but there are: "
-                f"{', '.join(map(str, obs)) or 'none'}."
+                f"The policy reads {name!r} as {spec.dtype}{list(spec.shape)}, got an array of "
+                f"{x.dtype}{list(x.shape)}; policy.json names its numbers in order."
             )
-        return obs[group]
+        if spec.dtype == "float32" and np.isnan(x).any():
+            number = int(np.argwhere(np.isnan(x))[0][-1])
+            label = spec.names[number] if spec.names else f"{name} {number}"
+            raise PolicyError(f"Observation {number} ({label}) is not a number.")
+        return x
 
 
 def as_saved(
@@ -155,32 +160,33 @@ def as_saved(
 
     Raises `PolicyError` if the export contradicts itself or `spec`, or is not finite.
     """
-    tensors = _tensors(export, spec)
-    size, actions = len(tensors["observation.mean"]), spec.action_size
+    layers = _scaled(export, spec)
+    tensors = graph.tensors_of(layers)
     contract = {
         "format": FORMAT,
         "task": task,
         "units": _UNITS,
         "control_rate_hz": round(1 / spec.control_dt, 6),
         "max_episode_steps": spec.max_episode_steps,
-        "observation": {
-            "group": _GROUP,
-            "size": size,
-            "names": observation_names(spec, _GROUP),
-            "normalisation": _NORMALISATION,
-            "clip": float(export.observation_clip),
+        "observations": {
+            name: _group(name, spec.observations[name])
+            for name in graph.group_names(layers)
+            if name in spec.observations
         },
-        "network": {
-            "kind": "multilayer perceptron",
-            "layers": len(export.layers),
-            "activation": export.activation,
-        },
+        "network": [
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "inputs": list(layer.inputs),
+                "options": dict(layer.options),
+            }
+            for layer in layers
+        ],
         "action": {
-            "size": actions,
+            "size": spec.action_size,
             "names": action_names(spec),
             "low": np.asarray(spec.action_low, np.float32).tolist(),
             "high": np.asarray(spec.action_high, np.float32).tolist(),
-            "squashing": export.output,
             "scaling": _SCALING,
         },
         "tensors": {name: list(tensor.shape) for name, tensor in sorted(tensors.items())},
@@ -190,9 +196,9 @@ def as_saved(
     try:
         contract = policy_contract.sealed(contract)
     except (TypeError, ValueError) as error:
-        raise PolicyError(f"The policy's provenance is not plain JSON: {error}.") from error
-    policy_contract.check(contract, "The policy")
-    _check_tensors(tensors, contract, "The policy")
+        raise PolicyError(f"The policy is not plain JSON: {error}.") from error
+    checked = policy_contract.check(contract, "The policy")
+    _check_tensors(tensors, checked, "The policy")
     return SavedPolicy(contract, tensors)
 
 
@@ -234,27 +240,24 @@ def load_policy(directory: str | Path) -> SavedPolicy:
     return SavedPolicy(contract, _read_weights(directory / WEIGHTS, contract))
 
 
-def _tensors(export: PolicyExport, spec: EnvSpec) -> dict[str, np.ndarray]:
-    tensors = {
-        "observation.mean": export.observation_mean,
-        "observation.std": export.observation_std,
-        "action.low": spec.action_low,
-        "action.high": spec.action_high,
-    }
-    for i, (kernel, bias) in enumerate(export.layers):
-        tensors[f"layers.{i}.kernel"], tensors[f"layers.{i}.bias"] = kernel, bias
-    return {k: np.ascontiguousarray(np.asarray(v, np.float32)) for k, v in tensors.items()}
+def _scaled(export: PolicyExport, spec: EnvSpec) -> tuple[Layer, ...]:
+    """The network from observations to actions within their bounds."""
+    if not export.layers:
+        raise PolicyError("The policy has no layers.")
+    bounds = {"low": spec.action_low, "high": spec.action_high}
+    return (*export.layers, Layer(_SCALED, "scale", (export.layers[-1].name,), {}, bounds))
+
+
+def _group(name: str, spec: ArraySpec) -> dict[str, Any]:
+    names = spec.names
+    if not names and not spec.is_image:
+        names = tuple(f"observation_{i}" for i in range(math.prod(spec.shape)))
+    return {"shape": list(spec.shape), "dtype": spec.dtype, "names": list(names)}
 
 
 def _bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
     """The content of the weights' file."""
     return safetensors.numpy.save(dict(tensors))
-
-
-def observation_names(spec: EnvSpec, group: str) -> list[str]:
-    """A name for each number of an observation group; numbered where the task names none."""
-    size = math.prod(spec.observation_shapes.get(group, ()))
-    return list(spec.observation_names.get(group, ())) or [f"observation_{i}" for i in range(size)]
 
 
 def action_names(spec: EnvSpec) -> list[str]:
@@ -279,40 +282,28 @@ def _read_weights(path: Path, contract: Mapping[str, Any]) -> dict[str, np.ndarr
         raise
     except Exception as error:  # its own kinds, and those of numpy on a type that it lacks
         raise PolicyError(f"{path} is no safetensors file of numbers: {error}") from error
-    _check_tensors(tensors, contract, str(path))
+    _check_tensors(tensors, policy_contract.check(contract, str(path)), str(path))
     return tensors
 
 
 def _check_tensors(
-    tensors: Mapping[str, np.ndarray], contract: Mapping[str, Any], where: str
+    tensors: Mapping[str, np.ndarray], contract: policy_contract.Contract, where: str
 ) -> None:
     """Whether the tensors are what the contract says, and numbers to compute with."""
-    for name, shape in contract["tensors"].items():
+    for name, shape in contract.tensors.items():
         tensor = tensors.get(name)
-        if tensor is None or list(tensor.shape) != list(shape) or tensor.dtype != np.float32:
+        if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
             found = "missing" if tensor is None else f"{tensor.dtype}{list(tensor.shape)}"
             raise PolicyError(f"{where}: {name} is {found}, {CONTRACT} says float32{list(shape)}.")
         if not np.isfinite(tensor).all():
             raise PolicyError(f"{where}: {name} holds numbers that are not finite.")
-    if extra := sorted(set(tensors) - set(contract["tensors"])):
+        if name.endswith(".std") and not (tensor > 0).all():
+            raise PolicyError(f"{where}: {name} must be positive.")
+    if extra := sorted(set(tensors) - set(contract.tensors)):
         raise PolicyError(f"{where}: the tensor {extra[0]} is unknown.")
-    if not (tensors["observation.std"] > 0).all():
-        raise PolicyError(f"{where}: observation.std must be positive.")
+    layers = contract.layers()
     for bound in ("low", "high"):
-        if tensors[f"action.{bound}"].tolist() != list(contract["action"][bound]):
+        if tensors[f"{layers[-1].name}.{bound}"].tolist() != list(getattr(contract.action, bound)):
             raise PolicyError(f"{where}: action.{bound} is not what {CONTRACT} says.")
-    if not _is_bounded(tensors, contract):
+    if not graph.largest(layers, tensors, contract.groups()) < _LARGEST:
         raise PolicyError(f"{where}: its weights are so large that its actions may not be finite.")
-
-
-def _is_bounded(tensors: Mapping[str, np.ndarray], contract: Mapping[str, Any]) -> bool:
-    """Whether no observation can make a number beyond single precision within the network."""
-    layers, largest = int(contract["network"]["layers"]), float(np.finfo(np.float32).max)
-    bound = np.full(contract["observation"]["size"], float(contract["observation"]["clip"]))
-    for i in range(layers):
-        kernel = np.abs(tensors[f"layers.{i}.kernel"]).astype(np.float64)
-        bound = bound @ kernel + np.abs(tensors[f"layers.{i}.bias"])
-        if not (bound < largest).all():
-            return False
-        bound = np.maximum(bound, 1.0)  # no activation leads further from 0 than 1 or its input
-    return True

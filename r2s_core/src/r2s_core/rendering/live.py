@@ -12,6 +12,7 @@ import json
 import subprocess
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,17 +58,22 @@ class LiveRenderer:
         self._ask({"load": number, "path": str(path), "camera": self._camera}, 1)
 
     def draw(
-        self, numbers: np.ndarray, qpos: np.ndarray, markers: np.ndarray | None = None
+        self,
+        numbers: np.ndarray,
+        qpos: np.ndarray,
+        markers: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
         """uint8[N, height, width, 3] of the models int[N] in the poses [N, nq].
 
-        markers: [N, 3], m, where each model's mocap body `goal_marker` is.
+        markers: where each model's mocap bodies are, [N, 3] m, by name.
 
         Raises `R2SError` where the worker fails, with its reason.
         """
-        request = {"draw": np.asarray(numbers).tolist(), "qpos": np.asarray(qpos).tolist()}
-        if markers is not None:
-            request["markers"] = np.asarray(markers).tolist()
+        request = {
+            "draw": np.asarray(numbers).tolist(),
+            "qpos": np.asarray(qpos).tolist(),
+            "markers": {n: np.asarray(at).tolist() for n, at in (markers or {}).items()},
+        }
         frames = self._ask(request, len(numbers))
         return np.frombuffer(frames, np.uint8).reshape(-1, *self._shape).copy()
 

@@ -12,13 +12,14 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from r2s_core.env.looks import Looks
+from r2s_core.env.vector_env import looks_of
 from r2s_core.errors import R2SError
-from r2s_core.evaluation.episodes import STAGES, Recording
+from r2s_core.evaluation.episodes import Recording
 from r2s_core.pages import Shot, Strip
 from r2s_core.rendering import overlay, render
 from r2s_core.system import files
-from r2s_core.types import Environment, SceneSpec
+from r2s_core.task_info import TaskInfo
+from r2s_core.types import Environment, HasScene, SceneSpec
 
 VIDEO = "video.mp4"
 #: A camera of the scene that looks at what is handled, if it has one.
@@ -58,16 +59,17 @@ def take_pictures(
 
     Whatever goes wrong with pictures, the run has its result and goes on.
     """
-    scene = getattr(env, "scene", None)
+    scene = env.scene if isinstance(env, HasScene) else None
     if not recordings or scene is None or scene.render_spec is None:
         return Pictures()
     try:
         played, told = recordings[:_EPISODES], _told(recordings)
         models = _models(env, scene, [*played, *told])
         dt = env.spec.control_dt
-        strips = _strips(models, told, dt)
+        info = env.spec.task
+        strips = _strips(models, told, info, dt)
         portraits = _portraits(scene, models, [*played, *told])
-        _video(run_dir / VIDEO, models, played, dt)
+        _video(run_dir / VIDEO, models, played, info, dt)
     except R2SError as error:
         return Pictures(notes=(str(error),))
     except Exception as error:  # drivers and encoders fail in their own ways
@@ -82,7 +84,7 @@ def _models(env: Any, scene: SceneSpec, recordings: Sequence[Recording]) -> Mode
         variant: scene.render_spec(variant).compile()
         for variant in {recording.variant for recording in recordings}
     }
-    looks: Looks | None = getattr(env, "looks", None)
+    looks = looks_of(env)
     if not looks:
         return {id(recording): plain[recording.variant] for recording in recordings}
     return {
@@ -101,10 +103,12 @@ def _told(recordings: Sequence[Recording]) -> list[Recording]:
     return [*successes, *list(failures.values())[:_FAILURES]]
 
 
-def _strips(models: Models, told: Sequence[Recording], dt: float) -> tuple[Strip, ...]:
-    moments = [key_moments(recording) for recording in told]
+def _strips(
+    models: Models, told: Sequence[Recording], info: TaskInfo, dt: float
+) -> tuple[Strip, ...]:
+    moments = [key_moments(recording, info.stages) for recording in told]
     wanted = [(r, np.array([i for i, _ in own])) for r, own in zip(told, moments, strict=True)]
-    clips = _draw(models, wanted)
+    clips = _draw(models, wanted, info)
     strips = []
     for recording, own, clip in zip(told, moments, clips, strict=True):
         last = len(own) - 1
@@ -118,10 +122,12 @@ def _strips(models: Models, told: Sequence[Recording], dt: float) -> tuple[Strip
     return tuple(strips)
 
 
-def key_moments(recording: Recording) -> list[tuple[int, str]]:
-    """(index into `qpos`, what happens there), in order, from the start to the outcome."""
+def key_moments(recording: Recording, stages: Sequence[str]) -> list[tuple[int, str]]:
+    """(index into `qpos`, what happens there), in order, from the start to the outcome.
+
+    stages: of the task.
+    """
     last = len(recording.qpos) - 1
-    stages = [name for name in STAGES if name in recording.metrics]
     found: dict[int, list[str]] = {0: ["start"]}
 
     def add(after_step: int, name: str) -> None:
@@ -169,7 +175,9 @@ def _portraits(
     return tuple(drawn)
 
 
-def film(models: Models, recordings: Sequence[Recording], dt: float) -> tuple[np.ndarray, float]:
+def film(
+    models: Models, recordings: Sequence[Recording], info: TaskInfo, dt: float
+) -> tuple[np.ndarray, float]:
     """(uint8[N, height, width, 3], frames per second): episodes side by side in real time, each
     tile one after the other.
 
@@ -181,7 +189,7 @@ def film(models: Models, recordings: Sequence[Recording], dt: float) -> tuple[np
     ]
     stride = -(-sum(lengths) // _VIDEO_FRAMES)
     moments = [np.arange(0, length, stride) for length in lengths]
-    clips = _draw(models, list(zip(recordings, moments, strict=True)))
+    clips = _draw(models, list(zip(recordings, moments, strict=True)), info)
     for recording, own, clip in zip(recordings, moments, clips, strict=True):
         _annotate(clip, own, recording, dt)
     pause = [np.repeat(clip[-1:], -(-linger // stride), axis=0) for clip in clips]
@@ -195,8 +203,10 @@ def film(models: Models, recordings: Sequence[Recording], dt: float) -> tuple[np
     return np.concatenate(rows, axis=1), 1 / (dt * stride)
 
 
-def _video(path: Path, models: Models, recordings: Sequence[Recording], dt: float) -> None:
-    frames, fps = film(models, recordings, dt)
+def _video(
+    path: Path, models: Models, recordings: Sequence[Recording], info: TaskInfo, dt: float
+) -> None:
+    frames, fps = film(models, recordings, info, dt)
     # In a folder of its own: the encoder would follow a link that lies where it writes.
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=path.parent) as folder:
         made = Path(folder) / path.name
@@ -213,40 +223,39 @@ def _annotate(clip: np.ndarray, moments: np.ndarray, recording: Recording, dt: f
             overlay.write_mark(frame, recording.success)
 
 
-def _draw(models: Models, shots: Sequence[tuple[Recording, np.ndarray]]) -> list[np.ndarray]:
+def _draw(
+    models: Models, shots: Sequence[tuple[Recording, np.ndarray]], info: TaskInfo
+) -> list[np.ndarray]:
     """A clip uint8[N, height, width, 3] of each (recording, moments [N])."""
     clips: dict[int, np.ndarray] = {}
     own = [models[id(recording)] for recording, _ in shots]
     for model in {id(model): model for model in own}.values():
         mine = [i for i in range(len(shots)) if own[i] is model]
-        drawn = _draw_alike(model, [shots[i] for i in mine])
+        drawn = _draw_alike(model, [shots[i] for i in mine], info)
         clips |= dict(zip(mine, drawn, strict=True))
     return [clips[i] for i in range(len(shots))]
 
 
 def _draw_alike(
-    model: mujoco.MjModel, shots: Sequence[tuple[Recording, np.ndarray]]
+    model: mujoco.MjModel, shots: Sequence[tuple[Recording, np.ndarray]], info: TaskInfo
 ) -> list[np.ndarray]:
-    """Clips of one model, drawn in one go.
-
-    The goal is marked where the task's state has a `goal`, a position.
-    """
+    """Clips of one model, drawn in one go, with the task's markers."""
     qpos = np.concatenate([recording.qpos[moments] for recording, moments in shots])
-    goals = [getattr(recording.task, "goal", np.zeros(0)) for recording, _ in shots]
-    marker = None
-    if all(np.shape(goal)[1:] == (3,) for goal in goals):
-        marker = np.concatenate([g[m] for g, (_, m) in zip(goals, shots, strict=True)])
-    frames = _frames(model, qpos, marker)
+    markers = {
+        body: np.concatenate([getattr(r.task, field)[moments] for r, moments in shots])
+        for body, field in info.markers.items()
+    }
+    frames = _frames(model, qpos, markers)
     return np.split(frames, np.cumsum([len(moments) for _, moments in shots])[:-1])
 
 
 def _frames(
     model: mujoco.MjModel,
     qpos: np.ndarray,
-    marker: np.ndarray | None = None,
+    markers: Mapping[str, np.ndarray] | None = None,
     camera: str | None = None,
 ) -> np.ndarray:
     """uint8[T, height, width, 3]; see `render.render_frames`."""
     return render.render_frames(
-        model, qpos, marker, width=_WIDTH, height=_HEIGHT, camera=camera, shadows=True
+        model, qpos, markers, width=_WIDTH, height=_HEIGHT, camera=camera, shadows=True
     )

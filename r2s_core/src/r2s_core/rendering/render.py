@@ -14,7 +14,7 @@ import struct
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +67,7 @@ def missing_gl_advice() -> str:
 def render_frames(
     model: mujoco.MjModel,
     qpos: np.ndarray,
-    marker: np.ndarray | None = None,
+    markers: Mapping[str, np.ndarray] | None = None,
     *,
     width: int = 640,
     height: int = 480,
@@ -76,8 +76,8 @@ def render_frames(
 ) -> np.ndarray:
     """Draw uint8[T, height, width, 3] of the poses qpos [T, nq].
 
-    model: compiled from a scene's `render_spec`. marker [T, 3]: where its mocap body `goal_marker`
-    is, m. camera: by name; by default the model's first. Raises R2SError if nothing can draw.
+    model: compiled from a scene's `render_spec`. markers: where its mocap bodies are, [T, 3] m, by
+    name. camera: by name; by default the model's first. Raises R2SError if nothing can draw.
     """
     interface = probe_gl()
     if interface is None:
@@ -90,9 +90,15 @@ def render_frames(
         np.savez(
             job_dir / "motion.npz",
             qpos=np.asarray(qpos, np.float64),
-            marker=np.zeros((0, 3)) if marker is None else np.asarray(marker, np.float64),
+            **{f"marker/{n}": np.asarray(at) for n, at in (markers or {}).items()},  # type: ignore[arg-type]
         )
-        job = {"width": width, "height": height, "camera": camera, "shadows": shadows}
+        job = {
+            "markers": [*(markers or {})],
+            "width": width,
+            "height": height,
+            "camera": camera,
+            "shadows": shadows,
+        }
         (job_dir / "job.json").write_text(json.dumps(job))
         cause = _run_worker(interface, [folder], timeout=60 + 2 * len(qpos))
         if cause:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +22,6 @@ import numpy as np
 class FrameRenderer:
     """A model, ready to be drawn in one size by one camera.
 
-    model: its mocap body `marker`, if there is one, is moved to each frame's marker position.
     camera: by name; an unknown name, or None, takes the model's first, else a free view.
     """
 
@@ -32,7 +32,6 @@ class FrameRenderer:
         height: int = 480,
         camera: str | None = None,
         shadows: bool = True,
-        marker: str = "goal_marker",
     ) -> None:
         buffer = model.vis.global_
         buffer.offwidth = max(buffer.offwidth, width)
@@ -43,14 +42,21 @@ class FrameRenderer:
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         names = [model.camera(i).name for i in range(model.ncam)]
         self._camera = names.index(camera) if camera in names else (0 if names else -1)
-        bodies = [model.body(i).name for i in range(model.nbody)]
-        self._mocap = int(model.body_mocapid[bodies.index(marker)]) if marker in bodies else -1
+        ids = {model.body(i).name: int(model.body_mocapid[i]) for i in range(model.nbody)}
+        self._mocap = {name: number for name, number in ids.items() if number >= 0}
 
-    def render(self, qpos: np.ndarray, marker: np.ndarray | None = None) -> np.ndarray:
-        """uint8[height, width, 3] of the pose `qpos` [nq], the marker at `marker` [3] m."""
+    def render(
+        self, qpos: np.ndarray, markers: Mapping[str, np.ndarray] | None = None
+    ) -> np.ndarray:
+        """uint8[height, width, 3] of the pose `qpos` [nq].
+
+        markers: where mocap bodies are, [3] m, by name. Raises ValueError where there is no such.
+        """
         self._data.qpos[:] = qpos
-        if marker is not None and self._mocap >= 0:
-            self._data.mocap_pos[self._mocap] = marker
+        for name, place in (markers or {}).items():
+            if name not in self._mocap:
+                raise ValueError(f"the scene that is drawn has no mocap body '{name}'")
+            self._data.mocap_pos[self._mocap[name]] = place
         mujoco.mj_forward(self._model, self._data)
         self._renderer.update_scene(self._data, camera=self._camera)
         return self._renderer.render()
@@ -83,14 +89,15 @@ def work(job_dir: Path) -> None:
     """Draw the frames that `r2s_core.rendering.render.render_frames` asked for in `job_dir`."""
     job = json.loads((job_dir / "job.json").read_text())
     motion = np.load(job_dir / "motion.npz", allow_pickle=False)
-    qpos, marker = motion["qpos"], motion["marker"]
+    qpos = motion["qpos"]
+    markers = {name: motion[f"marker/{name}"] for name in job.pop("markers")}
     model = mujoco.MjModel.from_binary_path(str(job_dir / "model.mjb"))
     frames = np.lib.format.open_memmap(
         job_dir / "frames.npy", "w+", np.uint8, (len(qpos), job["height"], job["width"], 3)
     )
     with FrameRenderer(model, **job) as renderer:
         for index, pose in enumerate(qpos):
-            frames[index] = renderer.render(pose, marker[index] if len(marker) else None)
+            frames[index] = renderer.render(pose, {n: at[index] for n, at in markers.items()})
     frames.flush()
 
 
@@ -126,11 +133,13 @@ def _load(
 
 
 def _draw(renderers: dict[int, FrameRenderer], request: dict[str, Any]) -> bytes:
-    markers = request.get("markers", [None] * len(request["draw"]))
-    rows = zip(request["draw"], request["qpos"], markers, strict=True)
+    markers = request["markers"]
+    rows = enumerate(zip(request["draw"], request["qpos"], strict=True))
     return b"".join(
-        renderers[number].render(np.asarray(pose), marker).tobytes()
-        for number, pose, marker in rows
+        renderers[number]
+        .render(np.asarray(pose), {name: at[index] for name, at in markers.items()})
+        .tobytes()
+        for index, (number, pose) in rows
     )
 
 

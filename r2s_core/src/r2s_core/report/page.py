@@ -16,9 +16,10 @@ from r2s_core.record.folder import shown
 from r2s_core.record.history import EVALUATED, History
 from r2s_core.rendering.pictures import Pictures
 from r2s_core.report.task_box import task_box
-from r2s_core.report.task_words import TaskWords, rates_of, task_words
 from r2s_core.system.progress import count, duration, percent
 
+#: Of a task that does not say.
+_SUCCESS = "as the task's own `success` counts it when the episode ends"
 #: Other curves worth a chart: column -> (title, logarithmic).
 _LEARNING = {
     "kl": ("KL divergence per update", True),
@@ -47,21 +48,21 @@ def write_report(
       contract: of the saved policy (`r2s_core.policy.contract`).
       pictures: what was drawn of the policy.
     """
-    pictures, words = pictures or Pictures(), task_words(config["environment"])
+    pictures, task = pictures or Pictures(), result["task"]
     facts = {
         "title": f"{result['name']}: {config['environment']['use']}",
         "subtitle": _subtitle(result, config),
         "notes": pictures.notes,
-        "success": words.success if result.get("episodes") else None,
+        "success": (task["success"] or _SUCCESS) if result.get("episodes") else None,
         "cards": list(_cards(result)),
         "video": _read(pictures.video),
         "portraits": [
             (name or result.get("object") or "", png) for name, png in pictures.portraits
         ],
         "task": task_box(result, config, contract),
-        "evaluation": list(_evaluation(result, words)),
+        "evaluation": list(_evaluation(result)),
         "strips": _with_counts(pictures.strips, result),
-        "training": list(_training(result, history, words)),
+        "training": list(_training(result, history)),
         "commands": list(_commands(run_dir, result, config)),
         "details": list(_details(result)),
         "config": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
@@ -101,14 +102,14 @@ def _cards(result: Mapping[str, Any]) -> list[Card]:
     return cards
 
 
-def _evaluation(result: Mapping[str, Any], words: TaskWords) -> list[tuple[str, Markup]]:
+def _evaluation(result: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     """(title, chart) of the final evaluation."""
     episodes = result.get("episodes")
     if not episodes:
         return []
     rows = [
         (name, rate, *wilson_interval(round(rate * episodes), episodes))
-        for name, rate in rates_of(result, words)
+        for name, rate in _rates(result)
     ]
     charts = [("How far the episodes came, with 95 % intervals", interval_chart(rows, "rates"))]
     if result.get("objects"):
@@ -119,6 +120,16 @@ def _evaluation(result: Mapping[str, Any], words: TaskWords) -> list[tuple[str, 
         title = f"What the {sum(failures.values())} failed episodes came to"
         charts.append((title, bar_chart(list(failures.items()), "failures")))
     return charts
+
+
+def _rates(result: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """(name, rate) of how far episodes came, in the order in which they come there."""
+    names, rates = result["task"]["headline"], result.get("headline_rates", {})
+    return [
+        *result.get("stage_rates", {}).items(),
+        ("success", result["success_rate"]),
+        *((names[metric], rate) for metric, rate in rates.items()),
+    ]
 
 
 def _by_object(result: Mapping[str, Any]) -> list[tuple[str, float, float, float]]:
@@ -142,10 +153,9 @@ def _with_counts(strips: Sequence[Strip], result: Mapping[str, Any]) -> list[Str
     return titled
 
 
-def _training(
-    result: Mapping[str, Any], history: History, words: TaskWords
-) -> list[tuple[str, Markup]]:
-    stages = {name: history.column(column) for column, name in words.stages}
+def _training(result: Mapping[str, Any], history: History) -> list[tuple[str, Markup]]:
+    names = [*result["task"]["stages"], "success"]
+    stages = {name: history.column(f"episode/{name}") for name in names}
     stages = {name: points for name, points in stages.items() if points}
     terms = sorted({k for row in history.rows for k in row if k.startswith("reward/")})
     rewards = {term.removeprefix("reward/"): history.column(term) for term in terms}
@@ -207,7 +217,7 @@ def _details(result: Mapping[str, Any]) -> list[Table]:
         "compiling": _seconds(result.get("compile_s")),
         "evaluation": _seconds(result.get("evaluation_s")),
     }
-    told = {*result.get("stage_rates", {}), "success_2p5cm"}
+    told = {*result["task"]["stages"], *result["task"]["headline"]}
     means = {
         name.replace("_", " "): value
         for name, value in result.get("metrics", {}).items()

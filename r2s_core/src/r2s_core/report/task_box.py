@@ -29,15 +29,21 @@ def task_box(
 
 def _interface(contract: Mapping[str, Any]) -> list[tuple[str, str]]:
     rate, steps = contract["control_rate_hz"], contract["max_episode_steps"]
-    action, observation = contract["action"], contract["observation"]
+    action = contract["action"]
     step = f"{1000 / rate:.3g} ms"
     return [
         ("control", f"{rate:.4g} Hz, a step of {step}"),
         ("episode", f"{steps:,} control steps, {steps / rate:.4g} s at most"),
         ("actions", f"{action['size']}: {_bounded(action)}"),
-        ("observations", f"{observation['size']} numbers: {_named(observation['names'])}"),
+        *(_observed(*item) for item in contract["observations"].items()),
         ("units", contract["units"]),
     ]
+
+
+def _observed(name: str, group: Mapping[str, Any]) -> tuple[str, str]:
+    if not group["names"]:
+        return f"observes '{name}'", f"{group['dtype']}{list(group['shape'])}"
+    return f"observes '{name}'", f"{len(group['names'])} numbers: {_named(group['names'])}"
 
 
 def _bounded(action: Mapping[str, Any]) -> str:

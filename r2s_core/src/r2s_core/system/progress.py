@@ -126,8 +126,8 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         low, high = result["success_ci95"]
         interval = f"{100 * low:.1f} to {100 * high:.1f} %"
         rows.append(("success", f"{percent(result['success_rate'])}  (95 % interval {interval})"))
-        if result.get("success_rate_2p5cm") is not None:
-            rows.append(("success within 2.5 cm", percent(result["success_rate_2p5cm"])))
+        for metric, rate in result.get("headline_rates", {}).items():
+            rows.append((result["task"]["headline"][metric], percent(rate)))
         for name, rate in result.get("stage_rates", {}).items():
             rows.append((name, percent(rate)))
         rows.append(("episodes", f"{result['episodes']:,}"))

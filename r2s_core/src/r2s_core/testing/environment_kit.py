@@ -10,6 +10,8 @@ import numpy as np
 
 from r2s_core import registry
 from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.env.info_check import check_info, check_markers
+from r2s_core.task_info import TaskInfo
 from r2s_core.testing.requirements import (
     ABSOLUTE,
     RELATIVE,
@@ -92,12 +94,19 @@ def _check_task(task: Task[Any]) -> None:
     for name in ("terminated", "success"):
         flags = require_pure(getattr(task, name), (updated, view), name)
         require_array(flags[0], (), "bool", f"the value of {name}")
+    require(isinstance(task.info, TaskInfo), f"info is {type(task.info).__name__}, no TaskInfo")
+    one = jax.tree.map(lambda leaf: leaf[0], (updated, view))
+    shapes = {name: np.shape(group) for name, group in task.observe(*one).items()}
+    check_info("the task", task.info, task.metrics(*one), shapes, len(low), AssertionError)
+    check_markers("the task", task.info, one[0], AssertionError)
     for name in ("observe", "metrics"):
         require_finite(require_pure(getattr(task, name), (updated, view), name), name)
     observation = task.observe(*jax.tree.map(lambda leaf: leaf[0], (updated, view)))
     require("policy" in observation, f"observe gives {sorted(observation)}, but no group 'policy'")
     for name, group in observation.items():
-        require_array(group, (np.asarray(group).size,), "float32", f"the observation group {name}")
+        image = np.asarray(group).ndim == 3
+        due = ("uint8", np.shape(group)) if image else ("float32", (np.asarray(group).size,))
+        require_array(group, due[1], due[0], f"the observation group {name}")
     if isinstance(task, HasReadings):
         _check_readings(task, updated, view)
 
@@ -230,14 +239,14 @@ def _check_step(env: Environment[Any], step: Step) -> None:
 
 
 def _check_observation(env: Environment[Any], obs: Any, what: str) -> None:
-    shapes = env.spec.observation_shapes
+    groups = env.spec.observations
     require(
-        set(obs) == set(shapes),
-        f"{what} has the groups {sorted(obs)}, but spec.observation_shapes {sorted(shapes)}",
+        set(obs) == set(groups),
+        f"{what} has the groups {sorted(obs)}, but spec.observations {sorted(groups)}",
     )
-    for name, shape in shapes.items():
-        full = (env.spec.num_worlds, *shape)
-        require_array(obs[name], full, "float32", f"{what}, group {name}")
+    for name, group in groups.items():
+        full = (env.spec.num_worlds, *group.shape)
+        require_array(obs[name], full, group.dtype, f"{what}, group {name}")
     require_finite(obs, what)
 
 

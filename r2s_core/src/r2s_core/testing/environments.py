@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from r2s_core.types import Array, Environment, EnvSpec, Named, Step, pytree
+from r2s_core.types import Array, ArraySpec, Environment, EnvSpec, Named, Step, pytree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TinyEnvironment:
         self.rules = rules
         self.spec = EnvSpec(
             num_worlds=num_worlds,
-            observation_shapes={"policy": (rules.observation_size,)},
+            observations={"policy": ArraySpec((rules.observation_size,))},
             action_low=np.full(rules.action_size, -1.0, np.float32),
             action_high=np.full(rules.action_size, 1.0, np.float32),
             max_episode_steps=rules.max_episode_steps,

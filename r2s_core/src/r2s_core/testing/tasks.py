@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from r2s_core.task_info import TaskInfo
 from r2s_core.types import Array, Named, SceneSpec, View, pytree
 
 _SCENE = """
@@ -49,6 +50,7 @@ class CartTask:
     the middle. Every field of the `View` is declared.
     """
 
+    info = TaskInfo(success="the cart is within 5 cm of the target when the episode ends")
     action_low = np.array([-1.0], np.float32)
     action_high = np.array([1.0], np.float32)
 

@@ -129,35 +129,14 @@ def _check_own(configuration: Mapping[str, Any], meta: Mapping[str, Any], path: 
     )
 
 
-def train(
-    training: Training,
-    algorithm: Algorithm[Any],
-    env: Environment[Any],
-    config: RunConfig,
-    run_dir: Path,
-    hooks: Hooks,
-    progress: TrainingProgress,
-    signals: StopSignals,
-    began: float,
-    curve: EvaluationCurve | None = None,
-) -> None:
-    """Go on with `training` until its configuration, a hook or a signal says stop, and save.
+@dataclasses.dataclass(frozen=True)
+class RunContext:
+    """What a training happens in, and who follows it.
 
     began: `time.perf_counter()` from where this session's training time counts; what has passed
     since (building and compiling) is part of it. curve: evaluates on the way, off the clock.
-
-    Raises `RunInterrupted` after a signal, with a checkpoint saved.
     """
-    loop = _Loop(training, algorithm, env, config, run_dir, hooks, progress, signals, began, curve)
-    loop.run()
-    if training.stopped_by == "signal":
-        where = f"at {training.step:,} of {config.training.total_timesteps:,} steps, all saved"
-        raise RunInterrupted(where, f"Go on with: {resume_command(run_dir)}", signals.received)
 
-
-@dataclasses.dataclass
-class _Loop:
-    training: Training
     algorithm: Algorithm[Any]
     env: Environment[Any]
     config: RunConfig
@@ -167,30 +146,50 @@ class _Loop:
     signals: StopSignals
     began: float
     curve: EvaluationCurve | None = None
+
+
+def train(training: Training, context: RunContext) -> None:
+    """Go on with `training` until its configuration, a hook or a signal says stop, and save.
+
+    Raises `RunInterrupted` after a signal, with a checkpoint saved.
+    """
+    _Loop(training, context).run()
+    if training.stopped_by == "signal":
+        total = context.config.training.total_timesteps
+        where = f"at {training.step:,} of {total:,} steps, all saved"
+        command = resume_command(context.run_dir)
+        raise RunInterrupted(where, f"Go on with: {command}", context.signals.received)
+
+
+@dataclasses.dataclass
+class _Loop:
+    training: Training
+    context: RunContext
     paused_s: float = 0.0  # spent on the evaluation curve, which is no training
 
     def __post_init__(self) -> None:
-        note = self.progress.note
-        self.divergence = DivergenceWatch(self.env, self.training.history, note)
+        note = self.context.progress.note
+        self.divergence = DivergenceWatch(self.context.env, self.training.history, note)
 
     @property
     def _whose(self) -> str:
-        return f"algorithm '{self.config.algorithm}'"
+        return f"algorithm '{self.context.config.algorithm}'"
 
     def run(self) -> None:
         before, now = self.training.seconds, self._clock()
-        setup_s, durations, saved_at = now - self.began, [], now
+        setup_s, durations, saved_at = now - self.context.began, [], now
         reason = self._reason_to_stop(hook=False)
         with contextlib.ExitStack() as work_to_save:
             while reason is None:
                 asked = self._update(before, compiles=not durations)
                 # The first update compiles for a minute: stopped there, nothing is lost.
                 if not durations:
-                    work_to_save.enter_context(self.signals.deferred())
+                    work_to_save.enter_context(self.context.signals.deferred())
                 durations.append(self._clock() - now)
                 now = self._clock()
                 reason = self._reason_to_stop(asked)
-                if reason is None and now - saved_at >= self.config.training.checkpoint_interval_s:
+                interval = self.context.config.training.checkpoint_interval_s
+                if reason is None and now - saved_at >= interval:
                     self._save()
                     saved_at = now = self._clock()
             self.training.stopped_by = reason
@@ -201,34 +200,35 @@ class _Loop:
     def _update(self, before: float, compiles: bool) -> bool:
         """One update and everyone told of it; True if a hook asks to stop."""
         state, began = self.training, self._clock()
-        state.learner, metrics = updated(self._whose, self.algorithm, state.learner)
-        with calling(self._whose, self.algorithm):
+        state.learner, metrics = updated(self._whose, self.context.algorithm, state.learner)
+        with calling(self._whose, self.context.algorithm):
             row = _row(metrics)
-        if isinstance(self.env, Checked):
-            self.env.check()
+        if isinstance(self.context.env, Checked):
+            self.context.env.check()
         now = self._clock()
-        state.step += self.algorithm.steps_per_update
-        state.seconds = before + now - self.began
-        speed = self.algorithm.steps_per_update / (now - began)
+        state.step += self.context.algorithm.steps_per_update
+        state.seconds = before + now - self.context.began
+        speed = self.context.algorithm.steps_per_update / (now - began)
         row = {"wall_s": state.seconds, "steps_per_second": speed, **row, **self._evaluated()}
         state.history.append({"step": state.step, **row})
         self.divergence.update(state.step)
-        asked = self.hooks.metrics(state.step, row)
+        asked = self.context.hooks.metrics(state.step, row)
         # The first update's speed is the compiler's, and would foretell hours.
-        self.progress.update(state.step, math.nan if compiles else speed, row)
+        self.context.progress.update(state.step, math.nan if compiles else speed, row)
         return asked
 
     def _evaluated(self) -> dict[str, float]:
         """What the curve measures, if this update reached one of its points."""
         state = self.training
-        before = state.step - self.algorithm.steps_per_update
-        point = self.curve.point(before, state.step) if self.curve is not None else None
-        if self.curve is None or point is None:
+        curve = self.context.curve
+        before = state.step - self.context.algorithm.steps_per_update
+        point = None if curve is None else curve.point(before, state.step)
+        if curve is None or point is None:
             return {}
         jax.block_until_ready(state.learner)  # what is still under way is training
         began = time.perf_counter()
-        export = exported(self._whose, self.algorithm, state.learner)
-        measured = self.curve.measure(export, self.env.spec, point)
+        export = exported(self._whose, self.context.algorithm, state.learner, self.context.env.spec)
+        measured = curve.measure(export, self.context.env.spec, point)
         self.paused_s += time.perf_counter() - began
         return measured
 
@@ -237,8 +237,8 @@ class _Loop:
         return time.perf_counter() - self.paused_s
 
     def _reason_to_stop(self, hook: bool) -> str | None:
-        options, state = self.config.training, self.training
-        if self.signals.received is not None:
+        options, state = self.context.config.training, self.training
+        if self.context.signals.received is not None:
             return "signal"
         if state.step >= options.total_timesteps:
             return "total_timesteps"
@@ -258,16 +258,16 @@ class _Loop:
             seconds=state.seconds,
             compile_s=state.compile_s,
             history=state.history.saved(),
-            configuration=learning_configuration(self.config),
+            configuration=learning_configuration(self.context.config),
         )
         path = checkpoint.save(
-            self.run_dir / CHECKPOINTS,
-            _saved(self.algorithm, state.learner),
+            self.context.run_dir / CHECKPOINTS,
+            _saved(self.context.algorithm, state.learner),
             dataclasses.asdict(meta),
             step=state.step,
-            keep=self.config.training.keep_checkpoints,
+            keep=self.context.config.training.keep_checkpoints,
         )
-        self.hooks.checkpoint(path, state.step)
+        self.context.hooks.checkpoint(path, state.step)
 
 
 def _saved(algorithm: Algorithm[Any], learner: Any) -> Any:

@@ -30,12 +30,11 @@ from r2s_core.record import inputs
 from r2s_core.record.folder import RunFolder, config_hash, shown
 from r2s_core.rendering.pictures import Pictures, take_pictures
 from r2s_core.report import write_report
-from r2s_core.robot import Robot
 from r2s_core.system import files
 from r2s_core.system.console import stderr_console
 from r2s_core.system.progress import TrainingProgress, print_result
 from r2s_core.system.signals import RunInterrupted, StopSignals
-from r2s_core.training.loop import Training, start, train
+from r2s_core.training.loop import RunContext, Training, start, train
 from r2s_core.types import Algorithm, Environment
 
 
@@ -123,8 +122,10 @@ class _Session:
         hooks.run_start(config, run_dir, training.step)
         total = config.training.total_timesteps
         with TrainingProgress(total, training.step, self.console) as progress:
-            train(
-                training,
+            curve = None
+            if config.evaluation.curve_points:
+                curve = EvaluationCurve(config, self.make_env)
+            context = RunContext(
                 algorithm,
                 env,
                 config,
@@ -133,11 +134,12 @@ class _Session:
                 progress,
                 self.signals,
                 training_began,
-                EvaluationCurve(config, self.make_env) if config.evaluation.curve_points else None,
+                curve,
             )
+            train(training, context)
         self._save_policy(algorithm, training, env)
         result = self._facts(training, env) | {"setup_s": round(training_began - self.began, 3)}
-        algorithm = env = None  # type: ignore[assignment]  # give their memory to the evaluation
+        algorithm = env = context = None  # type: ignore[assignment]  # give their memory to the evaluation
         result |= self._evaluate_and_report(training, result)
         hooks.run_end(result)
         print_result(result | {"files": self._files()})
@@ -147,7 +149,7 @@ class _Session:
         self, algorithm: Algorithm[Any], training: Training, env: Environment[Any]
     ) -> None:
         whose = f"algorithm '{self.config.algorithm}'"
-        export = exported(whose, algorithm, training.learner)
+        export = exported(whose, algorithm, training.learner, env.spec)
         save_policy(
             self.run_dir / "policy",
             export,
@@ -157,7 +159,7 @@ class _Session:
                 "run": self.config.name,
                 "seed": self.config.seed,
                 "algorithm": self.config.algorithm,
-                "robot": _robot_name(env),
+                "robot": env.spec.task.robot,
                 "env_steps": training.step,
                 "config_sha256": config_hash(self.config),
                 "versions": self._versions(),
@@ -172,8 +174,9 @@ class _Session:
         return {
             "name": config.name,
             "environment": config.environment.use,
-            "robot": _robot_name(env),
+            "robot": env.spec.task.robot,
             "object": _object_name(config, env),
+            "task": env.spec.task.facts(),
             "algorithm": config.algorithm,
             "backend": config.backend.use,
             "seed": config.seed,
@@ -196,7 +199,7 @@ class _Session:
         if config.evaluation.episodes:
             began = time.perf_counter()
             episodes, env = self._evaluate()
-            result = summarise(episodes, evaluate.variants_of(env))
+            result = summarise(episodes, env.spec.task, evaluate.variants_of(env))
             result["evaluation_s"] = round(time.perf_counter() - began, 3)
             files.write_json(run_dir / "result.json", facts | result)
             if config.evaluation.video:
@@ -264,15 +267,6 @@ def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[A
     return build.make_environment(config, num_worlds, training=training)
 
 
-def _robot_name(env: Environment[Any]) -> str | None:
-    """The plugin's name of the robot that acts; None where a task has none."""
-    robot = getattr(getattr(env, "task", None), "robot", None)
-    return robot.name if isinstance(robot, Robot) else None
-
-
 def _object_name(config: RunConfig, env: Environment[Any]) -> str | None:
     """What is handled: as the task calls it, else as the configuration does; None where neither."""
-    name = getattr(getattr(env, "task", None), "object_name", None)
-    if name is not None:
-        return str(name)
-    return inputs.object_names(config)
+    return ", ".join(env.spec.task.objects) or inputs.object_names(config)

@@ -17,12 +17,12 @@ from r2s_core import device, registry
 from r2s_core.config import RunConfig, Use, load_config, load_mapping
 from r2s_core.config.flat import differing, flat
 from r2s_core.config.user_code import require
-from r2s_core.env import build
+from r2s_core.env import VectorEnv, build
 from r2s_core.env.build import MakeEnvironment
 from r2s_core.errors import ConfigError
 from r2s_core.evaluation import evaluate
 from r2s_core.training.run import run
-from r2s_core.types import Environment
+from r2s_core.types import Environment, HasEvaluation
 
 
 class Real2SimTrainer:
@@ -118,7 +118,7 @@ def _with_algorithm(config: RunConfig, name: str) -> RunConfig:
 
 def _around(config: RunConfig, env: Environment[Any]) -> tuple[RunConfig, MakeEnvironment]:
     """The configuration of a run in `env`, and what gives the run its environments."""
-    source: RunConfig | None = getattr(env, "config", None)
+    source = env.origin.config if isinstance(env, VectorEnv) and env.origin else None
     own = config
     if source is not None:
         config = dataclasses.replace(
@@ -135,9 +135,9 @@ def _around(config: RunConfig, env: Environment[Any]) -> tuple[RunConfig, MakeEn
     device.announce(_replaced(device.resolve_backend(own), config))
 
     def make_env(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
-        if training or source is None:  # a foreign environment can only be judged in itself
+        if training or not isinstance(env, HasEvaluation):  # it can only be judged in itself
             return env
-        return build.make_environment(config, num_worlds, training=False)
+        return env.for_evaluation(num_worlds)
 
     return config, make_env
 

@@ -12,6 +12,7 @@ PICK_PLACE = Plugin(
     target="r2s_envs_pick_place.task.make:make",
     config=PickPlaceConfig,
     inputs="r2s_envs_pick_place.task.make:keep_inputs",
+    default=True,
 )
 
 

@@ -75,7 +75,7 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         spec = self.env.spec
         agent = Agent(
             networks=self.actor_critic.init(network_key),
-            statistics={g: init_statistics(spec.observation_shapes[g]) for g in self._groups},
+            statistics={g: init_statistics(spec.observations[g].shape) for g in self._groups},
             returns=init_return_scale(spec.num_worlds),
             noise=first_noise(noise_key, spec),
             updates=jnp.int32(0),
@@ -157,8 +157,8 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
 
 
 def _check_networks(spec: EnvSpec, config: OffPolicyConfig, critic_group: str, name: str) -> None:
-    policy = math.prod(spec.observation_shapes["policy"]), config.hidden_sizes, spec.action_size
-    inputs = math.prod(spec.observation_shapes[critic_group]) + spec.action_size
+    policy = math.prod(spec.observations["policy"].shape), config.hidden_sizes, spec.action_size
+    inputs = math.prod(spec.observations[critic_group].shape) + spec.action_size
     hidden = config.critic_hidden_sizes or config.hidden_sizes
     critic = inputs, hidden, config.num_atoms or 1
     check_networks(name, policy, critic, critic)

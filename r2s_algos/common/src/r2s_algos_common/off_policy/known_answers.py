@@ -17,7 +17,7 @@ from r2s_algos_common.normalize import reward_scale
 from r2s_algos_common.off_policy.algorithm import Learner, OffPolicy
 from r2s_core.testing import environments
 from r2s_core.testing.requirements import require
-from r2s_core.types import Array, Environment, Named, Step
+from r2s_core.types import Array, ArraySpec, Environment, Named, Step
 
 #: (environment, options as in the YAML) -> the algorithm.
 Make = Callable[..., OffPolicy[Any]]
@@ -137,8 +137,8 @@ class _Coin:
             step=lambda memory, action: (memory, memory[0], jnp.bool_(True)),
         )
         self.inner: Environment[Any] = environments.TinyEnvironment(rules, num_worlds)
-        shapes = {"policy": (1,), "critic": (1,)}
-        self.spec = dataclasses.replace(self.inner.spec, observation_shapes=shapes)
+        groups = {name: ArraySpec((1,)) for name in ("policy", "critic")}
+        self.spec = dataclasses.replace(self.inner.spec, observations=groups)
 
     def reset(self, key: Array) -> tuple[Any, Named]:
         state, obs = self.inner.reset(key)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
@@ -48,8 +46,8 @@ def init_replay(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> Replay:
     shape = (rows, spec.num_worlds)
 
     def empty_obs() -> Named:  # twice, since each buffer must be one of its own
-        shapes = {group: (*shape, *spec.observation_shapes[group]) for group in groups}
-        return {group: jnp.zeros(shape, jnp.float32) for group, shape in shapes.items()}
+        specs = {group: spec.observations[group] for group in groups}
+        return {name: jnp.zeros((*shape, *own.shape), own.dtype) for name, own in specs.items()}
 
     return Replay(
         obs=empty_obs(),
@@ -66,8 +64,8 @@ def init_replay(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> Replay:
 
 def replay_bytes(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> int:
     """What `init_replay` takes."""
-    numbers = sum(math.prod(spec.observation_shapes[group]) for group in groups)
-    per_step = 4 * (2 * numbers + spec.action_size + 1) + 3
+    observed = sum(spec.observations[group].nbytes for group in groups)
+    per_step = 2 * observed + 4 * (spec.action_size + 1) + 3
     return rows * spec.num_worlds * per_step
 
 

@@ -32,7 +32,7 @@ from r2s_core.system.text import printable
 #: The run's configuration without what it was trained under; before what the user asks for.
 _NOMINAL = "randomization={}"
 _EPISODES = 256
-_KEPT = ("success_rate", "success_ci95", "success_rate_2p5cm", "episodes", "diverged_episodes")
+_KEPT = ("success_rate", "success_ci95", "headline_rates", "episodes", "diverged_episodes")
 
 
 def measure_robustness(
@@ -152,7 +152,7 @@ def _played(config: RunConfig, policy: SavedPolicy) -> tuple[dict[str, Any], np.
     config = device.resolve_backend(config)
     env = build.make_environment(config, num_worlds(config), training=False)
     episodes = play(config, policy, env)
-    result = summarise(episodes)
+    result = summarise(episodes, env.spec.task)
     jax.clear_caches()  # each case compiles an engine of its own
     return {key: result[key] for key in _KEPT}, episodes.success_by_world()
 
@@ -161,7 +161,8 @@ def _grid_of(config: RunConfig) -> Path:
     """The task's own file of perturbations, `perturbations`, if it has one."""
     use = config.environment
     made = registry.build("environment", use.use, use.options)
-    return Path(getattr(made, "perturbations", DEFAULT_GRID))
+    info = made.spec.task if hasattr(made, "step") else made.info
+    return info.perturbations or DEFAULT_GRID
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from r2s_core import rotation
 from r2s_core.registry import build_robot
+from r2s_core.task_info import TaskInfo
 from r2s_core.types import Array, Backend, Named, SceneSpec, View
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.scene.build import SceneOptions, implicit_damping
@@ -43,10 +44,6 @@ _START_NOISE = 0.03  # the arm's start angles lie within +- this of its ready po
 class PickPlace:
     """See `r2s_core.types.Task`. One world; W of them are the engine's business."""
 
-    default_episode_steps = 80
-    #: What `r2s eval --robustness` tries.
-    perturbations = Path(__file__).with_name("perturbations.yaml")
-
     def __init__(
         self,
         config: PickPlaceConfig,
@@ -63,19 +60,38 @@ class PickPlace:
         self._centre = np.array(robot.workspace, np.float32)
         self._ready = robot.qpos(self._model, robot.ready).astype(np.float32)
         self._control = LAWS[config.action_space]
-        played = dict.fromkeys(thing.shape.name for thing in things if not thing.held_out)
-        self.object_name = ", ".join(played)
-        self.action_names = robot.action_names[config.action_space]
-        self.action_low = -np.ones(len(self.action_names), np.float32)
-        self.action_high = np.ones(len(self.action_names), np.float32)
-        names = observation_names(len(robot.arm_joints))
-        self.observation_names: Mapping[str, tuple[str, ...]] = {
-            group: tuple(name for part in parts for name in names[part])
-            for group, parts in self.observer.groups.items()
-        }
+        self.info = self._describe()
+        self.action_low = -np.ones(len(self.info.action_names), np.float32)
+        self.action_high = np.ones(len(self.info.action_names), np.float32)
         self._bank: Any = None
         self._most: tuple[int, int] | None = None  # contacts and constraint rows
         self._level: Array | None = None
+
+    def _describe(self) -> TaskInfo:
+        config, names = self.config, observation_names(len(self.robot.arm_joints))
+        state = "stands on the table, let go" if config.goal == "place" else "is held"
+        return TaskInfo(
+            success=f"the object {state} within {100 * GOAL_RADIUS:g} cm of the goal, for the last "
+            f"{HOLD_STEPS} control steps",
+            robot=self.robot.name,
+            objects=tuple(
+                dict.fromkeys(t.shape.name for t in self.objects.things if not t.held_out)
+            ),
+            observation_names={
+                group: tuple(name for part in parts for name in names[part])
+                for group, parts in self.observer.groups.items()
+            },
+            action_names=self.robot.action_names[config.action_space],
+            stages=("reached", "grasped", "lifted"),
+            headline={"success_2p5cm": "success within 2.5 cm"},
+            failures={"held": "dropped"},
+            terminated="left the workspace",
+            out_of_time="off goal",
+            markers={"goal_marker": "goal"},
+            episode_steps=80,
+            rewards=self._default_rewards(),
+            perturbations=Path(__file__).with_name("perturbations.yaml"),
+        )
 
     def scene(self) -> SceneSpec:
         return SceneSpec(
@@ -212,7 +228,7 @@ class PickPlace:
         }
         return {name: value.astype(jnp.float32) for name, value in values.items()}
 
-    def default_rewards(self) -> Mapping[str, float]:
+    def _default_rewards(self) -> Mapping[str, float]:
         """The terms and weights of `reward: dense` and `reward: sparse`, by plugin name."""
         if self.config.reward == "sparse":
             return {"sparse": 1.0}

@@ -48,7 +48,7 @@ class EvolutionStrategy:
             )
         self.env, self.config = env, config
         self.steps_per_update = config.num_steps * spec.num_worlds
-        sizes = (*spec.observation_shapes["policy"], config.hidden_size, spec.action_size)
+        sizes = (*spec.observations["policy"].shape, config.hidden_size, spec.action_size)
         shapes = itertools.pairwise(sizes)
         self._zeros = tuple((np.zeros(s, np.float32), np.zeros(s[1], np.float32)) for s in shapes)
         self._unravel = ravel_pytree(self._zeros)[1]
@@ -78,7 +78,7 @@ class EvolutionStrategy:
     def export(self, learner: Learner) -> PolicyExport:
         layers = jax.tree.map(np.asarray, self._unravel(learner.weights))
         size = len(layers[0][0])
-        return PolicyExport(
+        return PolicyExport.mlp(
             layers=layers,
             activation="tanh",
             observation_mean=np.zeros(size, np.float32),

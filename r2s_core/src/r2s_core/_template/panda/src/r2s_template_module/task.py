@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from r2s_core.registry import build_robot
 from r2s_core.robot import FreeJoint
+from r2s_core.task_info import TaskInfo
 from r2s_core.types import Array, Named, SceneSpec, View, pytree
 from r2s_envs_objects import ObjectOptions, load_object
 from r2s_envs_pick_place import OBJECT_JOINT, PickObject, SceneOptions, build_scene, render_spec
@@ -23,7 +23,13 @@ _HEIGHT = 0.018  # of the grip above the table, m: what is pushed higher up tips
 _OBJECT = np.array([0.50, 0.0], np.float32)  # where the object starts, m
 _OBJECT_RANGE = np.array([0.02, 0.05], np.float32)  # +- m
 _FREE = 0.03  # between the hand's place behind the object and the object's side, m
+_PUSHED = 0.01  # the object has been pushed by more than this, m
 _BOUNDS = 0.35  # the object has left the table's workspace beyond this from its start, m
+_OBSERVATION_NAMES = (
+    *("hand_x", "hand_y", "hand_z", "object_x", "object_y", "object_z"),
+    *("object_qw", "object_qx", "object_qy", "object_qz", "object_vx", "object_vy"),
+    *("hand_to_object_x", "hand_to_object_y", "object_to_goal_x", "object_to_goal_y"),
+)
 
 
 @pytree
@@ -31,6 +37,7 @@ class PushState:
     """What an episode remembers, and the facts of the current step that rewards read."""
 
     goal: Array  # float32[3], m; pictures mark it
+    start: Array  # float32[2], m: where the object was
     object: Array  # float32[2], m
     hand: Array  # float32[2], m
     behind: Array  # float32[2], m: where the hand pushes from
@@ -45,8 +52,6 @@ class PushTask:
 
     action_low = np.full(2, -1.0, np.float32)
     action_high = np.full(2, 1.0, np.float32)
-    action_names = ("hand_x", "hand_y")
-    default_episode_steps = 60
 
     def __init__(self, config: TemplateNameConfig) -> None:
         """Raises `AssetError` where the object is refused."""
@@ -54,8 +59,19 @@ class PushTask:
         # force: what is only pushed need not fit into the gripper.
         asset = load_object(config.object, ObjectOptions(force=True))
         self.object = PickObject.from_asset(asset)
-        self.object_name = asset.name
         self.robot = build_robot("panda")
+        self.info = TaskInfo(
+            success="the object lies at the goal when the episode ends",
+            robot=self.robot.name,
+            objects=(asset.name,),
+            action_names=("hand_x", "hand_y"),
+            observation_names={"policy": _OBSERVATION_NAMES},
+            stages=("pushed",),
+            terminated="out of reach",
+            markers={"goal_marker": "goal"},
+            episode_steps=60,
+            rewards={"template_name_reach": 0.2, "template_name_push": 1.0},
+        )
         self._options = SceneOptions(robot=self.robot)
         self._model = build_scene([self.object.shape], self._options).compile()
         self.arm = Arm.of(self._model, self.robot, START)
@@ -63,10 +79,6 @@ class PushTask:
         start = self.robot.qpos(self._model, START)
         self._start = self.arm.slots.fingers.put(start, 0.0).astype(np.float32)  # closed
         self._radius = float(np.ptp(self.object.shape.points[:, :2], axis=0).max()) / 2
-
-    def default_rewards(self) -> Mapping[str, float]:
-        """The reward terms and weights that apply where the YAML names none."""
-        return {"template_name_reach": 0.2, "template_name_push": 1.0}
 
     def scene(self) -> SceneSpec:
         """The Panda at its table with the object."""
@@ -91,7 +103,8 @@ class PushTask:
         rest = jnp.asarray([self.object.rest_height, *self.object.rest_quat])
         pose = jnp.concatenate([place, rest]).astype(jnp.float32)
         qpos = self.body.pose.put(jnp.asarray(self._start), pose)
-        state = PushState(jnp.append(goal, 0.0), place, place, place)  # the last three: see update
+        # The last three are facts of the physics, see `update`.
+        state = PushState(jnp.append(goal, 0.0), place, place, place, place)
         return state, qpos, jnp.zeros(self._model.nv, jnp.float32)
 
     def control(self, task: PushState, view: View, action: Array) -> Array:
@@ -127,8 +140,9 @@ class PushTask:
         return goal_distance(task) < self.config.tolerance
 
     def metrics(self, task: PushState, view: View) -> Named:
-        """The distance that is left, m."""
-        return {"distance": goal_distance(task)}
+        """The distance that is left, m, and whether the object was moved at all."""
+        moved = jnp.linalg.norm(task.object - task.start) > _PUSHED
+        return {"distance": goal_distance(task), "pushed": moved.astype(jnp.float32)}
 
 
 def make(config: TemplateNameConfig) -> PushTask:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from r2s_core.task_info import TaskInfo
 from r2s_core.types import Array, Named, RewardFn, SceneSpec, Transition, View, pytree
 
 from r2s_template_module.plugin import DistanceConfig, TemplateNameConfig
@@ -14,6 +13,7 @@ from r2s_template_module.scene import make_scene
 
 _MAX_TORQUE = 0.5  # N m
 _TIP = 0  # the scene has one site
+_NEAR = 0.1  # m
 
 
 @pytree
@@ -28,14 +28,22 @@ class ReachTask:
 
     action_low = np.full(2, -1.0, np.float32)
     action_high = np.full(2, 1.0, np.float32)
-    default_episode_steps = 50
+    info = TaskInfo(
+        success="the tip is at the target when the episode ends",
+        action_names=("shoulder_torque", "elbow_torque"),
+        observation_names={
+            "policy": (
+                *("sin_shoulder", "sin_elbow", "cos_shoulder", "cos_elbow"),
+                *("shoulder_velocity", "elbow_velocity", "target_x", "target_y"),
+            )
+        },
+        stages=("near",),
+        episode_steps=50,
+        rewards={"template_name_distance": 1.0},
+    )
 
     def __init__(self, config: TemplateNameConfig) -> None:
         self.config = config
-
-    def default_rewards(self) -> Mapping[str, float]:
-        """The reward terms and weights that apply where the YAML names none."""
-        return {"template_name_distance": 1.0}
 
     def scene(self) -> SceneSpec:
         return make_scene()
@@ -71,8 +79,9 @@ class ReachTask:
         return distance_to_target(task, view) < self.config.tolerance
 
     def metrics(self, task: ReachState, view: View) -> Named:
-        """The distance that is left, m."""
-        return {"distance": distance_to_target(task, view)}
+        """The distance that is left, m, and whether the tip came near by then."""
+        distance = distance_to_target(task, view)
+        return {"distance": distance, "near": (distance < _NEAR).astype(jnp.float32)}
 
 
 def make(config: TemplateNameConfig) -> ReachTask:

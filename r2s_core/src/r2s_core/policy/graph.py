@@ -1,0 +1,378 @@
+"""What each kind of layer in a policy means: once, for NumPy and JAX alike.
+
+A policy is a list of `r2s_core.policy_export.Layer`. Each kind here checks its inputs and tensors
+by their shapes, computes what it gives with the functions of `numpy` or `jax.numpy`, and bounds how
+large that can become. Arrays have any leading dimensions before those that the shapes name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from r2s_core.policy_export import ArraySpec, Layer
+
+Shape = tuple[int, ...]
+#: What is known of the values between two layers.
+Known = ArraySpec
+
+#: By name, of (values, the module numpy or jax.numpy).
+ACTIVATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "elu": lambda x, xp: xp.where(x >= 0, x, xp.exp(xp.minimum(x, 0.0)) - np.float32(1.0)),
+    "relu": lambda x, xp: xp.where(x > 0, x, np.float32(0.0)),
+    "tanh": lambda x, xp: xp.tanh(x),
+    # This sigmoid cannot overflow.
+    "swish": lambda x, xp: x * (np.float32(0.5) * (1 + xp.tanh(np.float32(0.5) * x))),
+}
+SQUASHES: Mapping[str, Callable[[Any, Any], Any]] = {
+    "clip": lambda x, xp: xp.clip(x, np.float32(-1.0), np.float32(1.0)),
+    "tanh": lambda x, xp: xp.tanh(x),
+}
+PADDINGS = ("same", "valid")
+_MOST = 2**24  # numbers that a group or a layer gives for one observation
+_WIDEST = 64  # rows and columns of a kernel
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What layers of one kind do.
+
+    tensors, options: their names. shape: (layer, its inputs) -> of what it gives, ValueError with
+    a sentence where they do not fit. compute: (layer, tensors, inputs, module) -> values. bound:
+    (layer, tensors, bounds of the inputs) -> the largest that a value can be, as float64 arrays of
+    the shapes.
+    """
+
+    tensors: tuple[str, ...]
+    options: tuple[str, ...]
+    shape: Callable[[Layer, Sequence[Known]], Shape]
+    compute: Callable[[Layer, Mapping[str, Any], Sequence[Any], Any], Any]
+    bound: Callable[[Layer, Mapping[str, np.ndarray], Sequence[np.ndarray]], np.ndarray]
+
+
+def infer(layers: Sequence[Layer], groups: Mapping[str, ArraySpec]) -> dict[str, Shape]:
+    """The shape of what each layer gives, by name; ValueError where they do not fit together.
+
+    groups: the observations that may be read.
+    """
+    known: dict[str, Known] = dict(groups)
+    for layer in layers:
+        known[layer.name] = ArraySpec(_shape_of(layer, known))
+    for name, each in known.items():
+        if math.prod(each.shape) > _MOST:
+            raise ValueError(f"{name} is {list(each.shape)}, more than {_MOST:,} numbers")
+    return {layer.name: known[layer.name].shape for layer in layers}
+
+
+def _shape_of(layer: Layer, known: Mapping[str, Known]) -> Shape:
+    if layer.kind not in KINDS:
+        raise ValueError(f"{layer.name} is of the kind {layer.kind!r}; known: {', '.join(KINDS)}")
+    if layer.name in known:
+        raise ValueError(f"the name {layer.name} stands for two things")
+    kind = KINDS[layer.kind]
+    for given, due, what in (
+        (layer.tensors, kind.tensors, "tensors"),
+        (layer.options, kind.options, "options"),
+    ):
+        if set(given) != set(due):
+            has = ", ".join(sorted(given)) or "none"
+            raise ValueError(f"{layer.name} has the {what} {has}; {layer.kind} takes {list(due)}")
+    for name in layer.inputs:
+        if name not in known:
+            raise ValueError(f"{layer.name} reads {name}, which nothing before it gives")
+    inputs = [known[name] for name in layer.inputs]
+    if layer.kind != "concat" and len(inputs) != 1:
+        raise ValueError(f"{layer.name} reads {len(inputs)} things; {layer.kind} reads one")
+    if layer.kind != "normalise" and any(each.dtype != "float32" for each in inputs):
+        raise ValueError(f"{layer.name} reads {inputs[0].dtype}; normalise it first")
+    try:
+        shape = kind.shape(layer, inputs)
+    except ValueError as error:
+        raise ValueError(f"{layer.name} ({layer.kind}): {error}") from None
+    if 0 in shape or any(0 in np.shape(tensor) for tensor in layer.tensors.values()):
+        raise ValueError(f"{layer.name} holds nothing: a size of it is 0")
+    return shape
+
+
+def evaluate(
+    layers: Sequence[Layer],
+    tensors: Mapping[str, Any],
+    obs: Mapping[str, Any],
+    module: Any,
+) -> Any:
+    """What the last layer gives.
+
+    tensors: by "layer.tensor", NumPy's or JAX's. obs: group -> values [..., *shape]. module:
+    `numpy` or `jax.numpy`.
+    """
+    values: dict[str, Any] = dict(obs)
+    for layer in layers:
+        own = {name: tensors[f"{layer.name}.{name}"] for name in KINDS[layer.kind].tensors}
+        inputs = [values[name] for name in layer.inputs]
+        values[layer.name] = KINDS[layer.kind].compute(layer, own, inputs, module)
+    return values[layers[-1].name]
+
+
+def largest(
+    layers: Sequence[Layer], tensors: Mapping[str, np.ndarray], groups: Mapping[str, ArraySpec]
+) -> float:
+    """No value within the network is larger than this, whatever is observed; inf: no bound."""
+    bounds: dict[str, np.ndarray] = {
+        name: np.full(group.shape, np.inf) for name, group in groups.items()
+    }
+    most = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for layer in layers:
+            own = {name: tensors[f"{layer.name}.{name}"] for name in KINDS[layer.kind].tensors}
+            own = {name: np.abs(tensor.astype(np.float64)) for name, tensor in own.items()}
+            inputs = [bounds[name] for name in layer.inputs]
+            bound = KINDS[layer.kind].bound(layer, own, inputs)
+            bounds[layer.name] = np.where(np.isnan(bound), np.inf, bound)
+            most = max(most, float(bounds[layer.name].max()))
+    return most
+
+
+def tensors_of(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
+    """Every layer's tensors, host float32, by "layer.tensor"."""
+    return {
+        f"{layer.name}.{name}": np.ascontiguousarray(np.asarray(tensor, np.float32))
+        for layer in layers
+        for name, tensor in layer.tensors.items()
+    }
+
+
+def group_names(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """The observation groups that are read, in the order in which they are."""
+    given = {layer.name for layer in layers}
+    read = (name for layer in layers for name in layer.inputs if name not in given)
+    return tuple(dict.fromkeys(read))
+
+
+# The kinds.
+
+
+def _size(inputs: Sequence[Known]) -> int:
+    shape = inputs[0].shape
+    if len(shape) != 1:
+        raise ValueError(f"reads shape {list(shape)}; it takes a vector")
+    return shape[0]
+
+
+def _require(layer: Layer, name: str, shape: Shape) -> None:
+    found = np.shape(layer.tensors[name])
+    if found != shape:
+        raise ValueError(f"{name} has shape {list(found)}, not {list(shape)}")
+
+
+def _choice(layer: Layer, name: str, choices: Sequence[str]) -> None:
+    if layer.options[name] not in choices:
+        raise ValueError(f"{name} is {layer.options[name]!r}; known: {', '.join(choices)}")
+
+
+def _normalise_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
+    clip, shape = layer.options["clip"], inputs[0].shape
+    if isinstance(clip, bool) or not isinstance(clip, int | float) or not 0 < clip < math.inf:
+        raise ValueError(f"clip is {clip!r}; it must be a number above 0")
+    for name in ("mean", "std"):
+        own = np.shape(layer.tensors[name])
+        if own not in (shape, shape[-1:]):
+            fits = " or ".join(str(list(s)) for s in dict.fromkeys((shape, shape[-1:])))
+            raise ValueError(f"{name} has shape {list(own)}, not {fits}")
+    return shape
+
+
+def _normalise(layer: Layer, tensors: Mapping[str, Any], inputs: Sequence[Any], xp: Any) -> Any:
+    clip = np.float32(layer.options["clip"])
+    x = (xp.asarray(inputs[0], np.float32) - tensors["mean"]) / tensors["std"]
+    return xp.clip(x, -clip, clip)
+
+
+def _dense_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
+    size, kernel = _size(inputs), np.shape(layer.tensors["kernel"])
+    _require(layer, "kernel", (size, kernel[-1] if kernel else 1))
+    _require(layer, "bias", kernel[1:])
+    return kernel[1:]
+
+
+def _dense(layer: Layer, tensors: Mapping[str, Any], inputs: Sequence[Any], xp: Any) -> Any:
+    return xp.matmul(inputs[0], tensors["kernel"]) + tensors["bias"]
+
+
+def _layer_norm_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
+    shape, epsilon = inputs[0].shape, layer.options["epsilon"]
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
+        raise ValueError(f"epsilon is {epsilon!r}; it must be a number between 0 and 1")
+    for name in ("scale", "bias"):
+        _require(layer, name, shape[-1:])
+    return shape
+
+
+def _layer_norm(layer: Layer, tensors: Mapping[str, Any], inputs: Sequence[Any], xp: Any) -> Any:
+    x = inputs[0] - inputs[0].mean(-1, keepdims=True)
+    variance = (x * x).mean(-1, keepdims=True)
+    x = x / xp.sqrt(variance + np.float32(layer.options["epsilon"]))
+    return x * tensors["scale"] + tensors["bias"]
+
+
+def padding(layer: Layer, kernel: Shape, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(before, after) of the rows and of the columns of an image [H, W, C]; kernel: its shape."""
+    if layer.options["padding"] == "valid":
+        return (0, 0), (0, 0)
+    stride = layer.options["stride"]
+
+    def side(length: int, width: int) -> tuple[int, int]:
+        missing = max((-(-length // stride) - 1) * stride + width - length, 0)
+        return missing // 2, missing - missing // 2
+
+    return side(shape[0], kernel[0]), side(shape[1], kernel[1])
+
+
+def _conv_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
+    shape, kernel = inputs[0].shape, np.shape(layer.tensors["kernel"])
+    if len(shape) != 3:
+        raise ValueError(f"reads shape {list(shape)}; it takes an image [H, W, C]")
+    if len(kernel) != 4 or kernel[2] != shape[2]:
+        raise ValueError(f"kernel has shape {list(kernel)}, not [height, width, {shape[2]}, out]")
+    if max(kernel[:2]) > _WIDEST:
+        raise ValueError(f"kernel has shape {list(kernel)}; at most {_WIDEST} rows and columns")
+    _require(layer, "bias", kernel[3:])
+    _choice(layer, "padding", PADDINGS)
+    stride = layer.options["stride"]
+    if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
+        raise ValueError(f"stride is {stride!r}; it must be a whole number from 1")
+    sides = zip(shape[:2], kernel[:2], padding(layer, kernel, shape), strict=True)
+    height, width = ((length + sum(pads) - k) // stride + 1 for length, k, pads in sides)
+    if min(height, width) < 1:
+        raise ValueError(f"the image, {list(shape)}, is smaller than the kernel, {list(kernel)}")
+    return (height, width, kernel[3])
+
+
+def _conv(layer: Layer, tensors: Mapping[str, Any], inputs: Sequence[Any], xp: Any) -> Any:
+    """A sum over the kernel's places: one product of matrices for each."""
+    (x,), kernel, stride = inputs, tensors["kernel"], layer.options["stride"]
+    pads = padding(layer, kernel.shape, x.shape[-3:])
+    x = xp.pad(x, [(0, 0)] * (x.ndim - 3) + [*pads, (0, 0)])
+    rows, columns = kernel.shape[:2]
+    height, width = (x.shape[-3] - rows) // stride + 1, (x.shape[-2] - columns) // stride + 1
+    total = tensors["bias"]
+    for i in range(rows):
+        for j in range(columns):
+            down = slice(i, i + (height - 1) * stride + 1, stride)
+            across = slice(j, j + (width - 1) * stride + 1, stride)
+            total = total + xp.matmul(x[..., down, across, :], kernel[i, j])
+    return total
+
+
+def _activation_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
+    _choice(layer, "function", tuple(ACTIVATIONS))
+    return inputs[0].shape
+
+
+def _squash_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
+    _choice(layer, "function", tuple(SQUASHES))
+    return inputs[0].shape
+
+
+def _concat_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
+    if not inputs:
+        raise ValueError("reads nothing")
+    return (sum(_size([each]) for each in inputs),)
+
+
+def _flatten_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
+    shape = inputs[0].shape
+    if len(shape) != 3:
+        raise ValueError(f"reads shape {list(shape)}; it takes an image [H, W, C]")
+    return (math.prod(shape),)
+
+
+def _scale_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
+    shape = (_size(inputs),)
+    for name in ("low", "high"):
+        _require(layer, name, shape)
+    return shape
+
+
+def _scale(layer: Layer, tensors: Mapping[str, Any], inputs: Sequence[Any], xp: Any) -> Any:
+    low, high = tensors["low"], tensors["high"]
+    return low + (inputs[0] + np.float32(1.0)) / np.float32(2.0) * (high - low)
+
+
+KINDS: Mapping[str, Kind] = {
+    # clip((x - mean) / std, -clip, clip); also from integers to float32
+    "normalise": Kind(
+        ("mean", "std"),
+        ("clip",),
+        _normalise_shape,
+        _normalise,
+        lambda layer, _, inputs: np.full(inputs[0].shape, float(layer.options["clip"])),
+    ),
+    # x kernel + bias
+    "dense": Kind(
+        ("kernel", "bias"),
+        (),
+        _dense_shape,
+        _dense,
+        lambda layer, tensors, inputs: _dense(layer, tensors, inputs, np),
+    ),
+    # (x - mean(x)) / sqrt(variance(x) + epsilon) * scale + bias, over the last axis
+    "layer_norm": Kind(
+        ("scale", "bias"),
+        ("epsilon",),
+        _layer_norm_shape,
+        _layer_norm,
+        lambda layer, t, inputs: (
+            np.sqrt(inputs[0].shape[-1]) * t["scale"] + t["bias"] + 0.0 * inputs[0]
+        ),
+    ),
+    # correlation of an image [H, W, C] with kernel [height, width, C, out], + bias
+    "conv": Kind(
+        ("kernel", "bias"),
+        ("stride", "padding"),
+        _conv_shape,
+        _conv,
+        lambda layer, tensors, inputs: _conv(layer, tensors, inputs, np),
+    ),
+    "activation": Kind(
+        (),
+        ("function",),
+        _activation_shape,
+        lambda layer, _, inputs, xp: ACTIVATIONS[layer.options["function"]](inputs[0], xp),
+        lambda layer, _, inputs: np.maximum(inputs[0], 1.0),  # none leads further from 0
+    ),
+    # [H, W, C] -> [H * W * C], rows first
+    "flatten": Kind(
+        (),
+        (),
+        _flatten_shape,
+        lambda layer, _, inputs, xp: inputs[0].reshape(*inputs[0].shape[:-3], -1),
+        lambda layer, _, inputs: inputs[0].ravel(),
+    ),
+    "concat": Kind(
+        (),
+        (),
+        _concat_shape,
+        lambda layer, _, inputs, xp: xp.concatenate(inputs, -1),
+        lambda layer, _, inputs: np.concatenate(inputs),
+    ),
+    # into [-1, 1]
+    "squash": Kind(
+        (),
+        ("function",),
+        _squash_shape,
+        lambda layer, _, inputs, xp: SQUASHES[layer.options["function"]](inputs[0], xp),
+        lambda layer, _, inputs: np.ones(inputs[0].shape),
+    ),
+    # low + (x + 1) / 2 * (high - low)
+    "scale": Kind(
+        ("low", "high"),
+        (),
+        _scale_shape,
+        _scale,
+        lambda layer, tensors, inputs: tensors["low"] + tensors["high"],
+    ),
+}

@@ -1,0 +1,90 @@
+"""A policy as data: the groups of numbers that it reads, and a small graph of tagged layers.
+
+Light: neither JAX nor MuJoCo. `r2s_core.policy.graph` says what each kind of layer means; NumPy,
+JAX and ONNX evaluate the same list.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySpec:
+    """An observation group of one world: float32[n] numbers or a uint8[H, W, C] image.
+
+    names: one for each number of a vector, in order; none where they are numbered.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    names: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Of one world's."""
+        return math.prod(self.shape) * (1 if self.dtype == "uint8" else 4)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a picture, height, width and channels."""
+        return len(self.shape) == 3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layer:
+    """One step of a policy: what a kind makes of its inputs.
+
+    name: of what it gives. inputs: observation groups or earlier layers, by name. options: plain
+    numbers and words. tensors: host float32 arrays. See `r2s_core.policy.graph.KINDS`.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    tensors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PolicyExport:
+    """A deterministic policy, for `policy/`.
+
+    layers: in the order in which they are evaluated. The last gives the action in [-1, 1], so its
+    kind is "squash"; r2s scales it to the action's bounds.
+    """
+
+    layers: tuple[Layer, ...]
+
+    @staticmethod
+    def mlp(
+        layers: Sequence[tuple[Any, Any]],
+        activation: str,
+        observation_mean: Any,
+        observation_std: Any,
+        observation_clip: float,
+        output: str,
+        group: str = "policy",
+    ) -> PolicyExport:
+        """A multilayer perceptron on one vector.
+
+        Args:
+          layers: (kernel [in, out], bias [out]) of each.
+          activation: "elu", "relu", "tanh" or "swish", between them.
+          observation_mean, observation_std: float32[n]; the network reads
+            clip((observation - mean) / std, -observation_clip, observation_clip).
+          output: "clip" or "tanh", which brings the action into [-1, 1].
+        """
+        statistics = {"mean": observation_mean, "std": observation_std}
+        graph = [Layer("normalised", "normalise", (group,), {"clip": observation_clip}, statistics)]
+        for i, (kernel, bias) in enumerate(layers):
+            tensors = {"kernel": kernel, "bias": bias}
+            graph.append(Layer(f"dense_{i}", "dense", (graph[-1].name,), {}, tensors))
+            if i + 1 < len(layers):
+                options = {"function": activation}
+                graph.append(Layer(f"active_{i}", "activation", (graph[-1].name,), options))
+        graph.append(Layer("squashed", "squash", (graph[-1].name,), {"function": output}))
+        return PolicyExport(tuple(graph))

@@ -67,7 +67,7 @@ def measure(config: str, worlds: int) -> tuple[dict[str, list[float]], dict[str,
     shape = (STEPS, worlds, face.spec.action_size)
     actions = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     recorded: Any = Recorded(face.env, actions)
-    made = {"r2s.make": (face, r2s.make(recorded, worlds))}
+    made: dict[str, tuple[Any, Any]] = {"r2s.make": (face, r2s.make(recorded, worlds))}
     made["gymnasium.make_vec"] = (
         gymnasium.make_vec("r2s/PickPlace-v0", worlds, config=config),
         r2s_gymnasium.make_vec(recorded, worlds),

@@ -22,6 +22,7 @@ from r2s_core.errors import R2SError
 from r2s_core.registry import Entry
 from r2s_core.rendering import render
 from r2s_core.testing.environments import bandit, corridor, point_mass
+from r2s_gymnasium.registration import register_installed
 
 #: Quick to build and to step.
 SMALL = {"objects": ["sample:soap"], "max_episode_steps": 5}
@@ -66,14 +67,15 @@ def test_the_frame_at_an_episodes_end_is_not_of_the_next_episode():
     env.reset(seed=0)
     frames: list[Any] = [env.render()]
     assert (frames[0].shape, frames[0].dtype) == ((48, 64, 3), np.uint8)
-    for _ in range(5):
+    for step in range(5):
         *_, truncated, _ = env.step(np.ones(9))
+        assert truncated == (step == 4)
         frames.append(env.render())
-    assert truncated
     assert not np.array_equal(frames[3], frames[4])
     assert np.array_equal(frames[4], frames[5])
     env.reset()
-    assert not np.array_equal(frames[5], env.render())
+    frames.append(env.render())
+    assert not np.array_equal(frames[5], frames[6])
     env.close()
 
 
@@ -238,10 +240,11 @@ def test_whatever_environment_is_installed_has_an_id(monkeypatch):
         for name, dist in (("my_push", "a"), ("twin", "a"), ("twin", "b"))
     ]
     monkeypatch.setattr(registry, "discover", lambda kind: entries)
-    monkeypatch.setattr(gymnasium.envs.registration, "registry", {})
-    monkeypatch.setattr(gymnasium, "registry", gymnasium.envs.registration.registry)
-    r2s_gymnasium.register_installed()
-    assert {spec.id: spec.kwargs["config"] for spec in gymnasium.registry.values()} == {
+    specs: dict[str, Any] = {}
+    monkeypatch.setattr("gymnasium.envs.registration.registry", specs)
+    monkeypatch.setattr(gymnasium, "registry", specs)
+    register_installed()
+    assert {spec.id: spec.kwargs["config"] for spec in specs.values()} == {
         ID: "real2sim_pick_place",
         "r2s/my_push-v0": "my_push",
         "r2s/a-twin-v0": "a:twin",

@@ -11,7 +11,7 @@ _XML = """
   <option timestep="0.01" integrator="implicitfast" gravity="0 0 0"/>
   <default>
     <joint type="hinge" axis="0 0 1" damping="0.05" armature="0.01"/>
-    <geom type="capsule" size="0.015" mass="0.2" contype="0" conaffinity="0"/>
+    <geom type="capsule" size="0.015" mass="0.2" contype="0" conaffinity="0" rgba="0.9 0.5 0.1 1"/>
     <motor ctrlrange="-0.5 0.5" ctrllimited="true"/>
   </default>
   <worldbody>
@@ -30,11 +30,26 @@ _XML = """
 """
 
 
+#: What pictures show beside it: a floor, a light, a camera above, and `target`, which
+#: `TaskInfo.markers` moves.
+_STAGE = """
+    <light pos="0 -0.4 1.5" dir="0 0.25 -1"/>
+    <camera name="above" pos="0 -0.35 1.1" xyaxes="1 0 0 0 0.95 0.3"/>
+    <geom type="plane" size="0.6 0.6 0.1" pos="0 0 -0.02" rgba="0.93 0.94 0.95 1"/>
+    <body name="target" mocap="true"><geom type="sphere" size="0.02" rgba="0.1 0.6 0.2 0.6"/></body>
+  </worldbody>
+"""
+
+
+def _drawn(variant: int) -> mujoco.MjSpec:
+    return mujoco.MjSpec.from_string(_XML.replace("</worldbody>", _STAGE))
+
+
 def make_scene() -> SceneSpec:
     """25 Hz control. Only the View fields that are named here are computed."""
     return SceneSpec(
         model=mujoco.MjModel.from_xml_string(_XML),
         substeps=4,
         view_fields=frozenset({"qpos", "qvel", "site_xpos"}),
-        render_spec=lambda variant: mujoco.MjSpec.from_string(_XML),
+        render_spec=_drawn,
     )

@@ -20,7 +20,7 @@ _NEAR = 0.1  # m
 class ReachState:
     """What an episode remembers beside the physics."""
 
-    target: Array  # float32[2], m
+    target: Array  # float32[3], m
 
 
 class ReachTask:
@@ -38,6 +38,7 @@ class ReachTask:
             )
         },
         stages=("near",),
+        markers={"target": "target"},
         episode_steps=50,
         rewards={"template_name_distance": 1.0},
     )
@@ -54,7 +55,7 @@ class ReachTask:
         near, far = self.config.target_distance
         distance = jax.random.uniform(distance_key, minval=near, maxval=far)
         angle = jax.random.uniform(angle_key, minval=-jnp.pi, maxval=jnp.pi)
-        target = distance * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+        target = distance * jnp.stack([jnp.cos(angle), jnp.sin(angle), 0.0])
         qpos = jax.random.uniform(posture_key, (2,), minval=-jnp.pi, maxval=jnp.pi)
         return ReachState(target), qpos, jnp.zeros(2)
 
@@ -67,7 +68,7 @@ class ReachTask:
 
     def observe(self, task: ReachState, view: View) -> Named:
         """Posture as sine and cosine 4, velocities 2, tip -> target 2."""
-        offset = task.target - view.site_xpos[_TIP, :2]
+        offset = (task.target - view.site_xpos[_TIP])[:2]
         parts = [jnp.sin(view.qpos), jnp.cos(view.qpos), 0.1 * view.qvel, offset]
         return {"policy": jnp.concatenate(parts)}
 
@@ -101,4 +102,4 @@ def make_distance(config: DistanceConfig) -> RewardFn:
 
 def distance_to_target(task: ReachState, view: View) -> Array:
     """float32[], m."""
-    return jnp.linalg.norm(task.target - view.site_xpos[_TIP, :2])
+    return jnp.linalg.norm(task.target - view.site_xpos[_TIP])

@@ -74,7 +74,7 @@ def test_only_algorithms_need_flax_optax_and_distrax(wheels, venv_without_flax, 
         assert "hidden_sizes" in venv.r2s("info", f"algorithm:{name}")
 
 
-KINDS = ("reward", "task", "algorithm", "randomizer", "hook", "backend")
+KINDS = ("reward", "task", "robot", "algorithm", "randomizer", "hook", "backend")
 
 
 def test_scaffolded_packages_pass_their_own_tests(wheels, venv, tmp_path):

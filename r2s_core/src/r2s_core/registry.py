@@ -118,7 +118,7 @@ def find(kind: Kind, name: str) -> Entry:
     package = _PACKAGES.get((kind, name), "the package that provides it")
     raise PluginError(
         f"{missing}; pip install {package}, and `r2s plugins` will list it"
-        + ("" if kind in ("command", "robot") or (kind, name) in _PACKAGES else _write_it(kind))
+        + ("" if kind == "command" or (kind, name) in _PACKAGES else _write_it(kind))
     )
 
 

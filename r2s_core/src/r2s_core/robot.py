@@ -62,7 +62,7 @@ class Robot:
     arm_joints [n], finger_joints [2]: names. Plain ones, joint1.. and finger_joint1.., let one
       configuration of randomizers fit all robots.
     home [n]: angles of the keyframe `home`. ready [n]: the grip 0.15 to 0.3 m above `workspace`,
-      pointing straight down, away from limits and singularities. rad.
+      pointing straight down, its x axis ahead, away from limits and singularities. rad.
     open_joints: every joint of the gripper at its position when open, by name.
     finger_targets: what a finger's servo is told to close and to open. They may lie beyond the
       joint's range, so that a closing finger presses. Neither is 0, which stands for "not told".
@@ -190,15 +190,16 @@ class Slots:
 
     @staticmethod
     def of(model: mujoco.MjModel, robot: Robot) -> Slots:
-        joints = [
-            [model.joint(name) for name in names]
-            for names in (robot.arm_joints, robot.finger_joints)
-        ]
-        servos = [
-            [model.actuator(name).id for name in names]
-            for names in (robot.arm_joints, robot.finger_joints)
-        ]
-        qpos = [Slot.at([joint.qposadr[0] for joint in group]) for group in joints]
-        qvel = [Slot.at([joint.dofadr[0] for joint in group]) for group in joints]
+        arm = [model.joint(name) for name in robot.arm_joints]
+        fingers = [model.joint(name) for name in robot.finger_joints]
         grip = model.site(robot.grip).id
-        return Slots(*qpos, *qvel, *map(Slot.at, servos), grip, int(model.site_bodyid[grip]))
+        return Slots(
+            arm=Slot.at([joint.qposadr[0] for joint in arm]),
+            fingers=Slot.at([joint.qposadr[0] for joint in fingers]),
+            arm_velocity=Slot.at([joint.dofadr[0] for joint in arm]),
+            finger_velocity=Slot.at([joint.dofadr[0] for joint in fingers]),
+            arm_targets=Slot.at([model.actuator(name).id for name in robot.arm_joints]),
+            finger_targets=Slot.at([model.actuator(name).id for name in robot.finger_joints]),
+            grip=grip,
+            hand=int(model.site_bodyid[grip]),
+        )

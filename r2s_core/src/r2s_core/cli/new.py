@@ -21,6 +21,7 @@ _KINDS: dict[str, tuple[Kind, str]] = {
     "task": ("environment", "r2s-envs"),
     "algorithm": ("algorithm", "r2s-algos"),
     "randomizer": ("randomizer", "r2s-randomization"),
+    "robot": ("robot", "r2s-robots"),
     "panda": ("environment", "r2s-envs"),  # a task with the shipped robot
     "hook": ("hook", "r2s-hooks"),
     "backend": ("backend", "r2s-backends"),
@@ -32,6 +33,7 @@ _USAGE = {
     "task": "environment:\n  use: {name}",
     "algorithm": "algorithm: {name}",
     "randomizer": "randomization:\n  {name}: {{}}",
+    "robot": "environment:\n  robot: {name}",
     "hook": "hooks:\n  csv: {{}}\n  {name}: {{}}",
     "backend": "backend: {name}",
 }

@@ -154,6 +154,8 @@ def _check_ready(robot: Robot, model: mujoco.MjModel) -> None:
     require(low <= place[2] <= high, f"{told}, not {low} to {high} m above the table")
     aside = np.degrees(np.arccos(np.clip(-data.site_xmat[slots.grip].reshape(3, 3)[2, 2], -1, 1)))
     require(aside < 2.0, f"ready turns the grip {aside:.1f} degrees aside")
+    ahead = data.site_xmat[slots.grip].reshape(3, 3)[0, 0]
+    require(ahead > 0.99, "ready does not point the x axis of the grip ahead, along the world's")
     jacobian = np.zeros((6, model.nv))
     mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], slots.grip)
     least = float(np.linalg.svd(slots.arm_velocity(jacobian), compute_uv=False)[5])

@@ -95,6 +95,12 @@ def _ranges(facts: dict[str, Any]) -> dict[str, Any]:
     return {key: facts[key] for key in keys}
 
 
+def _gripper(facts: dict[str, Any]) -> str:
+    """Whose gripper all of this is about."""
+    gripper = facts["gripper"]
+    return f"{gripper['name']} of {facts['robot']}, opens {gripper['opening'] * 1000:.0f} mm"
+
+
 def _lines(facts: dict[str, Any], folder: Path, earlier: str | None) -> list[str]:
     """What the user reads; earlier: the scan of which the folder held an object before."""
     if facts["verdict"] == "refused":
@@ -119,6 +125,7 @@ def _lines(facts: dict[str, Any], folder: Path, earlier: str | None) -> list[str
         f"  lies         in {len(facts['resting_poses'])} ways, {lying:.0%} of drops",
         f"  grasps       {facts['grasp_share']:.1%} of those sampled close from above "
         f"({facts['grasp_class']})",
+        f"  gripper      {_gripper(facts)}",
     ]
     for name, result in facts["checks"].items():
         lines.append(f"  {name:<12} {result['summary']}")

@@ -1,0 +1,1 @@
+"""A robot for r2s."""

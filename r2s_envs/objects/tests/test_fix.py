@@ -190,6 +190,7 @@ def test_nothing_in_a_page_is_obeyed(tmp_path):
         **{"surface_p95_m": None, "pieces": 1, "cost_ratio": None, "grasp_share": 0.0},
         **{"grasp_class": "none", "inertia": np.eye(3).tolist(), "settles": None},
         **{"friction": 1.0, "friction_range": [0.5, 1.5], "hull_vertices": [8]},
+        **{"robot": evil, "gripper": {"name": evil, "opening": 0.08}},
         **{"content_hash": evil, "asset_sha256": evil, "resting_poses": [], "grasps": []},
         **{"timings_s": {evil: evil}, "versions": {evil: evil}},
         **{"reservations": [evil], "volume_error": None},

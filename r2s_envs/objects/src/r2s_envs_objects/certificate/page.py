@@ -162,7 +162,7 @@ def _physics(facts: Mapping[str, Any]) -> dict[str, Any]:
     (low, high), gripper = facts["friction_range"], facts["gripper"]
     return {
         "inertia xx, yy, zz": f"{diagonal} kg m²",
-        "gripper": f"{gripper['name']} of {facts['robot']}, opens {gripper['opening'] * 1000:.0f} mm",
+        "gripper": f"{gripper['name']} of {facts['robot']}, {1000 * gripper['opening']:.0f} mm",
         "friction": f"{facts['friction']:g}, expected {low:g} to {high:g}",
         "vertices of the pieces": ", ".join(map(str, facts["hull_vertices"])),
         "jitter at rest": f"{1000 * settles.get('jitter_m', float('nan')):.2g} mm in 0.25 s",

@@ -10,10 +10,10 @@ import pytest
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.config import load_mapping
-from r2s_core.errors import ConfigError, R2SError
+from r2s_core.errors import ConfigError
 from r2s_core.testing import check_environment
 from r2s_envs_objects import NotGraspableError, ObjectOptions, load_object
-from r2s_envs_pick_place import SceneOptions, box_object, build_scene, render_spec
+from r2s_envs_pick_place import SceneOptions, box_object, build_scene
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.hold import instrument as hold
 from r2s_envs_pick_place.hold.check import check
@@ -46,11 +46,11 @@ def test_the_script_picks_with_it():
 
 def test_every_observation_and_both_action_spaces_have_six_joints():
     joint = _task(observations=tuple(OBSERVATIONS), action_space="joint")
-    assert len(joint.action_names) == 8
-    assert "joint6_angle" in joint.observation_names["policy"]
-    assert "joint7_angle" not in joint.observation_names["policy"]
+    assert len(joint.info.action_names) == 8
+    assert "joint6_angle" in joint.info.observation_names["policy"]
+    assert "joint7_angle" not in joint.info.observation_names["policy"]
     check_environment(joint)
-    assert len(_task(action_space="ee_delta").action_names) == 5
+    assert len(_task(action_space="ee_delta").info.action_names) == 5
 
 
 def test_it_holds_a_box_still_as_the_panda_does():
@@ -92,5 +92,5 @@ def test_a_misspelt_robot_is_told_with_its_place():
 
 
 def test_official_meshes_are_refused_where_there_are_none():
-    with pytest.raises(R2SError, match="UR5e with a 2F-85 has no official meshes"):
-        render_spec([box_object()], SceneOptions(robot=UR5E), official_meshes=True)
+    with pytest.raises(ConfigError, match="ur5e_2f85 has no official meshes; set"):
+        _task(official_meshes=True)

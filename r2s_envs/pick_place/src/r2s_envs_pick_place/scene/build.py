@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from r2s_core.errors import AssetError, R2SError
+from r2s_core.errors import AssetError
 from r2s_core.robot import (
     ARM_CONTACT,
     COLLISION_GROUP,
@@ -282,24 +282,16 @@ def add_home(spec: mujoco.MjSpec, robot: Robot, poses: Sequence[np.ndarray]) -> 
 
 
 def render_spec(
-    objects: Sequence[SceneObject],
-    options: SceneOptions | None = None,
-    official_meshes: bool = False,
+    objects: Sequence[SceneObject], options: SceneOptions | None = None
 ) -> mujoco.MjSpec:
     """The world of `build_scene`, dressed for pictures; its qpos layout is the same.
 
     Cameras `front`, `side` and, at the object, `portrait`. The mocap body `goal_marker`, below the
-    table until it is moved, marks a goal. official_meshes: the robot's, where it has some; else
-    R2SError.
+    table until it is moved, marks a goal.
     """
     options = options or SceneOptions()
-    robot, spec = options.robot, build_scene(objects, options)
-    if not official_meshes:
-        robot.dress(spec)
-    elif robot.dress_officially is not None:
-        robot.dress_officially(spec)
-    else:
-        raise R2SError(f"the {robot.title} has no official meshes; set official_meshes: false")
+    spec = build_scene(objects, options)
+    options.robot.dress(spec)
     stage.add_stage(spec)
     _dress_object(spec, objects[0])
     stage.add_portrait_camera(spec.body(OBJECT_BODY), objects[0].bounds)

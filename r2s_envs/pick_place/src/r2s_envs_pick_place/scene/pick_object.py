@@ -213,8 +213,6 @@ def box(
     return PickObject(scene.box_object(half_sizes, mass), half_sizes[2], upright, yaw)
 
 
-def decorated_spec(
-    thing: PickObject, options: SceneOptions, official_meshes: bool
-) -> mujoco.MjSpec:
+def decorated_spec(thing: PickObject, options: SceneOptions) -> mujoco.MjSpec:
     """One object's world for pictures; its qpos layout is that of all."""
-    return scene.render_spec([thing.shape], options, official_meshes)
+    return scene.render_spec([thing.shape], options)

@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from r2s_core import registry
 from r2s_core.errors import AssetError
 from r2s_core.record.inputs import Keep
 from r2s_core.system.text import say_once
@@ -18,7 +17,7 @@ from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.scene.build import SceneOptions
 from r2s_envs_pick_place.scene.pick_object import PickObject
 from r2s_envs_pick_place.task.masses import tell_of_others, weighed
-from r2s_envs_pick_place.task.pick_place import PickPlace
+from r2s_envs_pick_place.task.pick_place import PickPlace, robot_of
 
 _SUFFIXES = (".stl", ".obj", ".ply")
 
@@ -28,7 +27,7 @@ def make(config: PickPlaceConfig) -> PickPlace:
 
     Raises AssetError where an object is refused, or is both trained on and held out.
     """
-    robot = registry.build_robot(config.robot)
+    robot = robot_of(config)
     objects = [PickObject.from_asset(asset, held_out) for _, asset, held_out in _loaded(config)]
     things = _in_all_sizes(objects, config)
     if config.object_poses == "any":

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core import rotation
+from r2s_core.errors import ConfigError
 from r2s_core.registry import build_robot
+from r2s_core.robot import Robot
 from r2s_core.task_info import TaskInfo
 from r2s_core.types import Array, Backend, Named, SceneSpec, View
 from r2s_envs_pick_place.config import PickPlaceConfig
@@ -41,6 +43,21 @@ _MIN_CARRY, _GOAL_DRAWS = 0.10, 8  # m between the object and a goal on the tabl
 _START_NOISE = 0.03  # the arm's start angles lie within +- this of its ready posture, rad
 
 
+def robot_of(config: PickPlaceConfig) -> Robot:
+    """The robot that the configuration names, dressed as it says.
+
+    Raises ConfigError where it is to have official meshes, and there are none.
+    """
+    robot = build_robot(config.robot)
+    if not config.official_meshes:
+        return robot
+    if robot.dress_officially is None:
+        raise ConfigError(
+            f"the robot {robot.name} has no official meshes; set environment.official_meshes: false"
+        )
+    return dataclasses.replace(robot, dress=robot.dress_officially)
+
+
 class PickPlace:
     """See `r2s_core.types.Task`. One world; W of them are the engine's business."""
 
@@ -52,7 +69,7 @@ class PickPlace:
     ) -> None:
         """things: the objects; each world has one of them."""
         self.config, self.objects = config, ObjectSet(things)
-        self._scene_options = options or SceneOptions(robot=build_robot(config.robot))
+        self._scene_options = options or SceneOptions(robot=robot_of(config))
         self.robot = robot = self._scene_options.robot
         self._model, self._variants = build_models(self.objects, self._scene_options)
         self.arm = Arm.of(self._model, robot, robot.ready)
@@ -101,7 +118,7 @@ class PickPlace:
                 {"qpos", "qvel", "ctrl", "xpos", "xquat", "site_xpos", "site_xmat", "sensordata"}
             ),
             render_spec=lambda variant: decorated_spec(
-                self.objects.things[variant], self._scene_options, self.config.official_meshes
+                self.objects.things[variant], self._scene_options
             ),
             worst_case=self._worst_case,
             variants=self._variants,

@@ -166,7 +166,7 @@ def test_refuses_an_object_without_a_shape():
     [
         ({"mass": -0.1}, "a mass of -0.1 kg"),
         ({"mass": 0.0}, "a mass of 0 kg"),
-        ({"mass": 1e-20}, "which no physics can step; is its mass, its unit or its scale wrong"),
+        ({"mass": 1e-20}, "which cannot be simulated; is its mass, its unit or its scale wrong"),
         ({"inertia": -np.eye(3)}, "a moment of inertia of -1 kg"),
         ({"friction": -1.0}, "a friction of -1"),
         ({"mass": np.nan}, "a number that is not finite"),

@@ -354,7 +354,7 @@ def test_a_task_is_freed_though_it_was_asked_for_its_worst_case(monkeypatch):
 def test_placing_asks_to_let_go():
     task = PickPlace(PickPlaceConfig(goal="place"), pick_object.box())
     state, qpos, qvel = task.init(jax.random.key(0), jnp.int32(0))
-    assert float(state.goal[2]) == pytest.approx(task.objects.things[0].rest_height)
+    assert float(state.goal[2]) == pytest.approx(task.objects.members[0].rest_height)
     backend = MujocoBackend(task.scene(), 1, MujocoConfig())
     at_goal = qpos.at[9:11].set(state.goal[:2])
     view = jax.tree.map(

@@ -68,12 +68,12 @@ def test_a_scene_without_gravity_has_none_to_vary():
 
 
 def test_a_free_body_hangs_on_no_joint():
-    with pytest.raises(ConfigError, match="box fits free bodies only"):
+    with pytest.raises(ConfigError, match="box matches only free joints"):
         build("joint_damping", joints=["box"])
 
 
 def test_gains_are_of_servos_and_forces_of_limited_actuators():
-    with pytest.raises(ConfigError, match="push is no position servo"):
+    with pytest.raises(ConfigError, match="push is not a position servo"):
         build("actuator_gain", CartTask())
     with pytest.raises(ConfigError, match="push has no forcerange"):
         build("actuator_force", CartTask())

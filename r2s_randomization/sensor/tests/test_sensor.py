@@ -91,7 +91,7 @@ def test_it_keeps_the_contract(name, options, task):
         ("sensor_delay", {"delay": [-0.1, 0.0]}, "cannot be below 0"),
         ("sensor_delay", {"delay": [0, 1.5], "unit": "steps"}, "whole"),
         ("sensor_dropout", {"probability": 0.0}, "probability"),
-        ("action_noise", {"std": 0.1, "actions": ["gripper"]}, "no number of the action is called"),
+        ("action_noise", {"std": 0.1, "actions": ["gripper"]}, "no action component is called"),
     ],
 )
 def test_what_is_impossible_is_refused(name, options, complaint):

@@ -9,7 +9,7 @@ from r2s_rewards_example.plugin import SpeedLimitConfig
 
 
 def make(config: SpeedLimitConfig) -> RewardFn:
-    """Build the term: float32[], 0 within the limit; twice the limit costs 1, shared by joints."""
+    """Build the term: float32[], 0 within the limit, -1 if every joint moves at twice the limit."""
 
     def term(transition: Transition) -> Array:
         excess = jnp.maximum(jnp.abs(transition.view.qvel) / config.limit - 1.0, 0.0)

@@ -1,16 +1,16 @@
-"""A robot picks a scanned object up and brings it to a goal.
+"""A robot picks up a scanned object and brings it to a goal.
 
-`Real2SimPickAndPlace` is the whole environment from Python. The other names are what it is made of,
-for tasks of your own at this table; `r2s new task --robot panda NAME` writes one:
+`Real2SimPickAndPlace` is the whole environment from Python. The other names are its building
+blocks, for tasks of your own at this table; `r2s new task --robot panda NAME` writes one:
 
-    asset = load_object("scan.stl", ObjectOptions())              # of r2s_envs_objects
-    thing = PickObject.from_asset(asset)                          # how it rests, where to grasp it
-    options = SceneOptions(robot=build_robot("panda"))            # of r2s_core.registry
-    model = build_scene([thing.shape], options).compile()         # what physics steps
-    dressed = render_spec([thing.shape], options)                 # the same world, for pictures
+    asset = load_object("scan.stl", ObjectOptions())              # from r2s_envs_objects
+    pick_object = PickObject.from_asset(asset)                    # how it rests, where to grasp it
+    options = SceneOptions(robot=build_robot("panda"))            # from r2s_core.registry
+    model = build_scene([pick_object.shape], options).compile()   # what physics steps
+    dressed = render_spec([pick_object.shape], options)           # the same world, for pictures
 
-What moves the robot, `Arm` and `LAWS`, is in `r2s_envs_robots`; where its numbers stand in the
-model, `Slots` of `r2s_core.robot` says.
+The control laws, `Arm` and `LAWS`, are in `r2s_envs_robots`; `Slots` in `r2s_core.robot` gives the
+robot's addresses in the model.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """JAX and MuJoCo are imported when a part is asked for, not when the package is listed."""
+    """Import JAX and MuJoCo when a name is first used, not when the package is listed."""
     for module, names in _MODULES.items():
         if name in names:
             return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -35,7 +35,7 @@ class PickPlaceConfig:
     """The task `real2sim_pick_place`."""
 
     robot: str = option(
-        DEFAULT_ROBOT, "who picks: panda, ur5e_2f85 or another that `r2s plugins robot` lists"
+        DEFAULT_ROBOT, "the robot: panda, ur5e_2f85 or another that `r2s plugins robot` lists"
     )
     objects: tuple[Path | str, ...] = option(
         ("sample:bottle",),
@@ -45,43 +45,43 @@ class PickPlaceConfig:
         None, "a folder of scanned objects; used instead of `objects`"
     )
     held_out_objects: tuple[Path | str, ...] = option(
-        (), "objects that evaluation plays too, and training never sees"
+        (), "objects used in evaluation too, and never in training"
     )
     object_scale: float = option(1.0, "scales the objects", above=0.0, maximum=1e6)
     object_scales: tuple[float, ...] = option(
         (1.0,),
-        "sizes of which each object comes, as factors on `object_scale`",
+        "the sizes in which each object is used, as factors on `object_scale`",
         above=0.0,
         maximum=100.0,
     )
     object_poses: Literal["scanned", "any"] = option(
         "scanned",
         "how an object lies at the start: as it was scanned, or in any pose in which it often "
-        "comes to rest and the gripper spans it",
+        "comes to rest and the gripper can span it",
     )
     object_features: Literal["none", "size", "embedding"] = option(
         "none",
-        "what a policy is told of the object itself: size: its extents 3; embedding: how far it "
+        "what a policy observes of the object's shape: size: its extents 3; embedding: how far it "
         "reaches in 26 directions",
     )
     object_units: Literal["auto", "m", "cm", "mm", "inch"] = option("auto", "units of the scan")
     object_max_filled: float = option(
         0.25,
-        "largest share of a scan's surface that closing its holes may add",
+        "largest fraction of a scan's surface that closing its holes may add",
         minimum=0.0,
         maximum=1.0,
     )
     object_mass: float | None = option(
         None,
-        "kg of each object that has no mass of its own: not prepared by `r2s object fix`, nor in "
-        "`object_masses`; by default from volume and density",
+        "kg, for each object without a mass of its own (not prepared by `r2s object fix`, not in "
+        "`object_masses`); default: from volume and density",
         above=0.0,
         maximum=1000.0,
     )
     object_masses: Mapping[str, float] = option(
-        doc="kg of single objects, by what `objects` calls them: {sample:duck: 0.1}", factory=dict
+        doc="kg of single objects, by their name in `objects`: {sample:duck: 0.1}", factory=dict
     )
-    force: bool = option(False, "train on objects that this gripper cannot hold, too")
+    force: bool = option(False, "train even on objects that this gripper cannot hold")
     max_pieces: int | None = option(
         None,
         "convex pieces that the object may be cut into; None: 16, or up to 128 where fewer would "
@@ -121,7 +121,7 @@ class PickPlaceConfig:
     )
 
     def __post_init__(self) -> None:
-        registry.find("robot", self.robot)  # which tells what there is
+        registry.find("robot", self.robot)  # its error lists the installed ones
         for name in ("observations", "critic_observations", "object_scales"):
             if getattr(self, name) == ():
                 raise ValueError(f"{name} is an empty list; name at least one")
@@ -130,14 +130,14 @@ class PickPlaceConfig:
                 raise ValueError(f"object_masses.{name} is {mass}; give kg above 0, at most 1000")
         low, high = self.goal_height
         if low > high:
-            raise ValueError(f"goal_height is {[low, high]}; the first is the lower")
+            raise ValueError(f"goal_height is {[low, high]}; give the lower one first")
 
 
 @dataclasses.dataclass(frozen=True)
 class ReachConfig:
     """Options of the reward `reach`."""
 
-    sharpness: float = option(5.0, "1/m; larger rewards only the last centimetres", above=0.0)
+    sharpness: float = option(5.0, "1/m; larger values reward only the last centimetres", above=0.0)
 
 
 @dataclasses.dataclass(frozen=True)

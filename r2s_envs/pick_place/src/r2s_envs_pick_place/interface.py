@@ -27,7 +27,7 @@ def Real2SimPickAndPlace(
       max_episode_steps: control steps per episode; default: the task's.
       reconstructed_objects_dir: a folder with a scanned object; default: a sample scan.
       backend: "auto", "mujoco", "mjx" or "warp".
-      training: False starts every episode from the task's own distribution, in step.
+      training: False starts all episodes from the task's own distribution, at the same time.
       options: any other key of the YAML's `environment` section, e.g. action_space="ee_delta".
 
     Returns:

@@ -8,7 +8,7 @@ from r2s_envs_pick_place.config import PickPlaceConfig, PlaceConfig, ReachConfig
 PICK_PLACE = Plugin(
     name="real2sim_pick_place",
     kind="environment",
-    summary="A robot arm picks a scanned object up and brings it to a goal",
+    summary="A robot arm picks up a scanned object and brings it to a goal",
     target="r2s_envs_pick_place.task.make:make",
     config=PickPlaceConfig,
     inputs="r2s_envs_pick_place.task.make:keep_inputs",

@@ -14,7 +14,7 @@ from r2s_randomization_objects.plugin import ObjectConfig
 
 
 class ObjectMass:
-    """The object's mass; its inertia grows with it, as with its density."""
+    """The object's mass; its inertia scales with it, as with a change of density."""
 
     stage: Literal["model"] = "model"
     writes = frozenset({"body_mass", "body_inertia"})
@@ -32,7 +32,7 @@ class ObjectMass:
 
 
 class ObjectFriction:
-    """The object's sliding friction, the same all over it."""
+    """The object's sliding friction, the same for all its geoms."""
 
     stage: Literal["model"] = "model"
     writes = frozenset({"geom_friction"})
@@ -48,7 +48,7 @@ class ObjectFriction:
 
 
 def object_mass(options: ObjectConfig, context: RandomizerContext) -> ObjectMass:
-    """Raises ConfigError if there is no such body, or nothing is known of its mass."""
+    """Raises ConfigError if there is no such body, or no range for its mass."""
     _check(options, context, "object_mass_range")
     body = int(choose(context.model, "body", (options.body,), "body")[0])
     if not context.model.body_mass[body] > 0:
@@ -57,7 +57,7 @@ def object_mass(options: ObjectConfig, context: RandomizerContext) -> ObjectMass
 
 
 def object_friction(options: ObjectConfig, context: RandomizerContext) -> ObjectFriction:
-    """Raises ConfigError if there is no such body, or nothing is known of its friction."""
+    """Raises ConfigError if there is no such body, or no range for its friction."""
     _check(options, context, "object_friction_range")
     body = int(choose(context.model, "body", (options.body,), "body")[0])
     geoms = np.flatnonzero(context.model.geom_bodyid == body)
@@ -65,7 +65,7 @@ def object_friction(options: ObjectConfig, context: RandomizerContext) -> Object
         raise ConfigError(f"body: {options.body} has no geoms that could have friction")
     if options.distribution == "log_uniform" and not context.model.geom_friction[geoms[0], 0] > 0:
         raise ConfigError(
-            f"distribution is log_uniform, but {options.body} has no friction to start from; take "
+            f"distribution is log_uniform, but {options.body} has no friction to start from; use "
             "uniform or normal"
         )
     return ObjectFriction(options, geoms)
@@ -74,13 +74,13 @@ def object_friction(options: ObjectConfig, context: RandomizerContext) -> Object
 def _check(options: ObjectConfig, context: RandomizerContext, name: str) -> None:
     if options.range is None and name not in context.properties:
         raise ConfigError(
-            f"the task does not say within what its object's property lies ({name}); give `range`"
+            f"the task gives no range for its object's property ({name}); give `range`"
         )
 
 
 def _draw(key: Array, values: Named, options: ObjectConfig, name: str, nominal: Array) -> Array:
     """float32[]: within the object's range, or the configured one."""
     bounds = values[name] if options.range is None else jnp.array(options.range, jnp.float32)
-    # A curriculum starts from what it is.
+    # A curriculum starts from the nominal value.
     limits = bounds[0], bounds[1]
     return draw(key, (), limits, options.distribution, level=values["level"], neutral=nominal)

@@ -10,12 +10,12 @@ from r2s_core.ranges import Distribution, check_factors
 
 @dataclasses.dataclass(frozen=True)
 class ObjectConfig:
-    """Options of what varies an object within its own range."""
+    """Options of the randomizers that vary an object within its own range."""
 
     body: str = option("object", "the object's body")
     distribution: Distribution = option("uniform", "uniform, log_uniform or normal")
     range: tuple[float, float] | None = option(
-        None, "instead of what the object's pipeline expects of such a thing: kg, or friction"
+        None, "overrides the range that the object's pipeline found plausible: kg, or friction"
     )
 
     def __post_init__(self) -> None:
@@ -26,14 +26,14 @@ class ObjectConfig:
 OBJECT_MASS = Plugin(
     name="object_mass",
     kind="randomizer",
-    summary="the object's mass, within what such a thing may weigh",
+    summary="the object's mass, within the plausible range for such an object",
     target="r2s_randomization_objects.build:object_mass",
     config=ObjectConfig,
 )
 OBJECT_FRICTION = Plugin(
     name="object_friction",
     kind="randomizer",
-    summary="the object's sliding friction, within what such a surface may have",
+    summary="the object's sliding friction, within the plausible range for such a surface",
     target="r2s_randomization_objects.build:object_friction",
     config=ObjectConfig,
 )

@@ -19,10 +19,10 @@ from r2s_randomization_physics.config import (
 
 
 class Inertia:
-    """Stretches bodies along their principal axes, the mass staying.
+    """Stretches bodies along their principal axes at constant mass.
 
-    What is drawn are factors on the second moments of mass about its centre, the diagonal of the
-    pseudo-inertia in those axes: while they are positive, the tensor belongs to some body (Wensing
+    It samples factors on the second moments of mass about its centre, the diagonal of the
+    pseudo-inertia in those axes: while they are positive, the tensor is physical (Wensing
     et al. 2018, "Linear matrix inequalities for physically-consistent inertial parameters").
     """
 
@@ -48,7 +48,7 @@ class Inertia:
 
 
 class CenterOfMass:
-    """Shifts centres of mass; the inertia about them stays."""
+    """Shifts centres of mass; the inertia about them is unchanged."""
 
     stage: Literal["model"] = "model"
     writes = frozenset({"body_ipos"})
@@ -83,7 +83,7 @@ class Gravity:
         strength_key, tilt_key = jax.random.split(key)
         factor = draw(strength_key, (), options.factor, options.distribution, level=level)
         angle, heading = jax.random.uniform(tilt_key, (2,))
-        # Evenly over the cone's cap.
+        # Uniformly over the cone's cap.
         angle = jnp.deg2rad(options.tilt) * level * jnp.sqrt(angle)
         nominal = values["opt.gravity"]
         size = jnp.linalg.norm(nominal)
@@ -99,7 +99,7 @@ class Gravity:
 
 @pytree
 class Pushes:
-    """The push that is under way or comes next, of each body."""
+    """Each body's current or next push."""
 
     force: Array  # float32[n, 3], N
     start: Array  # float32[n], s from now; negative once it has begun
@@ -108,7 +108,7 @@ class Pushes:
 class Push:
     """Pushes bodies at random times in random directions; see `RemembersEpisode`.
 
-    The first push of an episode comes within the longest interval, evenly.
+    The first push of an episode starts uniformly within the longest interval.
     """
 
     stage: Literal["wrench"] = "wrench"
@@ -126,7 +126,7 @@ class Push:
     def step(self, memory: Pushes, key: Array, values: Named) -> tuple[Pushes, dict[str, Any]]:
         options, dt = self._options, self._dt
         force_key, time_key = jax.random.split(key)
-        # The share of this control step in which the push is on.
+        # The fraction of this control step during which the push acts.
         begins = jnp.maximum(memory.start, 0.0)
         ends = jnp.minimum(memory.start + options.duration, dt)
         share = jnp.maximum(ends - begins, 0.0) / dt

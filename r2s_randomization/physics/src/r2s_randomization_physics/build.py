@@ -18,7 +18,7 @@ _BOTH = slice(0, 2)
 
 
 def mass(options: config.MassConfig, context: RandomizerContext) -> ModelChange:
-    """Density: mass and inertia by one factor, so that no tensor becomes unphysical."""
+    """Density: mass and inertia by one factor, which keeps the inertia physical."""
     rows = choose(context.model, "body", options.bodies, "bodies")
     fields = [("body_mass", None), ("body_inertia", slice(0, 3))]
     return _change([Change(fields, rows, options.factor)], options)
@@ -30,12 +30,12 @@ def inertia(options: config.InertiaConfig, context: RandomizerContext) -> Inerti
 
 
 def center_of_mass(options: config.CenterOfMassConfig, context: RandomizerContext) -> CenterOfMass:
-    """The centre of mass in the body; the inertia about it stays."""
+    """The centre of mass in the body; the inertia about it is unchanged."""
     return CenterOfMass(choose(context.model, "body", options.bodies, "bodies"), options)
 
 
 def friction(options: config.FrictionConfig, context: RandomizerContext) -> ModelChange:
-    """Geom friction. MuJoCo takes the greater of two geoms that touch."""
+    """Geom friction. Of two geoms in contact MuJoCo takes the greater."""
     rows = choose(context.model, "geom", options.geoms, "geoms")
     columns = ((options.slide, _FIRST), (options.spin, _SECOND), (options.roll, _THIRD))
     changes = [Change([("geom_friction", column)], rows, bounds) for bounds, column in columns]
@@ -45,7 +45,7 @@ def friction(options: config.FrictionConfig, context: RandomizerContext) -> Mode
 def contact_softness(
     options: config.ContactSoftnessConfig, context: RandomizerContext
 ) -> ModelChange:
-    """solref and solimp of geoms. MuJoCo mixes those of two geoms that touch."""
+    """solref and solimp of geoms. MuJoCo mixes those of two geoms in contact."""
     model = context.model
     rows = choose(model, "geom", options.geoms, "geoms")
     if (model.geom_solref[rows] <= 0).any():
@@ -89,7 +89,7 @@ def actuator_gain(options: config.ActuatorGainConfig, context: RandomizerContext
     if not (servo & affine).all():
         name = model.actuator(int(rows[~(servo & affine)][0])).name
         raise ConfigError(
-            f"actuator_gain: the actuator {name} is no position servo, whose gains these are; "
+            f"actuator_gain: the actuator {name} is not a position servo and has no such gains; "
             "choose others with `actuators`"
         )
     stiffness = [("actuator_gainprm", _FIRST), ("actuator_biasprm", _SECOND)]
@@ -123,7 +123,7 @@ def gravity(options: config.GravityConfig, context: RandomizerContext) -> Gravit
 
 
 def push(options: config.PushConfig, context: RandomizerContext) -> Push:
-    """Forces on bodies, now and then."""
+    """Forces on bodies at random times."""
     rows = choose(context.model, "body", options.bodies, "bodies")
     return Push(rows, options, context.control_dt)
 
@@ -136,9 +136,9 @@ def _change(changes: list[Change], options: Drawn) -> ModelChange:
 
 
 def _dofs(model: mujoco.MjModel, joints: tuple[str, ...]) -> np.ndarray:
-    """The degrees of freedom of joints; a free body hangs on none, and is left out."""
+    """The degrees of freedom of joints; free joints are skipped."""
     rows = choose(model, "joint", joints, "joints")
     rows = rows[model.jnt_type[rows] != mujoco.mjtJoint.mjJNT_FREE]
     if not len(rows):
-        raise ConfigError(f"joints: {', '.join(joints)} fits free bodies only, which have no joint")
+        raise ConfigError(f"joints: {', '.join(joints)} matches only free joints; name others")
     return np.flatnonzero(np.isin(model.dof_jntid, rows))

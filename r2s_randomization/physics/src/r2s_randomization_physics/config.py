@@ -20,7 +20,7 @@ class MassConfig(Drawn):
     """Options of `mass`."""
 
     bodies: Names = option(_ALL, "bodies, by name or pattern")
-    factor: Range = option((0.8, 1.25), "mass and inertia are multiplied by one of these")
+    factor: Range = option((0.8, 1.25), "factor on mass and inertia")
 
     def __post_init__(self) -> None:
         check_factors(factor=self.factor)
@@ -33,7 +33,7 @@ class InertiaConfig(Drawn):
     bodies: Names = option(_ALL, "bodies, by name or pattern")
     stretch: Range = option(
         (0.8, 1.25),
-        "what the mass's mean square distance along each principal axis is multiplied by",
+        "factor on the mean square distance of the mass along each principal axis",
     )
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class CenterOfMassConfig(Drawn):
     """Options of `center_of_mass`."""
 
     bodies: Names = option(_ALL, "bodies, by name or pattern")
-    shift: float = option(0.01, "m, at most so far along each of the body's axes", minimum=0.0)
+    shift: float = option(0.01, "m, largest shift along each of the body's axes", minimum=0.0)
 
     def __post_init__(self) -> None:
         check_from_zero(self, "shift")
@@ -72,7 +72,7 @@ class ContactSoftnessConfig(Drawn):
     geoms: Names = option(_ALL, "geoms, by name or pattern")
     time_constant: Range = option((1.0, 1.5), "factor on solref's time constant; longer is softer")
     damping_ratio: Range = option(
-        (0.7, 1.0), "factor on solref's damping ratio; below 1 things bounce"
+        (0.7, 1.0), "factor on solref's damping ratio; below 1 contacts bounce"
     )
     give: Range = option((0.5, 2.0), "factor on 1 - impedance (solimp): how far a contact yields")
     shared: bool = option(True, "one draw for all geoms of a world, rather than one for each")
@@ -113,7 +113,7 @@ class ArmatureConfig(Drawn):
     """Options of `armature`."""
 
     joints: Names = option(_ALL, "joints, by name or pattern")
-    factor: Range = option((0.8, 1.25), "factor on the rotor inertia that the joints feel")
+    factor: Range = option((0.8, 1.25), "factor on the joints' armature (reflected rotor inertia)")
 
     def __post_init__(self) -> None:
         check_factors(factor=self.factor)
@@ -148,7 +148,7 @@ class GravityConfig(Drawn):
 
     factor: Range = option((0.98, 1.02), "factor on its strength")
     tilt: float = option(
-        1.0, "degrees, at most so far off the vertical: a table that is not level", minimum=0.0
+        1.0, "degrees, largest tilt off the vertical: a table that is not level", minimum=0.0
     )
 
     def __post_init__(self) -> None:

@@ -16,12 +16,12 @@ def _randomizer(name: str, summary: str, options: type) -> Plugin:
     )
 
 
-MASS = _randomizer("mass", "how heavy bodies are: mass and inertia alike", config.MassConfig)
+MASS = _randomizer("mass", "mass of bodies, and inertia by the same factor", config.MassConfig)
 INERTIA = _randomizer(
-    "inertia", "how the mass of bodies is spread about its centre", config.InertiaConfig
+    "inertia", "distribution of the bodies' mass about its centre", config.InertiaConfig
 )
 CENTER_OF_MASS = _randomizer(
-    "center_of_mass", "where the centre of mass of bodies is", config.CenterOfMassConfig
+    "center_of_mass", "position of the bodies' centres of mass", config.CenterOfMassConfig
 )
 FRICTION = _randomizer("friction", "sliding, torsional and rolling friction", config.FrictionConfig)
 CONTACT_SOFTNESS = _randomizer(
@@ -29,12 +29,12 @@ CONTACT_SOFTNESS = _randomizer(
 )
 JOINT_DAMPING = _randomizer("joint_damping", "damping of joints", config.JointDampingConfig)
 JOINT_FRICTION = _randomizer("joint_friction", "dry friction of joints", config.JointFrictionConfig)
-ARMATURE = _randomizer("armature", "rotor inertia that joints feel", config.ArmatureConfig)
+ARMATURE = _randomizer("armature", "reflected rotor inertia of joints", config.ArmatureConfig)
 ACTUATOR_GAIN = _randomizer(
     "actuator_gain", "stiffness and damping of position servos", config.ActuatorGainConfig
 )
 ACTUATOR_FORCE = _randomizer(
-    "actuator_force", "how strong actuators are", config.ActuatorForceConfig
+    "actuator_force", "force limits of actuators", config.ActuatorForceConfig
 )
 GRAVITY = _randomizer("gravity", "gravity's strength and direction", config.GravityConfig)
-PUSH = _randomizer("push", "bodies are pushed now and then", config.PushConfig)
+PUSH = _randomizer("push", "pushes on bodies at random times", config.PushConfig)

@@ -1,4 +1,4 @@
-"""Model fields changed row by row: what most randomizers of physics are."""
+"""Model fields changed row by row, as most randomizers of physics do."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from r2s_core.types import Array, Named
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One quantity drawn for each of the rows, and what it does to the fields.
+    """One quantity sampled for each row, and how it changes the fields.
 
-    fields: by name, the columns that change; None: the field has none.
+    fields: by name, the columns that change; None: the field has no columns.
     how: "multiply"; "add"; or "give": 1 less the value is multiplied, within 0 and 1.
     """
 
@@ -35,7 +35,7 @@ class ModelChange:
     stage: Literal["model"] = "model"
 
     def __init__(self, changes: Sequence[Change], distribution: Distribution, shared: bool) -> None:
-        # What changes nothing is left out: a backend may not be able to vary it.
+        # Neutral changes are skipped: a backend may not be able to vary their fields.
         self._changes = [c for c in changes if c.bounds != (_neutral(c), _neutral(c))]
         self._distribution: Distribution = distribution
         self._shared = shared

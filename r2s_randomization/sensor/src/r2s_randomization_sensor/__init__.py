@@ -1,1 +1,1 @@
-"""Imperfect sensing and acting, as plugins of r2s."""
+"""Imperfect sensing and actuation, as plugins of r2s."""

@@ -1,4 +1,4 @@
-"""Readings or actions that come late; see `r2s_core.types.RemembersEpisode`."""
+"""Delayed readings or actions; see `r2s_core.types.RemembersEpisode`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from r2s_randomization_sensor.quaternion import between, is_quaternion
 
 @pytree
 class Past:
-    """What there was, and how late it comes in this episode."""
+    """Past values, and this episode's delay."""
 
     values: Named  # leaves [K, ...], the latest first
     delay: Array  # float32[], control steps
@@ -24,11 +24,11 @@ class Past:
 
 
 class Delay:
-    """Gives the values of some time ago, in between two control steps their mean by nearness.
+    """Returns past values, linearly interpolated between control steps.
 
-    Before an episode there was what there is at its start. Values are held between control steps,
-    and a mean of two targets is what a robot gets on average over a step in which the new one
-    comes some way through.
+    The history before an episode is filled with the values at its start. Values are held between
+    control steps; where a new target arrives partway through a step, the interpolation is the
+    mean of both over that step.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Delay:
         per = 1.0 if self._whole else 1.0 / control_dt
         low, high = (per * x for x in options.delay)
         self._length = 2 + math.floor(high + per * options.jitter + 1e-6)
-        edge = 0.5 if self._whole else 0.0  # so that each whole number is as likely
+        edge = 0.5 if self._whole else 0.0  # so that each whole number is equally likely
         self._delay = (low - edge, high + edge)
         self._jitter = per * options.jitter + edge if options.jitter else 0.0
 
@@ -62,14 +62,14 @@ class Delay:
             unit = jax.random.uniform(key, minval=-1.0)
             steps = jnp.maximum(steps + self._rounded(memory.jitter * unit), 0.0)
         whole = jnp.clip(jnp.floor(steps).astype(jnp.int32), 0, self._length - 2)
-        share = jnp.clip(steps - whole, 0.0, 1.0)
+        fraction = jnp.clip(steps - whole, 0.0, 1.0)
         late = {}
         for name, row in past.items():
             newer, older = row[whole], row[whole + 1]
             if is_quaternion(name):
-                late[name] = between(newer, older, share)
+                late[name] = between(newer, older, fraction)
             else:
-                late[name] = newer + share * (older - newer)
+                late[name] = newer + fraction * (older - newer)
         return Past(past, memory.delay, memory.jitter), late
 
     def _rounded(self, steps: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Errors of readings and actions at the time; see `r2s_core.types.RemembersEpisode`."""
+"""Errors of readings and actions without delay; see `r2s_core.types.RemembersEpisode`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from r2s_randomization_sensor.quaternion import is_quaternion, turned
 
 
 class Noise:
-    """Adds Gaussian noise: new at each step, and a bias of the episode."""
+    """Adds Gaussian noise at each step, and a bias sampled for each episode."""
 
     stage: Literal["reading"] = "reading"
 
@@ -37,7 +37,7 @@ class Noise:
         return memory, new
 
     def _normal(self, key: Array, values: Named) -> dict[str, Array]:
-        """Standard normal numbers for each reading; for an orientation, of a rotation vector."""
+        """Standard normal numbers for each reading; for an orientation, a rotation vector."""
         shapes = {n: (3,) if is_quaternion(n) else values[n].shape for n in self._names}
         drawn = jax.random.normal(key, (sum(int(np.prod(s)) for s in shapes.values()),))
         ends = np.cumsum([int(np.prod(s)) for s in shapes.values()])[:-1]
@@ -46,7 +46,7 @@ class Noise:
 
 
 class Dropout:
-    """Now and then there is no news, and the last values are held."""
+    """Readings drop out at random, and the last values are held."""
 
     stage: Literal["reading"] = "reading"
 
@@ -66,7 +66,7 @@ class Dropout:
 
 
 class Quantization:
-    """Readings in steps of a resolution; where the steps lie is drawn for each episode."""
+    """Rounds readings to a resolution; the grid's offset is sampled for each episode."""
 
     stage: Literal["reading"] = "reading"
 
@@ -78,7 +78,7 @@ class Quantization:
         return jax.random.uniform(key)
 
     def step(self, memory: Array, key: Array, values: Named) -> tuple[Array, dict[str, Any]]:
-        # At level 0 the steps are infinitely fine.
+        # At curriculum level 0 the resolution is infinitely fine.
         level, size = values["level"], self._resolution
         new = {}
         for name in self._names:
@@ -90,13 +90,13 @@ class Quantization:
 
 
 class ActionNoise:
-    """Adds Gaussian noise to the action: new at each step, and a bias of the episode."""
+    """Adds Gaussian noise to the action at each step, and a bias sampled for each episode."""
 
     stage: Literal["action"] = "action"
     writes = frozenset({"action"})
 
     def __init__(self, places: np.ndarray | None, std: float, bias: float) -> None:
-        """places int[n]: of the numbers that err; None: all."""
+        """places int[n]: indices of the noisy action components; None: all."""
         self._places, self._std, self._bias = places, std, bias
 
     def begin(self, key: Array, values: Named) -> Array:

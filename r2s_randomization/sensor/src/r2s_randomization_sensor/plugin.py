@@ -16,19 +16,13 @@ def _randomizer(name: str, summary: str, options: type) -> Plugin:
     )
 
 
-SENSOR_NOISE = _randomizer(
-    "sensor_noise", "readings err, at each step and all episode", config.SensorNoiseConfig
-)
-SENSOR_DELAY = _randomizer("sensor_delay", "readings come late", config.SensorDelayConfig)
+SENSOR_NOISE = _randomizer("sensor_noise", "noise and bias of readings", config.SensorNoiseConfig)
+SENSOR_DELAY = _randomizer("sensor_delay", "readings arrive late", config.SensorDelayConfig)
 SENSOR_DROPOUT = _randomizer(
-    "sensor_dropout", "readings stay away, and the last one is held", config.SensorDropoutConfig
+    "sensor_dropout", "readings drop out, and the last one is held", config.SensorDropoutConfig
 )
 SENSOR_QUANTIZATION = _randomizer(
-    "sensor_quantization", "readings come in steps", config.SensorQuantizationConfig
+    "sensor_quantization", "readings are quantized", config.SensorQuantizationConfig
 )
-ACTION_NOISE = _randomizer(
-    "action_noise", "the robot does not do quite what it is told", config.ActionNoiseConfig
-)
-ACTION_DELAY = _randomizer(
-    "action_delay", "the robot does late what it is told", config.ActionDelayConfig
-)
+ACTION_NOISE = _randomizer("action_noise", "noise and bias of actions", config.ActionNoiseConfig)
+ACTION_DELAY = _randomizer("action_delay", "actions take effect late", config.ActionDelayConfig)

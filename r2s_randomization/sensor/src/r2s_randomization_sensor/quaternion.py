@@ -1,4 +1,4 @@
-"""Readings that are orientations err by turning: small rotations, and means of two."""
+"""Errors of orientations: small rotations, and interpolation between two."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from r2s_core.types import Array
 
 
 def is_quaternion(name: str) -> bool:
-    """Whether a reading is one, by `r2s_core.types.HasReadings`' rule."""
+    """Whether a reading is a quaternion, by the rule in `r2s_core.types.HasReadings`."""
     return name.endswith("quaternion")
 
 
@@ -18,7 +18,7 @@ def turned(quat: Array, vector: Array) -> Array:
     return rotation.multiply(rotation.from_vector(vector), quat)
 
 
-def between(first: Array, second: Array, share: Array) -> Array:
-    """From the first to the second by a share of the way, on the unit sphere: [4]."""
-    mean = first + share * (rotation.nearest_sign(second, first) - first)
+def between(first: Array, second: Array, fraction: Array) -> Array:
+    """[4]: interpolated from the first to the second by `fraction`, on the unit sphere."""
+    mean = first + fraction * (rotation.nearest_sign(second, first) - first)
     return mean / jnp.sqrt(jnp.sum(mean * mean) + 1e-12)

@@ -1,1 +1,1 @@
-"""Randomized pictures, as plugins of r2s."""
+"""Randomized visuals, as plugins of r2s."""

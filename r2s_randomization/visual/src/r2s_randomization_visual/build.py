@@ -1,7 +1,7 @@
 """The builders, named as the plugins are without `visual_`, and what they build.
 
-What is varied are fields of the MjModel that pictures are drawn of; see
-`r2s_core.types.Randomizer`, stage "visual".
+They vary fields of the MjModel that pictures are rendered from; see `r2s_core.types.Randomizer`,
+stage "visual".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from r2s_randomization_visual import config
 
 
 class Lights:
-    """Lights shifted, turned, brighter or darker, tinted."""
+    """Position, direction, brightness and tint of lights."""
 
     stage: Literal["visual"] = "visual"
     writes = frozenset({"light_pos", "light_dir", "light_diffuse"})
@@ -45,7 +45,7 @@ class Lights:
 
 
 class Colors:
-    """Materials' colours mixed with random ones; how transparent they are stays."""
+    """Materials' colours mixed with random ones; their transparency is unchanged."""
 
     stage: Literal["visual"] = "visual"
     writes = frozenset({"mat_rgba"})
@@ -54,14 +54,14 @@ class Colors:
         self._rows, self._amount = rows, options.amount
 
     def __call__(self, key: Array, values: Named) -> Named:
-        rgba, share = values["mat_rgba"], self._amount * values["level"]
+        rgba, amount = values["mat_rgba"], self._amount * values["level"]
         old = rgba[self._rows, :3]
-        new = old + share * (jax.random.uniform(key, old.shape) - old)
+        new = old + amount * (jax.random.uniform(key, old.shape) - old)
         return {"mat_rgba": rgba.at[self._rows, :3].set(new)}
 
 
 class Surfaces:
-    """How materials shine and mirror."""
+    """Specularity, shininess and reflectance of materials."""
 
     stage: Literal["visual"] = "visual"
     writes = frozenset({"mat_specular", "mat_shininess", "mat_reflectance"})
@@ -81,7 +81,7 @@ class Surfaces:
 
 
 class Textures:
-    """Textures tinted, each its own way, and grainy."""
+    """Tint, one per texture, and grain of textures."""
 
     stage: Literal["visual"] = "visual"
     writes = frozenset({"tex_data"})
@@ -109,7 +109,7 @@ class Textures:
 
 
 class Camera:
-    """Cameras shifted and turned, their field of view wider or narrower."""
+    """Position, orientation and field of view of cameras."""
 
     stage: Literal["visual"] = "visual"
     writes = frozenset({"cam_pos", "cam_quat", "cam_fovy"})
@@ -170,7 +170,7 @@ def _within(key: Array, shape: tuple[int, ...], size: Array) -> Array:
 
 
 def _turns(key: Array, number: int, degrees: Array) -> Array:
-    """Quaternions [number, 4] of rotations about any axis by at most so many degrees."""
+    """Quaternions [number, 4] of rotations about random axes by at most `degrees`."""
     axis_key, angle_key = jax.random.split(key)
     axis = jax.random.normal(axis_key, (number, 3))
     axis /= jnp.linalg.norm(axis, axis=1, keepdims=True) + 1e-9

@@ -16,10 +16,8 @@ def _randomizer(name: str, summary: str, options: type) -> Plugin:
     )
 
 
-LIGHTS = _randomizer(
-    "lights", "where lights are, how bright and of what colour", config.LightsConfig
-)
+LIGHTS = _randomizer("lights", "position, brightness and colour of lights", config.LightsConfig)
 COLORS = _randomizer("colors", "colours of materials", config.ColorsConfig)
-SURFACES = _randomizer("surfaces", "how materials shine and mirror", config.SurfacesConfig)
+SURFACES = _randomizer("surfaces", "highlights and reflections of materials", config.SurfacesConfig)
 TEXTURES = _randomizer("textures", "colours and grain of textures", config.TexturesConfig)
-CAMERA = _randomizer("camera", "where cameras are, their field of view", config.CameraConfig)
+CAMERA = _randomizer("camera", "pose and field of view of cameras", config.CameraConfig)

@@ -1,1 +1,1 @@
-"""Whether this gripper can hold an object: grasp, lift, shake and hold."""
+"""The hold test, whether a gripper can hold an object: grasp, lift, shake and hold."""

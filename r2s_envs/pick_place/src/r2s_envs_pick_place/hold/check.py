@@ -21,17 +21,17 @@ from r2s_envs_pick_place.scene.pick_object import PickObject
 SECONDS = 5.0  # of holding still, after the shake
 APPROACH = 0.10  # m from above
 SHAKE = hold.Shake()
-MOST_SLIP = 0.003  # m in the hand while it is held still
+MOST_SLIP = 0.003  # m, slip in the hand during that time
 MOST_TRIED = 8
 _WIDTH, _HEIGHT, _CAMERA = 480, 360, "hold"
 
 
 def check(asset: ObjectAsset, robot: Robot, pictures: bool = True) -> CheckResult:
     """Try the object's best grasps; passed if one of them holds it through shake and hold."""
-    thing, widest = PickObject.from_asset(asset).shape, robot.gripper.widest
+    shape, widest = PickObject.from_asset(asset).shape, robot.gripper.widest
     options = scene.SceneOptions(robot=robot)
-    model = scene.build_scene([thing], options).compile()
-    poses = _poses(asset, thing, robot)
+    model = scene.build_scene([shape], options).compile()
+    poses = _poses(asset, shape, robot)
     if not poses:
         span = f"it spans {asset.grasp_width * 1000:.0f} mm over its centre of mass, and "
         return CheckResult(
@@ -53,27 +53,27 @@ def check(asset: ObjectAsset, robot: Robot, pictures: bool = True) -> CheckResul
         passed=held > 0,
         summary=_summary(best, held, len(reports)),
         details={"robot": robot.name, "gripper": robot.gripper.name, **_details(best, reports)},
-        pictures=_filmed(model, thing, options, best.grasp) if pictures else (),
+        pictures=_filmed(model, shape, options, best.grasp) if pictures else (),
         grasp=better if held and not own_held else None,
     )
 
 
-def _poses(asset: ObjectAsset, thing: scene.SceneObject, robot: Robot) -> list[GraspPose]:
-    """What to try: the asset's grasps, the best first, then those across its narrow sections."""
+def _poses(asset: ObjectAsset, shape: scene.SceneObject, robot: Robot) -> list[GraspPose]:
+    """The grasps to try: the asset's, best first, then those across its narrow sections."""
     poses = list(asset.grasps)
-    if asset.grasp_width <= robot.gripper.widest:  # the one that the training is about
+    if asset.grasp_width <= robot.gripper.widest:  # the one that training uses
         cos, sin = np.cos(asset.grasp_yaw), np.sin(asset.grasp_yaw)
         along, across = asset.grasp_offset, asset.grasp_across
         x, y = along * cos - across * sin, along * sin + across * cos
         position = (float(x), float(y), asset.grasp_height)
         poses.insert(0, GraspPose(position, asset.grasp_yaw, asset.grasp_width, 1.0))
     height = asset.resting_qpos.height
-    return poses + [_in_body(grasp, height, robot) for grasp in hold.candidate_grasps(thing, robot)]
+    return poses + [_in_body(grasp, height, robot) for grasp in hold.candidate_grasps(shape, robot)]
 
 
 def _in_world(pose: GraspPose, height: float, robot: Robot) -> hold.Grasp:
     (x, y, z), (middle_x, middle_y) = pose.position, robot.workspace
-    # The hold counts yaw the other way round; a parallel gripper is the same after half a turn.
+    # The hold measures yaw with the opposite sign; half a turn leaves a parallel gripper the same.
     yaw = (np.pi / 2 - pose.yaw) % np.pi - np.pi / 2
     return hold.Grasp((middle_x + x, middle_y + y, z + height), float(yaw))
 
@@ -117,11 +117,11 @@ def _details(best: hold.HoldReport, reports: list[hold.HoldReport]) -> dict:
 
 def _filmed(
     model: mujoco.MjModel,
-    thing: scene.SceneObject,
+    shape: scene.SceneObject,
     options: scene.SceneOptions,
     grasp: hold.Grasp,
 ) -> tuple[tuple[str, bytes], ...]:
-    """Pictures of the trial with a grasp, or none where nothing can draw."""
+    """Pictures of the trial with a grasp; none where this machine cannot render."""
     moments: list[tuple[str, np.ndarray]] = []
     hold.hold(
         model,
@@ -134,22 +134,22 @@ def _filmed(
     )
     try:
         frames = render.render_frames(
-            _spec(thing, options).compile(),
+            _spec(shape, options).compile(),
             np.stack([qpos for _, qpos in moments]),
             width=_WIDTH,
             height=_HEIGHT,
             camera=_CAMERA,
             shadows=True,
         )
-    except R2SError:  # whoever asked for pictures says why there are none
+    except R2SError:  # the caller reports why there are no pictures
         return ()
     captions = [caption for caption, _ in moments]
     return tuple(zip(captions, map(render.encode_png, frames), strict=True))
 
 
-def _spec(thing: scene.SceneObject, options: scene.SceneOptions) -> mujoco.MjSpec:
+def _spec(shape: scene.SceneObject, options: scene.SceneOptions) -> mujoco.MjSpec:
     """The scene for pictures, with a camera near enough to see the fingertips."""
-    spec = scene.render_spec([thing], options)
+    spec = scene.render_spec([shape], options)
     place, target = np.array([1.15, -0.62, 0.42]), np.array([*options.robot.workspace, 0.19])
     backward = (place - target) / np.linalg.norm(place - target)
     right = np.cross([0.0, 0.0, 1.0], backward)

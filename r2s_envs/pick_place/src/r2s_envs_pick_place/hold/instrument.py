@@ -1,7 +1,7 @@
-"""The hold instrument: grasp an object, lift it, shake and hold it, and measure what gives.
+"""The hold test: grasp an object, lift it, shake and hold it, and measure slip and penetration.
 
-It vouches for the scene's contact settings (a grip may neither creep nor sink into what it holds)
-and for an object: whether this gripper can hold it at all, and by which grasp.
+It validates the scene's contact settings (a grip may neither creep nor sink into the object) and
+tells of an object whether this gripper can hold it, and by which grasp.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from r2s_envs_pick_place.scene import build as scene
 
 _APPROACH_S, _CLOSE_S, _LIFT_S, _SETTLE_S = 1.0, 0.6, 1.0, 0.3
 _LIFT_HEIGHT = 0.15
-_LOST = 0.05  # m in the hand: left behind
-_ROOM = 0.006  # that a grasp leaves of the opening, m
+_LOST = 0.05  # m, slip in the hand beyond which the object counts as lost
+_ROOM = 0.006  # m of the opening that a grasp leaves free
 _CLEARANCE = 0.004  # between the fingertips and the table, m
 
 
@@ -41,8 +41,8 @@ class Grasp:
 class Shake:
     """The hand swings sideways (world y), then up and down, along a sine in each.
 
-    amplitude m, of what the arm is told; frequency Hz; seconds of each. The default asks for
-    4.7 m/s2, half of gravity, at the turning points; the arm's servos follow some of that.
+    amplitude m, of the commanded motion; frequency Hz; seconds of each. The default commands
+    4.7 m/s2, half of gravity, at the turning points; the arm's servos follow only part of it.
     """
 
     amplitude: float = 0.03
@@ -50,7 +50,7 @@ class Shake:
     seconds: float = 1.5
 
 
-#: Takes what happens (a caption) and the world's qpos at that moment.
+#: Called with a caption and the world's qpos at that moment.
 Film = Callable[[str, np.ndarray], None]
 
 
@@ -58,14 +58,14 @@ Film = Callable[[str, np.ndarray], None]
 class HoldReport:
     """What was measured; lengths in m, angles in rad, forces in N.
 
-    held: both pads still touch the object at the end, and it has not been left behind.
-    slip, tilt: most that the object moved and turned in the hand while it was held still.
+    held: both pads still touch the object at the end, and it has not been lost.
+    slip, tilt: the most that the object moved and turned in the hand while it was held still.
     lift_slip: how far it moved in the hand during the lift. shake_slip: the most that it moved
-    while it was shaken. shake_amplitude: m, how far the hand really swung to either side.
+    during the shake. shake_amplitude: m, how far the hand actually swung to either side.
     opening: between the pads at the end.
-    penetration: deepest that a pad was inside the object while holding; closing_penetration:
+    penetration: greatest depth of a pad inside the object while holding; closing_penetration:
     the same while the gripper closed and lifted. force: greatest normal force on one pad while
-    holding. finger_overlap: most that the pads' faces were inside each other, ever.
+    holding. finger_overlap: greatest overlap of the pads' faces at any time.
     """
 
     grasp: Grasp
@@ -169,7 +169,7 @@ def _shake(
 
 
 def candidate_grasps(
-    thing: scene.SceneObject, robot: Robot, heights: int = 5, per_height: int = 4
+    shape: scene.SceneObject, robot: Robot, heights: int = 5, per_height: int = 4
 ) -> list[Grasp]:
     """Grasps from above that the open gripper fits around, the object as the keyframe puts it.
 
@@ -177,15 +177,15 @@ def candidate_grasps(
     locally narrowest, since two parallel faces touch it opposite each other there. Empty if the
     object is too wide everywhere.
     """
-    origin = np.array([*robot.workspace, -thing.bounds[0, 2]])
-    top = float(np.ptp(thing.bounds[:, 2]))
+    origin = np.array([*robot.workspace, -shape.bounds[0, 2]])
+    top = float(np.ptp(shape.bounds[:, 2]))
     lowest = robot.gripper.pad_below_grip + _CLEARANCE
     levels = np.unique(np.linspace(lowest, max(lowest, top - 0.01), heights).round(4))
     yaws = np.arange(90) * np.pi / 90
     closing = np.stack([np.cos(yaws), -np.sin(yaws)])
     grasps = []
     for height in levels:
-        section = _section(thing, float(height - origin[2]))
+        section = _section(shape, float(height - origin[2]))
         if len(section) == 0:
             continue
         spans = section @ closing
@@ -196,17 +196,17 @@ def candidate_grasps(
             direction = closing[:, index]
             across = np.array([direction[1], -direction[0]])
             middle = (spans[:, index].min() + spans[:, index].max()) / 2 * direction
-            # Along the pads, as near the centre of mass as can be: it will not swing.
-            x, y = origin[:2] + middle + (np.asarray(thing.com)[:2] @ across) * across
+            # Along the pads, as near the centre of mass as possible, so that it does not swing.
+            x, y = origin[:2] + middle + (np.asarray(shape.com)[:2] @ across) * across
             grasps.append(Grasp((float(x), float(y), float(height)), float(yaws[index])))
     return grasps
 
 
-def _section(thing: scene.SceneObject, height: float) -> np.ndarray:
-    """Points [n, 2] that span the object's section by the plane z = `height`, body frame."""
+def _section(shape: scene.SceneObject, height: float) -> np.ndarray:
+    """Points [n, 2] that span the object's cross-section at z = `height`, body frame."""
     corners = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
     points = [np.empty((0, 2))]
-    for piece in thing.pieces or (corners * thing.box,):
+    for piece in shape.pieces or (corners * shape.box,):
         triangles = ConvexHull(piece).simplices
         start, end = piece[triangles].reshape(-1, 3), piece[np.roll(triangles, 1, 1)].reshape(-1, 3)
         crossing = (start[:, 2] <= height) != (end[:, 2] <= height)
@@ -217,14 +217,14 @@ def _section(thing: scene.SceneObject, height: float) -> np.ndarray:
 
 
 def best_hold(
-    thing: scene.SceneObject,
+    shape: scene.SceneObject,
     options: scene.SceneOptions | None = None,
     grasps: Iterable[Grasp] | None = None,
     seconds: float = 5.0,
 ) -> HoldReport:
-    """The report of the grasp that holds with the least slip, of those tried."""
+    """The report of the grasp, among those tried, that holds with the least slip."""
     options = options or scene.SceneOptions()
-    robot, model = options.robot, scene.build_scene([thing], options).compile()
-    grasps = grasps or candidate_grasps(thing, robot)
+    robot, model = options.robot, scene.build_scene([shape], options).compile()
+    grasps = grasps or candidate_grasps(shape, robot)
     reports = [hold(model, robot, grasp, seconds) for grasp in grasps]
     return min(reports, key=lambda report: (not report.held, report.slip))

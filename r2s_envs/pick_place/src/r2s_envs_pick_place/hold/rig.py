@@ -1,4 +1,4 @@
-"""The arm that `hold` moves: one world, driven by arm poses, its contacts watched."""
+"""The rig of the hold test: one world, driven by arm poses, its contacts monitored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from r2s_envs_pick_place.scene import build as scene
 
 
 class Rig:
-    """One world, driven by arm poses, with running maxima of what the contacts do."""
+    """One world, driven by arm poses, with running maxima of contact force and penetration."""
 
     def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
         self.model, self.data, self._robot = model, mujoco.MjData(model), robot
@@ -65,19 +65,19 @@ class Rig:
         return arm
 
     def start(self, arm: np.ndarray) -> None:
-        """Begin at the keyframe `home`, the arm's joints [n] elsewhere."""
+        """Begin at the keyframe `home`, but with the arm's joints at `arm` [n]."""
         mujoco.mj_resetDataKeyframe(self.model, self.data, 0)
         self.data.qpos[self._slots.arm.index] = arm
         self.data.ctrl[self._slots.arm_targets.index] = arm
 
     def move(self, start: np.ndarray, end: np.ndarray, closed: bool, seconds: float) -> None:
-        """Lead the arm from joints [n] to others along a line, in steady time."""
+        """Move the arm from joints [n] to others along a straight line, at constant speed."""
         steps = round(seconds / self.model.opt.timestep)
         for step in range(1, steps + 1):
             self.step(start + (end - start) * step / steps, closed)
 
     def step(self, arm: np.ndarray, closed: bool) -> None:
-        """One step of physics towards arm joints [n], the gripper told to close or to open."""
+        """One step of physics towards arm joints [n]; the gripper is commanded closed or open."""
         self.data.ctrl[:] = self._robot.ctrl(arm, closed)
         mujoco.mj_step(self.model, self.data)
         self._watch()
@@ -94,7 +94,7 @@ class Rig:
         self.overlap = max(self.overlap, -self.opening)
 
     def holds(self) -> bool:
-        """Whether both pads touch the object, and the object no table."""
+        """Whether both pads touch the object and it does not touch the table."""
         found = [
             self.data.sensor(name).data[0]
             for name in (scene.LEFT_PAD_CONTACT, scene.RIGHT_PAD_CONTACT, scene.TABLE_CONTACT)

@@ -29,7 +29,7 @@ from r2s_envs_robots.panda.robot import panda
 
 OBJECT_BODY, OBJECT_JOINT = "object", "object_joint"
 HOME = "home"  # the keyframe
-_TOUCHES_NOTHING = 1 << 20  # a contact bit that no geom answers to
+_TOUCHES_NOTHING = 1 << 20  # a contact bit in no geom's conaffinity
 #: Contact sensors. Each pad's reads [found, force 3 (normal first), normal 3]; mask by `found`:
 #: MJX leaves the other values undefined where nothing touches. Table: [found].
 LEFT_PAD_CONTACT, RIGHT_PAD_CONTACT, TABLE_CONTACT = (
@@ -68,7 +68,7 @@ class SceneObject:
         if min(self.mass, least) <= mujoco.mjMINVAL or self.friction < 0:
             raise AssetError(
                 f"object {self.name!r} has a mass of {self.mass:g} kg, a moment of inertia of "
-                f"{least:g} kg m^2 and a friction of {self.friction:g}, which no physics can step; "
+                f"{least:g} kg m^2 and a friction of {self.friction:g}, which cannot be simulated; "
                 "is its mass, its unit or its scale wrong?"
             )
 
@@ -100,10 +100,10 @@ def box_object(
 
 @dataclasses.dataclass(frozen=True)
 class SceneOptions:
-    """Physics of the scene; the defaults are those that the hold test vouches for.
+    """Physics of the scene; the hold test validates the defaults.
 
-    robot: who works in it; the Panda. timestep s; substeps per control step; contact_stiffness N/m:
-    how hard the object and the pads are, the same for objects of any mass.
+    robot: the robot at the table; default: the Panda. timestep s; substeps per control step;
+    contact_stiffness N/m: of the object and the pads, the same for objects of any mass.
     """
 
     robot: Robot = dataclasses.field(default_factory=panda)
@@ -124,7 +124,7 @@ def build_scene(
     """The world that physics steps: qpos is the robot's joints, then the object's pose 7.
 
     Keyframe `home` has the arm ready and the object on the table at the robot's `workspace`.
-    library: objects, this one among them, whose meshes the model holds too. With the same library,
+    library: objects, this one included, whose meshes the model also holds. With the same library,
     models of different objects have the same sizes and differ in values only: see `variants.py`.
     Raises AssetError unless there is exactly one object.
     """
@@ -158,7 +158,7 @@ def _set_physics(spec: mujoco.MjSpec, options: SceneOptions, object_mass: float)
     solref, solimp = (time_constant, 1.0), (1 / (1 + yielding),) * 2 + (0.001, 0.5, 2.0)
     # One softness for every contact and joint limit; MuJoCo would mix different ones. It takes the
     # greater friction of two geoms: robot and table have none of their own, so that the object's
-    # rules, wherever it is touched. The pads add their torsional part.
+    # applies wherever it is touched. The pads add torsional friction.
     geom, joint = spec.default.geom, spec.default.joint
     geom.solref = joint.solref_limit = solref
     geom.solimp = joint.solimp_limit = solimp
@@ -168,10 +168,11 @@ def _set_physics(spec: mujoco.MjSpec, options: SceneOptions, object_mass: float)
 def _damp_as_inertia(spec: mujoco.MjSpec) -> None:
     """Integrate the servos' damping implicitly, and let the contact solver know.
 
-    An implicit step divides by inertia + timestep * damping. MuJoCo's own does so only once the
-    contact forces are found, so that the hand turns out slower than these expected: while it
-    accelerates, what it holds lags by up to half a millimetre, as deep as a pad presses, and a thin
-    round thing slips out. The same sum as the joints' armature moves the arm alike and holds.
+    An implicit step divides by inertia + timestep * damping. MuJoCo's own does so only after
+    solving for the contact forces, so that the hand moves more slowly than the solver assumed:
+    while it accelerates, the object in it lags by up to half a millimetre, as deep as a pad
+    presses, and a thin round one slips out. Adding timestep * damping to the joints' armature
+    instead moves the arm in the same way, and the grip holds.
     """
     for servo in spec.actuators:
         joint = spec.joint(servo.target)
@@ -189,8 +190,8 @@ def implicit_damping(model: mujoco.MjModel) -> np.ndarray:
 
 
 def _add_table(spec: mujoco.MjSpec) -> None:
-    # Two coincident planes, one for the robot and one for the object: "the object's plane against
-    # anything" is then "object on table", and MJX's contact sensors know no bodies, only geoms.
+    # Two coincident planes, one for the robot and one for the object: a contact of the object's
+    # plane with any geom is then "object on table". MJX's contact sensors take geoms, not bodies.
     for name, touched_by in (
         ("table_for_robot", ARM_CONTACT),
         ("table_for_object", OBJECT_CONTACT),
@@ -206,24 +207,29 @@ def _add_table(spec: mujoco.MjSpec) -> None:
 
 
 def _add_object(
-    spec: mujoco.MjSpec, thing: SceneObject, options: SceneOptions, library: Sequence[SceneObject]
+    spec: mujoco.MjSpec,
+    scene_object: SceneObject,
+    options: SceneOptions,
+    library: Sequence[SceneObject],
 ) -> None:
     body = spec.worldbody.add_body(name=OBJECT_BODY)
     body.add_freejoint(name=OBJECT_JOINT)
     body.explicitinertial = True
-    body.mass, body.ipos = thing.mass, thing.com
-    inertia = np.asarray(thing.inertia)
+    body.mass, body.ipos = scene_object.mass, scene_object.com
+    inertia = np.asarray(scene_object.inertia)
     body.fullinertia = inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
     contact = {
         "contype": OBJECT_CONTACT,
         "conaffinity": ARM_CONTACT | PAD_CONTACT,
         "condim": 3,
-        "friction": (thing.friction, NO_FRICTION, NO_FRICTION),
+        "friction": (scene_object.friction, NO_FRICTION, NO_FRICTION),
         "group": COLLISION_GROUP,
         "mass": 0.0,
     }
-    if thing.box is not None:
-        body.add_geom(name="object_0", type=mujoco.mjtGeom.mjGEOM_BOX, size=thing.box, **contact)
+    if scene_object.box is not None:
+        body.add_geom(
+            name="object_0", type=mujoco.mjtGeom.mjGEOM_BOX, size=scene_object.box, **contact
+        )
     for number, shape in enumerate(library):
         for index, vertices in enumerate(shape.pieces):
             spec.add_mesh(
@@ -232,17 +238,17 @@ def _add_object(
                 maxhullvert=options.max_hull_vertices,
                 inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
             )
-    own = next(number for number, shape in enumerate(library) if shape is thing)
+    own_number = next(number for number, shape in enumerate(library) if shape is scene_object)
     for index in range(max(len(shape.pieces) for shape in library)):
-        used = index < len(thing.pieces)
-        mesh = _mesh_name(own, index if used else 0)
-        # What an object has no piece for touches nothing. It keeps a bit of its own, since MuJoCo's
-        # tree of bounding volumes leaves out geoms without, and apart by a hair, since it joins
-        # coincident ones: trees of different objects would differ in size.
-        silent = {"contype": _TOUCHES_NOTHING, "conaffinity": 0, "pos": (1e-4 * index, 0.0, 0.0)}
+        used = index < len(scene_object.pieces)
+        mesh = _mesh_name(own_number, index if used else 0)
+        # Spare geoms of an object with fewer pieces touch nothing. They keep a contact bit, since
+        # MuJoCo's tree of bounding volumes omits geoms without one, and are offset slightly, since
+        # it merges coincident ones: trees of different objects would differ in size.
+        unused = {"contype": _TOUCHES_NOTHING, "conaffinity": 0, "pos": (1e-4 * index, 0.0, 0.0)}
         kind = mujoco.mjtGeom.mjGEOM_MESH
         body.add_geom(
-            name=f"object_{index}", type=kind, meshname=mesh, **(contact | ({} if used else silent))
+            name=f"object_{index}", type=kind, meshname=mesh, **(contact | ({} if used else unused))
         )
 
 
@@ -269,8 +275,8 @@ def _add_sensors(spec: mujoco.MjSpec, robot: Robot) -> None:
         )
 
 
-def _add_home(spec: mujoco.MjSpec, robot: Robot, thing: SceneObject) -> None:
-    resting = (*robot.workspace, -float(thing.bounds[0, 2]), 1.0, 0.0, 0.0, 0.0)
+def _add_home(spec: mujoco.MjSpec, robot: Robot, scene_object: SceneObject) -> None:
+    resting = (*robot.workspace, -float(scene_object.bounds[0, 2]), 1.0, 0.0, 0.0, 0.0)
     add_home(spec, robot, [np.array(resting)])
 
 
@@ -284,7 +290,7 @@ def add_home(spec: mujoco.MjSpec, robot: Robot, poses: Sequence[np.ndarray]) -> 
 def render_spec(
     objects: Sequence[SceneObject], options: SceneOptions | None = None
 ) -> mujoco.MjSpec:
-    """The world of `build_scene`, dressed for pictures; its qpos layout is the same.
+    """The world of `build_scene` with visuals, for pictures; its qpos layout is the same.
 
     Cameras `front`, `side` and, at the object, `portrait`. The mocap body `goal_marker`, below the
     table until it is moved, marks a goal.
@@ -298,18 +304,18 @@ def render_spec(
     return spec
 
 
-def _dress_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
-    spec.add_material(name="object", rgba=thing.rgba, specular=0.3, shininess=0.3)
-    if thing.visual is None:
+def _dress_object(spec: mujoco.MjSpec, scene_object: SceneObject) -> None:
+    spec.add_material(name="object", rgba=scene_object.rgba, specular=0.3, shininess=0.3)
+    if scene_object.visual is None:
         for geom in spec.body(OBJECT_BODY).geoms:
             geom.group, geom.material = VISUAL_GROUP, "object"
         return
-    vertices, faces = thing.visual
+    vertices, faces = scene_object.visual
     spec.add_mesh(
         name="object_visual",
         uservert=np.asarray(vertices, np.float32).ravel(),
         userface=np.asarray(faces, np.int32).ravel(),
-        # Scans may be open, and the body's inertia is given: any bounded answer will do.
+        # Scans may be open; the body's inertia is explicit, so any finite mesh inertia will do.
         inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
     )
     spec.body(OBJECT_BODY).add_geom(

@@ -1,4 +1,4 @@
-"""`r2s scene`: write the scene, then open it as anyone would and see that it stands still."""
+"""`r2s scene`: write the scene, load it from its file and check that its objects stay at rest."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from r2s_envs_pick_place.scene.build import HOME, SceneOptions
 from r2s_envs_pick_place.scene.file import Placed, write_scene
 
 REST_SECONDS = 2.0
-REST_DISTANCE = 0.002  # m that an object at rest may have moved by then
+REST_DISTANCE = 0.002  # m, the most that an object at rest may have moved by then
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the scene and tell what is in it; 1 if something in it does not rest."""
+    """Write the scene and list what is in it; 1 if an object does not rest."""
     path = args.output.expanduser()
     if path.suffix.lower() != ".xml":
         raise AssetError(f"{path}: a MuJoCo scene is an .xml file; name it so with -o")
-    # A scene is for looking and trying: what the gripper cannot span may stand in it too.
+    # A scene is for inspection, so objects that the gripper cannot span are allowed.
     options = ObjectOptions(units=args.units, up=args.up, robot=args.robot, force=True)
     robot = build_robot(args.robot)
     assets = [load_object(source, options) for source in args.objects]
@@ -35,12 +35,12 @@ def main(args: argparse.Namespace) -> int:
     moved = drift(path, placed)
     shown = printable(path)
     print(f"{shown}: the {robot.title} and {len(placed)} object{'s' * (len(placed) > 1)}")
-    for thing, distance in zip(placed, moved, strict=True):
-        size = " x ".join(f"{1000 * length:.0f}" for length in thing.asset.size)
-        x, y, _ = thing.position
+    for item, distance in zip(placed, moved, strict=True):
+        size = " x ".join(f"{1000 * length:.0f}" for length in item.asset.size)
+        x, y, _ = item.position
         state = "at rest" if distance <= REST_DISTANCE else "MOVES"
         print(
-            f"  {printable(thing.name):<20} {size:<16} mm  {thing.asset.mass:.3f} kg  "
+            f"  {printable(item.name):<20} {size:<16} mm  {item.asset.mass:.3f} kg  "
             f"at x {x:.2f} y {y:+.2f}"
             f"  {state}: {distance * 1000:.1f} mm in {REST_SECONDS:g} s"
         )
@@ -58,12 +58,12 @@ def drift(path: Path, placed: list[Placed]) -> list[float]:
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, model.key(HOME).id)
     mujoco.mj_step(model, data, nstep=math.ceil(REST_SECONDS / model.opt.timestep))
-    if any(data.warning[kind].number for kind in DIVERGED):  # MuJoCo has begun anew
+    if any(data.warning[kind].number for kind in DIVERGED):  # MuJoCo has reset the state
         raise AssetError(
             f"{path}: its physics fails within {REST_SECONDS:g} s; is an object's mass, unit or "
             "scale wrong?"
         )
-    ends = [data.body(thing.name).xpos for thing in placed]
+    ends = [data.body(item.name).xpos for item in placed]
     return [
-        float(np.linalg.norm(end - thing.position)) for end, thing in zip(ends, placed, strict=True)
+        float(np.linalg.norm(end - item.position)) for end, item in zip(ends, placed, strict=True)
     ]

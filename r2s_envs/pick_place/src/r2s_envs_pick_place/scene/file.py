@@ -1,4 +1,4 @@
-"""A scene of several objects as files that MuJoCo's own tools open: XML, and meshes beside it."""
+"""A scene of several objects as files for MuJoCo's own tools: XML, and meshes beside it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _COLOURS = (
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Placed:
-    """An object under a name of its own, its origin at position [3], m, resting on the table."""
+    """An object under a unique name, its origin at position [3], m, resting on the table."""
 
     name: str
     asset: ObjectAsset
@@ -63,7 +63,7 @@ def place(assets: Sequence[ObjectAsset], robot: Robot) -> list[Placed]:
     depths = [max(float((corners[i][1] - corners[i][0])[0]) for i in row) for row in rows]
     _check_room(corners, depths)
     positions = np.zeros((len(assets), 3))
-    # The first row where the keyframe of one object has it, if the others fit behind it.
+    # The first row is where a single object stands in the keyframe, if the others fit behind it.
     start = min(
         robot.workspace[0] - depths[0] / 2, REACH_X[1] - sum(depths) - GAP * (len(rows) - 1)
     )
@@ -78,7 +78,7 @@ def place(assets: Sequence[ObjectAsset], robot: Robot) -> list[Placed]:
             y += across + GAP
         start += depth + GAP
     names = _names([asset.name for asset in assets], robot)
-    return [Placed(*thing) for thing in zip(names, assets, positions, strict=True)]
+    return [Placed(*item) for item in zip(names, assets, positions, strict=True)]
 
 
 def _footprint(asset: ObjectAsset) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +99,7 @@ def _check_room(corners: list[tuple[np.ndarray, np.ndarray]], depths: list[float
 
 
 def _names(names: Sequence[str], robot: Robot) -> list[str]:
-    """The objects' names as MuJoCo takes them, told apart from each other and from the robot's."""
+    """The objects' names as MuJoCo accepts them, distinct from each other and the robot's."""
     taken = {"world", GOAL_MARKER, *(body.name for body in robot.spec().bodies)}
     result = []
     for name in names:
@@ -118,40 +118,40 @@ def scene_spec(
 ) -> tuple[mujoco.MjSpec, dict[str, bytes]]:
     """The dressed scene with these objects, and the content of its mesh files by relative path.
 
-    Keyframe `home`: arm ready, objects at rest. They may touch each other. All are as soft as the
-    heaviest of them would be alone.
+    Keyframe `home`: arm ready, objects at rest. Objects collide with each other. All have the
+    contact softness that the heaviest would have alone.
     """
-    heaviest = max(thing.asset.mass for thing in placed)
-    # One object is what a scene has; it lends its place and its softness to those that come.
+    heaviest = max(item.asset.mass for item in placed)
+    # `render_spec` takes one object: its position and softness become those of the objects added.
     spec = scene.render_spec([scene.box_object(mass=heaviest)], options)
     spec.delete(spec.body(scene.OBJECT_BODY))
     meshes: dict[str, bytes] = {}
-    for index, thing in enumerate(placed):
+    for index, item in enumerate(placed):
         spec.add_material(
-            name=f"{thing.name}_material",
+            name=f"{item.name}_material",
             rgba=_COLOURS[index % len(_COLOURS)],
             specular=0.3,
             shininess=0.3,
         )
-        _add_body(spec, thing, mesh_folder, options, meshes)
+        _add_body(spec, item, mesh_folder, options, meshes)
     spec.assets = meshes
     for key in list(spec.keys):
         spec.delete(key)
-    poses = [np.r_[thing.position, 1.0, 0.0, 0.0, 0.0] for thing in placed]
+    poses = [np.r_[item.position, 1.0, 0.0, 0.0, 0.0] for item in placed]
     scene.add_home(spec, options.robot, poses)
     return spec, meshes
 
 
 def _add_body(
     spec: mujoco.MjSpec,
-    thing: Placed,
+    item: Placed,
     mesh_folder: str,
     options: SceneOptions,
     meshes: dict[str, bytes],
 ) -> None:
-    asset = thing.asset
-    body = spec.worldbody.add_body(name=thing.name, pos=thing.position)
-    body.add_freejoint(name=f"{thing.name}_joint")
+    asset = item.asset
+    body = spec.worldbody.add_body(name=item.name, pos=item.position)
+    body.add_freejoint(name=f"{item.name}_joint")
     body.explicitinertial = True
     body.mass, body.ipos = asset.mass, asset.com
     body.fullinertia = asset.inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
@@ -169,7 +169,7 @@ def _add_body(
         return name
 
     for index, piece in enumerate(asset.pieces):
-        name = f"{thing.name}_{index}"
+        name = f"{item.name}_{index}"
         body.add_geom(
             name=name,
             type=mujoco.mjtGeom.mjGEOM_MESH,
@@ -181,19 +181,19 @@ def _add_body(
             group=COLLISION_GROUP,
             mass=0.0,
         )
-    visual = mesh(f"{thing.name}_visual", asset.visual_vertices, asset.visual_faces, -1)
+    visual = mesh(f"{item.name}_visual", asset.visual_vertices, asset.visual_faces, -1)
     body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_MESH,
         meshname=visual,
-        material=f"{thing.name}_material",
+        material=f"{item.name}_material",
         **NOT_PHYSICAL,
     )
 
 
 def write_scene(path: Path, assets: Sequence[ObjectAsset], options: SceneOptions) -> list[Placed]:
-    """Write FILE.xml and FILE_meshes/ beside it; where each object was put.
+    """Write FILE.xml and FILE_meshes/ beside it; return where each object was put.
 
-    AssetError where the table has no room for them or the place cannot be written to.
+    AssetError where the table has no room for them or the path cannot be written to.
     """
     placed = place(assets, options.robot)
     folder = f"{path.stem}_meshes"

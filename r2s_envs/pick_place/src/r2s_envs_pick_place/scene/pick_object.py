@@ -1,4 +1,4 @@
-"""The objects as the task needs them: what the scene takes, and how each rests and is grasped."""
+"""The task's objects: their shape in the scene, and how each rests and is grasped."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _DIRECTIONS = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), -1).
 _DIRECTIONS = _DIRECTIONS[np.abs(_DIRECTIONS).sum(axis=1) > 0]
 _DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1, keepdims=True)
 EMBEDDING_SIZE = len(_DIRECTIONS)
-#: Share of random drops from which on a pose counts among those that an object starts in.
+#: Least fraction of random drops for a pose to be one that an object starts in.
 _LIKELY = 0.05
 
 
 @pytree
 class Facts:
-    """What pure functions read of one object.
+    """One object's properties, as arrays for pure functions.
 
     grasp_offset: from the body's origin to where the grip closes; closing: unit vector along which
     it closes; both in body axes. size: extents in body axes, m. embedding: how far the shape
@@ -59,8 +59,8 @@ class PickObject:
     grasp_yaw: angle about the vertical from the world's x axis to the direction in which the
     resting object is narrowest, rad: the gripper closes along it.
     grasp_offset [3]: from the body's origin to where the grip closes, body axes, m.
-    mass_range, friction_range: what to expect of such a thing, kg and 1; None: as it is.
-    poses: all in which it lies still, the most probable first. pose: 1, 2, ... of `in_all_poses`.
+    mass_range, friction_range: plausible for such an object, kg and 1; None: its own value only.
+    poses: its stable poses, the most probable first. pose: 1, 2, ... from `in_all_poses`.
     """
 
     shape: SceneObject
@@ -76,7 +76,7 @@ class PickObject:
 
     @property
     def name(self) -> str:
-        """The object's, and where it has several poses, which."""
+        """The object's name, with the number of its pose where there are several."""
         return f"{self.shape.name} (pose {self.pose})" if self.pose else self.shape.name
 
     def facts(self) -> Facts:
@@ -94,7 +94,7 @@ class PickObject:
 
     @staticmethod
     def from_asset(asset: ObjectAsset, held_out: bool = False) -> PickObject:
-        """What the object pipeline found out."""
+        """From what the object pipeline found."""
         shape = SceneObject(
             name=asset.name,
             mass=asset.mass,
@@ -124,14 +124,14 @@ class PickObject:
         )
 
     def in_all_poses(self, gripper: Gripper) -> list[PickObject]:
-        """The object in each pose in which it often comes to lie and the gripper spans it."""
+        """The object in each pose in which it often comes to rest and the gripper can span it."""
         likely = [pose for pose in self.poses if pose.probability >= _LIKELY]
         lying = [self._lying(pose, gripper) for pose in likely] if self.shape.visual else []
-        spanned = [thing for thing in lying if thing is not None] or [self]
-        return [dataclasses.replace(thing, pose=n) for n, thing in enumerate(spanned, start=1)]
+        spanned = [each for each in lying if each is not None] or [self]
+        return [dataclasses.replace(each, pose=n) for n, each in enumerate(spanned, start=1)]
 
     def _lying(self, pose: RestingPose, gripper: Gripper) -> PickObject | None:
-        """In this pose, with the narrowest grasp from above there; None if that is too wide."""
+        """The object in this pose, with its narrowest grasp from above; None if too wide."""
         assert self.shape.visual is not None
         quat = np.array(pose.quat)
         turn = np.asarray(rotation.to_matrix(jnp.asarray(quat)), np.float64)
@@ -176,22 +176,22 @@ class PickObject:
 class ObjectSet:
     """The objects of a task, by the scene's variant."""
 
-    def __init__(self, things: Sequence[PickObject]) -> None:
-        self.things = tuple(things)
-        self.names = tuple(thing.name for thing in things)
-        facts = [thing.facts() for thing in things]
+    def __init__(self, members: Sequence[PickObject]) -> None:
+        self.members = tuple(members)
+        self.names = tuple(member.name for member in members)
+        facts = [member.facts() for member in members]
         self._table = jax.device_get(jax.tree.map(lambda *x: jnp.stack(x), *facts))
 
     def __len__(self) -> int:
-        return len(self.things)
+        return len(self.members)
 
     def properties(self) -> dict[str, np.ndarray]:
         """`SceneSpec.properties`: float32[2] of the object, [K, 2] of several: the ranges of its
         mass (kg) and of its sliding friction."""
         ranges = {
-            "object_mass_range": [t.mass_range or (t.shape.mass,) * 2 for t in self.things],
+            "object_mass_range": [m.mass_range or (m.shape.mass,) * 2 for m in self.members],
             "object_friction_range": [
-                t.friction_range or (t.shape.friction,) * 2 for t in self.things
+                m.friction_range or (m.shape.friction,) * 2 for m in self.members
             ],
         }
         tables = {name: np.array(rows, np.float32) for name, rows in ranges.items()}
@@ -199,7 +199,7 @@ class ObjectSet:
 
     def facts(self, variant: Array) -> Facts:
         """Of one world's object; variant int32[]."""
-        if len(self.things) == 1:
+        if len(self.members) == 1:
             return jax.tree.map(lambda leaf: leaf[0], self._table)
         return jax.tree.map(lambda leaf: jnp.asarray(leaf)[variant], self._table)
 
@@ -213,6 +213,6 @@ def box(
     return PickObject(scene.box_object(half_sizes, mass), half_sizes[2], upright, yaw)
 
 
-def decorated_spec(thing: PickObject, options: SceneOptions) -> mujoco.MjSpec:
-    """One object's world for pictures; its qpos layout is that of all."""
-    return scene.render_spec([thing.shape], options)
+def decorated_spec(pick_object: PickObject, options: SceneOptions) -> mujoco.MjSpec:
+    """One object's world for pictures; the qpos layout is the same for all objects."""
+    return scene.render_spec([pick_object.shape], options)

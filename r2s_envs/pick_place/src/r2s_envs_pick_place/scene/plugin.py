@@ -19,7 +19,7 @@ then open it in MuJoCo's own viewer, and load the key `home`:
         "objects",
         nargs="+",
         metavar="OBJECT",
-        help="a scan (.stl, .obj, .ply) or sample:NAME; the same one twice makes two of it",
+        help="a scan (.stl, .obj, .ply) or sample:NAME; repeat one to place it several times",
     )
     parser.add_argument(
         "-o",
@@ -33,7 +33,7 @@ then open it in MuJoCo's own viewer, and load the key `home`:
         "--robot",
         default=DEFAULT_ROBOT,
         metavar="NAME",
-        help=f"who stands at the table ({DEFAULT_ROBOT}); `r2s plugins robot` lists them",
+        help=f"the robot at the table ({DEFAULT_ROBOT}); `r2s plugins robot` lists them",
     )
     parser.add_argument(
         "--units",

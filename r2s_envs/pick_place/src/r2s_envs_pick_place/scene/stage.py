@@ -1,4 +1,4 @@
-"""Table, light, cameras and the goal's marker around the robot, for pictures only."""
+"""Table, lights, cameras and the goal marker around the robot, for pictures only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from r2s_core.robot import NOT_PHYSICAL
 
 GOAL_MARKER = "goal_marker"
-#: The goal is a ring around where the object shall be, as wide as what counts as success
-#: (`task.state.GOAL_RADIUS`), so that the object can be seen in it.
+#: The goal marker is a ring around the goal with the radius of success
+#: (`task.state.GOAL_RADIUS`), so that the object is visible inside it.
 _RING_RADIUS, _RING_THICKNESS = 0.05, 0.0035
 _HIDDEN = (0.0, 0.0, -2.0)
 PORTRAIT = "portrait"
@@ -122,11 +122,12 @@ def _add_lights(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.ambient = (0.28, 0.28, 0.29)
     spec.visual.headlight.diffuse = (0.25, 0.25, 0.25)
     spec.visual.headlight.specular = (0.05, 0.05, 0.05)
-    # The shadow map covers the extent: only as much as is worth a sharp shadow.
+    # The shadow map covers the extent: the smaller, the sharper the shadows.
     spec.stat.extent, spec.stat.center = 1.0, (0.3, 0.0, 0.3)
     spec.visual.map.shadowclip = 1.0
     spec.visual.quality.shadowsize = 2048
-    # Of spheres and capsules: fewer than MuJoCo's own, which on a CPU halves a frame's time.
+    # Subdivisions of spheres and capsules: fewer than MuJoCo's default, which on a CPU halves the
+    # time of a frame.
     spec.visual.quality.numslices, spec.visual.quality.numstacks = 18, 9
     for position, brightness, shadow in (
         ((0.9, -0.9, 2.2), 0.55, True),

@@ -1,4 +1,4 @@
-"""Many objects in one model: compiled for each of them, and where the compiled models differ."""
+"""Many objects in one model: the model is compiled for each, and compared for differences."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from r2s_envs_pick_place.scene import build as scene
 from r2s_envs_pick_place.scene.build import SceneOptions
 from r2s_envs_pick_place.scene.pick_object import ObjectSet
 
-#: Keyframes, the engine's options, and the bounding volumes of the bodies, which MuJoCo works out
-#: for each world from the tree that all share.
+#: Keyframes, the engine's options, and the bodies' bounding volumes, which MuJoCo computes for each
+#: world from the shared tree.
 _SHARED = ("opt.", "key_", "bvh_aabb")
 
 
 def build_models(
     objects: ObjectSet, options: SceneOptions
 ) -> tuple[mujoco.MjModel, Variants | None]:
-    """The lean model that physics steps, with the first object, and what the others change in it.
+    """The model that physics steps, with the first object, and the fields that the others change.
 
     Raises AssetError if the objects' models do not have the same sizes.
     """
     # An object that starts in several poses is one shape.
-    shapes = {id(thing.shape): thing.shape for thing in objects.things}
+    shapes = {id(member.shape): member.shape for member in objects.members}
     library = list(shapes.values())
     compiled = {
         key: scene.build_scene([shape], options, library).compile() for key, shape in shapes.items()
     }
-    models = [compiled[id(thing.shape)] for thing in objects.things]
+    models = [compiled[id(member.shape)] for member in objects.members]
     if len(models) == 1:
         return models[0], None
     fields = {}
@@ -43,5 +43,5 @@ def build_models(
             )
         if any((value != values[0]).any() for value in values):
             fields[name] = np.stack(values)
-    held_out = tuple(thing.held_out for thing in objects.things)
+    held_out = tuple(member.held_out for member in objects.members)
     return models[0], Variants(objects.names, held_out, fields)

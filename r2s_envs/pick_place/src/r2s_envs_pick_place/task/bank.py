@@ -1,7 +1,7 @@
 """The start-state bank: snapshots along scripted picks (DESIGN: start states).
 
 Starting some training episodes with the gripper at the object, or the object in the gripper,
-lets a policy meet the late stages of the task before it has learned the early ones (reverse
+lets a policy practise the late stages of the task before it has learned the early ones (reverse
 curriculum: Florensa et al. 2017; reference state initialisation: Peng et al. 2018).
 """
 
@@ -19,21 +19,21 @@ from r2s_core.types import Array, Backend, Task
 from r2s_envs_pick_place.task.script import ScriptedPick
 from r2s_envs_pick_place.task.state import PickPlaceState
 
-_KEPT = 12  # snapshots of each world
+_KEPT = 12  # snapshots per world
 
 
 class Bank(NamedTuple):
-    """N snapshots, those of one object after those of another. What to do from there is drawn with
-    them: the goal, as hard as a curriculum then has it."""
+    """N snapshots, grouped by object. The goal is sampled anew when an episode starts from one, at
+    the curriculum's level then."""
 
     qpos: Array  # [N, nq]
     qvel: Array  # [N, nv]
-    first: np.ndarray  # int[K]: of each object's
-    number: np.ndarray  # int[K]; zero where the script never succeeds on an object
+    first: np.ndarray  # int[K]: index of each object's first snapshot
+    number: np.ndarray  # int[K]: of snapshots; zero where the script never succeeds on an object
 
 
 def record(task: Task[PickPlaceState], script: ScriptedPick, backend: Backend, key: Array) -> Bank:
-    """Snapshots along the scripted picks that succeeded, of the objects that are trained on.
+    """Snapshots along the successful scripted picks of the training objects.
 
     Raises:
       R2SError: the script never succeeds on any object.
@@ -43,7 +43,7 @@ def record(task: Task[PickPlaceState], script: ScriptedPick, backend: Backend, k
     update = jax.jit(jax.vmap(task.update))
     start_key, variant_key, pick_key = jax.random.split(key, 3)
     starts = jax.random.split(start_key, backend.num_worlds)
-    seen = tuple(k for k, thing in enumerate(objects.things) if not thing.held_out)
+    seen = tuple(k for k, member in enumerate(objects.members) if not member.held_out)
     variation = Variation(scene, backend, seen)
     variant = variation.draw(variant_key)
     state, qpos, qvel = jax.jit(jax.vmap(task.init))(starts, variant)
@@ -65,12 +65,12 @@ def record(task: Task[PickPlaceState], script: ScriptedPick, backend: Backend, k
     worlds = np.repeat(succeeded[:, None], _KEPT, 1)
     qpos = np.stack([q for q, _ in snapshots])[times, worlds].reshape(-1, qpos.shape[-1])
     qvel = np.stack([v for _, v in snapshots])[times, worlds].reshape(-1, qvel.shape[-1])
-    variant = np.asarray(variant)[worlds].ravel()  # in order, as the worlds are
+    variant = np.asarray(variant)[worlds].ravel()  # sorted, as the worlds are
     count = np.bincount(variant, minlength=len(objects))
     return Bank(jnp.asarray(qpos), jnp.asarray(qvel), np.cumsum(count) - count, count)
 
 
 def _ends(placed: np.ndarray) -> np.ndarray:
-    """int[W]: until which step of the picks [T, W] snapshots are taken: where an object is placed,
-    nothing is left to learn and much to earn."""
+    """int[W]: the step of the picks [T, W] at which snapshots end: once the object is placed, an
+    episode would only collect reward without anything to learn."""
     return np.where(placed.any(axis=0), placed.argmax(axis=0), len(placed))

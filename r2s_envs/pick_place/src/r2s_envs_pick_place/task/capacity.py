@@ -1,4 +1,4 @@
-"""How many contacts a pick makes, for backends that must set room aside for them."""
+"""How many contacts a pick makes, for backends that allocate a fixed capacity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from r2s_core.types import SceneSpec, Task
 from r2s_envs_pick_place.task.script import ScriptedPick
 from r2s_envs_pick_place.task.state import PickPlaceState
 
-_WORLDS = 16  # of each object
+_WORLDS = 16  # per object
 
 
 def worst_case(task: Task[PickPlaceState], script: ScriptedPick) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Builders that the manifests and users name."""
+"""Builders that manifests and users call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from r2s_envs_objects.store.prepared import asset_bytes, source_file
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.scene.build import SceneOptions
 from r2s_envs_pick_place.scene.pick_object import PickObject
-from r2s_envs_pick_place.task.masses import tell_of_others, weighed
+from r2s_envs_pick_place.task.masses import report_unused, weighed
 from r2s_envs_pick_place.task.pick_place import PickPlace, robot_of
 
 _SUFFIXES = (".stl", ".obj", ".ply")
@@ -29,20 +29,20 @@ def make(config: PickPlaceConfig) -> PickPlace:
     """
     robot = robot_of(config)
     objects = [PickObject.from_asset(asset, held_out) for _, asset, held_out in _loaded(config)]
-    things = _in_all_sizes(objects, config)
+    objects = _in_all_sizes(objects, config)
     if config.object_poses == "any":
-        things = [lying for thing in things for lying in thing.in_all_poses(robot.gripper)]
-    return PickPlace(config, *things, options=SceneOptions(robot=robot))
+        objects = [lying for each in objects for lying in each.in_all_poses(robot.gripper)]
+    return PickPlace(config, *objects, options=SceneOptions(robot=robot))
 
 
 def keep_inputs(config: PickPlaceConfig, keep: Keep) -> PickPlaceConfig:
-    """The same task on its own copies of the objects, prepared and in the size they are used in.
+    """The same task on its own copies of the objects, prepared and at the scale they are used at.
 
     See `r2s_core.plugin.Plugin.inputs`. Raises AssetError as `make` does.
     """
     paths: dict[bool, list[Path]] = {False: [], True: []}
     for source, asset, held_out in _loaded(config):
-        kept = asset.replace(source=asset.name)  # where the scan lies is nobody's business
+        kept = asset.replace(source=asset.name)  # the path of the scan is private
         path = keep(f"{asset.name}.npz", asset_bytes(kept), source_file(source))
         paths[held_out].append(path)
     return dataclasses.replace(
@@ -63,7 +63,7 @@ class _Loaded(NamedTuple):
 
 
 def _loaded(config: PickPlaceConfig) -> list[_Loaded]:
-    """All objects, the ones to train on first, under names that tell them apart."""
+    """All objects under unique names, the training objects first."""
     seen = _all_of(config) if config.reconstructed_objects_dir is None else _library(config)
     sources = [loaded.source for loaded in seen]
     if both := [s for s in config.held_out_objects if str(s) in map(str, sources)]:
@@ -72,8 +72,8 @@ def _loaded(config: PickPlaceConfig) -> list[_Loaded]:
             "environment.held_out_objects"
         )
     unseen = [_load(source, config, held_out=True) for source in config.held_out_objects]
-    tell_of_others(config, [*sources, *config.held_out_objects])
-    return _apart([*seen, *unseen])
+    report_unused(config, [*sources, *config.held_out_objects])
+    return _distinct([*seen, *unseen])
 
 
 def _all_of(config: PickPlaceConfig) -> list[_Loaded]:
@@ -83,21 +83,20 @@ def _all_of(config: PickPlaceConfig) -> list[_Loaded]:
 
 
 def _library(config: PickPlaceConfig) -> list[_Loaded]:
-    """The objects of a folder; those that the gripper cannot hold are left out, aloud."""
+    """The objects of a folder; those that the gripper cannot hold are skipped with a warning."""
     assert config.reconstructed_objects_dir is not None
-    found, left_out = [], []
+    found, skipped = [], []
     for source in scans_in(config.reconstructed_objects_dir):
         try:
             found.append(_load(source, config, held_out=False))
         except NotGraspableError as error:
-            left_out.append(str(error))
+            skipped.append(str(error))
     if not found:
         raise AssetError(
-            f"{config.reconstructed_objects_dir}: nothing in it can be held by this gripper; "
-            f"{left_out[0]}"
+            f"{config.reconstructed_objects_dir}: this gripper can hold nothing in it; {skipped[0]}"
         )
-    for line in left_out:
-        say_once(f"left out: {line}")
+    for line in skipped:
+        say_once(f"skipped: {line}")
     return found
 
 
@@ -114,8 +113,8 @@ def _in_yaml(name: str, value: str | None) -> str:
     return f"environment.{key}" if value is None else f"environment.{key}: {value}"
 
 
-def _apart(objects: list[_Loaded]) -> list[_Loaded]:
-    """Objects of one name get that of their file, so that results can be told apart."""
+def _distinct(objects: list[_Loaded]) -> list[_Loaded]:
+    """Objects that share a name are named by their source, so that results are distinguishable."""
     count = Counter(asset.name for _, asset, _ in objects)
     return [
         each if count[each.asset.name] == 1 else each._replace(asset=_renamed(each))
@@ -127,14 +126,14 @@ def _renamed(loaded: _Loaded) -> ObjectAsset:
     return loaded.asset.replace(name=str(loaded.source))
 
 
-def _in_all_sizes(things: list[PickObject], config: PickPlaceConfig) -> list[PickObject]:
+def _in_all_sizes(objects: list[PickObject], config: PickPlaceConfig) -> list[PickObject]:
     if config.object_scales == (1.0,):
-        return things
+        return objects
     if not config.object_scales or min(config.object_scales) <= 0:
         raise AssetError(
             f"environment.object_scales is {list(config.object_scales)}; give factors above zero"
         )
-    return [thing.scaled(factor) for thing in things for factor in config.object_scales]
+    return [each.scaled(factor) for each in objects for factor in config.object_scales]
 
 
 def scans_in(folder: Path) -> list[Path]:
@@ -145,8 +144,8 @@ def scans_in(folder: Path) -> list[Path]:
     found += sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
     if not found:
         raise AssetError(
-            f"{folder}: no scans and no objects in it; put STL, OBJ or PLY files there, or what "
-            "`r2s object library` made"
+            f"{folder}: no scans and no objects in it; put STL, OBJ or PLY files there, or the "
+            "output of `r2s object library`"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""What a policy or a critic reads of one world; groups of numbers with names."""
+"""What a policy or a critic observes of one world: groups of named numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from r2s_envs_pick_place.scene.build import LEFT_PAD_CONTACT, OBJECT_JOINT, RIGH
 from r2s_envs_pick_place.scene.pick_object import EMBEDDING_SIZE, Facts
 from r2s_envs_robots import Arm
 
-#: The gripper pointing down, closing axis along the world's y: where its quaternion is read from.
+#: The gripper pointing down, closing axis along the world's y: its quaternion is relative to this.
 _DOWN = np.array([0.0, 1.0, 0.0, 0.0], np.float32)
 _UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0], np.float32)
 _CONJUGATE = np.array([1.0, -1.0, -1.0, -1.0], np.float32)
@@ -59,7 +59,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 def observation_names(joints: int) -> Mapping[str, tuple[str, ...]]:
-    """The numbers of each part, in order, with an arm of so many joints."""
+    """The numbers of each part, in order, for an arm with this many joints."""
     angles, velocities, targets = (
         tuple(f"joint{i}_{what}" for i in range(1, joints + 1))
         for what in ("angle", "velocity", "target_minus_angle")
@@ -73,7 +73,7 @@ _FEATURES = {"none": (), "size": ("object_size",), "embedding": ("object_embeddi
 
 
 class Episode(Protocol):
-    """What of the task's state is observed."""
+    """The part of the task's state that is observed."""
 
     @property
     def goal(self) -> Array: ...  # float32[3], m
@@ -84,7 +84,7 @@ class Episode(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Observer:
-    """Reads a view; holds where things stand in the model."""
+    """Computes observations from a view; holds the addresses in the model."""
 
     arm: Arm
     body: FreeJoint  # the object's
@@ -102,17 +102,17 @@ class Observer:
             groups["critic"] = config.critic_observations + features
         return Observer(arm, FreeJoint.of(model, OBJECT_JOINT), (left, right), groups)
 
-    def observe(self, episode: Episode, thing: Facts, view: View) -> Named:
+    def observe(self, episode: Episode, facts: Facts, view: View) -> Named:
         """Each group's parts, one after another: float32[n]."""
         return {
             group: jnp.concatenate(
-                [getattr(self, f"_{part}")(episode, thing, view) for part in parts]
+                [getattr(self, f"_{part}")(episode, facts, view) for part in parts]
             )
             for group, parts in self.groups.items()
         }
 
     def readings(self, goal: Array, view: View) -> dict[str, Array]:
-        """What a robot would measure, by the device that would; the goal is told to it."""
+        """What a robot would measure, by device; the goal is given."""
         slots, body = self.arm.slots, self.body
         return {
             "joint_angles": slots.arm(view.qpos),
@@ -128,7 +128,7 @@ class Observer:
         }
 
     def perceived(self, view: View, readings: Named) -> View:
-        """The view as the readings show it; where the hand is follows from the joint angles."""
+        """The view according to the readings; the hand's pose follows from the joint angles."""
         slots, body, qpos, qvel = self.arm.slots, self.body, view.qpos, view.qvel
         for name, slot in (
             ("joint_angles", slots.arm),
@@ -162,8 +162,8 @@ class Observer:
     def contact(self, view: View) -> tuple[Array, Array]:
         """Which pads touch the object, bool[2], and whether they hold it between them, bool[].
 
-        Holding asks that each pad's contact normal lies within 45 degrees of the closing axis:
-        closed fingers pressed on the object's top touch it with both pads and hold nothing.
+        Holding requires each pad's contact normal within 45 degrees of the closing axis: closed
+        fingers pressed on the object's top touch it with both pads and hold nothing.
         """
         closing = view.site_xmat[self.arm.slots.grip][:, 1]
         found, aligned = [], []
@@ -176,33 +176,33 @@ class Observer:
         grasped = touching.all() & aligned[0] & aligned[1] & (opening > _MIN_OPENING)
         return touching, grasped
 
-    def grasp_point(self, thing: Facts, view: View) -> Array:
+    def grasp_point(self, facts: Facts, view: View) -> Array:
         """float32[3], m: where the grip closes on the object."""
-        return thing.grasp_point(self.body.position(view.qpos), self.body.quaternion(view.qpos))
+        return facts.grasp_point(self.body.position(view.qpos), self.body.quaternion(view.qpos))
 
-    def closing_direction(self, thing: Facts, view: View) -> Array:
-        """float32[3], world axes: along which it closes."""
-        return thing.closing_direction(self.body.quaternion(view.qpos))
+    def closing_direction(self, facts: Facts, view: View) -> Array:
+        """float32[3], world axes: the direction along which it closes."""
+        return facts.closing_direction(self.body.quaternion(view.qpos))
 
-    def closing_error(self, thing: Facts, view: View) -> tuple[Array, Array]:
+    def closing_error(self, facts: Facts, view: View) -> tuple[Array, Array]:
         """Cosine and sine, float32[] each, of twice the angle about the gripper's approach axis
         from its closing axis to the direction to close along.
 
-        Of twice the angle, since fingers that are turned by half a turn grasp just the same.
+        Twice the angle, since a grasp turned by half a turn is the same grasp.
         """
         gripper = view.site_xmat[self.arm.slots.grip]
-        across, along, _ = gripper.T @ self.closing_direction(thing, view)
+        across, along, _ = gripper.T @ self.closing_direction(facts, view)
         size = along * along + across * across + 1e-9
         return (along * along - across * across) / size, 2 * along * across / size
 
-    def closing_turn(self, thing: Facts, view: View) -> Array:
+    def closing_turn(self, facts: Facts, view: View) -> Array:
         """That angle, float32[], in (-pi/2, pi/2]."""
-        cos, sin = self.closing_error(thing, view)
+        cos, sin = self.closing_error(facts, view)
         return 0.5 * jnp.arctan2(sin, cos)
 
-    # One method a part, named as in `observation_names`.
+    # One method per part, named as in `observation_names`.
 
-    def _pose(self, episode: Episode, thing: Facts, view: View) -> Array:
+    def _pose(self, episode: Episode, facts: Facts, view: View) -> Array:
         grip, place = view.site_xpos[self.arm.slots.grip], self.body.position(view.qpos)
         return jnp.concatenate(
             [
@@ -217,48 +217,48 @@ class Observer:
             ]
         )
 
-    def _joints(self, episode: Episode, thing: Facts, view: View) -> Array:
+    def _joints(self, episode: Episode, facts: Facts, view: View) -> Array:
         slots = self.arm.slots
         velocities = slots.arm_velocity(view.qvel), slots.finger_velocity(view.qvel)
         return jnp.concatenate([slots.arm(view.qpos), *velocities])
 
-    def _ee_motion(self, episode: Episode, thing: Facts, view: View) -> Array:
-        # From angles and velocities as they are read, so that what is wrong with those is in it.
+    def _ee_motion(self, episode: Episode, facts: Facts, view: View) -> Array:
+        # From angles and velocities as measured, so that it carries their errors.
         slots = self.arm.slots
         (_, hand), (velocity, turning) = jax.jvp(
             self.arm.forward, (slots.arm(view.qpos),), (slots.arm_velocity(view.qvel),)
         )
-        # A turning quaternion is half its angular velocity times itself.
+        # A quaternion's derivative is half the angular velocity times the quaternion.
         rate = 2.0 * rotation.multiply(turning, hand * _CONJUGATE)
         return jnp.append(velocity, rate[3])
 
-    def _alignment(self, episode: Episode, thing: Facts, view: View) -> Array:
+    def _alignment(self, episode: Episode, facts: Facts, view: View) -> Array:
         gripper = view.site_xmat[self.arm.slots.grip]
         return (gripper.T @ rotation.to_matrix(self.body.quaternion(view.qpos))).ravel()
 
-    def _grasp(self, episode: Episode, thing: Facts, view: View) -> Array:
+    def _grasp(self, episode: Episode, facts: Facts, view: View) -> Array:
         grip, gripper = view.site_xpos[self.arm.slots.grip], view.site_xmat[self.arm.slots.grip]
-        point = self.grasp_point(thing, view)
-        # The angle too: cosine and sine are smooth at a quarter turn, where what to do is not; a
-        # policy must choose one of two turns there.
-        angle, turn = self.closing_turn(thing, view), jnp.stack(self.closing_error(thing, view))
+        point = self.grasp_point(facts, view)
+        # The angle too: cosine and sine are smooth at a quarter turn, where the best action is not;
+        # a policy must choose one of two turns there.
+        angle, turn = self.closing_turn(facts, view), jnp.stack(self.closing_error(facts, view))
         return jnp.concatenate([gripper.T @ (point - grip), angle[None], turn])
 
-    def _object_motion(self, episode: Episode, thing: Facts, view: View) -> Array:
+    def _object_motion(self, episode: Episode, facts: Facts, view: View) -> Array:
         return self.body.motion(view.qvel)
 
-    def _contact(self, episode: Episode, thing: Facts, view: View) -> Array:
+    def _contact(self, episode: Episode, facts: Facts, view: View) -> Array:
         touching, grasped = self.contact(view)
         return jnp.concatenate([touching, grasped[None]]).astype(jnp.float32)
 
-    def _targets(self, episode: Episode, thing: Facts, view: View) -> Array:
+    def _targets(self, episode: Episode, facts: Facts, view: View) -> Array:
         return self.arm.slots.arm_targets(view.ctrl) - self.arm.slots.arm(view.qpos)
 
-    def _progress(self, episode: Episode, thing: Facts, view: View) -> Array:
+    def _progress(self, episode: Episode, facts: Facts, view: View) -> Array:
         return episode.ever_lifted[None].astype(jnp.float32)
 
-    def _object_size(self, episode: Episode, thing: Facts, view: View) -> Array:
-        return thing.size
+    def _object_size(self, episode: Episode, facts: Facts, view: View) -> Array:
+        return facts.size
 
-    def _object_embedding(self, episode: Episode, thing: Facts, view: View) -> Array:
-        return thing.embedding
+    def _object_embedding(self, episode: Episode, facts: Facts, view: View) -> Array:
+        return facts.embedding

@@ -44,9 +44,9 @@ _START_NOISE = 0.03  # the arm's start angles lie within +- this of its ready po
 
 
 def robot_of(config: PickPlaceConfig) -> Robot:
-    """The robot that the configuration names, dressed as it says.
+    """The configured robot, with official meshes if configured.
 
-    Raises ConfigError where it is to have official meshes, and there are none.
+    Raises ConfigError if it has no official meshes.
     """
     robot = build_robot(config.robot)
     if not config.official_meshes:
@@ -59,16 +59,16 @@ def robot_of(config: PickPlaceConfig) -> Robot:
 
 
 class PickPlace:
-    """See `r2s_core.types.Task`. One world; W of them are the engine's business."""
+    """See `r2s_core.types.Task`. One world; the engine maps it over W of them."""
 
     def __init__(
         self,
         config: PickPlaceConfig,
-        *things: PickObject,
+        *objects: PickObject,
         options: SceneOptions | None = None,
     ) -> None:
-        """things: the objects; each world has one of them."""
-        self.config, self.objects = config, ObjectSet(things)
+        """objects: each world has one of them."""
+        self.config, self.objects = config, ObjectSet(objects)
         self._scene_options = options or SceneOptions(robot=robot_of(config))
         self.robot = robot = self._scene_options.robot
         self._model, self._variants = build_models(self.objects, self._scene_options)
@@ -81,7 +81,7 @@ class PickPlace:
         self.action_low = -np.ones(len(self.info.action_names), np.float32)
         self.action_high = np.ones(len(self.info.action_names), np.float32)
         self._bank: Any = None
-        self._most: tuple[int, int] | None = None  # contacts and constraint rows
+        self._capacity: tuple[int, int] | None = None  # contacts and constraint rows
         self._level: Array | None = None
 
     def _describe(self) -> TaskInfo:
@@ -92,7 +92,7 @@ class PickPlace:
             f"{HOLD_STEPS} control steps",
             robot=self.robot.name,
             objects=tuple(
-                dict.fromkeys(t.shape.name for t in self.objects.things if not t.held_out)
+                dict.fromkeys(m.shape.name for m in self.objects.members if not m.held_out)
             ),
             observation_names={
                 group: tuple(name for part in parts for name in names[part])
@@ -118,7 +118,7 @@ class PickPlace:
                 {"qpos", "qvel", "ctrl", "xpos", "xquat", "site_xpos", "site_xmat", "sensordata"}
             ),
             render_spec=lambda variant: decorated_spec(
-                self.objects.things[variant], self._scene_options
+                self.objects.members[variant], self._scene_options
             ),
             worst_case=self._worst_case,
             variants=self._variants,
@@ -133,17 +133,17 @@ class PickPlace:
         return easier
 
     def init(self, key: Array, variant: Array) -> tuple[PickPlaceState, Array, Array]:
-        c, thing = self.config, self.objects.facts(variant)
+        c, facts = self.config, self.objects.facts(variant)
         start_key, goal_key = jax.random.split(key)
         slots, joints = self.arm.slots, len(self.robot.arm_joints)
-        # One draw for all of it: an episode's start is on the path of every control step.
+        # One draw for all of it: episode starts are computed in every control step.
         u = jax.random.uniform(start_key, (joints + 3,), minval=-1.0)
         arm, (x, y, turn) = u[:joints], u[joints:]
         place = self._centre + c.object_range * jnp.stack([x, y])
         yaw = rotation.about_vertical(jnp.deg2rad(c.object_yaw) * turn)
-        quat = rotation.multiply(yaw, thing.rest_quat)
+        quat = rotation.multiply(yaw, facts.rest_quat)
         qpos = slots.arm.put(jnp.asarray(self._ready), self.arm.home + _START_NOISE * arm)
-        pose = jnp.concatenate([place, thing.rest_height[None], quat])
+        pose = jnp.concatenate([place, facts.rest_height[None], quat])
         qpos = self.observer.body.pose.put(qpos, pose)
         return self.aim(goal_key, qpos, variant), qpos, jnp.zeros(self._model.nv, jnp.float32)
 
@@ -167,7 +167,7 @@ class PickPlace:
 
     def _goal_aside(self, key: Array, place: Array) -> Array:
         """float32[2]: a goal on the table, `_MIN_CARRY` from the object or, where a small
-        `goal_range` leaves no room for that, the farthest of some."""
+        `goal_range` leaves no room for that, the farthest of `_GOAL_DRAWS` samples."""
         u = jax.random.uniform(key, (_GOAL_DRAWS, 2), minval=-1.0)
         goals = self._centre + self.config.goal_range * u
         distance = jnp.linalg.norm(goals - place, axis=-1)
@@ -177,15 +177,15 @@ class PickPlace:
         return self._control(self.arm, view, action)
 
     def begin(self, task: PickPlaceState, view: View) -> PickPlaceState:
-        """See `r2s_core.types.HasBegin`. Where things are; nobody has done anything yet."""
+        """See `r2s_core.types.HasBegin`. Where everything is at the start."""
         touching, grasped = self.observer.contact(view)
-        thing = self.objects.facts(task.variant)
+        facts = self.objects.facts(task.variant)
         return dataclasses.replace(
             task,
             ee_position=view.site_xpos[self.arm.slots.grip],
             object_position=self.observer.body.position(view.qpos),
-            grasp_point=self.observer.grasp_point(thing, view),
-            aligned=1.0 - jnp.abs(self.observer.closing_turn(thing, view)) * (2.0 / jnp.pi),
+            grasp_point=self.observer.grasp_point(facts, view),
+            aligned=1.0 - jnp.abs(self.observer.closing_turn(facts, view)) * (2.0 / jnp.pi),
             touching=touching,
             grasped=grasped,
         )
@@ -202,7 +202,7 @@ class PickPlace:
         tight = (task.goal_distance < TIGHT_RADIUS) & counts
         return dataclasses.replace(
             task,
-            # A pad on the object has reached it, however far that is from the grasp point.
+            # A pad that touches the object has reached it, however far from the grasp point.
             ever_reached=task.ever_reached | touching.any() | (task.reach_distance < _REACHED),
             ever_grasped=task.ever_grasped | grasped,
             ever_lifted=ever_lifted,
@@ -222,8 +222,8 @@ class PickPlace:
         self, task: PickPlaceState, view: View, readings: Named
     ) -> tuple[PickPlaceState, View]:
         """See `r2s_core.types.HasReadings`."""
-        told = dataclasses.replace(task, goal=readings["goal"])
-        return told, self.observer.perceived(view, readings)
+        perceived = dataclasses.replace(task, goal=readings["goal"])
+        return perceived, self.observer.perceived(view, readings)
 
     def terminated(self, task: PickPlaceState, view: View) -> Array:
         """The object has left the workspace or fallen off the table."""
@@ -260,9 +260,9 @@ class PickPlace:
         return ScriptedPick(self.arm, self.observer, self.objects, self.config.goal == "place")
 
     def _worst_case(self) -> tuple[int, int]:
-        if self._most is None:  # asked for once by every group of worlds
-            self._most = capacity.worst_case(self, self.scripted_pick())
-        return self._most
+        if self._capacity is None:  # each group of worlds asks for it
+            self._capacity = capacity.worst_case(self, self.scripted_pick())
+        return self._capacity
 
     # Start-state bank (`r2s_core.types.HasStartBank`).
 
@@ -270,7 +270,7 @@ class PickPlace:
         self._bank = bank.record(self, self.scripted_pick(), backend, key)
 
     def init_from_bank(self, key: Array, variant: Array) -> tuple[PickPlaceState, Array, Array]:
-        """Where the script never solved this object: a fresh start."""
+        """From a banked snapshot; a fresh start where the script never solved this object."""
         kept, (index_key, goal_key, fresh_key) = self._bank, jax.random.split(key, 3)
         number = jnp.asarray(kept.number)[variant]
         index = jnp.asarray(kept.first)[variant] + jax.random.randint(

@@ -1,9 +1,10 @@
 """The reward terms of pick and place: pure, unweighted, of one world.
 
 The dense set follows the staged shaping that manipulation benchmarks share (reach, grasp, lift,
-move to the goal), with every later stage gated by a true grasp; and it pays for turning the
-fingers, without which a policy squeezes what lies across them. An object that was placed and let
-go counts as held on: opening the gripper at the goal costs nothing, and `release` is pure gain.
+move to the goal), with every later stage gated by a true grasp. It also rewards turning the
+fingers, without which a policy squeezes objects that lie across them. An object that was placed
+and released still counts as held: opening the gripper at the goal costs nothing, and `release` is
+a bonus.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def reach(config: ReachConfig) -> Term:
 
 def align(config: NoConfig) -> Term:
     """1 with the fingers turned so that they close along the object's narrow direction, falling
-    evenly with the angle to 0 across it: there, where it matters most, a cosine would be flat."""
+    linearly with the angle to 0 across it: there, where it matters most, a cosine would be flat."""
     return lambda transition: _state(transition).aligned
 
 
@@ -48,8 +49,8 @@ def lift(config: NoConfig) -> Term:
 
 
 def place(config: PlaceConfig) -> Term:
-    """How near the held object is to the goal, 0 to 1: half falls evenly with the distance, so that
-    far goals pull as much as near ones; half is 1 - tanh(distance * sharpness)."""
+    """How near the held object is to the goal, 0 to 1: half falls linearly with the distance, so
+    that far goals pull as much as near ones; half is 1 - tanh(distance * sharpness)."""
 
     def term(transition: Transition) -> Array:
         e = _state(transition).goal_distance

@@ -1,8 +1,8 @@
-"""A scripted pick: hover, descend, grasp, carry; with `goal: place` set down and let go.
+"""A scripted pick: hover, descend, grasp, carry; with `goal: place` set down and release.
 
-Serves the start-state bank, the benchmarks' replayed actions and the demonstrations.
+Used by the start-state bank, the benchmarks' replayed actions and the demonstrations.
 
-Stateless: each step's phase follows from what the view shows, so it recovers from a slip.
+Stateless: each step's phase follows from the view, so it recovers from a slip.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from r2s_envs_pick_place.task.state import PickPlaceState
 from r2s_envs_robots import Arm
 
 _UP = np.array([0.0, 0.0, 1.0], np.float32)
-_GAIN = 0.45  # of the distance per step: at 1 the servos' lag makes a limit cycle
+_GAIN = 0.45  # fraction of the distance per step: at 1 the servos' lag causes a limit cycle
 _HOVER = 0.08  # m above the grasp point
 _ALIGNED_AT, _YAWED_AT = 0.012, 0.15  # m and rad: good enough to descend
 _CLOSE_AT = 0.012  # m: near enough to close
-_CARRY, _OVER_AT = 0.08, 0.02  # m: carried this high above the goal until this near to over it
-_PLACED_AT = 0.012  # m: near enough to the goal to let go
+_CARRY, _OVER_AT = 0.08, 0.02  # m: height above the goal, kept until this near to it horizontally
+_PLACED_AT = 0.012  # m: near enough to the goal to release
 _MAX_STEP, _MAX_YAW = 0.04, 0.25  # per control step, m and rad
 
 
@@ -35,11 +35,11 @@ class ScriptedPick:
     arm: Arm
     observer: Observer
     objects: ObjectSet
-    places: bool  # set down at the goal and let go, rather than hold there
+    places: bool  # set down at the goal and release, rather than hold there
 
     @property
     def steps(self) -> int:
-        """Control steps in which it is done, most often."""
+        """Control steps within which it is usually done."""
         return 100 if self.places else 60
 
     def twist(self, state: PickPlaceState, view: View) -> tuple[Array, Array, Array]:
@@ -47,9 +47,9 @@ class ScriptedPick:
         grip = view.site_xpos[self.arm.slots.grip]
         place = self.observer.body.position(view.qpos)
         _, grasped = self.observer.contact(view)
-        thing = self.objects.facts(state.variant)
-        target = self.observer.grasp_point(thing, view)
-        yaw = self._yaw_error(thing, view)
+        facts = self.objects.facts(state.variant)
+        target = self.observer.grasp_point(facts, view)
+        yaw = self._yaw_error(facts, view)
         aside = jnp.linalg.norm(target[:2] - grip[:2])
         ready = (aside < _ALIGNED_AT) & (jnp.abs(yaw) < _YAWED_AT)
         there = ready & (jnp.abs(target[2] - grip[2]) < _CLOSE_AT)
@@ -64,7 +64,7 @@ class ScriptedPick:
         )
 
     def _carry(self, goal: Array, place: Array) -> tuple[Array, Array]:
-        """Motion [3] (m) of the held object, and bool[]: it is placed, so let go."""
+        """Motion [3] (m) of the held object, and bool[]: it is placed, so release it."""
         away = goal - place
         if not self.places:
             return away, jnp.bool_(False)
@@ -81,9 +81,9 @@ class ScriptedPick:
         command = jnp.where(opens, 1.0, -1.0)[None]
         return jnp.concatenate([self.arm.follow(view, twist), self.arm.gripper(command, view)])
 
-    def _yaw_error(self, thing: Facts, view: View) -> Array:
+    def _yaw_error(self, facts: Facts, view: View) -> Array:
         """From the closing axis to the object's narrow direction, in (-pi/2, pi/2], rad."""
         closing = view.site_xmat[self.arm.slots.grip][:, 1]
-        narrow = self.observer.closing_direction(thing, view)
+        narrow = self.observer.closing_direction(facts, view)
         error = jnp.arctan2(narrow[1], narrow[0]) - jnp.arctan2(closing[1], closing[0])
         return jnp.mod(error + jnp.pi / 2, jnp.pi) - jnp.pi / 2

@@ -1,4 +1,4 @@
-"""What an episode of `real2sim_pick_place` remembers."""
+"""The state of an episode of `real2sim_pick_place`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GOAL_RADIUS, TIGHT_RADIUS, HOLD_STEPS = 0.05, 0.025, 10
 
 @pytree
 class PickPlaceState:
-    """What an episode remembers, and the facts of the current step that rewards read."""
+    """What persists within an episode, and the values of the current step that rewards read."""
 
     goal: Array  # float32[3], m
     variant: Array  # int32[]: which object
@@ -26,7 +26,7 @@ class PickPlaceState:
     ever_reached: Array  # bool[]
     ever_grasped: Array  # bool[]
     ever_lifted: Array  # bool[]
-    placed: Array  # bool[]: `goal: place`: lifted once, within GOAL_RADIUS of the goal, let go
+    placed: Array  # bool[]: `goal: place`: lifted once, within GOAL_RADIUS of the goal, released
     steps_near: Array  # int32[], control steps in a row within GOAL_RADIUS
     steps_tight: Array  # int32[], the same within TIGHT_RADIUS
 
@@ -34,7 +34,7 @@ class PickPlaceState:
     def reach_distance(self) -> Array:
         """float32[]: from the grip to where it should close, m.
 
-        Not to the object's centre: the palm would rest on a tall object before it got there.
+        Not to the object's centre: on a tall object the palm would touch first.
         """
         return norm(self.ee_position - self.grasp_point)
 
@@ -50,7 +50,7 @@ class PickPlaceState:
 
 
 def fresh_state(goal: Array, height: Array, variant: Array) -> PickPlaceState:
-    """That of an episode in which nobody has looked at anything yet."""
+    """The state of a new episode, before the first view."""
     no, zero = jnp.bool_(False), jnp.int32(0)
     return PickPlaceState(
         goal=goal.astype(jnp.float32),

@@ -104,7 +104,7 @@ def test_units(box, save, factor, options, said):
             r"may be mm \(6 mm long\), cm \(60 mm long\) or inch \(152 mm",
         ),
         (1e-3, "auto", "outside 0.005 to 1 m"),
-        (1e6, "auto", "no plausible number of millimetres"),
+        (1e6, "auto", "implausible in millimetres"),
         (1000.0, "m", "read as m it is 60 m long"),
     ],
 )

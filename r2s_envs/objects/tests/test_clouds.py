@@ -206,7 +206,7 @@ def test_a_cloud_is_not_sent_in_a_circle(tmp_path):
     path = tmp_path / "cloud.las"
     path.write_bytes(las_bytes())
     assert len(read(path, "auto", None)[0]) == 300
-    with pytest.raises(AssetError, match=r"take it as it is to `r2s object check`"):
+    with pytest.raises(AssetError, match=r"pass it to `r2s object check` as it is"):
         read(tmp_path / "mesh.stl", "auto", None)
     with pytest.raises(AssetError, match=r"CloudCompare and save it as \.ply"):
         read(tmp_path / "scan.laz", "auto", None)
@@ -350,7 +350,7 @@ def relief(size: float) -> np.ndarray:
 def test_land_is_not_taken_for_an_object(tmp_path):
     path = tmp_path / "land.xyz"
     path.write_text(text_of(relief(297.0)))
-    with pytest.raises(AssetError, match="land in metres or a thing in millimetres; say which"):
+    with pytest.raises(AssetError, match="land in metres or an object in millimetres; say which"):
         read(path, "auto", None)
     assert read(path, "mm", None)[1] == 0.001
     with pytest.raises(AssetError, match=r"read as m it is 29\d m across"):

@@ -181,7 +181,7 @@ def test_a_folder_of_transposed_poses_and_full_scale_background(tmp_path):
     np.testing.assert_allclose(off, 0.0, atol=2.0 * SCALE)
     said = " ".join(finding.what for finding in cloud.findings)
     assert "6 poses have their position in the last row: transposed" in said
-    assert "saw nothing: left out" in said
+    assert "saw nothing: dropped" in said
 
 
 def png_header(width: int, height: int) -> bytes:

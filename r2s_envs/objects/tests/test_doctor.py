@@ -124,7 +124,7 @@ def test_a_surface_that_passes_through_itself(sphere, examine):
     away = bent.vertices[:, 2] > 0.02
     bent.vertices[away, 2] -= 0.047  # the cap is pushed out through the bottom
     _, found = examine(bent)
-    assert "passes through itself" in found["self-intersection"]["what"]
+    assert "intersects itself" in found["self-intersection"]["what"]
 
 
 def test_far_from_the_origin_and_lying_on_its_side(examine):
@@ -213,7 +213,7 @@ def test_what_a_gripper_cannot_span_is_said(save, capsys):
 
 def test_a_ring_that_can_be_held_at_its_rim_is_only_noted(examine):
     found = examine(trimesh.creation.annulus(0.055, 0.06, 0.05))[1]
-    assert "close elsewhere, as on a rim" in found["wide"]["what"]
+    assert "fit elsewhere, as on a rim" in found["wide"]["what"]
     assert found["wide"]["severity"] == "info"
     assert "too-wide" not in found
 

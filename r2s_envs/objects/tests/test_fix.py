@@ -209,7 +209,7 @@ def test_other_peoples_folders_are_left_alone(box, save, tmp_path, hold):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "thesis.txt").write_text("dear")
-    with pytest.raises(AssetError, match="holds something else"):
+    with pytest.raises(AssetError, match="holds something other"):
         fix(str(save(box)), ObjectOptions(), folder, pictures=False)
     assert [p.name for p in folder.iterdir()] == ["thesis.txt"]
 
@@ -220,7 +220,7 @@ def test_nothing_is_left_where_writing_fails(box, save, tmp_path, hold, monkeypa
 
     monkeypatch.setattr(np, "savez_compressed", full)
     (tmp_path / "library").mkdir()
-    with pytest.raises(AssetError, match=r"No space left on device.*as before"):
+    with pytest.raises(AssetError, match=r"No space left on device.*is unchanged"):
         fix(str(save(box)), ObjectOptions(), tmp_path / "library" / "box", pictures=False)
     assert list((tmp_path / "library").iterdir()) == []
 

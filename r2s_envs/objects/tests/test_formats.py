@@ -179,12 +179,12 @@ def test_what_was_odd_about_an_stl_is_said():
 STL_REFUSED = {
     "cut": (stl()[:-60], "truncated"),
     "cut by three bytes": (stl()[:-3], "truncated"),
-    "50 zeros": (b"\0" * 50, "no STL mesh"),
+    "50 zeros": (b"\0" * 50, "not an STL mesh"),
     "a head without faces": (b"\0" * 84, "room for 0"),
     "zeros only": (b"\0" * 5000, "room for 98"),
     "noise, count zero": (counted(0)[:84] + np.random.default_rng(0).bytes(9000), "room for 180"),
-    "text, cut": (stl_text()[:-300], "breaks off"),
-    "text, cut in the second solid": (stl_text() + stl_text()[:-300], "breaks off"),
+    "text, cut": (stl_text()[:-300], "ends before"),
+    "text, cut in the second solid": (stl_text() + stl_text()[:-300], "ends before"),
     "text, a word": (stl_text().replace(b"vertex 0", b"vertex O", 1), "is not a number"),
     "text, two numbers": (
         stl_text().replace(b"vertex ", b"vertex 1 2 3\nvertex 1 ", 1),

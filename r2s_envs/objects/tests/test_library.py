@@ -159,7 +159,7 @@ def test_refused_scans_take_nothing_along(shelf, tmp_path, monkeypatch, capsys):
     assert sorted(os.listdir(scans)) == ["...stl", "..stl", "mug.stl", "thing.stl"]
     said = capsys.readouterr().out
     assert "thing: refused; the folder still holds the object made of earlier.stl" in said
-    assert "holds something else than an object" in said
+    assert "holds something other than an object" in said
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
@@ -204,7 +204,7 @@ def test_a_scan_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
 def test_a_place_that_is_not_for_libraries_is_refused_at_once(tmp_path):
     scan = tmp_path / "thing.stl"
     (tmp_path / "library.json").write_text('{"books": []}')
-    with pytest.raises(AssetError, match="is none of ours"):
+    with pytest.raises(AssetError, match="was not written by r2s"):
         library.make_library([scan], tmp_path, 1)
     (tmp_path / "file").write_text("")
     with pytest.raises(AssetError, match="cannot be written"):

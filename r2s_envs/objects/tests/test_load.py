@@ -34,7 +34,7 @@ REFUSED = {
     "text.ply": (b"this is a letter\nnot a mesh\n", "no PLY header"),
     "empty.stl": (b"", "empty"),
     "blank.obj": (b"\n\n  \n", "empty"),
-    "short.stl": (b"\0" * 50, "no STL mesh"),
+    "short.stl": (b"\0" * 50, "not an STL mesh"),
     "lying.stl": (b"\0" * 80 + struct.pack("<I", 2**32 - 1) + b"\0" * 1000, "4294967295"),
     "truncated.stl": (b"\0" * 80 + struct.pack("<I", 10) + b"\0" * 300, "truncated"),
     "cut.stl": (b"solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\n", "endsolid"),
@@ -52,7 +52,7 @@ REFUSED = {
     "mug.glb": (b"glTF" + NOISE, "mug.ply, then give `up: y`"),
     "a; b.glb": (b"glTF" + NOISE, "/a; b.glb' '"),
     "phone.usdz": (b"PK\3\4" + NOISE, "a USDZ scene"),
-    "page.stl": (b"\n<!DOCTYPE html><html>404</html>", "the download has failed"),
+    "page.stl": (b"\n<!DOCTYPE html><html>404</html>", "the download failed"),
     "pointer.ply": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     "other.obj": (PLY % (b"3", b"1"), "a PLY file by its content; name it .ply"),
 }

@@ -153,7 +153,7 @@ def test_only_nothing_an_empty_folder_or_an_object_gives_its_place(mug, tmp_path
     for name, why in {
         "link": "is a link to",
         "file": "is not a folder",
-        "tls": "holds something else than an object",
+        "tls": "holds something other than an object",
         "x" * 300: "cannot be written",
     }.items():
         with pytest.raises(AssetError, match=why):

@@ -59,7 +59,7 @@ def test_a_mass_given_to_it_must_be_possible(written):
 
 def test_check_tells_what_a_prepared_object_is(written):
     folder, _ = written
-    with pytest.raises(AssetError, match=r"an object, prepared already; .*certificate.html"):
+    with pytest.raises(AssetError, match=r"an already prepared object; .*certificate.html"):
         check(str(folder), ObjectOptions())
 
 
@@ -128,7 +128,7 @@ def test_an_object_of_impossible_values_is_refused(written, tmp_path):
     nowhere = np.full((8, 3), np.nan)
     for i, change in enumerate(({"pieces": (nowhere,)}, {"mass": 0.0}, {"size": np.ones(2)})):
         write_asset(tmp_path / f"{i}.npz", written[1].replace(**change))
-        with pytest.raises(AssetError, match=r"no sound prepared object \((values|arrays)"):
+        with pytest.raises(AssetError, match=r"not a sound prepared object \((values|arrays)"):
             read_asset(tmp_path / f"{i}.npz")
 
 
@@ -189,7 +189,7 @@ def test_a_crafted_file_is_refused_in_one_sentence(made, tmp_path, what):
     known = CRAFTED[what](to_arrays(made))
     digest = np.frombuffer(prepared._digest(known).encode(), np.uint8)
     np.savez(tmp_path / "crafted.npz", digest=digest, **known)
-    with pytest.raises(AssetError, match="no sound prepared object") as error:
+    with pytest.raises(AssetError, match="not a sound prepared object") as error:
         load_object(tmp_path / "crafted.npz")
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400 + len(str(tmp_path))

@@ -250,7 +250,7 @@ BAD_FOLDERS = {
     "pose": ({"frames": [{"depth": "0.png"}]}, "must be 4 x 4"),
     "mirror": (
         {"frames": [{"depth": "0.png", "camera_to_world": np.diag([1, 1, -1, 1]).tolist()}]},
-        "no rotation",
+        "not a rotation",
     ),
     "lens": ({"intrinsics": {"fx": 0, "fy": 1, "cx": 0, "cy": 0}}, "`fx` must be a positive"),
 }

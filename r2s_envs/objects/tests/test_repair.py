@@ -64,7 +64,7 @@ def test_holes_are_closed(sphere):
 
 
 def test_half_a_surface_is_refused(sphere):
-    with pytest.raises(AssetError, match=r"would invent 3\d% of the surface"):
+    with pytest.raises(AssetError, match=r"would add 3\d% of the surface"):
         repair(sphere.vertices, sphere.faces[sphere.triangles_center[:, 2] < 0.008])
 
 
@@ -94,7 +94,7 @@ def test_the_inside_of_a_container_is_taken_as_solid(sphere):
     inner.invert()
     volume, findings = repair(*together(sphere, inner))
     assert volume == pytest.approx(sphere.volume, rel=1e-9)
-    assert "taken as solid" in findings
+    assert "treated as solid" in findings
 
 
 @pytest.mark.parametrize("tilt", [0.0, 0.6])
@@ -103,7 +103,7 @@ def test_sheets_are_refused(tilt):
     vertices = np.c_[grid, tilt * grid[:, 0]]
     i = np.arange(72)[np.arange(72) % 9 != 8]
     faces = np.concatenate([np.c_[i, i + 1, i + 10], np.c_[i, i + 10, i + 9]])
-    with pytest.raises(AssetError, match=r"without volume|would invent"):
+    with pytest.raises(AssetError, match=r"without volume|would add"):
         repair(vertices, faces)
 
 

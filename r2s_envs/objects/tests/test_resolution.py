@@ -77,5 +77,5 @@ def test_the_unit_of_a_map_is_the_metre(sphere):
     assert made.unit == "m"
     assert made.volume == pytest.approx(sphere.volume, rel=1e-3)
     land = sphere.copy().apply_scale(5000.0)
-    with pytest.raises(AssetError, match="coordinates on a map, which are in metres"):
+    with pytest.raises(AssetError, match="map coordinates, which are in metres"):
         solidify(obj(land, ".5f"), ".obj", "scan", ObjectOptions())

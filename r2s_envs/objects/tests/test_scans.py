@@ -58,7 +58,7 @@ REFUSED = {
     "lying_header_4billion.stl": "claims 4294967295 faces",
     "lying_pcd_header.pcd": "a point cloud; make a mesh of it with `r2s object reconstruct`",
     "lying_ply_header.ply": "claims 2000000000 x vertex",
-    "mug_no_bottom_offcentre_yup.ply": "would invent",
+    "mug_no_bottom_offcentre_yup.ply": "would add",
 }
 REPAIRED = {
     "banana_holes_dups_mixed_winding.ply": ("wound against", "ycb_banana.ply"),

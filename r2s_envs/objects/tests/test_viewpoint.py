@@ -75,7 +75,7 @@ def test_a_default_viewpoint_under_or_beside_a_whole_object_is_not_believed(plac
     points, _ = can()
     cloud = checked(with_viewpoint(points + PLACES[place], DEFAULT))
     assert cloud.viewpoints is None
-    assert "viewpoint (0 0 0) is not believed" in cloud.findings[-1].what
+    assert "viewpoint (0 0 0) is ignored" in cloud.findings[-1].what
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_single_view_that_agrees_is_believed_and_said_so():
     points, normals = one_view()
     cloud = checked(with_viewpoint(points, DEFAULT))
     assert cloud.viewpoints is not None
-    assert "believed" in cloud.findings[-1].what
+    assert "agrees with the points" in cloud.findings[-1].what
     oriented, _ = with_normals(cloud)
     assert outward(oriented, normals) > 0.97
 
@@ -128,7 +128,7 @@ def given(kind: str, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
 
 GIVEN = {
     "right": None,
-    "turned": "all turned",
+    "turned": "all flipped",
     "towards the origin": "found anew",
     "at random": "found anew",
     "nonsense": "do not fit",
@@ -145,7 +145,7 @@ def test_given_normals_are_kept_turned_or_dropped_as_a_whole(tmp_path, kind, lin
     assert sight.ambiguous < 0.25
     assert outward(cloud, normals) > (0.999 if kind in ("right", "turned") else 0.96)
     said = " ".join(finding.what for finding in cloud.findings)
-    assert (GIVEN[kind] or ("not believed" if line else "")) in said
+    assert (GIVEN[kind] or ("ignored" if line else "")) in said
     assert ("normals" in said) == (kind != "right")
 
 

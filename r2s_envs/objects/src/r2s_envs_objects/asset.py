@@ -1,4 +1,4 @@
-"""What a simulation-ready object is."""
+"""A simulation-ready object, and the findings about its scan."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Severity = Literal["info", "warning"]
 class Finding:
     """Something that was found in a scan, and what was done about it.
 
-    repaired: True if the asset no longer has it.
+    repaired: True if the asset no longer has the defect.
     moved: how far the repair moved the surface, m: the Hausdorff distance between the surfaces
-    before and after it; 0 where it did not.
-    volume_change: of the enclosed volume by the repair, relative: 0.01 is 1 % more.
-    code: what kind of finding, for programs: a slug such as "holes" or "units".
+    before and after it; 0 where it did not move.
+    volume_change: relative change of the enclosed volume by the repair: 0.01 is 1 % more.
+    code: the kind of finding, for programs: a slug such as "holes" or "units".
     """
 
     what: str
@@ -37,7 +37,7 @@ class Finding:
 class RestingPose(NamedTuple):
     """A stable pose on the plane z = 0: height of the body origin in m, quaternion (w, x, y, z).
 
-    probability: the share of random drops that end in it.
+    probability: the fraction of random drops that end in it.
     """
 
     height: float
@@ -46,7 +46,7 @@ class RestingPose(NamedTuple):
 
 
 class GraspPose(NamedTuple):
-    """A grasp from straight above of the object in its resting pose, for a parallel gripper.
+    """A vertical grasp of the object in its resting pose, for a parallel gripper.
 
     position [3]: m, body frame, midway between the contacts. yaw: rad in [0, pi), about z from the
     body's x axis to the direction of closing. width: m between the contacts. score: 0 to 1, how
@@ -76,25 +76,25 @@ class ObjectAsset:
     mass: float  # kg
     com: Floats  # [3] m, body frame; zero
     inertia: Floats  # [3, 3] kg m2 about the centre of mass, body axes
-    mass_range: tuple[float, float]  # kg, what to expect of such a thing
+    mass_range: tuple[float, float]  # kg, plausible for such an object
     friction: float
     friction_range: tuple[float, float]
     size: Floats  # [3] m, axis-aligned extents in the resting pose
     volume: float  # m3 of the closed scan
     resting_qpos: RestingPose
     grasp_width: float  # m, opening that a vertical grasp at grasp_yaw, grasp_height must span
-    grasp_yaw: float  # rad about z, direction of closing against the body's x axis, in [0, pi)
+    grasp_yaw: float  # rad about z, from the body's x axis to the closing direction, in [0, pi)
     grasp_height: float  # m, height of the pads above the body origin for that grasp
     grasp_offset: float  # m along grasp_yaw, from the body origin to the middle of the grasp
     scan_to_body: Floats  # [4, 4] file coordinates -> body frame, unit scale included
-    iou: float  # volume of the pieces' union with the scan: intersection over union, 0 to 1
+    iou: float  # intersection over union of the pieces' union with the scan, by volume, 0 to 1
     surface_p95: float  # m, 95th percentile of the distance between their surfaces, both ways
     findings: tuple[Finding, ...]
     resting_poses: tuple[RestingPose, ...] = ()  # seen stable in simulation, most probable first
     grasps: tuple[GraspPose, ...] = ()  # from above, best first
-    grasp_share: float = 0.0  # of sampled grasps, those that close in force closure from above
+    grasp_share: float = 0.0  # fraction of sampled grasps from above that are in force closure
     grasp_across: float = 0.0  # m from the body origin to that middle, at +90 degrees to grasp_yaw
-    graspable: bool | None = None  # whether the gripper held it when tried; None: not tried
+    graspable: bool | None = None  # whether the gripper held it in the hold test; None: not tested
     robot: str = DEFAULT_ROBOT  # whose gripper the grasps are for
     forced: bool = False  # may be trained on although it cannot be grasped
 

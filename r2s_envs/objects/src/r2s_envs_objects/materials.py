@@ -1,7 +1,7 @@
-"""What household things weigh and how they slip, by material: light, like the options.
+"""Density and friction of household objects, by material: light, like the options.
 
-Densities are *effective*: kg per m3 of the closed scan, which takes a container as solid. `solid`
-is the material itself, where nothing is hollow. Sources: solid densities and friction from the
+Densities are *effective*: kg per m3 of the closed scan, which treats a container as solid. `solid`
+is the density of the material itself. Sources: solid densities and friction from the
 usual engineering tables (Engineering Toolbox; CRC Handbook); effective ranges from the weighed
 YCB objects (Calli et al. 2015) over the volumes of their scans (benchmarks/objects.md), e.g.
 cracker box 190, mustard 985, soup can 1090, drill 1540, wood block 460, foam brick 150, mug 850
@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 Range = tuple[float, float]
 
-LIGHTEST, HEAVIEST = 20.0, 20000.0  # kg/m3: no thing of the household is outside
+LIGHTEST, HEAVIEST = 20.0, 20000.0  # kg/m3: no household object is outside
 
 
 class Material(NamedTuple):
-    """density: kg/m3, the likeliest; density_range: what to expect; solid: the material's own."""
+    """density: kg/m3, the most likely; density_range: plausible; solid: of the material itself."""
 
     density: float
     density_range: Range
@@ -40,14 +40,14 @@ MATERIALS = {
     "fabric": Material(200.0, (60.0, 500.0), 1400.0, 0.7, (0.4, 1.0)),
 }
 
-#: Of a thing of which nothing is known: effective densities of the weighed YCB objects.
+#: For an object of unknown material: effective densities of the weighed YCB objects.
 UNKNOWN_DENSITY_RANGE: Range = (150.0, 1500.0)
 UNKNOWN_FRICTION_RANGE: Range = (0.3, 1.2)
-WEIGHED, MEASURED = 0.1, 0.2  # relative half-width of what the user states: mass, friction
+WEIGHED, MEASURED = 0.1, 0.2  # relative half-width of the range around a given mass, friction
 
 
 def implausible(mass: float, volume: float) -> str | None:
-    """Why so many kg in so many m3 are no thing of the household; None: they may be."""
+    """Why a mass, kg, in a volume, m3, is implausible for a household object; None: it is not."""
     density = mass / volume
     if LIGHTEST <= density <= HEAVIEST:
         return None
@@ -58,7 +58,7 @@ def implausible(mass: float, volume: float) -> str | None:
 
 
 def density_of(material: str | None, density: float | None) -> tuple[float, Range]:
-    """kg/m3 and the range to expect: what the user gave, else the material's, else a guess."""
+    """kg/m3 and its plausible range: the user's, else the material's, else a guess."""
     known = MATERIALS.get(material or "")
     if density is not None:
         low, high = known.density_range if known else UNKNOWN_DENSITY_RANGE
@@ -69,7 +69,7 @@ def density_of(material: str | None, density: float | None) -> tuple[float, Rang
 
 
 def friction_of(material: str | None, friction: float | None) -> tuple[float, Range]:
-    """Sliding friction and the range to expect: what the user gave, else the material's."""
+    """Sliding friction and its plausible range: the user's, else the material's."""
     known = MATERIALS.get(material or "")
     if friction is not None:
         return friction, (friction * (1.0 - MEASURED), friction * (1.0 + MEASURED))

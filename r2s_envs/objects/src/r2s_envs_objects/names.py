@@ -1,4 +1,4 @@
-"""What an object is called: after its file, or its folder where the file's name says nothing."""
+"""The name of an object: its file's, or its folder's if the file has a generic name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from r2s_core.errors import AssetError
 from r2s_core.system.text import printable
 
-#: What programs call every mesh that they write: YCB has textured.obj, Google's objects model.obj.
+#: Generic names that programs give to every mesh: YCB has textured.obj, Google's objects model.obj.
 _ANY_FILE = frozenset(
     [
         *("textured", "nontextured", "textured_mesh", "textured_simple", "texturedmesh"),
@@ -17,7 +17,7 @@ _ANY_FILE = frozenset(
         *("export", "output", "result", "untitled"),
     ]
 )
-#: Folders within an object's own, and those that hold anything; neither is the object's name.
+#: Folders inside an object's own, and general-purpose ones; neither is the object's name.
 _ANY_FOLDER = _ANY_FILE | frozenset(
     [
         *("google_16k", "google_64k", "google_512k", "tsdf", "meshes", "models", "materials"),
@@ -25,14 +25,14 @@ _ANY_FOLDER = _ANY_FILE | frozenset(
         *("data", "desktop", "documents", "downloads", "home", "root", "tmp"),
     ]
 )
-_LEVELS = 3  # folders looked at above the file
+_LEVELS = 3  # folders considered above the file
 _RESERVED = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
 )  # names of devices on Windows, whatever the suffix
 
 
 def named_after(path: Path) -> Path:
-    """What a scan's object is named after: the file itself, or the folder above that tells."""
+    """The path that a scan's object is named after: the file, or the folder above with a name."""
     if path.stem.lower() not in _ANY_FILE:
         return path
     try:
@@ -48,10 +48,10 @@ def sound(text: str) -> str:
 
 
 def object_name(path: Path) -> str:
-    """What the object of a scan is called: a sound name for a folder on every system.
+    """The name of a scan's object: valid as a folder's name on every system.
 
-    Bytes of the file's name that are no UTF-8, and control characters, become "_". AssetError
-    where the name is none, such as that of `...stl`, or means something else to some system.
+    Bytes of the file's name that are not UTF-8, and control characters, become "_". AssetError if
+    the name is empty, as for `...stl`, or has a special meaning on some system.
     """
     name = _name(path)
     if problem := _problem(name):
@@ -63,7 +63,7 @@ def object_name(path: Path) -> str:
 
 
 def display_name(path: Path) -> str:
-    """`object_name` for tables and pages, which takes any file's."""
+    """`object_name` for tables and pages, without checks."""
     return _name(path).strip(". ") or "object"
 
 

@@ -1,7 +1,7 @@
-"""The folder that holds an object: what of it is ours, and how a new object takes its place.
+"""The folder that holds an object: which files are ours, and how a new object replaces it.
 
-An object is made in a hidden folder beside and put into place when it stands complete. Until then
-the earlier one stays; what is not ours in its folder is never deleted, and moves along.
+An object is made in a hidden folder beside it and moved into place when it is complete. Until then
+the earlier one stays; files in its folder that are not ours are never deleted, and are moved along.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _FILES = frozenset({CERTIFICATE, PAGE, RANGES, ASSET, MODEL, VISUAL})
 _PIECE = re.compile(r"piece_\d+\.obj")
 _LIMIT = 16 * files.MIB  # of a certificate
 
-#: Begins a certificate's reservation: the collision shape does not stand for the object.
+#: Begins a certificate's reservation: the collision shape does not represent the object.
 LUMP = "collides as a solid lump"
 
 #: Begins the names of hidden folders: one about to be locked, and one where an object is made.
 _FRESH, _WORK = ".r2s-new-", ".r2s-fix-"
 _NEW, _OLD, _TARGET = "new", "old", "target"
-_STALE = 60.0  # s, after which a folder that was never locked belongs to nobody
+_STALE = 60.0  # s, after which a folder that was never locked counts as abandoned
 
 
 @dataclasses.dataclass(frozen=True)
 class Certified:
-    """What of a folder's certificate.json others need; the rest of it is for readers."""
+    """The fields of a folder's certificate.json that other code needs; the rest is for readers."""
 
     format: int
     verdict: str
@@ -47,7 +47,7 @@ class Certified:
 
 
 def certified(folder: Path) -> Certified | None:
-    """What the certificate in a folder says; None where there is none of ours."""
+    """The certificate in a folder; None if there is none of ours."""
     try:
         return documents.read_document(
             folder / CERTIFICATE, Certified, limit=_LIMIT, what="a certificate", unknown="ignore"
@@ -77,23 +77,23 @@ def check_place(folder: Path) -> None:
         if _is_around_us(folder):
             raise AssetError(f"{folder}: the working directory is in it; {elsewhere}")
         if any(folder.iterdir()) and certified(folder) is None:
-            raise AssetError(f"{folder}: holds something else than an object; {elsewhere}")
+            raise AssetError(f"{folder}: holds something other than an object; {elsewhere}")
     except OSError as error:
         raise unwritable(folder, error) from None
 
 
 def unwritable(folder: Path, error: OSError) -> AssetError:
-    """What to tell the user when something of an object could not be written."""
+    """The error for an object that could not be written."""
     cause = error.strerror or str(error)
     return AssetError(
-        f"{folder}: cannot be written ({cause}); what was there is as before; free space, or name "
+        f"{folder}: cannot be written ({cause}); its content is unchanged; free space, or name "
         "another place with -o"
     )
 
 
 @contextmanager
 def workplace(folder: Path) -> Iterator[Path]:
-    """A new folder to make an object in, then to be `put` at `folder`; else it is deleted."""
+    """A new folder in which to make an object and then `put` it at `folder`; deleted otherwise."""
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
     recover(parent)
@@ -102,7 +102,7 @@ def workplace(folder: Path) -> Iterator[Path]:
         stack.callback(_remove_empty, work)
         lock = _lock(work)
         stack.callback(_unlock, lock)
-        # Only from here on do others see it, and see that somebody is at work.
+        # Only from here on do other processes see it, and that it is in use.
         work = work.rename(parent / work.name.replace(_FRESH, _WORK))
         stack.callback(_clear, work)
         (work / _TARGET).write_bytes(os.fsencode(folder.name))
@@ -111,7 +111,7 @@ def workplace(folder: Path) -> Iterator[Path]:
 
 
 def put(new: Path, folder: Path) -> None:
-    """Let the complete object in a workplace take the place of `folder`, in one step."""
+    """Replace `folder` by the complete object in a workplace, atomically."""
     check_place(folder)  # again: minutes have passed
     _sync(new)
     if not folder.exists():
@@ -119,7 +119,7 @@ def put(new: Path, folder: Path) -> None:
     else:
         try:
             _exchange(new, folder)
-        except (OSError, AttributeError, TypeError):  # not every system and file system can
+        except (OSError, AttributeError, TypeError):  # not supported on every system
             old = new.with_name(_OLD)
             folder.rename(old)
             try:
@@ -131,7 +131,7 @@ def put(new: Path, folder: Path) -> None:
 
 
 def recover(parent: Path) -> None:
-    """Finish or undo what killed processes have left of objects in a folder."""
+    """Finish or undo what killed processes have left in a folder of objects."""
     with contextlib.suppress(OSError):
         for work in list(parent.glob(f"{_WORK}*")):
             if work.is_symlink() or not work.is_dir() or (lock := _lock(work)) is None:
@@ -147,11 +147,11 @@ def recover(parent: Path) -> None:
 
 
 def _clear(work: Path) -> None:
-    """Remove a workplace and what of ours is in it; what is the user's goes back to its place."""
+    """Remove a workplace and our files in it; the user's files go back to their place."""
     with contextlib.suppress(OSError, R2SError):
         folder = work.parent / _target(work)
         if (work / _OLD).is_dir() and not os.path.lexists(folder):
-            (work / _OLD).rename(folder)  # killed between its two steps: the earlier one stays
+            (work / _OLD).rename(folder)  # killed between the two renames: restore the earlier one
         for made in (work / _NEW, work / _OLD):
             if made.is_dir() and not made.is_symlink():
                 _retire(made, folder)
@@ -162,17 +162,17 @@ def _clear(work: Path) -> None:
 
 
 def _target(work: Path) -> str:
-    """The name of the folder that a workplace is for; AssetError where it says none."""
+    """The name of the folder that a workplace is for; AssetError if it has none."""
     name = os.fsdecode(
         files.read_bytes(work / _TARGET, limit=4096, what="a folder's name", error=AssetError)
     )
     if name in ("", ".", "..") or "\0" in name or os.path.basename(name) != name:
-        raise AssetError(f"{work / _TARGET}: {name!r} is no folder's name")
+        raise AssetError(f"{work / _TARGET}: {name!r} is not a folder's name")
     return name
 
 
 def _retire(old: Path, folder: Path) -> None:
-    """Delete the object in `old`; whatever else is there moves to its successor's `folder`."""
+    """Delete the object in `old`; other files there move to its successor's `folder`."""
     for entry in list(os.scandir(old)):
         path, is_folder = Path(entry.path), entry.is_dir(follow_symlinks=False)
         if entry.name == PIECES and is_folder:
@@ -198,7 +198,7 @@ def _is_unfinished(name: str) -> bool:
 
 
 def _move(path: Path, folder: Path) -> None:
-    """Into the folder, under a name of its own where its own is taken."""
+    """Move into the folder, under a new name if its own is taken."""
     target, count = folder / path.name, 1
     while os.path.lexists(target):
         target, count = folder / f"{path.name}.kept-{count}", count + 1
@@ -218,7 +218,7 @@ def _is_around_us(folder: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Make the files below a folder durable, before names lead to them."""
+    """Flush the files below a folder to disk, before they are renamed into place."""
     for path in folder.rglob("*"):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -229,7 +229,7 @@ def _sync(folder: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Swap two folders in one step; OSError, AttributeError or TypeError where that is unknown."""
+    """Swap two folders atomically; OSError, AttributeError or TypeError if not supported."""
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     swap = ctypes.CDLL(None, use_errno=True).renameat2
     if swap(here, os.fsencode(one), here, os.fsencode(other), exchange):
@@ -237,7 +237,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """Hold a folder as long as this process lives; None where another does, or nobody can."""
+    """Lock a folder as long as this process lives; None if another does, or it is impossible."""
     try:
         import fcntl
 

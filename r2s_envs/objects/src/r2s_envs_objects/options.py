@@ -12,11 +12,11 @@ from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
 
 @dataclasses.dataclass(frozen=True)
 class ObjectOptions:
-    """How a scan becomes an object. Lengths in metres and kilograms unless said."""
+    """How a scan becomes an object. Metres and kilograms unless stated otherwise."""
 
     units: str = option(
         "auto",
-        "unit of the file's numbers; auto decides from the size and says so",
+        "unit of the file's numbers; auto: from the size, which is reported",
         choices=("auto", "m", "mm", "cm", "inch"),
     )
     up: str = option(
@@ -26,13 +26,13 @@ class ObjectOptions:
     mass: float | None = option(None, "kg; None: density times volume", above=0.0)
     material: str | None = option(
         None,
-        "what it is made of: sets density and friction where these are not given",
+        "the object's material: sets density and friction unless these are given",
         choices=tuple(MATERIALS),
     )
     density: float | None = option(
         None,
         "kg/m3 of the solid scan when no mass is given; None: the material's, else 400, which "
-        "suits hollow household things",
+        "suits hollow household objects",
         minimum=LIGHTEST,
         maximum=HEAVIEST,
     )
@@ -47,17 +47,17 @@ class ObjectOptions:
     )
     hull_excess: float = option(
         0.10,
-        "a convex hull at most this share larger than the scan is used as it is, undivided",
+        "use the convex hull undivided if it is at most this fraction larger than the scan",
         minimum=0.0,
         maximum=10.0,
     )
-    visual_faces: int = option(20000, "most faces of the mesh for pictures", minimum=100)
+    visual_faces: int = option(20000, "most faces of the visual mesh", minimum=100)
     friction: float | None = option(
         None, "sliding friction coefficient; None: the material's, else 1", above=0.0
     )
     max_filled: float = option(
         0.25,
-        "largest share of the surface that closing its holes may invent",
+        "largest fraction of the surface that closing its holes may add",
         minimum=0.0,
         maximum=1.0,
     )

@@ -1,1 +1,1 @@
-"""What an object does: rest, cost physics, be gripped, stand upright."""
+"""How an object behaves: how it rests, how it is grasped, and what it costs to simulate."""

@@ -14,13 +14,13 @@ from r2s_envs_objects.mesh.lines import Pinches, Surface, passages, pinches, sam
 SAMPLES = 1500
 FRICTION = 0.5  # coefficient of the cones in which both contacts must lie
 NARROWEST = 0.002  # m; thinner is lost in a scan's noise
-FROM_ABOVE = np.radians(60.0)  # from the vertical: a hand that comes from above
+FROM_ABOVE = np.radians(60.0)  # largest angle of an approach from above to the vertical
 APPROACHES = 8
 TABLE_CLEARANCE = 0.002  # m under the fingertips
-GOOD, HARD = 0.10, 0.01  # share of the samples from above
+GOOD, HARD = 0.10, 0.01  # least fraction of the samples graspable from above for each grade
 MOST_GRASPS = 12
 
-_FACES = 4000  # of the surface that is searched
+_FACES = 4000  # of the surface on which grasps are searched
 _OBSTACLES = 3000  # points of the surface that fingers and palm must keep clear of
 _ROOMS = (0.003, 0.01, np.inf)  # m beside each contact to which the fingers may be opened
 _LEVER = 0.05  # m off the centre of mass at which a grasp's score has fallen to 1/e
@@ -29,8 +29,8 @@ _COSINE = 1.0 / np.hypot(1.0, FRICTION)
 
 @dataclasses.dataclass(frozen=True)
 class Graspability:
-    """share: of the sampled surface points, those from which a grasp closes in force closure and
-    can be reached from above; anywhere: from any of the approaches. grasps: vertical, best first.
+    """share: fraction of the sampled surface points with a grasp in force closure that is reachable
+    from above; anywhere: from any of the approaches. grasps: vertical, best first.
     """
 
     share: float
@@ -39,12 +39,12 @@ class Graspability:
 
     @property
     def grade(self) -> str:
-        """In a word: good, hard, poor or none."""
+        """good, hard, poor or none."""
         return grade(self.share)
 
 
 def grade(share: float) -> str:
-    """What a share of grasps from above means: good, hard, poor or none."""
+    """The grade of a fraction of grasps from above: good, hard, poor or none."""
     if share <= 0.0:
         return "none"
     return "good" if share >= GOOD else "hard" if share >= HARD else "poor"
@@ -53,7 +53,7 @@ def grade(share: float) -> str:
 def graspability(vertices: Floats, faces: Ints, gripper: Gripper) -> Graspability:
     """The grasps of a closed mesh, vertices [n, 3] in m, at rest on the plane under its lowest.
 
-    The origin is the centre of mass. Repeatable: the sampling is seeded.
+    The origin is the centre of mass. Deterministic: the sampling is seeded.
     """
     surface = surface_of(*decimate(vertices, faces, _FACES))
     obstacles, _ = sample(surface, _OBSTACLES, seed=1)
@@ -62,7 +62,7 @@ def graspability(vertices: Floats, faces: Ints, gripper: Gripper) -> Graspabilit
     directions = _within_cone(-surface.normals[start])
     found = pinches(passages(surface, origins, directions), gripper.finger_thickness)
     found = _squeezed(surface, directions, found, gripper)
-    # A line may be pinched in several places; the one that counts begins at the sampled point.
+    # A line may have several pinches; the one that counts begins at the sampled point.
     found = found.select(found.entry == start[found.line])
     closing = directions[found.line]
     middle = origins[found.line] + closing * ((found.start + found.end) / 2.0)[:, None]
@@ -73,7 +73,7 @@ def graspability(vertices: Floats, faces: Ints, gripper: Gripper) -> Graspabilit
 
 
 def _within_cone(axes: Floats) -> Floats:
-    """Unit directions [k, 3], each drawn evenly from the friction cone about its axis [k, 3]."""
+    """Unit directions [k, 3], sampled uniformly in the friction cones about the axes [k, 3]."""
     rng = np.random.default_rng(2)
     cosine = rng.uniform(_COSINE, 1.0, len(axes))
     sine, turn = np.sqrt(1.0 - cosine**2), rng.uniform(0.0, 2.0 * np.pi, len(axes))
@@ -91,7 +91,7 @@ def _perpendicular(axes: Floats) -> tuple[Floats, Floats]:
 
 
 def _squeezed(surface: Surface, directions: Floats, found: Pinches, gripper: Gripper) -> Pinches:
-    """The pinches of a width for the gripper whose line lies in both friction cones."""
+    """The pinches that fit the gripper's opening and whose line lies in both friction cones."""
     width, closing = found.end - found.start, directions[found.line]
     fits = (width >= NARROWEST) & (width <= gripper.widest)
     entering = -np.einsum("ij,ij->i", closing, surface.normals[found.entry])
@@ -107,7 +107,7 @@ def _reachable(
     floor: float,
     gripper: Gripper,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which grasps [g] a hand reaches from above, and which from any of the approaches."""
+    """Which grasps [g] are reachable from above, and which from any of the approaches."""
     down = np.array([0.0, 0.0, -1.0]) + closing[:, 2:] * closing
     steep = np.linalg.norm(down, axis=1)
     down = np.where(steep[:, None] > 1e-6, down / np.maximum(steep, 1e-6)[:, None], 0.0)
@@ -127,7 +127,7 @@ def _reachable(
 def _lowest(
     middle: Floats, closing: Floats, approach: Floats, width: Floats, gripper: Gripper
 ) -> Floats:
-    """Height [g], m, of what of the hand is lowest, a fingertip or the palm, and some room."""
+    """Height [g], m, of the hand's lowest point, on a fingertip or the palm, less a clearance."""
     across = np.abs(np.cross(approach, closing)[:, 2])
     spread = np.abs(closing[:, 2])
     tips = gripper.pad_half_height * approach[:, 2] - gripper.finger_half_width * across
@@ -145,7 +145,7 @@ def _has_room(
     width: Floats,
     gripper: Gripper,
 ) -> np.ndarray:
-    """Whether palm and, opened just enough or wide, fingers clear the points [k, 3]; bool [g]."""
+    """bool [g]: whether palm and fingers, opened just enough or wide, clear the points [k, 3]."""
     axes = (closing, np.cross(approach, closing), approach)
     u, v, w = (obstacles @ axis.T - np.einsum("ij,ij->i", middle, axis) for axis in axes)
     u, v = np.abs(u), np.abs(v)
@@ -167,9 +167,10 @@ def _vertical(
     floor: float,
     gripper: Gripper,
 ) -> tuple[GraspPose, ...]:
-    """The best grasps from straight above near those found, no two alike.
+    """The best vertical grasps near those found, all different.
 
-    The closing is levelled, and searched through the centre of mass too, where nothing swings.
+    The closing direction is made horizontal. Grasps through the centre of mass are searched too,
+    since an object does not swing in them.
     """
     level = closing * [1.0, 1.0, 0.0]
     length = np.linalg.norm(level, axis=1)
@@ -199,7 +200,7 @@ def _vertical(
 def _distinct(
     middle: Floats, closing: Floats, width: Floats, score: Floats
 ) -> tuple[GraspPose, ...]:
-    """The best-scored, each at least 1 cm or 20 degrees from the better ones."""
+    """The best-scoring grasps, each at least 1 cm or 20 degrees from all better ones."""
     chosen: list[int] = []
     for index in np.argsort(-score, kind="stable"):
         near = np.linalg.norm(middle[chosen] - middle[index], axis=1) < 0.01

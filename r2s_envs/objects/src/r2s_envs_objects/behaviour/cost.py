@@ -1,4 +1,4 @@
-"""What an object's collision pieces cost in physics, measured against a box of its size."""
+"""The simulation cost of an object's collision pieces, relative to a box of its size."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _PAD_HALF_SIZES, _PAD_FORCE, _PAD_MASS = (0.005, 0.0085, 0.0085), 10.0, 0.1
 def cost_ratio(asset: ObjectAsset) -> float:
     """Physics steps/s of the squeezed object over those of a box of its size: 1 is as fast.
 
-    The two take turns, so that a busy host slows both, and the best turn of each counts. Still a
-    few tenths are chance: the contacts that form differ from hull to hull.
+    The two alternate, so that a busy host slows both, and the best turn of each counts. A few
+    tenths remain random: the contacts that form differ from hull to hull.
     """
     scenes = [_squeezed(asset, asset.pieces), _squeezed(asset, None)]
     best = [np.inf, np.inf]
@@ -34,7 +34,7 @@ def cost_ratio(asset: ObjectAsset) -> float:
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process and of its finished children: a busy host adds little."""
+    """CPU time of this process and its finished children, which a busy host hardly affects."""
     return time.process_time() + os.times().children_user
 
 
@@ -67,7 +67,7 @@ def _squeezed(
 
 
 def _add_pad(spec: mujoco.MjSpec, asset: ObjectAsset, side: float, contact: dict) -> None:
-    """A pad on one side of the object that is pushed against it along the grasp's direction."""
+    """A pad on one side of the object, pushed against it along the grasp's direction."""
     across = np.array([np.cos(asset.grasp_yaw), np.sin(asset.grasp_yaw), 0.0])
     height = asset.resting_qpos.height + asset.grasp_height
     start = side * across * (asset.size[:2].max() / 2 + 0.03) + [0.0, 0.0, height]

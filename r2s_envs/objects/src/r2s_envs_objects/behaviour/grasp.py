@@ -28,7 +28,7 @@ class Grasp(NamedTuple):
 
 
 def narrowest_grasp(vertices: Floats, faces: Ints, gripper: Gripper) -> Grasp:
-    """The yaw in which a hand from above needs the smallest opening over the centre of mass.
+    """The yaw at which a hand from above needs the smallest opening over the centre of mass.
 
     vertices [n, 3] in m, in the resting pose about the centre of mass. The pads go to the height
     of the centre of mass, or as far down as the palm allows on tall objects. The opening must
@@ -51,7 +51,7 @@ def narrowest_grasp(vertices: Floats, faces: Ints, gripper: Gripper) -> Grasp:
 
 
 def payload_findings(mass: float, gripper: Gripper) -> list[Finding]:
-    """A warning where so many kg are more than the robot lifts."""
+    """A warning where `mass`, kg, exceeds the robot's payload."""
     if mass <= gripper.payload:
         return []
     limit = f"{gripper.payload:g} kg with its {gripper.name}"

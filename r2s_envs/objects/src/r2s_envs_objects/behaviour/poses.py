@@ -1,4 +1,4 @@
-"""All the ways in which an object can lie on a table: found from its hull, seen in simulation."""
+"""All poses in which an object rests on a table: found from its hull, verified in simulation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from r2s_core.backends.silence import silenced
 from r2s_envs_objects.asset import Floats, Ints, RestingPose
 from r2s_envs_objects.behaviour.rest import STILL, TIMESTEP, WINDOW, drop_model, without_yaw
 
-#: Poses whose up directions differ by less than this are one.
+#: Poses whose up directions differ by less than this are the same.
 SAME_UP = np.cos(np.radians(8.0))
 LEAST_PROBABLE = 0.01
 MOST_POSES = 12
-SUNK = 1e-3  # m that a contact may be deep once the object lies still
+SUNK = 1e-3  # m, largest penetration of a contact once the object lies still
 _DROP = 0.002  # m above the table
 _LONGEST = 4.0  # s
 
@@ -48,7 +48,7 @@ def resting_poses(
 
     pieces: hull vertices [k, 3] m about the centre of mass. Each pose that the hull allows is
     tried in simulation: one that tips over counts for the pose that it tips into, and one that
-    sinks, jitters or never comes to rest is left out.
+    sinks, jitters or never comes to rest is dropped.
     """
     model = drop_model(pieces, mass, inertia)
     found: list[tuple[Floats, float, float]] = []  # rotation, height, probability
@@ -71,16 +71,16 @@ def resting_poses(
 def stable_directions(points: Floats) -> list[tuple[Floats, float]]:
     """Body-frame directions [3] that can point up at rest, with their probabilities, sorted.
 
-    points [n, 3] about the centre of mass. The object lands on a face of its hull with a chance
-    proportional to the solid angle under which the centre of mass sees it; where the face does
-    not support that centre it rolls over the nearest edge to the next face, and so on.
+    points [n, 3] about the centre of mass. The object lands on a face of its hull with a
+    probability proportional to the face's solid angle from the centre of mass; where the face does
+    not support that centre, it rolls over the nearest edge to the next face, and so on.
     """
     hull = ConvexHull(points)
     normals, offsets = hull.equations[:, :3], -hull.equations[:, 3]
     faces, neighbours = hull.simplices.astype(np.int64), hull.neighbors.astype(np.int64)
     chance = _solid_angles(points[faces]) / (4.0 * np.pi)
     next_face = _rolls_to(points, faces, neighbours, normals, offsets)
-    # Every roll lowers the centre of mass, so that the falling ends.
+    # Every roll lowers the centre of mass, so the sequence ends.
     for face in np.argsort(-offsets, kind="stable"):
         if next_face[face] != face:
             chance[next_face[face]] += chance[face]
@@ -101,7 +101,7 @@ def stable_directions(points: Floats) -> list[tuple[Floats, float]]:
 def _rolls_to(
     points: Floats, faces: Ints, neighbours: Ints, normals: Floats, offsets: Floats
 ) -> Ints:
-    """For each face the one that the object rolls to from it: itself where it is stable."""
+    """The face that the object rolls to from each face: the face itself where it is stable."""
     target = np.arange(len(faces))
     foot = normals * offsets[:, None]  # the centre of mass, projected on the face
     depth = np.zeros(len(faces))
@@ -128,7 +128,7 @@ def _solid_angles(triangles: Floats) -> Floats:
 
 @silenced()
 def drop(model: mujoco.MjModel, pieces: Sequence[Floats], rotation: Floats) -> Landing:
-    """Put the object down in a pose, rotation [3, 3], 2 mm above z = 0, and watch it.
+    """Release the object in a pose, rotation [3, 3], 2 mm above z = 0, and see how it lands.
 
     model: of `drop_model`; its first seven qpos are the object's.
     """

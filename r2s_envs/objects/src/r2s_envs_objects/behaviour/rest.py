@@ -12,14 +12,14 @@ from r2s_envs_objects.asset import Floats
 
 TIMESTEP = 0.002  # s
 LONGEST = 6.0  # s; a can rolls for a while
-WINDOW, STILL = 0.25, 1e-4  # at rest: no point moved by more than this many m in this many s
-BASE_TOLERANCE = 0.0005  # m, the unevenness of a base that is a scanner's noise
+WINDOW, STILL = 0.25, 1e-4  # at rest: within WINDOW s no point moved by more than STILL m
+BASE_TOLERANCE = 0.0005  # m, unevenness of a base that is attributed to scanner noise
 
 
 def drop_model(pieces: Sequence[Floats], mass: float, inertia: Floats) -> mujoco.MjModel:
     """A free body of convex pieces (vertices [k, 3], body frame at the centre of mass) on a floor.
 
-    Rolling friction stands in for the roughness that stops real round things.
+    Rolling friction stands in for the roughness that stops real round objects.
     """
     spec = mujoco.MjSpec()
     spec.option.timestep = TIMESTEP
@@ -65,8 +65,8 @@ def settle(pieces: Sequence[Floats], mass: float, inertia: Floats) -> tuple[Floa
 def flatten_base(pieces: Sequence[Floats]) -> tuple[tuple[Floats, ...], float]:
     """The pieces, in their resting pose, with a flat base, and how far that moved a vertex, m.
 
-    Scan noise leaves three points to stand on and the rest just above the floor: the simulated
-    object would rock among them for ever.
+    Scan noise leaves the object standing on three points with the rest just above the floor: in
+    simulation it would rock forever.
     """
     floor = min(float(piece[:, 2].min()) for piece in pieces)
     flat, moved = [], 0.0
@@ -80,8 +80,8 @@ def flatten_base(pieces: Sequence[Floats]) -> tuple[tuple[Floats, ...], float]:
 
 
 def without_yaw(rotation: Floats) -> Floats:
-    """The rotation with its turn about the vertical taken out, so that headings stay the scan's."""
-    # The axis least tilted keeps its heading: of x and y, the one that is more horizontal.
+    """The rotation without its turn about the vertical, so that the scan's heading is kept."""
+    # Of x and y, the axis that stays more horizontal keeps its heading.
     axis = int(abs(rotation[2, 1]) < abs(rotation[2, 0]))
     heading = np.arctan2(rotation[1, axis], rotation[0, axis]) - axis * np.pi / 2
     c, s = np.cos(heading), np.sin(heading)

@@ -1,1 +1,1 @@
-"""An object is tried, and a page says how it went."""
+"""An object is tested, and a certificate reports the results."""

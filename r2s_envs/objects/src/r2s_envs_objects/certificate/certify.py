@@ -1,4 +1,4 @@
-"""The certificate of an object: what it is, what was tried with it, and whether that went well."""
+"""The certificate of an object: its properties, the tests, and whether it passed them."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _PACKAGES = (
     "r2s-envs-objects", "r2s-envs-robots", "r2s-envs-pick-place", "mujoco", "numpy", "scipy",
     "trimesh", "coacd", "manifold3d", "fast-simplification",
 )  # fmt: skip
-FAIR = 0.5  # of the grasps tried must hold for an object to be called graspable without more words
-_TILT = 2.0  # degrees by which it may turn when put down in its resting pose
+FAIR = 0.5  # fraction of the grasps tried that must hold, or the object is "barely graspable"
+_TILT = 2.0  # degrees, largest rotation when put down in its resting pose
 
 
 class Certificate(NamedTuple):
-    """facts: what certificate.json holds. pictures: (section, caption, PNG). notes: why some are
-    missing. turntable: an MP4 of the collision pieces over the object, once round.
+    """facts: the content of certificate.json. pictures: (section, caption, PNG). notes: why some
+    are missing. turntable: an MP4 of the collision pieces over the object, one revolution.
     """
 
     facts: dict[str, Any]
@@ -59,10 +59,10 @@ class Certificate(NamedTuple):
 def certify(
     source: str, options: ObjectOptions, folder: Path, pictures: bool = True
 ) -> Certificate:
-    """Prepare a scan, try it, and write the object's files into the empty `folder`.
+    """Prepare a scan, test it, and write the object's files into the empty `folder`.
 
-    options.robot: who tries to hold it. options.force: the object may be trained on although
-    nothing can grip it. A scan that is refused has a certificate too, which says so.
+    options.robot: whose gripper tries to hold it. options.force: training is allowed although the
+    gripper cannot hold it. A refused scan gets a certificate too, which says so.
     """
     seconds: dict[str, float] = {}
     robot = registry.build_robot(options.robot)
@@ -130,7 +130,7 @@ def _refusal(source: str, sentence: str, seconds: dict[str, float]) -> Certifica
 
 
 def _compiled(path: Path) -> tuple[mujoco.MjModel | None, str | None]:
-    """The model as its file stands on the disk, or why MuJoCo does not take it."""
+    """The model compiled from its file on disk, or why MuJoCo rejects it."""
     try:
         return mujoco.MjModel.from_xml_path(str(path)), None
     except ValueError as error:
@@ -144,7 +144,7 @@ def _misbehaviour(landing: Landing) -> str | None:
         return (
             "does not come to rest on a table: still moving by "
             f"{landing.jitter * 1000:.2g} mm in a quarter of a second (limit {STILL * 1000:g}); "
-            "it may be round, or its base uneven: say which way is up with --up"
+            "it may be round, or its base uneven: give the up axis with --up"
         )
     if not landing.sound:
         return f"sinks {landing.sunk * 1000:.1f} mm into the table; check its mass and units"
@@ -167,7 +167,7 @@ def _settling(landing: Landing) -> dict[str, Any]:
 
 
 def _as_tried(asset: ObjectAsset, hold: CheckResult | None, forced: bool) -> ObjectAsset:
-    """The asset with what the hold taught: whether it can be grasped, and where if not as thought.
+    """The asset with the result of the hold: whether it is graspable, and which other grasp held.
 
     A mug is too wide at its centre of mass, but can be held by its rim or handle.
     """
@@ -207,26 +207,26 @@ def _verdict(asset: ObjectAsset, problem: str | None, hold: CheckResult | None) 
 
 
 def _lump(asset: ObjectAsset) -> str | None:
-    """Why its collision shape does not stand for the object, if it does not."""
+    """Why its collision shape does not represent the object; None if it does."""
     error = volume_error(asset)
     if faithful(asset.iou, error or 0.0):
         return None
     count = len(asset.pieces)
     made = "one convex piece" if count == 1 else f"{count} convex pieces"
     return (
-        f"{LUMP}: with {made} the overlap is {asset.iou:.2f} (wanted: {MIN_IOU:.2f}) and the "
-        f"volume off by {error or 0.0:+.0%} (limit {MAX_VOLUME_ERROR:.0%}); its walls are too "
-        "thin or too bent for so few pieces, and its hollows are not to be relied on"
+        f"{LUMP}: with {made} the overlap is {asset.iou:.2f} (at least {MIN_IOU:.2f} needed) and "
+        f"the volume is off by {error or 0.0:+.0%} (limit {MAX_VOLUME_ERROR:.0%}); its walls are "
+        "too thin or too curved for so few pieces, so do not rely on its hollows"
     )
 
 
 def volume_error(asset: ObjectAsset) -> float | None:
-    """Of the collision pieces together, relative: 0.1 is 10 % more than the object's."""
+    """Relative error of the collision pieces' total volume: 0.1 is 10 % more than the object's."""
     return next((f.volume_change for f in asset.findings if f.code == "pieces"), None)
 
 
 def _barely(hold: CheckResult | None) -> str | None:
-    """That few of the grasps held which were tried, if few did."""
+    """A reservation where fewer than `FAIR` of the grasps tried held."""
     if hold is None or not hold.passed or "grasps_tried" not in hold.details:
         return None
     held, tried = hold.details["grasps_held"], hold.details["grasps_tried"]
@@ -259,9 +259,9 @@ def _facts(asset: ObjectAsset, scale: float) -> dict[str, Any]:
 
 
 def _unit(scan_to_body: Floats, scale: float) -> str:
-    """The unit of the file: what one of its numbers means before `scale` is applied."""
+    """The file's unit, before `scale` is applied."""
     factor = float(np.linalg.norm(scan_to_body[:3, 0]))
-    for metres in (factor / scale, factor):  # an object that was made before has its scale in it
+    for metres in (factor / scale, factor):  # a prepared object's factor includes its scale
         nearest = min(METRES, key=lambda unit: abs(math.log(METRES[unit] / metres)))
         if math.isclose(METRES[nearest], metres, rel_tol=1e-6):
             return nearest
@@ -295,7 +295,7 @@ def _pictures(
 
 
 def _raw_scan(source: str) -> tuple[Floats, Ints] | None:
-    """The scan as it is in its file; None for an object that was prepared before."""
+    """The scan as it is in its file; None for an already prepared object."""
     if prepared.prepared_file(source):
         return None
     path, label = locate(source)

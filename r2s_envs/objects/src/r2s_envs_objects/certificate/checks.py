@@ -1,10 +1,10 @@
-"""Trials of an object by other packages, such as the hold by a robot's gripper.
+"""Checks of an object by other packages, such as the hold test with a robot's gripper.
 
 A package offers one through the entry-point group `r2s.object_checks`, "name = module:function":
 
     def function(asset: ObjectAsset, robot: Robot, pictures: bool) -> CheckResult
 
-This package knows none of them.
+This package imports none of them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ HOLD = "hold"
 
 @dataclasses.dataclass(frozen=True)
 class CheckResult:
-    """What a trial came to.
+    """The result of a check.
 
-    passed: None if it could not be made. summary: one sentence. details: plain values, for
-    certificate.json. pictures: (caption, PNG bytes), where they were asked for and can be drawn.
+    passed: None if it could not run. summary: one sentence. details: plain values, for
+    certificate.json. pictures: (caption, PNG bytes), if requested and the machine can render.
     grasp: one that held, where the asset's own (`grasp_*`) did not.
     """
 
@@ -39,7 +39,7 @@ class CheckResult:
 
 
 def run_checks(asset: ObjectAsset, robot: Robot, pictures: bool = True) -> dict[str, CheckResult]:
-    """The result of every installed check, by name; one that breaks says so, and harms no other."""
+    """The result of every installed check, by name; one that raises does not affect the others."""
     return {point.name: _run(point, asset, robot, pictures) for point in installed()}
 
 
@@ -56,9 +56,9 @@ def _run(
         return point.load()(asset, robot, pictures)
     except R2SError as error:
         return CheckResult(None, str(error))
-    except Exception as error:  # somebody else's code: it may raise anything
+    except Exception as error:  # third-party code may raise anything
         owner = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         return CheckResult(
-            None, f"the check {point.name!r} of {owner} broke: {cause}; reinstall or report it"
+            None, f"the check {point.name!r} of {owner} failed: {cause}; reinstall or report it"
         )

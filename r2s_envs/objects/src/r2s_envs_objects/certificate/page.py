@@ -59,7 +59,8 @@ def _verdict(facts: Mapping[str, Any]) -> Iterator[Line]:
         yield Line("open", "hold: not tried, no gripper is installed (r2s-envs-pick-place)")
     if facts["graspable"] is False:
         refused = "training on it is refused unless forced"
-        yield Line("open", "training on it goes on: it was forced" if facts["forced"] else refused)
+        forced = "training is allowed because it was forced"
+        yield Line("open", forced if facts["forced"] else refused)
 
 
 def _commands(facts: Mapping[str, Any], folder: object) -> Iterator[Command]:

@@ -1,4 +1,4 @@
-"""Pictures of an object: the scan, what became of it, its pieces, how it lies, where to grip."""
+"""Pictures of an object: the scan, repaired, its pieces, its resting poses, its grasps."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _WIDTH, _HEIGHT = 480, 360
 _POSES, _GRASPS = 4, 3  # shown at most
 _MOST_FACES = 150_000  # of a scan in a picture
 _TURN_FRAMES, _TURN_S = 30, 5.0
-#: Poses are alike where no quantile of the surface lies farther apart, in the object's extents.
+#: Poses look alike if no quantile of the surface differs by more than this fraction of the extents.
 _ALIKE, _QUANTILES, _POINTS = 0.04, np.linspace(0.02, 0.98, 13), 4000
-_AWAY = -100.0  # m, where what is not shown waits
+_AWAY = -100.0  # m, height of the hidden bodies
 _VIEW = np.array([0.75, -1.0, 0.75])
 _FIELD_OF_VIEW = 30.0  # degrees
 _SCAN, _OBJECT, _PAD = (0.62, 0.66, 0.72, 1.0), (0.90, 0.52, 0.20, 1.0), (0.15, 0.55, 0.30, 1.0)
@@ -50,7 +50,7 @@ def raw_scan(data: bytes, suffix: str, label: str) -> dict[str, Any]:
 def draw(asset: ObjectAsset, gripper: Gripper, scan: tuple[Floats, Ints] | None) -> list[Picture]:
     """Pictures of the object, the scan (vertices [n, 3] in the file's units, faces) among them.
 
-    R2SError if nothing can draw on this machine.
+    R2SError if this machine cannot render.
     """
     stage = _Stage(float(np.linalg.norm(asset.visual_vertices, axis=1).max()))
     at_rest = asset.resting_qpos
@@ -67,13 +67,13 @@ def draw(asset: ObjectAsset, gripper: Gripper, scan: tuple[Floats, Ints] | None)
     for alike in _merged(asset)[:_POSES]:
         share = sum(pose.probability for pose in alike)
         poses = f" ({len(alike)} poses alike)" if len(alike) > 1 else ""
-        stage.show(f"lies so in {share:.0%} of drops{poses}", alike[0])
+        stage.show(f"lands like this in {share:.0%} of drops{poses}", alike[0])
         stage.add_mesh(asset.visual_vertices, asset.visual_faces, _OBJECT)
     if asset.grasps:
-        shown = asset.grasps[:_GRASPS]
-        stage.show(f"where the pads meet it: the best {len(shown)} grasps", at_rest)
+        best = asset.grasps[:_GRASPS]
+        stage.show(f"where the pads meet it: the best {len(best)} grasps", at_rest)
         stage.add_mesh(asset.visual_vertices, asset.visual_faces, (*_OBJECT[:3], 0.55))
-        for grasp in shown:
+        for grasp in best:
             stage.add_pads(grasp, gripper)
     return stage.draw()
 
@@ -81,7 +81,7 @@ def draw(asset: ObjectAsset, gripper: Gripper, scan: tuple[Floats, Ints] | None)
 def turntable(asset: ObjectAsset) -> bytes:
     """An MP4 of the object with its collision pieces over it, turning once round.
 
-    R2SError if nothing can draw on this machine, or the encoder fails.
+    R2SError if this machine cannot render, or the encoder fails.
     """
     stage = _Stage(float(np.linalg.norm(asset.visual_vertices, axis=1).max()))
     stage.show("", asset.resting_qpos, turns=True)
@@ -98,7 +98,7 @@ def turntable(asset: ObjectAsset) -> bytes:
 
 
 def _merged(asset: ObjectAsset) -> list[list[RestingPose]]:
-    """The resting poses, together where the object looks alike in them, the likeliest first."""
+    """The resting poses, grouped where the object looks alike in them, the most probable first."""
     points = _surface_points(asset.visual_vertices, asset.visual_faces)
     groups: list[tuple[Floats, list[RestingPose]]] = []
     for pose in asset.resting_poses:
@@ -114,8 +114,8 @@ def _merged(asset: ObjectAsset) -> list[list[RestingPose]]:
 
 
 def _signature(points: Floats, pose: RestingPose) -> Floats:
-    """How points [n, 3] lie in a pose, however they are turned about the vertical: quantiles of
-    their heights and of their distances from the vertical through the body's origin, m.
+    """How points [n, 3] lie in a pose, invariant to yaw: quantiles of their heights and of their
+    distances from the vertical through the body's origin, m.
     """
     rotation = np.empty(9)
     mujoco.mju_quat2Mat(rotation, np.asarray(pose.quat, float))
@@ -124,7 +124,7 @@ def _signature(points: Floats, pose: RestingPose) -> Floats:
 
 
 def _surface_points(vertices: Floats, faces: Ints) -> Floats:
-    """Points [n, 3] spread evenly over a surface; the same every time."""
+    """Points [n, 3] spread evenly over a surface; deterministic."""
     rng = np.random.default_rng(0)
     corners = vertices[faces]
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -137,7 +137,7 @@ def _surface_points(vertices: Floats, faces: Ints) -> Floats:
 
 
 class _Stage:
-    """A floor, a camera and several things, of which each picture shows one."""
+    """A floor, a camera and several bodies, of which each picture shows one."""
 
     def __init__(self, radius: float) -> None:
         self.spec, self.poses, self.captions = mujoco.MjSpec(), list[RestingPose](), list[str]()
@@ -146,14 +146,14 @@ class _Stage:
         visual.headlight.ambient, visual.headlight.diffuse = (0.35,) * 3, (0.3,) * 3
         visual.headlight.specular = (0.05,) * 3
         visual.quality.shadowsize = 2048
-        # Near and far, in these units, also bound what the shadows are computed for.
+        # Near and far, in these units, also bound the region with shadows.
         self.spec.stat.extent, self.spec.stat.center = 2.0 * radius, (0.0, 0.0, 0.0)
         visual.map.znear, visual.map.zfar, visual.map.shadowclip = 0.02, 12.0, 1.5
         self._add_floor()
         self._add_camera()
 
     def _add_camera(self) -> None:
-        """The first joint moves the camera up and down, to what is shown."""
+        """The first joint moves the camera up and down, to the visible body."""
         backward = _VIEW / np.linalg.norm(_VIEW)
         right = np.cross((0.0, 0.0, 1.0), backward)
         right /= np.linalg.norm(right)
@@ -207,9 +207,9 @@ class _Stage:
         )
 
     def show(self, caption: str, pose: RestingPose, turns: bool = False) -> None:
-        """Begin another picture: of a body in a pose; what is added next belongs to it.
+        """Begin another picture, of a body in a pose; geometry added next belongs to it.
 
-        turns: it has another joint, about the vertical.
+        turns: add a joint about the vertical.
         """
         self.captions.append(caption)
         self.poses.append(pose)
@@ -219,7 +219,7 @@ class _Stage:
         self._body = mount.add_body(quat=pose.quat)
 
     def add_mesh(self, vertices: Floats, faces: Ints, rgba: tuple[float, ...]) -> None:
-        """Add a mesh, vertices [n, 3] in m, body frame; it need not be closed."""
+        """Add a mesh, vertices [n, 3] in m, body frame; it may be open."""
         assert self._body is not None
         name = f"mesh{len(self.spec.meshes)}"
         self.spec.add_mesh(
@@ -249,10 +249,10 @@ class _Stage:
             )
 
     def draw(self) -> list[Picture]:
-        """All pictures, in the order in which they were begun."""
+        """All pictures, in the order of the calls to `show`."""
         camera = np.array([[pose.height] for pose in self.poses])
-        things = np.where(np.eye(len(self.poses), dtype=bool), 0.0, _AWAY)
-        frames = self.frames(np.hstack([camera, things]))
+        heights = np.where(np.eye(len(self.poses), dtype=bool), 0.0, _AWAY)
+        frames = self.frames(np.hstack([camera, heights]))
         return list(zip(self.captions, map(render.encode_png, frames), strict=True))
 
     def frames(self, qpos: Floats) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`r2s object VERB ...`: the doctor of scans. Light: a verb is imported when it is asked for."""
+"""`r2s object VERB ...`: checks and repairs scans. Light: a verb is imported when it is used."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import importlib
 from r2s_core.plugin import Plugin
 
 #: Verb -> one line about it. Its module here has `configure(parser)` and, imported only to run it,
-#: names in `TARGET` the "module:function" that takes the parsed arguments and returns the status.
+#: names in `TARGET` the "module:function" that takes the parsed arguments and returns the exit
+#: status.
 VERBS = {
-    "check": "say what is wrong with a scan; changes nothing",
-    "fix": "repair a scan and certify what came of it",
+    "check": "report what is wrong with a scan; changes nothing",
+    "fix": "repair a scan and certify the resulting object",
     "library": "fix all scans of a folder, in parallel",
     "reconstruct": "point clouds or depth images to a closed mesh",
 }
@@ -19,7 +20,7 @@ VERBS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The verbs and their arguments."""
-    parser.epilog = "\n`r2s object VERB --help` tells more of each."
+    parser.epilog = "\n`r2s object VERB --help` describes each."
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, summary in VERBS.items():
         sub = verbs.add_parser(
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Do what the verb says; the exit status."""
+    """Run the verb; returns the exit status."""
     from r2s_core.errors import AssetError
     from r2s_core.system.signals import tidy_end
     from r2s_envs_objects.options import on_command_line

@@ -19,5 +19,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 Exit status: 0 where nothing is worse than a note, 1 for warnings or a scan that is refused."""
     parser.add_argument("scan", metavar="SCAN", help="a .stl, .obj or .ply file, or sample:NAME")
     add_reading(parser)
-    parser.add_argument("--mass", type=float, metavar="KG", help="what it weighs")
-    parser.add_argument("--json", action="store_true", help="for programs to read")
+    parser.add_argument("--mass", type=float, metavar="KG", help="the object's mass")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")

@@ -20,12 +20,12 @@ a depth folder holds 16-bit grey PNG files and cameras.json:
                "camera_to_world": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}]}
 Depth counts times depth_scale are metres along the camera's axis, 0 is unknown. Poses are in
 metres; the camera looks along its +z, x to the right of the image, y down (OpenCV). `mask` is
-optional: the object is where it is not 0. A frame may have `intrinsics` of its own. Where the views
-do not agree so, other conventions are tried (world-to-camera, OpenGL, millimetres, ...) and the
-one by which they do is taken and named. Images must lie in the folder.
+optional: the object is where it is not 0. A frame may have `intrinsics` of its own. If the views
+do not agree under this convention, others are tried (world-to-camera, OpenGL, millimetres, ...),
+and the one under which they agree is used and reported. Images must lie in the folder.
 
 The mesh is in metres, z up, standing on z = 0; the JSON beside it has the transform that led
-there, and all that was found. Read it with `r2s object check` and `r2s object fix`."""
+there, and all findings. Pass the mesh to `r2s object check` and `r2s object fix`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--segment",
         action="store_true",
-        help="a tabletop scene: take the table away, one mesh for each object on it",
+        help="a tabletop scene: remove the table, one mesh for each object on it",
     )
     parser.add_argument(
         "--units",
@@ -72,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="grid cells along the longest side, 16 to 256 (128)",
     )
     parser.add_argument(
-        "--mask", metavar="NAME", help="whose mask, where a folder has those of several objects"
+        "--mask", metavar="NAME", help="the object's mask, if the folder has several objects' masks"
     )
 
 

@@ -1,4 +1,4 @@
-"""Arguments that say what a scan is, shared by the verbs that prepare objects; light."""
+"""Arguments that describe a scan, shared by the verbs that prepare objects; light."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         "--units",
         default="auto",
         choices=("auto", "m", "mm", "cm", "inch"),
-        help="of the file's numbers (auto: from its size, or what it says)",
+        help="unit of the file's numbers (auto: as stated in the file, or from the size)",
     )
     parser.add_argument(
         "--up",
@@ -32,41 +32,41 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         type=number(0.0, 1.0),
         default=0.25,
         metavar="SHARE",
-        help="of the surface, what closing holes may invent (0.25)",
+        help="largest fraction of the surface that closing holes may add (0.25)",
     )
     parser.add_argument("--material", choices=tuple(MATERIALS), help="what it is made of")
     parser.add_argument(
         "--robot",
         default=DEFAULT_ROBOT,
         metavar="NAME",
-        help=f"whose gripper is to hold it ({DEFAULT_ROBOT}); `r2s plugins robot` lists them",
+        help=f"the robot to hold it ({DEFAULT_ROBOT}); `r2s plugins robot` lists them",
     )
 
 
 def add_shaping(parser: argparse.ArgumentParser) -> None:
-    """Those, --density, --max-pieces, --max-hull-vertices, --force."""
+    """The same, and --density, --max-pieces, --max-hull-vertices, --force."""
     add_reading(parser)
     parser.add_argument(
         "--density",
         type=number(minimum=LIGHTEST, maximum=HEAVIEST),
         metavar="KG/M3",
-        help="of the closed scan, hollow or not (the material's, else 400)",
+        help="density of the closed scan, hollow or not (the material's, else 400)",
     )
     parser.add_argument(
         "--max-pieces",
         type=integer(1, 256),
         metavar="N",
-        help="most convex pieces (16, or up to 128 where fewer would fill a hollow)",
+        help="maximum number of convex pieces (16, or up to 128 where fewer would fill a hollow)",
     )
     parser.add_argument(
         "--max-hull-vertices",
         type=integer(8, 256),
         default=64,
         metavar="N",
-        help="of each piece (64; 32 makes faster physics)",
+        help="maximum number of vertices per piece (64; 32 makes faster physics)",
     )
     parser.add_argument(
-        "--force", action="store_true", help="allow training on it though nothing can grip it"
+        "--force", action="store_true", help="allow training even if the gripper cannot hold it"
     )
     parser.add_argument(
         "--no-pictures", dest="pictures", action="store_false", help="seconds quicker"
@@ -82,7 +82,7 @@ def number(
         try:
             value = float(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
         if not (math.isfinite(value) and value > above and minimum <= value <= maximum):
             bounds = f"above {above:g}" if above > -math.inf else f"from {minimum:g} to {maximum:g}"
             raise argparse.ArgumentTypeError(f"{text} is not {bounds}")
@@ -98,7 +98,7 @@ def integer(minimum: int, maximum: int) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if not minimum <= value <= maximum:
             raise argparse.ArgumentTypeError(f"{text} is not from {minimum} to {maximum}")
         return value

@@ -38,13 +38,13 @@ def main(args: argparse.Namespace) -> int:
             raise
         refused = on_command_line(str(error))
         report = {"file": printable(args.scan), "verdict": "refused", "refused": refused}
-    told = json.dumps(report, indent=2) if args.json else "\n".join(_lines(report))
-    print(printable(on_command_line(told), lines=True))
+    text = json.dumps(report, indent=2) if args.json else "\n".join(_lines(report))
+    print(printable(on_command_line(text), lines=True))
     return 0 if report["verdict"] == "sound" else 1
 
 
 def check(source: str, options: ObjectOptions) -> dict[str, Any]:
-    """The report on a scan as plain data; AssetError where it is refused. Nothing is written."""
+    """The report on a scan as plain data; AssetError if it is refused. Writes nothing."""
     from r2s_envs_objects.behaviour.grasp import gripper_of  # heavy
 
     path, label = locate(source)
@@ -64,7 +64,7 @@ def check(source: str, options: ObjectOptions) -> dict[str, Any]:
 def examine(
     data: bytes, suffix: str, label: str, options: dict[str, Any], gripper: dict[str, Any]
 ) -> dict[str, Any]:
-    """The report, as `sandbox` calls for it: its JSON as bytes."""
+    """The report as `sandbox` expects it: its JSON as bytes."""
     import numpy as np  # heavy: only where the work is done
 
     from r2s_envs_objects.behaviour.grasp import payload_findings
@@ -89,7 +89,7 @@ def examine(
 
 
 def _width_findings(vertices: Floats, faces: Ints, gripper: Gripper) -> list[Finding]:
-    """What a user of the gripper should know of a scan that is wide, in metres, z up."""
+    """Warnings about a scan, in metres, z up, that is wide for the gripper."""
     from r2s_envs_objects.asset import Finding
     from r2s_envs_objects.behaviour.antipodal import graspability
     from r2s_envs_objects.behaviour.grasp import narrowest_grasp
@@ -100,7 +100,7 @@ def _width_findings(vertices: Floats, faces: Ints, gripper: Gripper) -> list[Fin
     what = f"too wide for the {gripper} at its centre of mass: from above it "
     what += f"spans {width * 1000:.0f} mm at its narrowest (limit {gripper.widest * 1000:.0f}), "
     if share := graspability(vertices, faces, gripper).share:
-        what += f"but {share:.1%} of the sampled grasps close elsewhere, as on a rim or a handle"
+        what += f"but {share:.1%} of the sampled grasps fit elsewhere, as on a rim or a handle"
         return [Finding(what, code="wide")]
     what += "and no grasp elsewhere was found; set `scale`, or `force` to use it all the same"
     return [Finding(what, "warning", code="too-wide")]

@@ -26,7 +26,7 @@ from r2s_envs_objects.object_folder import (
 from r2s_envs_objects.options import ObjectOptions, on_command_line
 from r2s_envs_objects.scan.source import absolute, locate, require_readable
 
-LIBRARY = Path("outputs/reconstructed_objects")  # where objects go unless another place is named
+LIBRARY = Path("outputs/reconstructed_objects")  # the default output folder
 
 
 def main(args: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def options_of(args: argparse.Namespace) -> ObjectOptions:
-    """What the arguments of `cli.shaping` say."""
+    """The options given by the arguments of `cli.shaping`."""
     return ObjectOptions(
         units=args.units,
         up=args.up,
@@ -59,16 +59,16 @@ def options_of(args: argparse.Namespace) -> ObjectOptions:
 
 
 def default_name(source: str) -> str:
-    """What the object of a scan is called."""
+    """The name of a scan's object."""
     return object_name(locate(source)[0])
 
 
 def fix(source: str, options: ObjectOptions, folder: Path, pictures: bool = True) -> dict[str, Any]:
-    """Write the object of a scan into `folder`, in place of an earlier one; its certificate.
+    """Write the object of a scan into `folder`, replacing an earlier one; return its certificate.
 
-    A reader sees the earlier object or the new one, whole; files of others in the folder stay.
-    A scan that is refused leaves a certificate that says so, but never in an object's place.
-    AssetError where there is no scan to read, or the folder holds anything else or is unwritable.
+    A reader sees either the earlier object or the complete new one; other files in the folder are
+    kept. A refused scan leaves a certificate that says so, but never replaces an object.
+    AssetError if there is no scan to read, or the folder holds anything else or is unwritable.
     """
     folder = absolute(folder)
     check_place(folder)
@@ -90,7 +90,7 @@ def fix(source: str, options: ObjectOptions, folder: Path, pictures: bool = True
 
 
 def _ranges(facts: dict[str, Any]) -> dict[str, Any]:
-    """What a randomizer may vary of this object; the same is in asset.npz."""
+    """The ranges within which a randomizer may vary this object; also in asset.npz."""
     keys = ("name", "mass_kg", "mass_range_kg", "friction", "friction_range")
     return {key: facts[key] for key in keys}
 
@@ -102,7 +102,7 @@ def _gripper(facts: dict[str, Any]) -> str:
 
 
 def _lines(facts: dict[str, Any], folder: Path, earlier: str | None) -> list[str]:
-    """What the user reads; earlier: the scan of which the folder held an object before."""
+    """The printed report; earlier: the scan of the object that the folder held before."""
     if facts["verdict"] == "refused":
         kept = f"  {folder} still holds the object made of {earlier}"
         written = f"  certificate  {folder / PAGE}"
@@ -122,7 +122,7 @@ def _lines(facts: dict[str, Any], folder: Path, earlier: str | None) -> list[str
         f"  mass         {facts['mass_kg']:.3g} kg, expected {low:.3g} to {high:.3g}",
         f"  pieces       {facts['pieces']}, overlap with the scan {overlap}{off}, "
         f"speed {facts['cost_ratio']} of a box's",
-        f"  lies         in {len(facts['resting_poses'])} ways, {lying:.0%} of drops",
+        f"  rests        in {len(facts['resting_poses'])} poses, {lying:.0%} of drops",
         f"  grasps       {facts['grasp_share']:.1%} of those sampled close from above "
         f"({facts['grasp_class']})",
         f"  gripper      {_gripper(facts)}",
@@ -132,7 +132,7 @@ def _lines(facts: dict[str, Any], folder: Path, earlier: str | None) -> list[str
     if not facts["checks"]:
         lines.append("  hold         not tried: no gripper is installed (r2s-envs-pick-place)")
     if facts["graspable"] is False and not facts["forced"]:
-        lines.append("  training     on it is refused, unless --force here or force: true there")
+        lines.append("  training     refused unless forced: --force here, force: true in the YAML")
     if earlier:
         lines.append(f"  replaces     the object made of {earlier}")
     return [*lines, f"  written to   {folder}", f"  certificate  {folder / PAGE}"]

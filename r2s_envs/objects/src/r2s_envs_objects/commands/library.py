@@ -1,4 +1,4 @@
-"""`r2s object library`: all scans of a folder made into a library of certified objects."""
+"""`r2s object library`: certifies all scans of a folder into a library of objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from r2s_envs_objects.scan.scans import Scans, names_of, scans_in
 from r2s_envs_objects.scan.source import absolute
 
 INDEX = "library.json"
-#: What of a certificate goes into the index.
+#: The fields of a certificate that go into the index.
 _KEPT = (
     "name", "source", "verdict", "passed", "graspable", "problem", "units", "size_m", "volume_m3",
     "mass_kg", "mass_range_kg", "friction_range", "pieces", "iou", "volume_error", "cost_ratio",
@@ -29,12 +29,12 @@ _KEPT = (
 
 
 def main(args: argparse.Namespace) -> int:
-    """Make the library and print its table; the exit status as `--help` documents it."""
+    """Make the library and print its table; returns the exit status that `--help` documents."""
     scans = scans_in(args.folder)
     jobs = args.jobs or _cores()
     count = len(scans.paths)
     _say(f"{count} scans, {min(jobs, count)} at a time, into {args.output}")
-    for line in _passed_over(scans):
+    for line in _skipped(scans):
         _say(f"  {line}")
     entries = make_library(scans.paths, args.output, jobs, _options(args), args.folder)
     _say("\n" + "\n".join(_table(entries)))
@@ -48,8 +48,8 @@ def _say(text: str) -> None:
     print(printable(text, lines=True), flush=True)
 
 
-def _passed_over(scans: Scans) -> list[str]:
-    """What of the folder is no scan of its own."""
+def _skipped(scans: Scans) -> list[str]:
+    """The files of the folder that are not scans of their own."""
     lines = {
         "no scans": scans.others,
         "further meshes of the same objects": [str(path) for path in scans.spare],
@@ -75,10 +75,10 @@ def make_library(
     options: Sequence[str] = (),
     folder: Path = Path(),
 ) -> list[dict[str, Any]]:
-    """Fix every scan in a process of its own, `jobs` at a time; what became of each.
+    """Fix every scan in a separate process, `jobs` at a time; return an index entry for each.
 
-    options: arguments of `r2s object fix` for all. folder: where the scans were looked for.
-    Whatever one scan does, the others go on. AssetError where the library cannot be written.
+    options: arguments of `r2s object fix` for all. folder: where the scans were found.
+    A failing scan does not affect the others. AssetError if the library cannot be written.
     """
     output = absolute(output)
     _check_output(output)
@@ -94,32 +94,32 @@ def make_library(
                 _say(
                     f"[{number}/{len(scans)}] {entry['folder'] or entry['source']}: {_news(entry)}"
                 )
-        except BaseException:  # Ctrl-C: what runs is ended, what waits is not begun
+        except BaseException:  # Ctrl-C: running jobs are ended, waiting ones are not started
             pool.shutdown(wait=False, cancel_futures=True)
             crew.dismiss()
             raise
         finally:
-            recover(output)  # of those that were killed
+            recover(output)  # from the killed ones
     entries = {number: future.result() for future, number in pending.items()}
     return [entries[number] for number in range(len(scans))]
 
 
 def _check_output(output: Path) -> None:
-    """AssetError where no library can be written, before the minutes that it takes."""
+    """AssetError if no library can be written; checked first, since the work takes minutes."""
     index = output / INDEX
     try:
         output.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(index):
             known = files.read_json(index, limit=64 * files.MIB, what="a library", error=AssetError)
             if not isinstance(known, dict) or "objects" not in known:
-                raise AssetError(f"{index}: is none of ours; name another folder with -o")
+                raise AssetError(f"{index}: was not written by r2s; name another folder with -o")
         tempfile.TemporaryFile(dir=output).close()
     except OSError as error:
         raise unwritable(output, error) from error
 
 
 def _entry(crew: Crew, scan: Path, output: Path, name: str | AssetError) -> dict[str, Any]:
-    """What became of a scan: an entry of the index."""
+    """The result for a scan, as an entry of the index."""
     if isinstance(name, AssetError):
         return _failure(scan, None, str(name)) | {"seconds": 0.0}
     start = time.perf_counter()
@@ -138,7 +138,7 @@ def _failure(scan: Path, folder: str | None, problem: str) -> dict[str, Any]:
 
 
 def _news(entry: dict[str, Any]) -> str:
-    """The verdict, and what became of an earlier object of that name."""
+    """The verdict, and what happened to an earlier object of that name."""
     if entry["verdict"] == "failed":
         return f"failed: {entry['problem']}"
     if not entry["earlier"]:
@@ -155,7 +155,7 @@ def _write_index(output: Path, index: list[dict[str, Any]]) -> None:
 
 
 def _options(args: argparse.Namespace) -> list[str]:
-    """The arguments of `cli.shaping` as text again."""
+    """The arguments of `cli.shaping`, back as text."""
     options = [
         f"--{name}={value}"
         for name in ("units", "up", "scale", "max-filled", "material", "density", "max-pieces",

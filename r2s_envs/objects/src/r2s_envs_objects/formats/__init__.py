@@ -1,5 +1,5 @@
-"""Readers of mesh and point files that nobody vouches for: every claim is checked before use.
+"""Readers of untrusted mesh and point files: every claim in a file is checked before use.
 
-Each raises AssetError, with one sentence, on a file that contradicts itself; none runs anything
-that a file contains, and none allocates more than a few times the file's size.
+Each raises AssetError, with one sentence, on a file that contradicts itself; none executes
+anything in a file, and none allocates more than a few times the file's size.
 """

@@ -1,4 +1,4 @@
-"""Formats that are not read here: their names, and how to come from them to one that is; light."""
+"""Formats that are not read here: their names, and how to convert them to one that is; light."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _FORMATS = {
     ".3mf": ("a 3MF print", "open it in PrusaSlicer or Blender and export it as .stl"),
     ".amf": ("an AMF print", "open it in PrusaSlicer and export it as .stl"),
     ".vtk": ("a VTK mesh", "open it in ParaView and save it as .ply"),
-    ".step": ("a STEP part, surfaces and no mesh", _CAD),
-    ".stp": ("a STEP part, surfaces and no mesh", _CAD),
-    ".iges": ("an IGES part, surfaces and no mesh", _CAD),
-    ".igs": ("an IGES part, surfaces and no mesh", _CAD),
+    ".step": ("a STEP part, with surfaces but no mesh", _CAD),
+    ".stp": ("a STEP part, with surfaces but no mesh", _CAD),
+    ".iges": ("an IGES part, with surfaces but no mesh", _CAD),
+    ".igs": ("an IGES part, with surfaces but no mesh", _CAD),
     ".laz": ("a compressed LAS cloud", _CLOUDCOMPARE),
     ".e57": ("an E57 cloud", _CLOUDCOMPARE),
     ".splat": ("a Gaussian splat", "export a mesh where the scan was made"),
@@ -44,7 +44,7 @@ _FORMATS = {
     ".gz": ("a gzip archive", "unpack it first"),
 }
 
-#: How files begin, in small letters -> their suffix, or what they are.
+#: How files begin, in lower case -> their suffix, or what they are.
 _BEGINNINGS = (
     (b"gltf", ".glb"),
     (b"off\n", ".off"),
@@ -59,25 +59,25 @@ _BEGINNINGS = (
     (b"ply\r", ".ply"),
     (b"# .pcd", ".pcd"),
     (b"lasf", ".las"),
-    (b"<!doctype html", "a web page: the download has failed; fetch the file itself"),
-    (b"<html", "a web page: the download has failed; fetch the file itself"),
+    (b"<!doctype html", "a web page: the download failed; fetch the file itself"),
+    (b"<html", "a web page: the download failed; fetch the file itself"),
     (b"version https://git-lfs", "a Git LFS pointer; fetch the file with `git lfs pull`"),
 )
 
 
 def advice(path: Path) -> str | None:
-    """What a file of this name is and how to convert it; None of one that nobody here knows."""
+    """What a file of this name is and how to convert it; None if the format is unknown."""
     if (known := _FORMATS.get(path.suffix.lower())) is None:
         return None
     what, how = known
-    if not str(path).isprintable():  # shown escaped, it would be another file
+    if not str(path).isprintable():  # escaped in a command, it would name another file
         path = Path("scan" + path.suffix)
     name, target = (shlex.quote(str(x)) for x in (path, path.with_suffix(".ply")))
     return f"{what}, which r2s does not read; " + how.format(name=name, target=target)
 
 
 def misnamed(data: bytes, path: Path) -> str | None:
-    """What a file is by its first bytes, where its suffix says something else."""
+    """What a file is by its first bytes, if that contradicts its suffix."""
     head = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for beginning, what in _BEGINNINGS:
         if head.startswith(beginning) and what != path.suffix.lower():

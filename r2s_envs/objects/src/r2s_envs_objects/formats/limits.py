@@ -1,4 +1,4 @@
-"""How large a mesh may be."""
+"""The largest mesh that is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wavefront OBJ: the shape of it; groups, materials and texture coordinates are left aside."""
+"""Wavefront OBJ, shape only; groups, materials and texture coordinates are ignored."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from r2s_envs_objects.formats.text import BadNumberError, Lines, Table, is_binar
 
 
 def read(data: bytes, label: str) -> tuple[Floats, Ints, bool]:
-    """Vertices [n, 3], triangles [m, 3], and whether the file has colours or a texture too.
+    """Vertices [n, 3], triangles [m, 3], and whether the file also has colours or a texture.
 
-    AssetError, naming the line, where a number is none or a face names a missing vertex.
+    AssetError, naming the line, if a number is malformed or a face names a missing vertex.
     """
     if is_binary(data):
         raise AssetError(f"{label}: binary bytes in an OBJ text file; export the scan again")
     text = normalised(data)
-    if b"\\" in text:  # lines that go on in the next one
+    if b"\\" in text:  # lines that continue on the next
         text = re.sub(rb"\\ *\n", b" \r", text)
     if b"#" in text:
         text = re.sub(rb"(?<![^ \n\r])#[^\n\r]*", b"", text)
@@ -43,7 +43,7 @@ def read(data: bytes, label: str) -> tuple[Floats, Ints, bool]:
     starts = np.cumsum(v.counts) - v.counts
     vertices = v.values[starts[:, None] + np.arange(3)]
     faces = triangulated(_resolved(f, v, lines, label), f.counts, vertices)
-    # A texture is of interest only with its coordinates or its materials.
+    # A texture counts only with texture coordinates or materials.
     coloured = bool((v.counts >= 6).any()) or len(lines.starting(b"vt")) > 0
     return vertices, faces, coloured or len(lines.starting(b"usemtl")) > 0
 
@@ -54,7 +54,7 @@ def _without_texture(text: bytes) -> bytes:
 
 
 def _resolved(f: Table, v: Table, lines: Lines, label: str) -> Ints:
-    """Indices from 0 [k]; negative ones count back from the last vertex before the face's line."""
+    """Zero-based indices [k]; negative ones count back from the last vertex before the face."""
     seen = np.repeat(np.searchsorted(v.lines, f.lines), f.counts)
     index = np.where(f.values > 0, f.values - 1, f.values + seen)
     wrong = (f.values == 0) | (index < 0) | (index >= len(v.lines))

@@ -27,7 +27,7 @@ _END = re.compile(rb"(?:\A|[\r\n])[ \t]*end_header[ \t]*(?=[\r\n]|\Z)", re.IGNOR
 
 
 class Property(NamedTuple):
-    """kind: NumPy's name of its type; length: that of the number before each list, else None."""
+    """kind: NumPy's name of its type; length: the type of each list's length, None if no list."""
 
     name: str
     kind: str
@@ -43,19 +43,19 @@ class Element(NamedTuple):
 
 
 class Header(NamedTuple):
-    """encoding: "ascii", or NumPy's sign of the byte order; length: bytes before the data."""
+    """encoding: "ascii", or NumPy's byte-order character; length: bytes before the data."""
 
     encoding: str
     elements: list[Element]
     length: int
 
     def rows(self, name: str) -> int:
-        """How many rows the elements of that name claim to have."""
+        """The number of rows that the elements of that name claim."""
         return sum(element.rows for element in self.elements if element.name == name)
 
 
 class Lists(NamedTuple):
-    """A property that is a list: all lists' values [k] on end, and each one's length [rows]."""
+    """A list property: the values [k] of all lists, concatenated, and each list's length [rows]."""
 
     values: np.ndarray
     counts: Ints
@@ -65,7 +65,7 @@ Columns = dict[str, Any]  # property -> array [rows], or Lists
 
 
 def read_header(data: bytes, label: str, what: str) -> Header:
-    """What the file claims to hold; AssetError if it is no PLY `what`, or its header is damaged."""
+    """The claims of the file's header; AssetError if it is damaged or no PLY `what`."""
     end = _END.search(data, 0, HEADER_BYTES)
     start = data[:HEADER_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if end is None or not start[:3].lower() == b"ply":
@@ -89,10 +89,10 @@ def read_header(data: bytes, label: str, what: str) -> Header:
         if encoding not in orders:
             raise ValueError(f"format {encoding!r}")
     except (IndexError, KeyError, ValueError) as error:
-        short, unknown = "a line ends too soon", f"the type {error} is unknown"
+        short, unknown = "a line is incomplete", f"the type {error} is unknown"
         what = {IndexError: short, KeyError: unknown}.get(type(error), str(error))
         raise AssetError(f"{label}: its PLY header is damaged ({what}); export it again") from None
-    # The header's own line ends tell whether a LF after its CR is data.
+    # The header's line endings tell whether a LF after its last CR is data.
     breaks = re.search(rb"\r\n|\n|\r", data[data.lower().find(b"ply") :])
     stop = end.end()
     if breaks and breaks[0] == b"\r":
@@ -103,9 +103,9 @@ def read_header(data: bytes, label: str, what: str) -> Header:
 
 
 def read_elements(data: bytes, header: Header, wanted: set[str], label: str) -> dict[str, Columns]:
-    """The columns of the wanted elements by name; nothing after the last of them is looked at.
+    """The columns of the wanted elements by name; nothing after the last of them is read.
 
-    AssetError where the data end early, a list's length is impossible, or a number is none.
+    AssetError if the data end early, a list's length is impossible, or a number is malformed.
     """
     body = data[header.length :]
     last = max((i for i, e in enumerate(header.elements) if e.name in wanted), default=-1)
@@ -130,12 +130,12 @@ def read_elements(data: bytes, header: Header, wanted: set[str], label: str) -> 
 def _truncated(element: Element, left: int, label: str) -> AssetError:
     return AssetError(
         f"{label}: its PLY header claims {element.rows} x {element.name} but only {left} bytes "
-        "follow, or they are other ones: truncated or damaged; copy or export it again"
+        "follow, or do not match: truncated or damaged; copy or export it again"
     )
 
 
 class _TruncatedError(Exception):
-    """The data end before what was claimed of them."""
+    """The data end before the header's claim is met."""
 
 
 class _Bytes:
@@ -171,7 +171,7 @@ class _Bytes:
 
 
 class _Text:
-    """The numbers of a text; positions count them."""
+    """Text data; positions count numbers."""
 
     def __init__(self, body: bytes, label: str) -> None:
         try:
@@ -205,7 +205,7 @@ def _element(source: _Bytes | _Text, element: Element, start: int) -> tuple[Colu
         return {p.name: Lists(np.zeros(0), np.zeros(0, np.int64)) if p.length else np.zeros(0)
                 for p in element.properties}, start  # fmt: skip
     counts = _counts(source, element.properties, start, 1)
-    # Nearly always all rows are alike: then they are one table.
+    # Nearly always all rows have the same layout: then they are one table.
     layout: list[tuple[str, int]] = []
     lengths = iter(counts[:, 0].tolist())
     for p in element.properties:
@@ -282,7 +282,7 @@ def _ragged(source: _Bytes | _Text, element: Element, start: int) -> tuple[Colum
 
 
 def _values(source: _Bytes | _Text, kind: str, positions: Ints, counts: Ints) -> np.ndarray:
-    """The lists' values on end."""
+    """The lists' values, concatenated."""
     offsets = np.cumsum(counts) - counts
     out = np.empty(int(counts.sum()))
     for n in np.unique(counts).tolist():

@@ -6,14 +6,14 @@ import numpy as np
 
 from r2s_envs_objects.asset import Floats, Ints
 
-MOST_TRIED = 64  # corners of a polygon up to which a good corner to fan from is looked for
+MOST_TRIED = 64  # polygons of more corners are fanned from their first, without a search
 
 
 def triangulated(corners: Ints, counts: Ints, vertices: Floats) -> Ints:
     """Triangles [m, 3] of polygons, fanned out from a corner that sees all others if there is one.
 
     corners [k]: the polygons' vertices, one polygon after the other, all valid indices into
-    vertices [n, 3]; counts [p]: corners of each. Those of fewer than three are left out.
+    vertices [n, 3]; counts [p]: corners of each. Polygons of fewer than three are dropped.
     """
     starts = np.cumsum(counts) - counts
     parts = [np.zeros((0, 3), np.int64)]
@@ -32,7 +32,7 @@ def _fan(polygons: Ints) -> Ints:
 
 
 def _turned(polygons: Ints, vertices: Floats) -> Ints:
-    """Concave polygons begin with the first corner whose fan does not fold over."""
+    """The polygons, concave ones rotated to begin with the first corner whose fan does not fold."""
     polygons = polygons.copy()
     folded = np.flatnonzero(_folds(polygons, vertices))
     for _ in range(polygons.shape[1] - 1):
@@ -44,8 +44,8 @@ def _turned(polygons: Ints, vertices: Floats) -> Ints:
 
 
 def _folds(polygons: Ints, vertices: Floats) -> np.ndarray:
-    """Whether some triangle of a polygon's fan faces against the polygon as a whole."""
-    with np.errstate(invalid="ignore", over="ignore"):  # damaged coordinates are told of later
+    """Whether a triangle of a polygon's fan faces against the polygon as a whole."""
+    with np.errstate(invalid="ignore", over="ignore"):  # damaged coordinates are reported later
         a, b, c = np.moveaxis(vertices[_fan(polygons)], 2, 0)
         normals = np.cross(b - a, c - a)
         whole = normals.sum(axis=1, keepdims=True)
@@ -53,12 +53,12 @@ def _folds(polygons: Ints, vertices: Floats) -> np.ndarray:
 
 
 def strips(indices: Ints) -> Ints:
-    """Triangles [m, 3] of triangle strips [k] that -1 separates; every second one is turned."""
+    """Triangles [m, 3] of triangle strips [k] separated by -1; every second one is flipped."""
     index = np.arange(len(indices))
     begins = np.where(np.r_[-1, indices[:-1]] == -1, index, 0)
     place = index - np.maximum.accumulate(begins)  # within its strip
     a, b, c = indices[:-2], indices[1:-1], indices[2:]
     faces = np.stack([np.where(place[:-2] % 2, b, a), np.where(place[:-2] % 2, a, b), c], axis=1)
     sound = (a != -1) & (b != -1) & (c != -1)
-    sound &= (a != b) & (b != c) & (c != a)  # repeated corners only lead to the next stretch
+    sound &= (a != b) & (b != c) & (c != a)  # repeated corners only join stretches of a strip
     return faces[sound]

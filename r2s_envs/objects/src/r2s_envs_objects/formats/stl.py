@@ -1,4 +1,4 @@
-"""STL, text or binary: which of the two, the content decides and not the first word."""
+"""STL, text or binary, told apart by the content rather than the first word."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from r2s_envs_objects.formats.limits import check_faces
 from r2s_envs_objects.formats.polygons import triangulated
 from r2s_envs_objects.formats.text import BadNumberError, Lines, is_binary, normalised
 
-HEAD = 84  # bytes before the faces of a binary file: 80 of any content, 4 for the count
+HEAD = 84  # bytes before the faces of a binary file: 80 arbitrary ones, 4 for the count
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attributes", "<u2")])
-UNKNOWN_COUNTS = (0, 2**32 - 1)  # what writers put there first, and some never replace
-MOST = 0.5  # share of the faces behind the counted ones that must look like faces
+UNKNOWN_COUNTS = (0, 2**32 - 1)  # placeholders that some writers never replace
+MOST = 0.5  # fraction of the records beyond the count that must look like faces
 
 
 def read(data: bytes, label: str) -> tuple[Floats, Ints, list[Finding]]:
-    """Vertices [n, 3], triangles [m, 3], and what was odd; AssetError where it is neither kind."""
+    """Vertices [n, 3], triangles [m, 3] and findings; AssetError if it is neither kind of STL."""
     claimed = int.from_bytes(data[80:HEAD], "little") if len(data) >= HEAD else 0
-    # Of the last face only its two attribute bytes, which nobody needs, may be missing.
+    # Only the last face's two attribute bytes, which are not used, may be missing.
     fits = claimed > 0 and HEAD + 50 * claimed - 2 <= len(data)
     if not fits and not is_binary(data):
         text = normalised(data)
@@ -35,7 +35,7 @@ def read(data: bytes, label: str) -> tuple[Floats, Ints, list[Finding]]:
     records = np.frombuffer(whole, _RECORD, max(count, room), HEAD)
     findings = []
     if room > count and _are_faces(records, count):
-        what = f"the header counts {claimed} faces, the file holds {room}: all of them read"
+        what = f"the header counts {claimed} faces, the file holds {room}: all were read"
         findings.append(Finding(what, repaired=True, code="miscounted"))
         count = room
     elif count == 0:
@@ -50,14 +50,14 @@ def read(data: bytes, label: str) -> tuple[Floats, Ints, list[Finding]]:
 
 
 def _are_faces(records: np.ndarray, count: int) -> bool:
-    """Whether the records after the first `count` go on as a mesh does.
+    """Whether the records after the first `count` are faces too.
 
-    Faces have an area, a normal that fits or none, and share their corners with others, to the
-    bit; no other content has all of that.
+    Faces have an area, a normal that fits or none, and share their corners with others, bit for
+    bit; no other content has all three properties.
     """
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # it may be anything
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # the bytes are arbitrary
         corners = records["corners"] + np.float32(0.0)  # -0.0 becomes 0.0
-        # Corners are told apart by a hash of their bits, which is quick to sort.
+        # Corners are compared by a hash of their bits, which is quick to sort.
         factors = np.array([1, 0x9E3779B1, 0xC2B2AE3D27D4EB4F], np.uint64)
         bits = (corners.view(np.uint32).astype(np.uint64) * factors).sum(axis=2)
         _, identity, often = np.unique(bits, return_inverse=True, return_counts=True)
@@ -74,7 +74,7 @@ def _not_binary(data: bytes, claimed: int, room: int, label: str) -> str:
     if data.lstrip()[:5].lower() == b"solid" and b"facet" in data[:1000]:
         return f"{label}: binary bytes in an STL text file; copy or export it again"
     if len(data) < HEAD:
-        return f"{label}: {len(data)} bytes are no STL mesh; export the scan again"
+        return f"{label}: {len(data)} bytes are not an STL mesh; export the scan again"
     return (
         f"{label}: its STL header claims {claimed} faces but the file has room for {room}: "
         "truncated, or not an STL mesh; copy or export it again"
@@ -94,7 +94,7 @@ def _text(text: bytes, label: str) -> tuple[Floats, Ints]:
     facets = lines.starting(b"facet")
     ends = lines.starting(b"endsolid")
     if not len(ends) or (len(v.lines) and ends[-1] < v.lines[-1]):
-        raise AssetError(f"{label}: the STL text breaks off before `endsolid`; copy it again")
+        raise AssetError(f"{label}: the STL text ends before `endsolid`; copy it again")
     if (v.counts != 3).any():
         line = lines.number(int(v.lines[np.argmax(v.counts != 3)]))
         raise AssetError(f"{label}: line {line}: a vertex needs three numbers; export it again")
@@ -103,7 +103,7 @@ def _text(text: bytes, label: str) -> tuple[Floats, Ints]:
     if (owner < 0).any() or (counts[counts > 0] < 3).any():
         short = int(np.argmax((counts > 0) & (counts < 3))) if len(facets) else 0
         line = lines.number(int(facets[short])) if (owner >= 0).all() else 1
-        raise AssetError(f"{label}: line {line}: a facet of too few vertices; export it again")
+        raise AssetError(f"{label}: line {line}: a facet has too few vertices; export it again")
     check_faces(int(np.maximum(counts - 2, 0).sum()), len(v.lines), label)
     vertices = v.values.reshape(-1, 3)
     return vertices, triangulated(np.arange(len(vertices)), counts, vertices)

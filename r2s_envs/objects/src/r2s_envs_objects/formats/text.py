@@ -1,7 +1,7 @@
-"""Text of scan files, normalised before anything reads it: the one place that knows its spellings.
+"""Text of scan files, normalised before anything reads it: the one place that handles variants.
 
 Programs end lines in LF, CR LF or CR, put a byte order mark first, write in UTF-16, indent with
-tabs, shout in capitals and pad the end with NUL; all of that is gone after `normalised`.
+tabs, use upper case and pad the end with NUL; `normalised` removes all of that.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 
 from r2s_envs_objects.asset import Ints
 
-#: Capitals to small letters, other blanks to spaces, what is not ASCII to "?".
+#: Upper to lower case, other white space to spaces, what is not ASCII to "?".
 _TABLE = bytes(
     10 if code in b"\r\n" else 32 if code in b"\t\v\f\x1a" else ord("?") if code > 126 else code
     for code in range(256)
 ).lower()
-#: What C and C++ libraries print for numbers that are none: "-nan(ind)", "1.#QNAN", "-1.#IND00".
+#: How C and C++ libraries print NaN and infinity: "-nan(ind)", "1.#QNAN", "-1.#IND00".
 _ODD_NAN = re.compile(rb"[-+]?nan\([a-z0-9]*\)|[-+]?1\.#(?:ind|[qs]nan)\d*")
 _ODD_INF = re.compile(rb"1\.#inf\d*")
 
-_PADDING = b"\n" * 32  # so that a word may be looked for at the very end
+_PADDING = b"\n" * 32  # so that words can be matched up to the very end
 
 
 class BadNumberError(ValueError):
-    """A word that should be a number: the word, and where its line is among those read."""
+    """A word that should be a number: the word, and the index of its line among those read."""
 
     def __init__(self, word: str, line: int) -> None:
         super().__init__(f"{word!r} is not a number")
@@ -36,7 +36,7 @@ class BadNumberError(ValueError):
 
 
 def normalised(data: bytes) -> bytes:
-    """The text in lower-case ASCII, with LF after each line, and spaces for all other blanks."""
+    """The text in lower-case ASCII, with LF after each line and spaces as all other white space."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         data = data.decode("utf-16", "replace").encode("ascii", "replace")
     data = data.removeprefix(codecs.BOM_UTF8).rstrip(b"\0")
@@ -44,14 +44,14 @@ def normalised(data: bytes) -> bytes:
 
 
 def is_binary(data: bytes) -> bool:
-    """Whether a file holds bytes that no text has: NUL, unless only as padding or in UTF-16."""
+    """Whether a file holds bytes that text does not: NUL, except as padding or in UTF-16."""
     return b"\0" in data.rstrip(b"\0") and not data.startswith(
         (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     )
 
 
 def numbers(text: bytes, integers: bool = False) -> np.ndarray:
-    """All numbers of a text, separated by blanks; BadNumberError at the first that is none.
+    """All numbers of a text, separated by white space; BadNumberError at the first other word.
 
     integers: as int64, else as float64, in which NaN and infinity are numbers.
     """
@@ -66,7 +66,7 @@ def numbers(text: bytes, integers: bool = False) -> np.ndarray:
 
 
 def _one_by_one(text: bytes, integers: bool) -> np.ndarray:
-    """The same, slowly: what Python reads that NumPy does not, and where the trouble is."""
+    """The same, slowly: reads what Python accepts and NumPy does not, and locates the bad word."""
     found: list[float] = []
     for line, row in enumerate(text.split(b"\n")):
         for word in row.split():
@@ -78,9 +78,9 @@ def _one_by_one(text: bytes, integers: bool) -> np.ndarray:
 
 
 class Table(NamedTuple):
-    """The numbers behind a word in all lines that begin with it.
+    """The numbers after a word in all lines that begin with it.
 
-    values [k] of all these lines, counts [l] how many are of each, lines [l] which they are.
+    values [k] of all these lines, counts [l] of numbers in each line, lines [l] their indices.
     """
 
     values: np.ndarray
@@ -89,10 +89,10 @@ class Table(NamedTuple):
 
 
 class Lines:
-    """Normalised text by lines and the words that these begin with.
+    """Normalised text, indexed by lines and their first words.
 
-    A carriage return within is a line end that a continuation has joined: a blank for the reader,
-    a line for the numbering.
+    A carriage return within a line is a line end that a continuation has joined: white space for
+    the reader, a line for the numbering.
     """
 
     def __init__(self, text: bytes) -> None:
@@ -114,7 +114,7 @@ class Lines:
     def table(
         self, word: bytes, integers: bool = False, clean: Callable[[bytes], bytes] | None = None
     ) -> Table:
-        """The numbers of those lines; clean: what to do to their text first, keeping its words."""
+        """The numbers of those lines; clean: applied to their text first, must keep its words."""
         lines = self.starting(word)
         chosen = np.zeros(len(self._starts), bool)
         chosen[lines] = True

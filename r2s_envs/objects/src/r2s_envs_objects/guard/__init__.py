@@ -1,1 +1,1 @@
-"""Strangers' files are read in processes with limits on memory and time."""
+"""Untrusted files are read in processes with limits on memory and time."""

@@ -1,4 +1,4 @@
-"""Processes of `r2s object fix`, as many at a time as there are threads that ask for one."""
+"""Processes of `r2s object fix`, one for each thread that calls `Crew.fix`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any
 
 from r2s_core.system.worker import python_command
 
-SECONDS = 600.0  # for one scan, upon which it is given up
-GRACE = 5.0  # s for a process that is told to end to tidy up after itself
+SECONDS = 600.0  # time limit for one scan
+GRACE = 5.0  # s for a terminated process to clean up
 _R2S = ("-m", "r2s_core")
 
 
 class Crew:
-    """The processes at work."""
+    """The running processes."""
 
     def __init__(self, options: Sequence[str]) -> None:
         self._options = tuple(options)
@@ -30,7 +30,7 @@ class Crew:
         self._lock = threading.Lock()
 
     def fix(self, scan: Path, folder: Path) -> dict[str, Any] | str:
-        """What `r2s object fix --json` says of a scan, or why it came to nothing."""
+        """The output of `r2s object fix --json` for a scan, or why there is none."""
         process = self._begin(scan, folder)
         try:
             return _outcome(process)
@@ -53,13 +53,13 @@ class Crew:
                 text=True,
                 errors="replace",
                 env=os.environ | one,
-                start_new_session=True,  # to be ended together with what it has started
+                start_new_session=True,  # so that it can be killed with its children
             )
             self._running.add(process)
         return process
 
     def dismiss(self) -> None:
-        """End every process at work, first by asking: then it tidies up after itself."""
+        """End every running process, by SIGTERM first, on which it cleans up."""
         with self._lock:
             self._dismissed = True
             running = list(self._running)
@@ -76,7 +76,7 @@ class Crew:
 
 
 def _outcome(process: subprocess.Popen[str]) -> dict[str, Any] | str:
-    """Wait for it; what its certificate says, or why there is none."""
+    """Wait for it; return the facts of its certificate, or why there is none."""
     try:
         out, err = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -92,8 +92,8 @@ def _outcome(process: subprocess.Popen[str]) -> dict[str, Any] | str:
         facts = json.loads(out.strip().splitlines()[-1])
         if isinstance(facts, dict) and "verdict" in facts:
             return facts
-    told = err.strip().splitlines()
-    return told[-1] if told else f"its process ended with status {process.returncode}"
+    lines = err.strip().splitlines()
+    return lines[-1] if lines else f"its process ended with status {process.returncode}"
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

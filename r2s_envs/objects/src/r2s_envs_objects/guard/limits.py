@@ -1,4 +1,4 @@
-"""What a process may take: so far as the system can tell it, and nothing where it cannot."""
+"""Resource limits of a process, where the platform supports them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import signal
 
 
 def limit(memory: int, processor: int) -> None:
-    """Bound this process and its children, each, to bytes of address space and processor seconds.
+    """Limit this process and each of its children: address space in bytes, CPU time in seconds.
 
-    Where the system has no such limits (Windows; macOS for memory), it goes on without.
+    Where the platform has no such limits (Windows; macOS for memory), none are set.
     """
     try:
         import resource
@@ -27,12 +27,12 @@ def limit(memory: int, processor: int) -> None:
 
 
 def end_with_parent() -> None:
-    """Have the system end this process as soon as the one that started it ends (Linux only)."""
+    """Have the kernel kill this process as soon as its parent ends (Linux only)."""
     _process_control(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what this process's children leave behind, to end it (Linux only)."""
+    """Become the parent of orphaned grandchildren, so that they can be killed (Linux only)."""
     _process_control(36, 1)  # PR_SET_CHILD_SUBREAPER
 
 
@@ -42,7 +42,7 @@ def _process_control(option: int, value: int) -> None:
 
 
 def patience(seconds: float) -> float:
-    """How long to wait for work of `seconds` alone on a core: longer on a busy machine."""
+    """How long to wait for work that takes `seconds` on an idle core: longer on a busy machine."""
     try:
         waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
     except (AttributeError, OSError):

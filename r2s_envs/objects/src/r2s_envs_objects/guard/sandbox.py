@@ -1,4 +1,4 @@
-"""Work on files that nobody vouches for, in another process with limits on time and memory."""
+"""Work on untrusted files, in another process with limits on time and memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from r2s_envs_objects.guard.limits import patience
 
 SECONDS = 55.0  # for one file, on a machine that is not busy
 STARTUP = 60.0  # s; the worker's imports take about one
-GRACE = 2.0  # s for a worker to end its work by itself
+GRACE = 2.0  # s for a worker to exit by itself
 _ROOM = "free some space there, or name another in TMPDIR"
 
 _idle: list[_Worker] = []
@@ -28,12 +28,12 @@ _lock = threading.Lock()
 
 
 def call(target: str, data: bytes, arguments: dict[str, Any], label: str) -> dict[str, Any]:
-    """What `target` ("module:function") makes of a file's content, done in a process with limits.
+    """The result of `target` ("module:function") on a file's content, in a process with limits.
 
     The function is called as function(data, **arguments) and returns named arrays; the arguments
-    must survive JSON. label: what errors call the file. AssetError, of one sentence, where the
-    function raises anything, crashes, or needs too much time or memory; R2SError where the fault
-    is the machine's, not the file's.
+    must survive JSON. label: the file's name in errors. AssetError, of one sentence, if the
+    function raises anything, crashes, or needs too much time or memory; R2SError if the machine
+    is at fault rather than the file.
     """
     try:
         temporary = tempfile.TemporaryDirectory(prefix="r2s-object-")
@@ -64,7 +64,7 @@ def _perform(head: bytes, data: bytes) -> str:
     """Have a worker do it: "done", "timeout", or what ended the process."""
     worker, fresh = _take()
     ended = worker.perform(head, data)
-    if ended == "gone" and not fresh:  # it had been idle too long, just now
+    if ended == "gone" and not fresh:  # its idle time ran out just now
         worker = _Worker()
         ended = worker.perform(head, data)
     with _lock:
@@ -87,7 +87,7 @@ class _Worker:
     """A `worker` process; it serves one file at a time."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()  # a process forked from this one must not share the pipes
+        self.owner = os.getpid()  # a fork of this process must not share the pipes
         self.late = False
         one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self.process = subprocess.Popen(
@@ -95,19 +95,20 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            bufsize=0,  # nothing unsent that closing would wait for
+            bufsize=0,  # so that closing does not wait to flush
             env=os.environ | one_thread | {"MALLOC_ARENA_MAX": "1"},
-            start_new_session=True,  # Ctrl-C is ours to hand on
+            start_new_session=True,  # this process passes Ctrl-C on
         )
-        # It ends by itself after a while without work, and must not stay as a zombie.
+        # It exits by itself when idle, and must not remain as a zombie.
         threading.Thread(target=self.process.wait, daemon=True).start()
         if self._answer(STARTUP) != "ready":
             assert self.process.stderr is not None
-            told = self.process.stderr.read().decode(errors="replace").strip().splitlines()
+            lines = self.process.stderr.read().decode(errors="replace").strip().splitlines()
             self.end()
             raise R2SError(
-                f"the process that reads scans did not start ({told[-1] if told else 'no reason'})"
-                "; check the installation with `r2s plugins --check`"
+                "the process that reads scans did not start "
+                f"({lines[-1] if lines else 'no reason'}); "
+                "check the installation with `r2s plugins --check`"
             )
 
     def alive(self) -> bool:
@@ -115,14 +116,14 @@ class _Worker:
         return self.process.poll() is None
 
     def perform(self, head: bytes, data: bytes) -> str:
-        """Have it work on a file: "done", "timeout", "gone", or the signal that ended the work."""
+        """Process a file: "done", "timeout", "gone", or the signal that ended the work."""
         try:
             self._send(head)
             self._send(data)
             answer = self._answer(patience(SECONDS))
         except OSError:
             answer = ""
-        except BaseException:  # Ctrl-C: it must not go on alone
+        except BaseException:  # Ctrl-C: it must not go on working
             self.end()
             raise
         if answer:
@@ -148,10 +149,10 @@ class _Worker:
 
     def _give_up(self) -> None:
         self.late = True
-        self._stop()  # upon which the thread that waits for the answer reads an end of file
+        self._stop()  # the thread that waits for the answer then reads an end of file
 
     def _stop(self) -> None:
-        """End it with its work: it does so by itself when nobody can ask it any more."""
+        """End it and its work: it exits by itself when its standard input is closed."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
@@ -159,10 +160,10 @@ class _Worker:
             self.process.wait(GRACE)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(OSError):
-                self.process.kill()  # upon which the system ends its work
+                self.process.kill()  # the kernel then ends its work
 
     def end(self) -> None:
-        """End it and all that it started."""
+        """End it and all its children."""
         self._stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5.0)

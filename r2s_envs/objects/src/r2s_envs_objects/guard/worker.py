@@ -1,11 +1,11 @@
-"""Does what `sandbox` asks in processes with limits; started by it, never imported.
+"""Does the work of `sandbox` in processes with limits; started by it, never imported.
 
     python -m r2s_envs_objects.guard.worker
 
-It imports the heavy libraries once and forks for each file, so that a file that crashes, hangs
-or devours memory takes only its own process along. When the process that asked is gone, however it
-ended, the work is ended too and its folder removed. Without fork (Windows) files are done in this
-process, which `sandbox` then starts anew after a crash.
+It imports the heavy libraries once and forks for each file, so that a file that crashes, hangs or
+exhausts memory kills only its own process. When the calling process is gone, however it ended, the
+work is ended too and its folder removed. Without fork (Windows) files are processed here, and
+`sandbox` restarts this process after a crash.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from r2s_envs_objects.guard.limits import adopt_orphans, end_with_parent, limit
 IDLE = 60  # s without work after which the worker ends
 MEMORY = 1_300 * 2**20  # bytes of address space of one file's process; with CoACD's own, < 2 GB
 PROCESSOR = 50  # s
-DONE, FULL = "done", "full"  # answers, besides the name of the signal that ended the work
+DONE, FULL = "done", "full"  # answers, besides the name of the signal that killed the work
 
 
 def main() -> None:
-    """Serve requests from standard input until it ends or nothing comes for a while."""
+    """Serve requests from standard input until it is closed or idle for `IDLE` s."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "w")
     importlib.import_module("r2s_envs_objects.preparation.pipeline")
     adopt_orphans()
     print("ready", file=answers, flush=True)
     silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # what native libraries print would be taken for an answer
+    for stream in (1, 2):  # output of native libraries would be mistaken for an answer
         os.dup2(silence, stream)
     while request := _next(requests):
         if hasattr(os, "fork"):
@@ -66,13 +66,13 @@ def _next(requests: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
 
 
 def _forked(requests: BinaryIO, job: dict[str, Any], data: bytes) -> str:
-    """The job in a process of its own: `DONE`, `FULL`, or the name of the signal that ended it."""
-    ended, held = os.pipe()  # the child holds an end, which closes with it however it ends
+    """Run the job in a fork: `DONE`, `FULL`, or the name of the signal that killed it."""
+    ended, held = os.pipe()  # the child holds one end, which is closed however it exits
     child = os.fork()
     if child == 0:
         answer = DONE
         try:
-            os.setpgid(0, 0)  # a group, to be ended with whatever it has started
+            os.setpgid(0, 0)  # its own group, so that its children can be killed with it
             end_with_parent()
             tempfile.tempdir = job["folder"]
             limit(MEMORY, PROCESSOR)
@@ -80,7 +80,7 @@ def _forked(requests: BinaryIO, job: dict[str, Any], data: bytes) -> str:
         finally:
             os._exit(errno.ENOSPC if answer == FULL else 0)
     os.close(held)
-    # While the work goes on nothing is asked: what can be read is the end of whoever asked.
+    # No request comes during the work: if the pipe is readable, the caller has ended.
     ready = select.select([requests, ended], [], [])[0]
     os.close(ended)
     with contextlib.suppress(OSError):
@@ -89,14 +89,14 @@ def _forked(requests: BinaryIO, job: dict[str, Any], data: bytes) -> str:
     _reap()
     if requests in ready:
         shutil.rmtree(job["folder"], ignore_errors=True)
-        os._exit(0)  # taking the heavy libraries down would take seconds
+        os._exit(0)  # unloading the heavy libraries would take seconds
     if os.WIFSIGNALED(status):
         return signal.Signals(os.WTERMSIG(status)).name
     return FULL if os.WEXITSTATUS(status) == errno.ENOSPC else DONE
 
 
 def _reap() -> None:
-    """Wait for the processes that a job left, which have just been killed."""
+    """Wait for the processes that a job left behind, which have just been killed."""
     until = time.monotonic() + 0.5
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0] or time.monotonic() < until:
@@ -119,7 +119,7 @@ def _do(job: dict[str, Any], data: bytes) -> str:
             f"{job['label']}: needs more than {MEMORY / 2**30:.1f} GB of memory; decimate the scan "
             "first"
         )
-    except Exception as error:  # nothing that a file provokes is the user's to debug
+    except Exception as error:  # the user should not have to debug what a file provokes
         if _is_full(error):
             return FULL
         frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,1 +1,1 @@
-"""Triangles: repaired, measured, and taken apart into convex pieces."""
+"""Triangle meshes: repaired, measured, and decomposed into convex pieces."""

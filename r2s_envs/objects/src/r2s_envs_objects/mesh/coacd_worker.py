@@ -15,7 +15,7 @@ PROCESSOR = 25  # s; the slowest of 14 real scans takes 9
 
 
 def main(source: str, result: str) -> None:
-    """Decompose with the settings that paid (benchmarks/objects.md); the seed is fixed."""
+    """Decompose with the best settings measured (benchmarks/objects.md); the seed is fixed."""
     end_with_parent()
     limit(MEMORY, PROCESSOR)
     with np.load(source, allow_pickle=False) as file:

@@ -1,7 +1,7 @@
 """What lies inside a closed surface, measured along a grid of parallel rays.
 
-Unlike a boolean operation this needs no clean surface: where a scan passes through itself the
-winding number along the rays says so.
+Unlike a boolean operation this needs no clean surface: where a scan intersects itself, the
+winding number along the rays shows it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from r2s_envs_objects.asset import Floats, Ints
 
 RAYS = 96  # along the longer side of the silhouette
 CHUNK = 2_000_000  # ray-triangle pairs tested at once
-#: Rays keep off the lines on which scans' coordinates lie; both are irrational.
+#: Offsets of the rays, irrational so that they miss the lines on which scans' coordinates lie.
 PHASE = (0.4142135623730951, 0.6180339887498949)
 
 
 class Grid(NamedTuple):
-    """Rays along an axis, through the cells of a rectangle across it."""
+    """Rays along an axis, through the cells of a rectangle perpendicular to it."""
 
     axis: int
     low: Floats  # [2] corner of the rectangle
@@ -47,7 +47,7 @@ def grid_over(vertices: Floats, axis: int, rays: int = RAYS) -> Grid:
 
 
 def crossings(vertices: Floats, faces: Ints, grid: Grid) -> Crossings:
-    """Where the grid's rays cross a surface; rays that do not come out again are left out."""
+    """Where the grid's rays cross a surface; rays that do not exit again are dropped."""
     across = [i for i in range(3) if i != grid.axis]
     flat = (vertices[:, across] - grid.low) / grid.cell - PHASE  # ray (i, j) is at (i, j)
     corners, depth = flat[faces], vertices[:, grid.axis][faces]
@@ -100,8 +100,8 @@ def _cross(a: Floats, b: Floats) -> Floats:
 
 
 class Interior(NamedTuple):
-    """volume: enclosed once or more; overlap: of that, the share enclosed more than once;
-    inverted: volume wound the wrong way round, over the same."""
+    """volume: enclosed at least once; overlap: the fraction of it enclosed more than once;
+    inverted: volume with the winding reversed, as a fraction of the same."""
 
     volume: float
     overlap: float
@@ -109,7 +109,7 @@ class Interior(NamedTuple):
 
 
 def interior(vertices: Floats, faces: Ints) -> Interior:
-    """How often space is enclosed by a closed surface that may pass through itself."""
+    """How often space is enclosed by a closed surface that may intersect itself."""
     grid = grid_over(vertices, _shortest(vertices))
     c = crossings(vertices, faces, grid)
     length = np.diff(c.along, append=c.along[-1:]) * (c.winding != 0)
@@ -142,7 +142,8 @@ def intersection_over_union(a: list[tuple[Floats, Ints]], b: tuple[Floats, Ints]
 def thickness(vertices: Floats, faces: Ints) -> tuple[Floats, Floats]:
     """Thickness [k] of the wall behind points spread over the surface, and each one's area [k].
 
-    Each is a ray's way through the solid times the cosine to the surface: that of a wall exactly.
+    Each is a ray's path length through the solid times the cosine to the surface normal, which is
+    exact for a wall.
     """
     walls, areas = [], []
     for axis in range(3):
@@ -153,7 +154,7 @@ def thickness(vertices: Floats, faces: Ints) -> tuple[Floats, Floats]:
         way = np.diff(c.along)
         solid = (c.winding[:-1] == 1) & (c.step[:-1] == 1) & (c.step[1:] == -1)
         for slant in (c.slant[:-1], c.slant[1:]):
-            facing = solid & (slant > 0.577)  # steeper ones are another axis's to measure
+            facing = solid & (slant > 0.577)  # steeper ones are measured along another axis
             walls.append((way * slant)[facing])
             areas.append(grid.cell**2 / slant[facing])
     if not walls:

@@ -22,13 +22,13 @@ from r2s_envs_objects.mesh.shells import shell_pieces
 from r2s_envs_objects.options import ObjectOptions
 
 COLLISION_FACES = 4000
-MISSED, CAREFUL = 1.05, 3.0  # a missed goal; how fast the allowed error then grows (else 7)
+MISSED, CAREFUL = 1.05, 3.0  # face ratio of a missed target; aggressiveness then (else 7)
 CONCAVITY = 0.008  # m, how deep a dent a piece may bridge
-TIMEOUT = 120.0  # s, on a busy machine; its processor time has a limit of its own
-FEW, MOST = 16, 128  # pieces: the budget, and what it is raised to where a hollow would be filled
-HOLLOW = 1.0  # a hull that exceeds the volume by more than this share of it covers a hollow
-MIN_IOU, MAX_VOLUME_ERROR = 0.80, 0.10  # of the pieces' union: short of it they are a lump
-MAX_P95 = 0.005  # m; beyond, the pieces deserve a warning
+TIMEOUT = 120.0  # s, on a busy machine; CPU time has a separate limit
+FEW, MOST = 16, 128  # pieces: the budget, and its maximum where a hollow would be filled
+HOLLOW = 1.0  # a hull that exceeds the volume by more than this fraction of it covers a hollow
+MIN_IOU, MAX_VOLUME_ERROR = 0.80, 0.10  # of the pieces' union; beyond, they are a solid lump
+MAX_P95 = 0.005  # m; beyond, a warning
 _COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _TOO_MUCH = 1.5  # of the volume: hulls that together exceed it cannot overlap well
 _SHELL_VERTICES = 32  # of each of many pieces: more add nothing
@@ -37,7 +37,7 @@ _SHELL_VERTICES = 32  # of each of many pieces: more add nothing
 def decimate(vertices: Floats, faces: Ints, max_faces: int) -> tuple[Floats, Ints]:
     """A mesh with about max_faces faces, or more where its shape would suffer.
 
-    It may lose its watertightness.
+    The result may not be watertight.
     """
     if len(faces) <= max_faces:
         return vertices, faces
@@ -45,25 +45,25 @@ def decimate(vertices: Floats, faces: Ints, max_faces: int) -> tuple[Floats, Int
     points, triangles = ((vertices - centre) / unit).astype(np.float32), faces.astype(np.int32)
     few = fast_simplification.simplify(points, triangles, target_count=max_faces)
     if len(few[1]) > MISSED * max_faces:
-        # What cannot be collapsed (fans of hundreds of slivers) has it allow any error elsewhere.
+        # Where fans of hundreds of slivers cannot collapse, it tolerates any error elsewhere.
         few = fast_simplification.simplify(points, triangles, target_count=max_faces, agg=CAREFUL)
     return np.asarray(few[0], np.float64) * unit + centre, np.asarray(few[1], np.int64)
 
 
 def simplify(vertices: Floats, faces: Ints, max_faces: int) -> tuple[Floats, Ints, list[Finding]]:
-    """`decimate`, in metres, and a finding that says what it did to the surface."""
+    """`decimate`, in metres, and a finding on how it changed the surface."""
     few_vertices, few = decimate(vertices, faces, max_faces)
     if few is faces:
         return vertices, faces, []
     change = volume_integrals(few_vertices, few)[0] / volume_integrals(vertices, faces)[0] - 1.0
     far = deviation(vertices, faces, few_vertices, few)
-    what = f"{len(faces)} faces: {len(few)} for pictures and collision; volume and mass use all"
+    what = f"{len(faces)} faces: {len(few)} for visuals and collisions; volume and mass use all"
     note = Finding(what, "info", True, far.hausdorff, change, "many-faces")
     return few_vertices, few, [note]
 
 
 class Decomposition(NamedTuple):
-    """Hull vertices [k, 3] of each convex piece; how well their union is the scan; what to say."""
+    """Hull vertices [k, 3] of each convex piece; how well their union fits the scan; findings."""
 
     pieces: tuple[Floats, ...]
     iou: float  # intersection over union with the closed scan
@@ -77,8 +77,8 @@ def convex_pieces(
 ) -> Decomposition:
     """The convex pieces of a closed mesh in metres.
 
-    One hull where it is hardly larger than the object, else CoACD. Where that would fill a hollow,
-    finer pieces, and more of them unless `max_pieces` is given.
+    One hull if it is hardly larger than the object, else CoACD. Where CoACD would fill a hollow,
+    finer pieces are used, and more of them unless `max_pieces` is given.
     """
     excess = hull_volume(vertices) / volume - 1.0
     whole = (reduce_hull(vertices, options.max_hull_vertices),)
@@ -106,16 +106,16 @@ def convex_pieces(
 
 
 def faithful(iou: float, volume_error: float) -> bool:
-    """Whether pieces of this overlap and volume stand for the object, its hollows included."""
+    """Whether pieces of this overlap and volume represent the object, hollows included."""
     return iou >= MIN_IOU and abs(volume_error) <= MAX_VOLUME_ERROR
 
 
 def _fine(
     vertices: Floats, faces: Ints, volume: float, options: ObjectOptions
 ) -> Decomposition | None:
-    """As few `shell_pieces` as are faithful, or else the most; None where there are none.
+    """The fewest `shell_pieces` that are faithful, else the most; None where there are none.
 
-    They are pressed thinner only as far as that takes.
+    They are pressed thinner only as far as needed.
     """
     solid = _manifold(*decimate(vertices, faces, COLLISION_FACES))
     scan = _manifold(vertices, faces)
@@ -146,12 +146,12 @@ def _fine(
 
 
 def _surely(iou: float, volume_error: float) -> bool:
-    """Faithful with some to spare, which fewer vertices for each hull may take."""
+    """Faithful with a margin for reducing the vertices of each hull."""
     return iou >= MIN_IOU + 0.01 and abs(volume_error) <= MAX_VOLUME_ERROR - 0.015
 
 
 def _overlap(pieces: Sequence[Floats], scan: Manifold, volume: float) -> tuple[float, float]:
-    """Intersection over union of the pieces with the scan, and the error of their volume."""
+    """Intersection over union of the pieces with the scan, and their relative volume error."""
     union = Manifold.batch_boolean([_manifold(*hull_mesh(p)) for p in pieces], OpType.Add)
     common = (union ^ scan).volume()
     return common / (union.volume() + volume - common), union.volume() / volume - 1.0
@@ -160,7 +160,7 @@ def _overlap(pieces: Sequence[Floats], scan: Manifold, volume: float) -> tuple[f
 def fidelity(
     pieces: tuple[Floats, ...], vertices: Floats, faces: Ints, volume: float
 ) -> Decomposition:
-    """How well the union of convex pieces matches the closed mesh; a warning where poorly."""
+    """How well the union of convex pieces matches the closed mesh; a warning if poorly."""
     hulls = [hull_mesh(p) for p in pieces]
     union = Manifold.batch_boolean([_manifold(*hull) for hull in hulls], OpType.Add)
     solid = _manifold(vertices, faces)
@@ -186,7 +186,7 @@ def _manifold(vertices: Floats, faces: Ints) -> Manifold:
 
 
 def _coacd(vertices: Floats, faces: Ints, max_pieces: int) -> list[Floats]:
-    """CoACD's parts, as their vertices; it runs apart because native code may crash or hang."""
+    """CoACD's parts, as vertices; it runs in a separate process since it may crash or hang."""
     with tempfile.TemporaryDirectory(prefix="r2s-coacd-") as folder:
         source, result = Path(folder) / "in.npz", Path(folder) / "out.npz"
         options = np.array([max_pieces, CONCAVITY])

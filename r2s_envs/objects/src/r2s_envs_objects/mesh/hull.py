@@ -31,8 +31,8 @@ def hull_volume(points: Floats) -> float:
 def reduce_hull(points: Floats, max_vertices: int) -> Floats:
     """Vertices [k, 3], k <= max_vertices, of a hull close to that of points [n, 3].
 
-    A subset of the vertices, as MuJoCo's own limit takes, only ever shrinks the hull (7 to 11 %
-    of the volume at 32). So the subset is a start, from which the vertices move until the hull
+    A subset of the vertices, as MuJoCo's own limit selects, always shrinks the hull (7 to 11 % of
+    the volume at 32). So the subset is only the start; the vertices then move until the hull
     reaches as far as the original in every direction, in the least-squares sense.
     """
     vertices = hull_mesh(points)[0]
@@ -43,7 +43,7 @@ def reduce_hull(points: Floats, max_vertices: int) -> Floats:
 
 
 def _farthest_subset(vertices: Floats, count: int) -> Floats:
-    """The vertices that stick out most, one after the other, of the hull of those before."""
+    """Vertices selected greedily: each is the one farthest outside the hull of those before."""
     axes = np.linalg.svd(vertices - vertices.mean(axis=0), full_matrices=False)[2]
     along = vertices @ np.concatenate([axes, -axes, [axes.sum(axis=0), -axes.sum(axis=0)]]).T
     chosen = list(dict.fromkeys(along.argmax(axis=0).tolist()))
@@ -63,13 +63,13 @@ def _farthest_subset(vertices: Floats, count: int) -> Floats:
 def _fit_support(vertices: Floats, reduced: Floats) -> Floats:
     """`reduced` moved so that its support function fits that of `vertices`.
 
-    In turns: each direction goes to the vertex that is extreme in it, then each vertex goes to
-    where its directions' planes meet best; the pull to where it was keeps that well posed.
+    Alternates: each direction is assigned to its extreme vertex, then each vertex moves to the
+    least-squares intersection of its directions' planes, regularised towards its old position.
     """
     i = np.arange(FIT_DIRECTIONS) + 0.5
     polar, turn = np.arccos(1.0 - 2.0 * i / FIT_DIRECTIONS), np.pi * (1.0 + 5.0**0.5) * i
     u = np.stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)], 1)
-    # The axes count more: objects stand on, and are gripped at, their flat sides.
+    # The axes have a larger weight: objects stand on, and are gripped at, their flat sides.
     u = np.concatenate([u, np.eye(3), -np.eye(3)])
     weight = np.concatenate([np.ones(FIT_DIRECTIONS), np.full(6, 20.0)])
     support = (u @ vertices.T).max(axis=1)

@@ -13,8 +13,8 @@ from r2s_envs_objects.options import ObjectOptions
 def volume_integrals(vertices: Floats, faces: Ints) -> tuple[float, Floats, Floats]:
     """Signed volume, centroid [3] and unit-density inertia [3, 3] about the centroid.
 
-    vertices [n, 3], faces [m, 3], closed and consistently wound; sums over the tetrahedra that
-    each face spans with the mean vertex, which keeps the cancellation small.
+    vertices [n, 3], faces [m, 3], closed and consistently wound. Sums over the tetrahedra that
+    each face spans with the mean vertex, which keeps cancellation errors small.
     """
     origin = vertices.mean(axis=0)
     a, b, c = (vertices[faces[:, i]] - origin for i in range(3))
@@ -35,9 +35,9 @@ def volume_integrals(vertices: Floats, faces: Ints) -> tuple[float, Floats, Floa
 def mass_of(
     volume: float, options: ObjectOptions, label: str
 ) -> tuple[float, tuple[float, float], list[Finding]]:
-    """The mass in kg and the range to expect, of a closed scan of so many m3.
+    """The mass in kg and its plausible range, for a closed scan with a volume in m3.
 
-    The user's mass if given (its density must be plausible), else by density or material.
+    The user's mass if given (its density must be plausible), else from density or material.
     """
     density, (low, high) = density_of(options.material, options.density)
     if options.mass is None:
@@ -55,7 +55,7 @@ def mass_of(
 
 
 def check_density(mass: float, volume: float, label: str) -> None:
-    """AssetError unless a thing of so many kg and m3 is possible in a household."""
+    """AssetError unless the mass, kg, and volume, m3, are plausible for a household object."""
     if why := implausible(mass, volume):
         raise AssetError(f"{label}: a mass of {why}; check `mass` and `units`")
 

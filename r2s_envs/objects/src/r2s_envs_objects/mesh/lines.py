@@ -1,7 +1,7 @@
-"""Where straight lines pass through a closed surface, and what of it a gripper could pinch.
+"""Where straight lines pass through a closed surface, and where a gripper could pinch it.
 
-Lines meet triangles by the sides on which they pass the triangles' edges (Plücker coordinates):
-one matrix product answers for all lines and edges at once, and as neighbours share the answer for
+A line crosses a triangle if it passes all its edges on the same side (Plücker coordinates): one
+matrix product decides for all lines and edges at once, and since neighbours share the result for
 their common edge, no line slips through between them.
 """
 
@@ -34,7 +34,7 @@ class Hits(NamedTuple):
 
 
 class Pinches(NamedTuple):
-    """Stretches of lines from an entry to an exit with free space behind both; all [k]."""
+    """Segments of lines from an entry to an exit with free space beyond both; all [k]."""
 
     line: Ints
     start: Floats  # m along the line
@@ -50,7 +50,7 @@ class Pinches(NamedTuple):
 
 
 def surface_of(vertices: Floats, faces: Ints) -> Surface:
-    """The mesh without faces that have no area, with its normals."""
+    """The mesh without zero-area faces, with its normals."""
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     normals = np.cross(b - a, c - a)
     length = np.linalg.norm(normals, axis=1)
@@ -59,7 +59,7 @@ def surface_of(vertices: Floats, faces: Ints) -> Surface:
 
 
 def sample(surface: Surface, count: int, seed: int = 0) -> tuple[Floats, Ints]:
-    """Points [count, 3] spread over the surface by area, and their faces [count]; repeatable."""
+    """Points [count, 3] sampled over the surface by area, and their faces [count]; seeded."""
     rng = np.random.default_rng(seed)
     a, b, c = (surface.vertices[surface.faces[:, i]] for i in range(3))
     area = np.cumsum(np.linalg.norm(np.cross(b - a, c - a), axis=1))
@@ -98,7 +98,7 @@ def passages(surface: Surface, origins: Floats, directions: Floats) -> Hits:
 
 
 def pinches(hits: Hits, free: float) -> Pinches:
-    """Each entry with `free` m of empty space before it, to the nearest exit with as much behind.
+    """Each entry with `free` m of empty space before it, to the nearest exit with as much after.
 
     What lies between may be hollow: two prongs closer together than a finger are gripped as one.
     """

@@ -1,4 +1,4 @@
-"""How far apart two surfaces are."""
+"""The distance between two surfaces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from r2s_envs_objects.asset import Floats, Ints
 from r2s_envs_objects.mesh.topology import used_vertices
 
 SAMPLES = 20_000  # points on a reference surface; distances to it are exact near each of them
-PROBES = 5_000  # points whose distance to a surface is taken, and as many corners and more
+PROBES = 5_000  # points whose distance to a surface is measured, plus at least as many corners
 MAX_PROBES = 20_000
 NEIGHBOURS, MANY = 6, 100
 MORE = 200  # points, at least, that are measured against many
@@ -29,13 +29,13 @@ def sample_surface(vertices: Floats, faces: Ints, count: int) -> tuple[Floats, I
     area = areas_of(vertices, faces)
     corners = vertices[faces]
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-    # By area alone slivers would go without; by length alone, they could be all there is.
+    # By area alone slivers would get no points; by length alone they could get nearly all.
     spacing = max(float(np.sqrt(area.sum() / count)), float(longest.sum()) / (4 * count), 1e-100)
     each = np.ceil(np.maximum(area / spacing**2, longest / spacing))
     each = np.clip(each, 1, PER_FACE).astype(np.int64)
     owner = np.repeat(np.arange(len(faces)), each)
     nth = np.arange(len(owner)) - np.repeat(np.cumsum(each) - each, each)
-    # The R2 sequence covers each face evenly, and is the same every time.
+    # The R2 sequence covers each face evenly, and is deterministic.
     u, v = (0.5 + nth * 0.7548776662466927) % 1.0, (0.5 + nth * 0.5698402909980532) % 1.0
     u, v = np.where(u + v > 1.0, 1.0 - u, u), np.where(u + v > 1.0, 1.0 - v, v)
     a, b, c = (vertices[faces[owner, i]] for i in range(3))
@@ -43,7 +43,7 @@ def sample_surface(vertices: Floats, faces: Ints, count: int) -> tuple[Floats, I
 
 
 def probes(vertices: Floats, faces: Ints) -> Floats:
-    """Points on a surface from which to measure: spread over it, and corners; not too many."""
+    """Points on a surface from which to measure: spread over it, and corners; a limited number."""
     corners = used_vertices(faces)
     corners = vertices[corners[:: len(corners) // MAX_PROBES + 1]]
     if len(faces) > MAX_PROBES:  # one by one along the summed area
@@ -66,12 +66,12 @@ class Surface:
     def distance(self, points: Floats) -> Floats:
         """Distance [n] from each point [n, 3] to the surface.
 
-        That to the triangles of the nearest samples: never too small. Among slivers those need
-        not hold the nearest triangle, so where the distance is largest, more are tried.
+        Measured to the triangles of the nearest samples: an upper bound. Among slivers these may
+        not include the nearest triangle, so where the distance is largest, more are tried.
         """
         distance = self._to_nearest(points, NEIGHBOURS)
         rough = np.ones(len(points), bool)
-        while len(points) and rough[np.argmax(distance)]:  # until the largest is a good one
+        while len(points) and rough[np.argmax(distance)]:  # until the largest is exact
             large = np.argsort(np.where(rough, distance, -1.0))[-max(MORE, len(points) // 20) :]
             distance[large] = self._to_nearest(points[large], MANY)
             rough[large] = False
@@ -86,7 +86,7 @@ class Surface:
 
 
 def to_triangles(points: Floats, triangles: Floats) -> Floats:
-    """Distance [n] from points [n, 3] to the triangle [n, 3, 3] of each; degenerate ones too."""
+    """Distance [n] from each point [n, 3] to its triangle [n, 3, 3], which may be degenerate."""
     best = np.full(len(points), np.inf)
     for i, j in ((0, 1), (1, 2), (2, 0)):
         start, along = triangles[:, i], triangles[:, j] - triangles[:, i]
@@ -120,7 +120,7 @@ class Deviation(NamedTuple):
 def deviation(
     vertices: Floats, faces: Ints, other_vertices: Floats, other_faces: Ints
 ) -> Deviation:
-    """How far two surfaces lie apart, in the unit of the vertices."""
+    """The distance between two surfaces, in the unit of the vertices."""
     there = Surface(other_vertices, other_faces).distance(probes(vertices, faces))
     back = Surface(vertices, faces).distance(probes(other_vertices, other_faces))
     return Deviation(

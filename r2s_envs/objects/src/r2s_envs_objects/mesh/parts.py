@@ -1,4 +1,4 @@
-"""The one body that a scan is of, among flakes, flaps, cavities and second copies."""
+"""The scanned body, separated from flakes, flaps, cavities and second copies."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from r2s_envs_objects.mesh.topology import adjacency, boundary_loops, components
 
 WARN_STRAY, MAX_STRAY = 0.02, 0.30  # share of the area outside the largest component
 MOST_CAVITIES = 4
-SEAM, MIN_SEAM_SHARE = np.radians(30.0), 0.05  # bend of a seam; of the surface, a part beyond it
-WAIST = 1.2  # times a seam's radius, that of what it lies between
+SEAM, MIN_SEAM_SHARE = np.radians(30.0), 0.05  # bend at a seam; surface fraction on each side
+WAIST = 1.2  # least ratio of the sides' radius to the seam's
 TWICE = 0.5  # overlap of two parts' bounding boxes that makes them one object scanned twice
 
 
 def largest_part(vertices: Floats, faces: Ints, label: str, findings: list[Finding]) -> Ints:
-    """The faces of the largest connected part; AssetError where too much lies outside it."""
-    # Edges of three and more faces do not connect: flaps stuck to the body come off as strays.
+    """The faces of the largest connected part; AssetError if too much lies outside it."""
+    # Edges of three or more faces do not connect: flaps attached to the body come off as strays.
     a, b, _ = adjacency(faces)
     count, part = components(len(faces), a, b)
     if count == 1:
@@ -33,7 +33,7 @@ def largest_part(vertices: Floats, faces: Ints, label: str, findings: list[Findi
     hollow = [k for k in big if _is_inner_shell(vertices, faces[part == k], body)]
     surface = Surface(vertices, body)
     if hollow:
-        what = "inner surface dropped: taken as solid"
+        what = "inner surface dropped: treated as solid"
         inner = faces[np.isin(part, hollow)]
         findings.append(_dropped(what, "warning", "hollow", vertices, inner, body, surface))
     outside = ~np.isin(part, [largest, *hollow])
@@ -79,8 +79,8 @@ def _too_much(vertices: Floats, body: Ints, second: Ints, stray, outside, part, 
 def seam_findings(vertices: Floats, faces: Ints) -> list[Finding]:
     """A warning where a sharp seam runs all around a waist between two large parts of a surface.
 
-    Things that touch and were scanned together look so, and hardly anything else: on none of 23
-    scanned objects is the smaller of two such parts above 1 % of the surface.
+    Touching objects that were scanned together look like this, and hardly anything else: on none
+    of 23 scanned objects is the smaller of two such parts above 1 % of the surface.
     """
     a, b, _ = adjacency(faces)
     first, second, third = (vertices[faces[:, i]] for i in range(3))

@@ -17,9 +17,9 @@ from r2s_envs_objects.mesh.table import without_table
 from r2s_envs_objects.mesh.topology import boundary_loops, flipped, flips, used_vertices
 
 MERGE_TOLERANCE = 1e-6  # of the bounding box's diagonal
-WARN_FILLED, MAX_FILLED = 0.02, 0.25  # share of the area that closing the holes invents
+WARN_FILLED, MAX_FILLED = 0.02, 0.25  # fraction of the area that closing the holes adds
 MIN_FULLNESS = 0.002  # volume over that of the bounding box, below which it is a sheet
-WARN_OVERLAP, MAX_OVERLAP = 0.005, 0.20  # share of the volume that is enclosed more than once
+WARN_OVERLAP, MAX_OVERLAP = 0.005, 0.20  # fraction of the volume enclosed more than once
 
 
 def close_surface(
@@ -28,7 +28,7 @@ def close_surface(
     """One closed surface, wound outward, of a scan's largest component.
 
     vertices [n, 3] in any unit (moved distances in findings are in that unit), faces [m, 3].
-    AssetError where too little is left, too much would be invented, or no volume is enclosed.
+    AssetError if too little is left, too much would be added, or no volume is enclosed.
     """
     return close_merged(*merge_vertices(vertices, faces), label, max_filled)
 
@@ -36,7 +36,7 @@ def close_surface(
 def close_merged(
     vertices: Floats, faces: Ints, label: str, max_filled: float = MAX_FILLED
 ) -> tuple[Floats, Ints, list[Finding]]:
-    """`close_surface` of what `merge_vertices` gave."""
+    """`close_surface` for the result of `merge_vertices`."""
     findings: list[Finding] = []
     faces = _drop_degenerate(vertices, faces, findings)
     if len(faces) < 4:
@@ -48,7 +48,7 @@ def close_merged(
     vertices, faces = fill_holes(vertices, faces, label, findings, max_filled)
     vertices, faces = compact(vertices, faces)
     volume, _, _ = volume_integrals(vertices, faces)
-    # A sheet is flat in its own axes, which the bounding box need not show.
+    # A sheet is flat in its principal axes, which need not be those of the bounding box.
     extents = np.ptp((vertices - vertices.mean(0)) @ _principal_axes(vertices), axis=0)
     if extents.min() <= 1e-4 * extents.max() or abs(volume) < MIN_FULLNESS * extents.prod():
         raise AssetError(
@@ -72,7 +72,7 @@ def merge_vertices(vertices: Floats, faces: Ints) -> tuple[Floats, Ints]:
     low = vertices[used].min(axis=0)
     step = max(float(np.linalg.norm(np.ptp(vertices[used], axis=0))) * MERGE_TOLERANCE, 1e-300)
     keys = np.round((vertices[used] - low) / step).astype(np.int64)
-    # Each axis has at most 1e6 steps, so that three of them fit into one integer.
+    # Each axis has at most 1e6 steps, so that three fit into one integer.
     keys = (keys[:, 0] << 42) + (keys[:, 1] << 21) + keys[:, 2]
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     renumber = np.full(len(vertices), -1)
@@ -99,7 +99,7 @@ def _drop_degenerate(vertices: Floats, faces: Ints, findings: list[Finding]) -> 
     order = np.lexsort(ordered.T)
     same = (np.diff(ordered[order], axis=0) == 0).all(axis=1)
     again = np.zeros(len(faces), bool)
-    again[order[1:][same]] = True  # the sort is stable: the first of equal ones stays
+    again[order[1:][same]] = True  # the sort is stable: the first of equal ones is kept
     if again.any():
         what = f"{int(again.sum())} duplicate face{'s' * (int(again.sum()) > 1)} dropped"
         findings.append(Finding(what, repaired=True, code="duplicate"))
@@ -110,7 +110,7 @@ def _consistent_winding(faces: Ints, findings: list[Finding]) -> Ints:
     flip = flips(faces)
     if not flip.any():
         return faces
-    what = f"{int(flip.sum())} faces were wound against their neighbours: turned"
+    what = f"{int(flip.sum())} faces were wound against their neighbours: flipped"
     findings.append(Finding(what, repaired=True, code="winding"))
     return flipped(faces, flip)
 
@@ -118,7 +118,7 @@ def _consistent_winding(faces: Ints, findings: list[Finding]) -> Ints:
 def fill_holes(
     vertices: Floats, faces: Ints, label: str, findings: list[Finding], max_filled: float
 ) -> tuple[Floats, Ints]:
-    """Close every boundary loop by a fan to its centroid; AssetError if that invents too much."""
+    """Close every boundary loop by a fan to its centroid; AssetError if that adds too much."""
     loops = boundary_loops(faces)
     if not loops:
         return vertices, faces
@@ -139,7 +139,7 @@ def fill_holes(
         enough = math.ceil(share * 100.0 + 1e-9) / 100.0
         allow = f", or allow it with `max_filled: {enough:g}`" if enough <= 1.0 else ""
         raise AssetError(
-            f"{label}: closing its {holes} would invent {share:.0%} of the surface (limit "
+            f"{label}: closing its {holes} would add {share:.0%} of the surface (limit "
             f"{max_filled:.0%}); scan the missing sides{allow}"
         )
     closed = np.concatenate([faces, filling])
@@ -156,24 +156,24 @@ def fill_holes(
 
 
 def _volume_change(vertices: Floats, before: Ints, after: Ints) -> float:
-    """Relative; an open surface encloses what it spans with the mean vertex."""
+    """Relative change; an open surface is taken to enclose what it spans with the mean vertex."""
     old, new = volume_integrals(vertices, before)[0], volume_integrals(vertices, after)[0]
     return float(new / old - 1.0) if old else 0.0
 
 
 def _check_overlap(vertices: Floats, faces: Ints, label: str, findings: list[Finding]) -> None:
-    """A finding where the surface passes through itself, AssetError where it does so wholly."""
+    """A finding if the surface intersects itself, AssetError if too much of it does."""
     inside = interior(vertices, faces)
     share = max(inside.overlap, inside.inverted)
     if share > MAX_OVERLAP:
         raise AssetError(
-            f"{label}: its surface passes through itself: {share:.0%} of its volume is enclosed "
+            f"{label}: its surface intersects itself: {share:.0%} of its volume is enclosed "
             "twice or inside out (scanned twice and fused?); clean it in a mesh editor"
         )
     if share > WARN_OVERLAP:
-        what = f"the surface passes through itself: {share:.1%} of the volume counts twice"
+        what = f"the surface intersects itself: {share:.1%} of the volume counts twice"
         if inside.inverted > inside.overlap:
-            what = f"the surface passes through itself: {share:.1%} of the volume is inside out"
+            what = f"the surface intersects itself: {share:.1%} of the volume is inside out"
         findings.append(Finding(what, "warning", code="self-intersection"))
 
 

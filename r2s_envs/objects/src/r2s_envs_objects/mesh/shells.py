@@ -1,8 +1,8 @@
-"""Convex pieces of shapes with hollows: cut fine, then merged where that fills least.
+"""Convex pieces of shapes with hollows: cut fine, then merged where that fills the least.
 
 A bowl's wall bends within the width of a single convex piece, so that a few pieces fill its
-hollow. CoACD spends its budget on depths; here each cut and merger is judged by what counts, the
-volume of all hulls together. What is too thick where a wall bends can be pressed thinner.
+hollow. CoACD spends its budget on concavity depth; here each cut and merge is judged by the total
+volume of all hulls. Pieces that are too thick where a wall bends can be pressed thinner.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from r2s_envs_objects.asset import Floats, Ints
 from r2s_envs_objects.mesh.inertia import volume_integrals
 
 CELLS = 384  # of the fine cut
-_FINE = 0.02  # of the volume: hulls of the cells no larger than this together need no more cuts
+_FINE = 0.02  # of the volume: no more cuts once the hulls exceed the solid by less than this
 _TOUCH = 1e-5  # m between the boxes of neighbours
-_SLIVER = 1e-7  # of the volume: what cutting by rounded numbers leaves
+_SLIVER = 1e-7  # of the volume: what rounding leaves in a cut
 
 
 class Piece(NamedTuple):
-    """Hull vertices [k, 3]; volume of the hull; volume and centroid [3] of the solid in it."""
+    """Hull vertices [k, 3]; volume of the hull; volume and centroid [3] of the solid inside."""
 
     points: Floats
     hull: float
@@ -33,9 +33,9 @@ class Piece(NamedTuple):
     centroid: Floats
 
     def pressed(self, amount: float) -> Floats:
-        """Hull vertices, pressed together where the piece is thinnest.
+        """Hull vertices, pressed together along the piece's thinnest direction.
 
-        amount: 0 leaves them; with 1 the hull encloses the volume of the solid that is in it.
+        amount: 0 keeps them; at 1 the hull has the volume of the solid inside.
         """
         share = min(self.volume / self.hull, 1.0) ** amount
         normals = ConvexHull(self.points).equations[:, :3]
@@ -44,13 +44,13 @@ class Piece(NamedTuple):
 
 
 def shell_pieces(solid: Manifold, counts: Iterable[int]) -> dict[int, list[Piece]]:
-    """The convex pieces of a closed solid, by their number, for those of `counts` that occur."""
+    """The convex pieces of a closed solid by their number, for those of `counts` that occur."""
     cells = [piece for part in _cut(solid) if (piece := _piece(part))]
     return _merge(cells, set(counts)) if cells else {}
 
 
 def _cut(solid: Manifold) -> list[Manifold]:
-    """Halved again and again across its length, where the hull has most to spare."""
+    """Halved repeatedly across its length, always where the hull exceeds the solid the most."""
     least = _SLIVER * solid.volume()
     spare = [(-_spare(solid), 0, solid)]
     number, total = 1, -spare[0][0]
@@ -98,7 +98,7 @@ def _piece(solid: Manifold) -> Piece | None:
 
 
 def _merge(cells: list[Piece], counts: set[int]) -> dict[int, list[Piece]]:
-    """The cells and what they grow into, neighbour by neighbour, the cheapest merger first."""
+    """Merge neighbouring cells, the cheapest pair first; the pieces at each of `counts`."""
     pieces = dict(enumerate(cells))
     neighbours: dict[int, set[int]] = {i: set() for i in pieces}
     low = np.array([piece.points.min(axis=0) for piece in cells]) - _TOUCH

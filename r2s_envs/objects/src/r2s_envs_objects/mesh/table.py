@@ -1,4 +1,4 @@
-"""The patch of table on which an object was scanned, told from the object and cut away."""
+"""Finds and cuts away the patch of table on which an object was scanned."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.mesh.measure import areas_of
 from r2s_envs_objects.mesh.topology import boundary_loops
 
-FLAT = 0.01  # of the patch's width: how far off its plane it may be
-WIDER = 1.5  # times the object's footprint, what the rim of a table encloses at least
-COVERED = 0.25  # of what the rim encloses, what the patch covers at least
-HIGH = 0.05  # of the patch's width, the least height of an object
+FLAT = 0.01  # of the patch's width: largest deviation from its plane
+WIDER = 1.5  # least area inside the rim of a table, in footprints of the object
+COVERED = 0.25  # least fraction of the area inside the rim that the patch covers
+HIGH = 0.05  # of the patch's width: least height of an object
 
 
 def without_table(vertices: Floats, faces: Ints) -> tuple[Ints, list[Finding]]:
-    """The faces [m, 3] without the flat patch around what stands on it, and what was found.
+    """The faces [m, 3] without the flat patch around the object, and findings.
 
-    The patch is what lies in the plane of the widest open rim, where that is flat, encloses much
-    more than the object's footprint, and all else is on the side to which the patch faces. Where
+    The patch is the part in the plane of the widest open rim, if that rim is flat, encloses much
+    more than the object's footprint, and everything else is on the side that the patch faces. If
     there is none, or it is unclear, all faces are returned.
     """
     loops = boundary_loops(faces)

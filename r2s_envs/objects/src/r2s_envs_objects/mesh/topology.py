@@ -1,4 +1,4 @@
-"""Which triangles neighbour which, how they are wound, and where a surface ends."""
+"""Adjacency and winding of triangles, and the boundaries of a surface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from r2s_envs_objects.asset import Ints
 
 
 def used_vertices(faces: Ints) -> Ints:
-    """The numbers of the vertices that faces use, in order."""
+    """The sorted indices of the vertices that faces use."""
     used = np.zeros(int(faces.max(initial=-1)) + 1, bool)
     used[faces] = True
     return np.flatnonzero(used)
@@ -24,13 +24,13 @@ def half_edges(faces: Ints) -> Ints:
 
 
 def _edge_ids(edges: Ints) -> Ints:
-    """One number for each undirected edge, the same both ways: quicker to sort than pairs."""
+    """One number per undirected edge, the same both ways: quicker to sort than pairs."""
     low, high = edges.min(axis=1), edges.max(axis=1)
     return low * (int(edges.max(initial=0)) + 1) + high
 
 
 def adjacency(faces: Ints) -> tuple[Ints, Ints, np.ndarray]:
-    """Pairs of faces that share an edge of exactly two faces, and if their windings agree."""
+    """Pairs of faces that share an edge of exactly two faces, and whether their windings agree."""
     edges = half_edges(faces)
     face_of = np.tile(np.arange(len(faces)), 3)
     forward = edges[:, 0] < edges[:, 1]
@@ -43,7 +43,7 @@ def adjacency(faces: Ints) -> tuple[Ints, Ints, np.ndarray]:
 
 
 def components(count: int, a: Ints, b: Ints) -> tuple[int, np.ndarray]:
-    """How many parts `count` things are in when each a[k] is joined to b[k]; each one's part."""
+    """The number of connected components of `count` nodes with edges a[k]-b[k], and each node's."""
     graph = coo_matrix((np.ones(len(a), bool), (a, b)), shape=(count, count))
     return connected_components(graph, directed=False)
 
@@ -58,17 +58,17 @@ def is_watertight(faces: Ints) -> bool:
 
 
 def flips(faces: Ints) -> np.ndarray:
-    """Which faces [m] to flip for neighbours to agree; each connected part stays as most were.
+    """Which faces [m] to flip so that neighbours agree; each connected part follows its majority.
 
     Every face is taken twice, as it is and flipped, and joined to the neighbour that it agrees
-    with: of the two connected halves of this double cover, one is the answer.
+    with: of the two connected halves of this double cover, one is the solution.
     """
     a, b, agree = adjacency(faces)
     m = len(faces)
     flipped_b = np.where(agree, b, b + m)
     plain_b = np.where(agree, b + m, b)
     _, part = components(2 * m, np.r_[a, a + m], np.r_[flipped_b, plain_b])
-    # Of a face's two copies keep the one in the half to which more unflipped faces belong.
+    # Of a face's two copies, keep the one in the half with more unflipped faces.
     popularity = np.bincount(part[:m], minlength=part.max() + 1)
     as_is, turned = part[:m], part[m:]
     tie = (popularity[turned] == popularity[as_is]) & (turned < as_is)
@@ -76,7 +76,7 @@ def flips(faces: Ints) -> np.ndarray:
 
 
 def flipped(faces: Ints, which: np.ndarray) -> Ints:
-    """The faces with some turned over."""
+    """The faces, those in `which` flipped."""
     faces = faces.copy()
     faces[which] = faces[which][:, ::-1]
     return faces
@@ -94,7 +94,7 @@ def boundary_loops(faces: Ints) -> list[Ints]:
         start, end = (low, high) if excess > 0 else (high, low)
         outgoing.setdefault(start, []).extend([end] * abs(excess))
     loops = []
-    starts = iter(list(outgoing))  # the first key of a dict that shrinks takes ever longer to find
+    starts = iter(list(outgoing))  # finding the first key of a shrinking dict gets ever slower
     start = next(starts, None)
     while outgoing:
         while start not in outgoing:
@@ -106,7 +106,7 @@ def boundary_loops(faces: Ints) -> list[Ints]:
             end = following.pop()
             if not following:
                 del outgoing[path[-1]]
-            if end in seen:  # a simple loop is closed; what led to it goes back
+            if end in seen:  # a simple loop is closed; the edges that led to it are put back
                 closing = seen[end]
                 loops.append(np.array(path[closing:]))
                 for u, v in itertools.pairwise(path[: closing + 1]):

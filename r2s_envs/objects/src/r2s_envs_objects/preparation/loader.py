@@ -1,4 +1,4 @@
-"""From what the user names to a simulation-ready object: read, cached, and made under guard."""
+"""From a source to a simulation-ready object: read, cached, and prepared under `guard`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from r2s_envs_objects.store.arrays import from_arrays
 
 
 class NotGraspableError(AssetError):
-    """The object is sound, but nothing that this gripper could hold."""
+    """The object is sound, but this gripper cannot hold it."""
 
 
 def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) -> ObjectAsset:  # noqa: B008
-    """A scan as a simulation-ready object, from the cache where it was made before.
+    """A scan as a simulation-ready object, from the cache if it was prepared before.
 
     source: a .stl, .obj or .ply file, or "sample:NAME", or an object that `r2s object fix` made:
-    its folder, or its .npz. AssetError, with one sentence that says what and what to do, for
-    every file that is refused; PluginError where `options.robot` is not installed.
+    its folder, or its .npz. AssetError, with one sentence that says what is wrong and what to do,
+    for every file that is refused; PluginError if `options.robot` is not installed.
     """
     gripper = gripper_of(options.robot)
     if (asset := _prepared(source, options, gripper)) is not None:
@@ -53,8 +53,8 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
         try:
             asset = from_arrays(made)
         except (ValueError, R2SError) as error:
-            raise AssetError(f"{label}: makes no sound object ({error}); scan it again") from None
-        # What a busy machine had no time for is tried again the next time.
+            raise AssetError(f"{label}: gives no sound object ({error}); scan it again") from None
+        # Stages that timed out on a busy machine are tried again the next time.
         makeshift = any(finding.code == "pieces-failed" for finding in asset.findings)
         if not makeshift and (problem := cache.write(folder, asset)):
             findings.append(Finding(problem, "warning" if folder else "info", code="cache"))
@@ -66,7 +66,7 @@ def load_object(source: str | Path, options: ObjectOptions = ObjectOptions()) ->
 
 
 def _prepared(source: str | Path, options: ObjectOptions, gripper: Gripper) -> ObjectAsset | None:
-    """What `r2s object fix` made, if that is what the source means, for this gripper."""
+    """The object that `r2s object fix` made, if the source is one, for this gripper."""
     path = expanded(source)
     if path.suffix.lower() != ".npz" and not path.is_dir():
         return None
@@ -80,7 +80,7 @@ def _prepared(source: str | Path, options: ObjectOptions, gripper: Gripper) -> O
 
 
 def _for_another(asset: ObjectAsset, robot: str, gripper: Gripper) -> ObjectAsset:
-    """The object as another robot's gripper, which has not tried it, would take it."""
+    """The object for another robot's gripper, which has not been tested with it."""
     grasp = narrowest_grasp(asset.visual_vertices, asset.visual_faces, gripper)
     return asset.replace(
         robot=robot,
@@ -98,19 +98,19 @@ def _for_another(asset: ObjectAsset, robot: str, gripper: Gripper) -> ObjectAsse
 def _require_grasp(
     asset: ObjectAsset, label: str, options: ObjectOptions, gripper: Gripper
 ) -> None:
-    """AssetError for what nothing can be learned on, unless the user insists."""
+    """AssetError for an object that the gripper cannot hold, unless forced."""
     if options.force or asset.forced:
         return
     if asset.graspable is False:
         raise NotGraspableError(
-            f"{label}: the gripper could not hold it when it was certified (its certificate.html "
-            "tells); set `force` to train on it all the same"
+            f"{label}: the gripper could not hold it when it was certified (see its "
+            "certificate.html); set `force` to train on it anyway"
         )
-    # Where it was held, it was not by this grasp alone.
+    # An object that was held may have been held by another grasp.
     if asset.grasp_width > gripper.widest and not asset.graspable:
         raise NotGraspableError(
             f"{label}: too wide for the {gripper}: held from above at its "
             f"centre of mass it spans {asset.grasp_width * 1000:.0f} mm at its narrowest (limit "
-            f"{gripper.widest * 1000:.0f}); try `r2s object fix`, which looks for a rim or a "
+            f"{gripper.widest * 1000:.0f}); try `r2s object fix`, which also tries a rim or a "
             "handle, set `scale`, or `force` to go on without a grasp"
         )

@@ -1,6 +1,6 @@
 """From a file's content to a simulation-ready object: the stages in order, without the cache.
 
-Whoever is given a file calls `loader.load_object`, which has this done in another process.
+Callers use `loader.load_object`, which runs this in another process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from r2s_envs_objects.store.arrays import to_arrays
 def prepared(
     data: bytes, options: dict[str, Any], gripper: dict[str, Any], **arguments: Any
 ) -> dict[str, Any]:
-    """`prepare` as `sandbox` calls it: options and gripper as dicts, the asset as arrays."""
+    """`prepare` in the form that `sandbox` calls: options and gripper as dicts, asset as arrays."""
     made = prepare(data, options=ObjectOptions(**options), gripper=Gripper(**gripper), **arguments)
     return to_arrays(made)
 
@@ -88,7 +88,7 @@ def _resting_findings(rotation: Floats, still: bool) -> list[Finding]:
     findings = []
     tilt = float(np.degrees(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))))
     if tilt > 5.0:
-        what = f"does not stand as it was scanned: comes to rest turned by {tilt:.0f} degrees"
+        what = f"does not stand as it was scanned: comes to rest rotated by {tilt:.0f} degrees"
         findings.append(Finding(what, "warning", code="tips-over"))
     if not still:
         findings.append(Finding("still rolls after 6 s on a flat table", "warning", code="rolls"))

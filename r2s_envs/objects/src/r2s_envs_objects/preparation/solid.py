@@ -1,4 +1,4 @@
-"""The doctor's part of the pipeline: from a file's content to a closed solid with its mass."""
+"""The first part of the pipeline: from a file's content to a closed solid with its mass."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from r2s_envs_objects.scan import load
 from r2s_envs_objects.scan.resolution import on_a_map
 from r2s_envs_objects.scan.units import METRES, metres_per_unit, stated_unit
 
-THIN, WARN_THIN = 0.002, 0.15  # m; share of the surface with less behind it
-PAPER = 0.0001  # m, of which no wall of a scan can be
+THIN, WARN_THIN = 0.002, 0.15  # m, a thin wall; fraction of the surface with thin walls
+PAPER = 0.0001  # m, thinner than any real wall of a scan
 WORKING_FACES = 300_000
 FAR = 2.0  # of the object's size, from the origin to its middle
 
@@ -29,14 +29,14 @@ class Solid(NamedTuple):
     """A closed surface in metres, z up, its origin at the centre of mass."""
 
     vertices: Floats  # [n, 3]
-    faces: Ints  # [m, 3], wound outward, at most `visual_faces`; maybe no longer watertight
-    watertight: bool  # before they were thinned out
+    faces: Ints  # [m, 3], wound outward, at most `visual_faces`; may no longer be watertight
+    watertight: bool  # before decimation
     full_faces: int
     volume: float  # m3
     mass: float  # kg
     mass_range: tuple[float, float]
     inertia: Floats  # [3, 3] kg m2 about the centre of mass
-    from_file: Floats  # [4, 4] file coordinates -> these
+    from_file: Floats  # [4, 4] file coordinates -> `vertices`'
     unit: str  # of the file
     was_watertight: bool
     was_faces: int
@@ -44,7 +44,7 @@ class Solid(NamedTuple):
 
 
 def solidify(data: bytes, suffix: str, label: str, options: ObjectOptions) -> Solid:
-    """Parse and repair a file's content; AssetError where it is no solid that could be handled."""
+    """Parse and repair a file's content; AssetError if it is not a solid that can be used."""
     vertices, faces, findings = load.parse(data, suffix, label)
     vertices, faces = merge_vertices(vertices, faces)
     was_faces, was_watertight = len(faces), is_watertight(faces)
@@ -66,7 +66,7 @@ def solidify(data: bytes, suffix: str, label: str, options: ObjectOptions) -> So
     inertia = unit_inertia * (mass / volume)
     check_inertia(inertia, label)
     findings += notes
-    # Mass properties come from every face; the rest needs no more than the eye does.
+    # Mass properties use every face; everything else uses the visual mesh.
     few_vertices, few_faces, notes = simplify(vertices, faces, options.visual_faces)
     findings += notes + _thin_findings(few_vertices, few_faces, label)
     findings += up_axis_findings(few_vertices @ turn, few_faces, options.up)
@@ -90,11 +90,11 @@ def solidify(data: bytes, suffix: str, label: str, options: ObjectOptions) -> So
 
 
 def _at_most(limit: int, vertices: Floats, faces: Ints) -> tuple[Floats, Ints, list[Finding]]:
-    """A surface of at most so many faces: more are finer than any scanner, and take the memory."""
+    """A surface of at most `limit` faces: more are finer than any scanner and exhaust memory."""
     few_vertices, few = decimate(vertices, faces, limit)
     if few is faces:
         return vertices, faces, []
-    what = f"{len(faces)} faces: reduced to {len(few)} before anything else was done"
+    what = f"{len(faces)} faces: decimated to {len(few)} before all other steps"
     return few_vertices, few, [Finding(what, repaired=True, code="reduced")]
 
 
@@ -131,5 +131,5 @@ def _thin_findings(vertices: Floats, faces: Ints, label: str) -> list[Finding]:
     if share < WARN_THIN:
         return []
     what = f"thin walls: {share:.0%} of the surface has under {THIN * 1000:.0f} mm behind it "
-    what += f"(half of it under {typical * 1000:.2g} mm), as deep as a contact may sink in"
+    what += f"(half of it under {typical * 1000:.2g} mm), about as deep as contacts penetrate"
     return [Finding(what, "warning", code="thin")]

@@ -1,4 +1,4 @@
-"""Scenes of the Amazon Picking Challenge (github andyzeng/apc-vision-toolbox), as they come:
+"""Scenes of the Amazon Picking Challenge (github andyzeng/apc-vision-toolbox), as published:
 
 `*cam.info.txt` (intrinsics and camera-to-world poses), `frame-NNNNNN.depth.png` (tenths of a
 millimetre, bits rotated by three), `frame-NNNNNN.mask_OBJECT.png` (16-bit probability, in the
@@ -26,9 +26,9 @@ MAX_INFO_BYTES = 10 * 2**20
 
 
 def read(folder: Path, mask_name: str | None) -> list[DepthView]:
-    """The frames of which depth and pose are there.
+    """The frames that have both depth and pose.
 
-    mask_name: the object whose mask chooses pixels; None: the only one there is, if any.
+    mask_name: the object whose mask selects pixels; None: the only mask, if there is one.
     """
     info = min(folder.glob(INFO))
     matrices = _matrices(info)
@@ -58,7 +58,7 @@ def read(folder: Path, mask_name: str | None) -> list[DepthView]:
 
 
 def _matrices(info: Path) -> dict[str, Floats]:
-    """The titled matrices of the settings; AssetError where one that we need is missing."""
+    """The titled matrices of the settings; AssetError if a required one is missing."""
     what = "camera settings"
     data = files.read_bytes(info, limit=MAX_INFO_BYTES, what=what, error=AssetError)
     text = data.decode("ascii", "replace")

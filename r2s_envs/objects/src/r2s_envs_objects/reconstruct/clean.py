@@ -1,4 +1,4 @@
-"""Points that belong to no surface go; the others are thinned to an even density."""
+"""Drops points that belong to no surface, and thins the others to a uniform density."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from r2s_envs_objects.asset import Finding, Floats, Ints
 from r2s_envs_objects.reconstruct.cloud import PointCloud
 
 NEIGHBOURS = 16
-#: A point is an outlier if its neighbours are this many times farther off than usual: at the rim of
-#: what was seen half of them are missing, so it must be well above the square root of 2.
+#: A point is an outlier if its neighbours are this many times farther away than usual: at the rim
+#: of a scan half of them are missing, so it must be well above the square root of 2.
 FARTHER = 2.2
 CELLS_PER_RADIUS = 2.0  # of the clustering, along the distance that separates clusters
 STRAY_SHARE = 0.03  # clusters smaller than this share of the points are strays
@@ -67,7 +67,7 @@ def _cells(points: Floats, cell: float, part: Ints | None = None) -> tuple[Ints,
 
 
 def without_outliers(cloud: PointCloud) -> PointCloud:
-    """Less the points that are much farther from their neighbours than points are here."""
+    """The cloud without points that are much farther from their neighbours than the others."""
     distance = KDTree(cloud.points).query(cloud.points, k=min(NEIGHBOURS, len(cloud)))[0]
     mean = distance.mean(axis=1)
     kept = mean <= FARTHER * np.median(mean)
@@ -79,7 +79,7 @@ def without_outliers(cloud: PointCloud) -> PointCloud:
 
 def clusters(points: Floats, radius: float) -> Ints:
     """The cluster [n] of each point, 0 the largest; points within radius of another share one."""
-    # Cells stand for their points: dense clouds have millions of pairs, their cells few.
+    # Cells represent their points: dense clouds have millions of pairs of points, but few of cells.
     cell, count = _cells(points, radius / CELLS_PER_RADIUS)
     sums = [np.bincount(cell, points[:, i], minlength=len(count)) for i in range(3)]
     middle = np.stack(sums, axis=1) / count[:, None]
@@ -93,7 +93,7 @@ def clusters(points: Floats, radius: float) -> Ints:
 
 
 def without_strays(cloud: PointCloud, radius: float) -> PointCloud:
-    """Less the small groups of points that are farther than radius, m, from all others."""
+    """The cloud without small groups of points farther than radius, m, from all others."""
     cluster = clusters(cloud.points, radius)
     sizes = np.bincount(cluster)
     kept = sizes[cluster] >= STRAY_SHARE * len(cloud)

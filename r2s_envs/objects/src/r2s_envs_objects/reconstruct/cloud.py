@@ -1,4 +1,4 @@
-"""A point cloud, and what may be known of where each point was seen from."""
+"""A point cloud, and the viewpoint of each point where it is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from r2s_envs_objects.asset import Finding, Floats
 from r2s_envs_objects.scan.resolution import resolution_findings
 
 MAX_POINTS = 5_000_000
-#: Fewer points than this make no surface.
+#: The least number of points for a surface.
 MIN_POINTS = 100
 LARGEST_COORDINATE = 1e9
 
@@ -23,9 +23,9 @@ LARGEST_COORDINATE = 1e9
 class PointCloud:
     """points [n, 3]; normals [n, 3] outward and of unit length, or None.
 
-    viewpoints [n, 3]: where each point was seen from, or None; seen: that is known, as for depth
-    images, and not only claimed by a file. The unit is the file's until `transformed` to metres.
-    findings: what was noticed on the way.
+    viewpoints [n, 3]: where each point was seen from, or None; seen: these are known, as for depth
+    images, rather than only claimed by a file. The unit is the file's until `transformed` to
+    metres. findings: what was found along the way.
     """
 
     points: Floats
@@ -51,7 +51,7 @@ class PointCloud:
         return dataclasses.replace(self, findings=(*self.findings, *findings))
 
     def to_arrays(self) -> dict[str, Any]:
-        """For another process."""
+        """As plain arrays, for another process."""
         named = {name: getattr(self, name) for name in ("points", "normals", "viewpoints")}
         findings = json.dumps([dataclasses.asdict(finding) for finding in self.findings])
         arrays: dict[str, Any] = {name: x for name, x in named.items() if x is not None}
@@ -71,7 +71,7 @@ class PointCloud:
         )
 
     def transformed(self, transform: Floats) -> PointCloud:
-        """Moved by [4, 4], whose linear part is a rotation times one scale."""
+        """Transformed by [4, 4], whose linear part is a rotation times a uniform scale."""
         linear, shift = transform[:3, :3], transform[:3, 3]
         turn = linear / np.cbrt(np.linalg.det(linear))
         return dataclasses.replace(
@@ -83,7 +83,7 @@ class PointCloud:
 
 
 def check_count(points: int, label: str) -> None:
-    """AssetError if a header claims more points than we take, or too few to make a surface."""
+    """AssetError if a header claims more points than the limit, or too few for a surface."""
     if points > MAX_POINTS:
         raise AssetError(
             f"{label}: claims {points} points, over the limit of {MAX_POINTS}; thin the cloud out"
@@ -96,7 +96,7 @@ def check_count(points: int, label: str) -> None:
 
 
 def check_room(claimed: int, available: int, label: str, what: str) -> None:
-    """AssetError if `claimed` bytes cannot come out of the `available` ones."""
+    """AssetError if the `available` bytes are fewer than the `claimed` ones."""
     if claimed > available:
         raise AssetError(
             f"{label}: its header claims {what}, but only {available} bytes follow: truncated or "
@@ -115,9 +115,9 @@ def stacked(columns: dict[str, NDArray[Any]], names: tuple[str, ...]) -> Floats 
 def finite_cloud(
     points: Floats, normals: Floats | None, viewpoints: Floats | None, label: str
 ) -> PointCloud:
-    """A cloud of the finite points; organised clouds carry NaN where the sensor saw nothing.
+    """A cloud of the finite points; organised clouds have NaN where the sensor saw nothing.
 
-    Normals that are not finite and not near unit length are dropped as a whole.
+    Normals are all dropped if some are not finite or not near unit length.
     """
     kept = (np.abs(points) < LARGEST_COORDINATE).all(axis=1)
     findings: list[Finding] = []

@@ -19,13 +19,13 @@ from r2s_envs_objects.reconstruct.pipeline import reconstruct
 from r2s_envs_objects.reconstruct.plane import find_table, turn_to_z
 from r2s_envs_objects.reconstruct.segment import FINEST, split_scene
 
-SCENE_SHARE = 0.4  # of the points in one plane, under all others: a table
+SCENE_SHARE = 0.4  # fraction of the points in one plane below all others that suggests a table
 
 
 def main(args: argparse.Namespace) -> int:
-    """Reconstruct, write, and tell what was found; the exit status."""
+    """Reconstruct, write, and print the findings; returns the exit status."""
     path = args.source.expanduser()
-    target = _target(path, args)  # before the work, so that it is not lost
+    target = _target(path, args)  # checked first, so that no work is lost
     cloud, unit = source.read(path, args.units, args.mask, args.segment)
     to_metres = np.diag([unit, unit, unit, 1.0])
     up = np.eye(3)["xyz".index(args.up[-1])] * (-1.0 if args.up.startswith("-") else 1.0)
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _target(path: Path, args: argparse.Namespace) -> Path:
-    """The mesh to write, or with --segment its folder; AssetError where it is not ours to write."""
+    """The mesh to write, or with --segment the folder; AssetError if it must not be overwritten."""
     stem = path.resolve().stem
     if not args.segment:
         target = args.output or Path(f"{stem}_mesh.ply")
@@ -60,7 +60,7 @@ def _target(path: Path, args: argparse.Namespace) -> Path:
     if folder.exists() and not folder.is_dir():
         raise AssetError(f"{folder}: is a file; --segment writes a folder, choose one with -o")
     if args.support is not None:
-        raise AssetError("--support: with --segment the table is found; leave one of them out")
+        raise AssetError("--support: --segment finds the table itself; leave one of them out")
     for found in sorted(folder.glob("object_*.*")):
         if found.suffix in (".ply", ".json"):
             output.check(found.with_suffix(".ply"))
@@ -98,14 +98,14 @@ def _scene(
         _print_findings(record["findings"], f"{target.stem}: ")
     written = {target for target, _ in rows}
     if stale := [p.name for p in sorted(folder.glob("object_*.ply")) if p not in written]:
-        problems.append(f"{folder}: {', '.join(stale)} are of an earlier scan; remove them")
+        problems.append(f"{folder}: {', '.join(stale)} are from an earlier scan; remove them")
     for problem in problems:
         print(printable(f"  warning: {problem}"), file=sys.stderr)
     return 0
 
 
 def _looks_like_scene(cloud: PointCloud) -> bool:
-    """Whether one plane holds much, nothing is under it, and what is above is smaller than it."""
+    """Whether one plane holds many points, none are below it, and those above are less wide."""
     thin = thinned(cloud, max(FINEST, float(np.ptp(cloud.points, axis=0).max()) / 200.0))
     table = find_table(thin, np.array([0.0, 0.0, 1.0]))
     if table is None or table.share < SCENE_SHARE:

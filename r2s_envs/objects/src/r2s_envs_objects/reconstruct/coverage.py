@@ -15,7 +15,7 @@ MISSING = 0.4
 def opposite_share(samples: Samples, direction: Floats) -> float:
     """Projected area that faces against a unit direction [3], over that which faces along it.
 
-    A closed surface has equally much of both, whatever its shape.
+    On a closed surface of any shape both are equal.
     """
     flow = samples.normals @ direction * samples.areas
     along, against = flow[flow > 0.0].sum(), -flow[flow < 0.0].sum()
@@ -23,7 +23,7 @@ def opposite_share(samples: Samples, direction: Floats) -> float:
 
 
 def worst_side(samples: Samples) -> tuple[float, float]:
-    """Around the vertical: the least `opposite_share`, and the azimuth of its side, rad."""
+    """The least `opposite_share` of all horizontal directions, and its azimuth, rad."""
     turns = 2.0 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     sides = np.stack([np.cos(turns), np.sin(turns), np.zeros(DIRECTIONS)], axis=1)
     shares = [opposite_share(samples, -side) for side in sides]
@@ -32,5 +32,5 @@ def worst_side(samples: Samples) -> tuple[float, float]:
 
 
 def underside_missing(samples: Samples) -> bool:
-    """Whether next to nothing faces down, as when an object was scanned where it stood."""
+    """Whether almost nothing faces down, as for an object scanned where it stood."""
     return opposite_share(samples, np.array([0.0, 0.0, 1.0])) < MISSING

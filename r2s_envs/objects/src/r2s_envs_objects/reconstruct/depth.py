@@ -20,12 +20,13 @@ from r2s_envs_objects.reconstruct.cloud import MAX_POINTS, PointCloud, finite_cl
 MAX_FRAMES = 1000
 MAX_IMAGE_BYTES, MAX_TOTAL_BYTES = 50 * 2**20, 2**30
 MAX_PIXELS, MAX_TOTAL_PIXELS = 16_000_000, 320_000_000  # the latter: 1,000 frames of 640 x 480
-KEPT_PIXELS = 40_000_000  # of all frames; of more, only every second row and column, or third, ...
+KEPT_PIXELS = 40_000_000  # of all frames; beyond, only every 2nd, 3rd, ... row and column is kept
 #: A pixel mixes two surfaces if it has neighbours this much nearer and others this much farther, in
-#: widths of a pixel at its depth. On one surface that means 76 degrees and more: lost anyway.
+#: widths of a pixel at its depth. On one surface that is a slant of 76 degrees or more, which is
+#: lost anyway.
 EDGE_JUMP = 4.0
-#: Sensors say that they saw nothing by 65535, by another full scale, or by any value far behind all
-#: others; the latter two where so large a share of the pixels has it.
+#: Sensors mark missing depth by 65535, by another full scale, or by a value far behind all others;
+#: the latter two count if at least this fraction of the pixels has the value.
 FULL_SCALES, FREQUENT, FAR_BEHIND = (255, 2047, 4095, 8191, 16383, 32767), 0.01, 2.0
 
 
@@ -34,7 +35,7 @@ class DepthView:
     """counts [H, W]: depth along the camera's axis in units of `scale` m, 0 where unknown.
 
     intrinsics [3, 3], pixels. camera_to_world [4, 4], m: the camera looks along its +z, x to the
-    right of the image, y down. mask [H, W]: the pixels wanted, or None for all.
+    right of the image, y down. mask [H, W]: the pixels to use, or None for all.
     """
 
     counts: np.ndarray
@@ -57,7 +58,7 @@ class DepthView:
         return np.stack([x, y, depth], axis=1) @ pose[:3, :3].T + pose[:3, 3]
 
     def coarser(self, stride: int) -> DepthView:
-        """Every stride-th row and column, as a camera of larger pixels."""
+        """Every stride-th row and column, as from a camera with larger pixels."""
         lens = self.intrinsics.copy()
         lens[:2] /= stride
         mask = None if self.mask is None else self.mask[::stride, ::stride].copy()
@@ -66,7 +67,7 @@ class DepthView:
 
 
 def stride_for(paths: Iterable[Path], label: str) -> int:
-    """Which rows and columns to keep of these images; AssetError if they are too much to read."""
+    """The stride at which to read these images; AssetError if they are too large together."""
     pixels = size = 0
     for path in paths:
         with _opened(path) as file:
@@ -77,15 +78,15 @@ def stride_for(paths: Iterable[Path], label: str) -> int:
         if pixels > MAX_TOTAL_PIXELS or size > MAX_TOTAL_BYTES:
             raise AssetError(
                 f"{label}: its depth images have more than {MAX_TOTAL_PIXELS / 1e6:.0f} million "
-                f"pixels or {MAX_TOTAL_BYTES / 2**20:.0f} MB together; take fewer or smaller ones"
+                f"pixels or {MAX_TOTAL_BYTES / 2**20:.0f} MB together; use fewer or smaller ones"
             )
     return max(1, int(np.ceil(np.sqrt(pixels / KEPT_PIXELS))))
 
 
 def read_png(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """The pixels [H, W] of a grey image as integers; AssetError if it is none or too large.
+    """The pixels [H, W] of a grey image as integers; AssetError if it is not one or too large.
 
-    shape: which it must have, if given.
+    shape: the required shape, if any.
     """
     what = "a depth image or mask"
     data = files.read_bytes(path, limit=MAX_IMAGE_BYTES, what=what, error=AssetError)
@@ -97,7 +98,7 @@ def read_png(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
         )
     try:
         pixels = np.asarray(image)
-    except Exception as error:  # the decoder is fed hostile bytes and raises anything
+    except Exception as error:  # on untrusted bytes the decoder may raise anything
         raise _unreadable(path, error) from None
     if pixels.ndim != 2 or not (pixels.dtype == bool or np.issubdtype(pixels.dtype, np.integer)):
         raise AssetError(f"{path}: {image.mode} pixels; depth and masks have one grey channel")
@@ -105,7 +106,7 @@ def read_png(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
 
 
 def known(counts: np.ndarray) -> tuple[np.ndarray, int]:
-    """The counts with 0 where a sensor says that it saw nothing, and how many those are."""
+    """The counts with 0 where the sensor marks missing depth, and the number of those pixels."""
     largest = int(counts.max(initial=0))
     nothing = counts == largest
     second = int(counts[~nothing].max(initial=0))
@@ -142,7 +143,7 @@ def _unreadable(path: Path, error: Exception) -> AssetError:
 
 
 def fuse(views: list[DepthView], label: str) -> PointCloud:
-    """The wanted points of all views, each with its camera's position as viewpoint."""
+    """The selected points of all views, each with its camera's position as viewpoint."""
     wanted = [_wanted(view) for view in views]
     total = sum(int(mask.sum()) for mask in wanted)
     stride = int(np.ceil(np.sqrt(total / MAX_POINTS))) if total > MAX_POINTS else 1
@@ -154,7 +155,7 @@ def fuse(views: list[DepthView], label: str) -> PointCloud:
     cloud = finite_cloud(np.concatenate(points), None, np.concatenate(origins), label)
     findings = [Finding(f"{len(views)} depth images fused into {len(cloud)} points")]
     if stride > 1:
-        what = f"too many points: one row and column in {stride} was taken"
+        what = f"too many points: one row and column in {stride} was used"
         findings.append(Finding(what))
     return dataclasses.replace(cloud.noting(*findings), seen=True)
 

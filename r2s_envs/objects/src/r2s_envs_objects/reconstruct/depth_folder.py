@@ -7,8 +7,8 @@
 
 Depth: 16-bit grey PNG, counts times depth_scale are metres along the camera's axis, 0 is unknown.
 camera_to_world: 4 x 4, row by row, metres; the camera looks along +z, x to the right of the image
-and y down, as in OpenCV. Optional: mask (grey PNG, the object where it is not 0), and intrinsics
-of a frame's own. Images lie in the folder: a name that leads out of it, by links too, is refused.
+and y down, as in OpenCV. Optional: mask (grey PNG, the object where it is not 0), and a frame's own
+intrinsics. Images lie in the folder: a name that leads out of it, also by links, is refused.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Frame(NamedTuple):
 
 
 def read(folder: Path) -> tuple[list[DepthView], list[Finding]]:
-    """The views that `cameras.json` lists, and what was noticed; AssetError naming what is wrong.
+    """The views that `cameras.json` lists, and findings; AssetError naming what is wrong.
 
-    Poses and scale are read as the images agree with: see `readings`.
+    Poses and scale are interpreted so that the images agree: see `readings`.
     """
     path = folder / NAME
     what = "a list of cameras"
@@ -82,16 +82,16 @@ def read(folder: Path) -> tuple[list[DepthView], list[Finding]]:
 def _notes(transposed: int, nothing: int, far: int, stride: int) -> list[Finding]:
     notes = []
     if far:
-        what = f"{far} pixels are more than {FARTHEST:g} m deep: left out"
+        what = f"{far} pixels are more than {FARTHEST:g} m deep: dropped"
         notes.append(Finding(what, repaired=True))
     if transposed:
         what = f"{transposed} poses have their position in the last row: transposed"
         notes.append(Finding(what, "warning", repaired=True))
     if nothing:
-        what = f"{nothing} pixels at the sensor's largest value saw nothing: left out"
+        what = f"{nothing} pixels at the sensor's largest value saw nothing: dropped"
         notes.append(Finding(what, repaired=True))
     if stride > 1:
-        what = f"so many pixels that one row and column in {stride} was taken"
+        what = f"too many pixels: one row and column in {stride} was used"
         notes.append(Finding(what))
     return notes
 
@@ -118,7 +118,7 @@ def _frame(folder: Path, settings: dict[str, Any], entry: Any, where: str) -> tu
 
 
 def _view(frame: Frame, scale: float) -> tuple[DepthView, int]:
-    """The view, and how many of its pixels the sensor marked as having seen nothing."""
+    """The view, and the number of pixels that the sensor marked as missing."""
     counts, nothing = known(read_png(frame.depth))
     mask = None
     if frame.mask is not None:
@@ -127,7 +127,7 @@ def _view(frame: Frame, scale: float) -> tuple[DepthView, int]:
 
 
 def _check_different(paths: list[Path], where: Path) -> None:
-    """AssetError if two frames name one image: it was taken from one place only."""
+    """AssetError if two frames name the same image, which has only one pose."""
     first: dict[Path, int] = {}
     for index, path in enumerate(paths):
         if first.setdefault(path, index) != index:
@@ -138,7 +138,7 @@ def _check_different(paths: list[Path], where: Path) -> None:
 
 
 def _square(pose: Any, where: str) -> tuple[Floats, bool]:
-    """A pose [4, 4] whose last row is 0 0 0 1, and whether it came transposed."""
+    """A pose [4, 4] whose last row is 0 0 0 1, and whether it had to be transposed."""
     try:
         matrix = np.array(pose, np.float64)
     except (ValueError, TypeError, OverflowError):
@@ -156,24 +156,24 @@ def check_rigid(matrix: Floats, where: str) -> Floats:
     turn = matrix[:3, :3]
     if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-2) or np.linalg.det(turn) < 0.0:
         raise AssetError(
-            f"{where}: the upper left 3 x 3 of `camera_to_world` is no rotation; give poses in "
+            f"{where}: the upper left 3 x 3 of `camera_to_world` is not a rotation; give poses in "
             "metres, without scale or mirroring"
         )
     return matrix
 
 
 def _inside(folder: Path, name: Any, key: str, where: str) -> Path:
-    """The path of a file that is named relative to the folder, and stays in it."""
+    """The path of a file that is named relative to the folder and lies in it."""
     if not isinstance(name, str) or not name:
         raise AssetError(f"{where}: `{key}` must name a PNG file in the folder")
-    shown = repr(name if len(name) < 80 else name[:77] + "...")
+    quoted = repr(name if len(name) < 80 else name[:77] + "...")
     try:
         path = (folder / name).resolve()
         inside = path.is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):  # a NUL, too long a name, a loop of links
-        raise AssetError(f"{where}: `{key}` {shown} cannot be the name of a file") from None
+        raise AssetError(f"{where}: `{key}` {quoted} cannot be the name of a file") from None
     if not inside:
-        raise AssetError(f"{where}: `{key}` {shown} is outside the folder; copy it there")
+        raise AssetError(f"{where}: `{key}` {quoted} is outside the folder; copy it there")
     return path
 
 

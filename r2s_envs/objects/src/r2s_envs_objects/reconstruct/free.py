@@ -1,4 +1,4 @@
-"""Space that was seen to be empty: between a point and the camera that saw it."""
+"""Free space: what was seen to be empty between a point and the camera that saw it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from r2s_envs_objects.reconstruct.grid import Field, Grid
 
 MAX_RAYS = 60_000
 CHUNK = 5_000  # rays at once
-STAND_OFF = 2.5  # cells in front of a point that its noise may have got wrong
-WEIGHT, VOTES = 0.3, 2  # pull of a node towards outside; rays that must agree
+STAND_OFF = 2.5  # cells in front of a point that are uncertain because of its noise
+WEIGHT, VOTES = 0.3, 2  # weight with which a node is pulled outside; rays that must agree
 
 
 def free_space(points: Floats, viewpoints: Floats) -> Callable[[Grid], Field]:
-    """How surely nodes of a grid were seen empty, from points [n, 3] and their viewpoints [n, 3].
+    """Weights of a grid's nodes for being empty, from points [n, 3] and their viewpoints [n, 3].
 
-    It keeps cups hollow and gaps open, where normals alone leave room for guesses.
+    Keeps cups hollow and gaps open, where normals alone are ambiguous.
     """
     chosen = np.random.default_rng(0).permutation(len(points))[:MAX_RAYS]
     starts = points[chosen]
@@ -48,7 +48,7 @@ def free_space(points: Floats, viewpoints: Floats) -> Callable[[Grid], Field]:
 
 
 def _exit_distance(grid: Grid, starts: Floats, towards: Floats) -> Floats:
-    """How far [n] each ray goes until it leaves the grid."""
+    """The distance [n] at which each ray leaves the grid."""
     high = grid.low + grid.step * np.array(grid.cells)
     with np.errstate(divide="ignore", invalid="ignore"):
         far = np.where(towards > 0.0, high - starts, grid.low - starts) / towards

@@ -1,7 +1,7 @@
 """A screened Poisson problem on a regular grid of nodes, solved from coarse to fine.
 
-Wanted is chi: 1 inside the object, 0 outside, so that its gradient is minus the points' normals
-times their density, and 0.5 at the points themselves (Kazhdan and Hoppe 2013). Where a camera saw
+The unknown is chi: 1 inside the object, 0 outside; its gradient is minus the points' normals times
+their density, and it is 0.5 at the points themselves (Kazhdan and Hoppe 2013). Where a camera saw
 through, chi is pulled to 0. The outer faces of the grid are outside.
 """
 
@@ -25,7 +25,7 @@ COARSEST = 16  # cells of the longest side on the first level
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Samples:
-    """Oriented points: points, normals [n, 3] m; areas [n] m2 that each stands for."""
+    """Oriented points: points, normals [n, 3] m; areas [n] m2 that each represents."""
 
     points: Floats
     normals: Floats
@@ -59,7 +59,7 @@ class Grid:
 
 
 def make_grid(low: Floats, high: Floats, step: float, margin: int, below: int) -> Grid:
-    """A grid around a box [3], [3], with so many cells more on every side, and underneath."""
+    """A grid around a box [3], [3], with `margin` more cells on all sides, `below` underneath."""
     before = np.array([margin, margin, below])
     cells = np.ceil((high - low) / step).astype(int) + before + margin
     levels = 1
@@ -75,8 +75,8 @@ def solve(
 ) -> Field:
     """chi at the nodes [nx, ny, nz] of the finest grid.
 
-    screening: weight of the points' positions against their normals. free: for the grid of a
-    level, how surely each node was seen to be empty: a weight >= 0.
+    screening: weight of the points' positions relative to their normals. free: for the grid of a
+    level, the weight >= 0 of each node for having been seen empty.
     """
     chi: Field | None = None
     for times in reversed(range(grid.levels)):

@@ -1,4 +1,4 @@
-"""LAS point clouds (versions 1.0 to 1.4), which laser scanners write; LAZ is LAS compressed."""
+"""LAS point clouds (versions 1.0 to 1.4) of laser scanners; LAZ is compressed LAS."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from r2s_core.errors import AssetError
 from r2s_envs_objects.reconstruct.cloud import PointCloud, check_count, check_room, finite_cloud
 
-HEADER = 227  # bytes; what all versions have
+HEADER = 227  # bytes that all versions have
 SMALLEST_RECORD = 20
 COMPRESSED = 0xC0  # bits of the point format that LAZ sets
 
 
 def parse(data: bytes, label: str) -> PointCloud:
-    """The points of a file's content, in its own unit; AssetError on anything dishonest."""
+    """The points of a file's content, in its own unit; AssetError if it contradicts itself."""
     if not data.startswith(b"LASF") or len(data) < HEADER:
         raise AssetError(f"{label}: no LAS header; the file is not a LAS cloud, export it again")
     minor, start = data[25], struct.unpack_from("<I", data, 96)[0]

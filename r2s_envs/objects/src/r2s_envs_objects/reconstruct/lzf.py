@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-#: A back reference of 3 bytes stands for at most 264: no honest block grows by more.
+#: A back reference of 3 bytes expands to at most 264: no valid block grows by more.
 LARGEST_GROWTH = 88
 
 
 def decompress(data: bytes, size: int) -> bytes:
-    """The `size` bytes that `data` stands for; ValueError if it stands for anything else."""
+    """The `size` bytes that `data` expands to; ValueError if it expands to anything else."""
     if size > LARGEST_GROWTH * len(data):
         raise ValueError(f"{len(data)} bytes cannot hold {size}")
     out = bytearray()
@@ -36,7 +36,7 @@ def decompress(data: bytes, size: int) -> bytes:
                 pattern = bytes(out[start:])
                 out += (pattern * (length // len(pattern) + 1))[:length]
     except IndexError:
-        raise ValueError("the data break off") from None
+        raise ValueError("the data end early") from None
     if len(out) != size:
         raise ValueError(f"{len(out)} bytes came out, not {size}")
     return bytes(out)

@@ -1,4 +1,4 @@
-"""Which way the surface faces at each point."""
+"""Outward surface normals at each point."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ NEIGHBOURS = 24
 VIRTUAL_VIEWS, RAYS_PER_VIEW = 80, 1500
 PIXEL, DEPTH_TOLERANCE = 3.0, 2.0  # of a virtual view: distances between points; pixels
 SWEEPS = 30
-LOWEST_VIEW, FROM_BELOW = 0.1, 0.02  # height of the unit sphere under which a vote counts less
-AGREEMENT = 0.5  # share of the votes by which one side must win
-CLEAR_VIEW = 0.3  # cosine to the normal above which a virtual view is believed
-#: Given normals are the surface's if the median cosine to fitted ones is above FITS. Their side is
-#: taken as a whole: right, or turned, if this share of the evidence says so; else found anew.
+LOWEST_VIEW, FROM_BELOW = 0.1, 0.02  # views below this height of the unit sphere; their weight
+AGREEMENT = 0.5  # fraction of the votes by which one side must win
+CLEAR_VIEW = 0.3  # cosine to the normal above which a virtual view counts
+#: Given normals fit the surface if the median cosine to fitted ones is above FITS. Their sign is
+#: decided as a whole, kept or flipped, if the fraction ONE_SIDE of the evidence agrees; else per
+#: point.
 FITS, ONE_SIDE = 0.6, 0.75
 
 
 class Sight(NamedTuple):
-    """What is known of how the points were seen.
+    """What is known about how the points were seen.
 
-    Lines along which nothing is in the way: from points on the surface to viewpoints [m, 3].
-    ambiguous: share of the points whose outer side could not be told, as in a lone sheet.
+    Unobstructed lines from points on the surface to viewpoints [m, 3].
+    ambiguous: fraction of the points whose outer side is undecided, as in a single sheet.
     """
 
     points: Floats
@@ -42,9 +43,9 @@ class Sight(NamedTuple):
 def with_normals(cloud: PointCloud) -> tuple[PointCloud, Sight]:
     """The cloud with outward normals, and how its points were seen.
 
-    Normals are the file's own, else of planes fitted to neighbours. What is outside comes from
-    where points were seen from, else from a vote of virtual views; a file's own normals are never
-    turned one by one against it, only all or none of them believed.
+    Normals are the file's own, else from planes fitted to neighbours. Their outer side comes from
+    the viewpoints, else from a vote of virtual views; that flips a file's own normals either all
+    or not at all, never one by one.
     """
     near = KDTree(cloud.points).query(cloud.points, k=min(NEIGHBOURS, len(cloud)))[1]
     neighbours = np.asarray(near, np.int64)
@@ -65,7 +66,7 @@ def with_normals(cloud: PointCloud) -> tuple[PointCloud, Sight]:
     else:
         normals = _agreed(normals, neighbours, votes)
         ambiguous = float(np.mean(~sure))
-        what = "no viewpoints: which side is outside was found from how the points hide each other"
+        what = "no viewpoints: the outer side was found from how the points hide each other"
         notes.append(Finding(what))
     cloud = cloud.noting(*notes)
     points = cloud.points[voters]
@@ -76,20 +77,20 @@ def with_normals(cloud: PointCloud) -> tuple[PointCloud, Sight]:
 
 
 def _fitting(cloud: PointCloud, fitted: Floats) -> tuple[Floats, bool, list[Finding]]:
-    """The file's normals and True where it has some that fit its points; else the fitted."""
+    """The file's normals and True if it has some that fit its points; else the fitted ones."""
     if cloud.normals is None:
         return fitted, False, []
     cosine = np.abs((cloud.normals * fitted).sum(axis=1))
     if np.median(cosine) > FITS:
         return cloud.normals, True, []
-    what = "the file's normals do not fit the surface that its points show: estimated instead"
+    what = "the file's normals do not fit the surface of its points: estimated instead"
     return fitted, False, [Finding(what, "warning", repaired=True)]
 
 
 def _whole_sign(evidence: Floats, given: bool) -> tuple[int, list[Finding]]:
-    """1 or -1 if given normals are right or turned as a whole, else 0; and what to say of it.
+    """1 or -1 if given normals are right or flipped as a whole, else 0; and findings.
 
-    evidence [n]: how much speaks for each normal (> 0) or for its opposite (< 0).
+    evidence [n]: for each normal (> 0) or for its opposite (< 0).
     """
     if not given:
         return 0, []
@@ -98,14 +99,14 @@ def _whole_sign(evidence: Floats, given: bool) -> tuple[int, list[Finding]]:
     if right >= ONE_SIDE:
         return 1, []
     if right <= 1.0 - ONE_SIDE:
-        return -1, [Finding("the file's normals point inward: all turned", repaired=True)]
+        return -1, [Finding("the file's normals point inward: all flipped", repaired=True)]
     what = f"the file's normals point outward for {right:.0%} of the surface and inward for the "
-    what += "rest: their directions are kept, which side is outside was found anew"
+    what += "rest: their lines are kept, and their signs were found anew"
     return 0, [Finding(what, "warning", repaired=True)]
 
 
 def fitted_normals(points: Floats, neighbours: Ints) -> Floats:
-    """Unsigned normals [n, 3] of the planes through each point's neighbours [n, k]."""
+    """Unsigned normals [n, 3] of the planes fitted to each point's neighbours [n, k]."""
     around = points[neighbours]
     around = around - around.mean(axis=1, keepdims=True)
     return np.linalg.eigh(np.einsum("nki,nkj->nij", around, around))[1][:, :, 0]
@@ -116,7 +117,7 @@ def _signed(normals: Floats, sign: Floats) -> Floats:
 
 
 def outward_votes(points: Floats, normals: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """How clearly virtual views all around see each normal's front rather than its back [n].
+    """How clearly virtual views from all around see each normal's front rather than its back [n].
 
     Also whether the views of a point agree [n].
     """
@@ -127,10 +128,10 @@ def outward_votes(points: Floats, normals: Floats) -> tuple[Floats, NDArray[np.b
 def _votes(
     points: Floats, normals: Floats, from_below: float
 ) -> tuple[Floats, NDArray[np.bool_], Ints, Floats]:
-    """How many virtual views see each normal's front, less its back [n]; 0: none saw the point.
+    """Virtual views that see each normal's front, minus those that see its back [n]; 0: unseen.
 
-    Also whether the views agree [n], and who saw what: indices of points [m] and the views'
-    positions [m, 3]. from_below: weight of a view from there.
+    Also whether the views agree [n], and which view saw which point: indices of points [m] and the
+    views' positions [m, 3]. from_below: weight of a view from below.
     """
     pixel = PIXEL * spacing_of(points)
     far = 10.0 * float(np.ptp(points, axis=0).max())
@@ -139,7 +140,7 @@ def _votes(
     for direction in fibonacci_sphere(VIRTUAL_VIEWS):
         seen = np.flatnonzero(_visible(points, direction, pixel))
         cosine = normals[seen] @ direction
-        # From below one looks into objects whose underside is missing.
+        # Views from below look into objects whose underside is missing.
         weight = 1.0 if direction[2] > LOWEST_VIEW else from_below
         votes[seen] += weight * cosine
         total[seen] += weight * np.abs(cosine)
@@ -151,19 +152,19 @@ def _votes(
 
 
 def _visible(points: Floats, direction: Floats, pixel: float) -> NDArray[np.bool_]:
-    """Which points [n] nothing hides from far away in a direction [3], at this size of pixels."""
+    """Which points [n] are visible from far away in a direction [3], at this pixel size."""
     across = np.linalg.svd(direction[None])[2][1:]
     at = np.floor(points @ across.T / pixel).astype(np.int64)
     at -= at.min(axis=0) - 1
     height = points @ direction
     front = np.full(at.max(axis=0) + 2, -np.inf)
     np.maximum.at(front, (at[:, 0], at[:, 1]), height)
-    front = maximum_filter(front, 3)  # what shows through between the points is hidden too
+    front = maximum_filter(front, 3)  # what shows through gaps between points is hidden too
     return height > front[at[:, 0], at[:, 1]] - DEPTH_TOLERANCE * pixel
 
 
 def _agreed(normals: Floats, neighbours: Ints, votes: Floats) -> Floats:
-    """Normals signed by their own votes and, more and more, by those of parallel neighbours."""
+    """Normals signed by their own votes and, increasingly, by those of parallel neighbours."""
     n, k = neighbours.shape
     starts = np.arange(0, n * k + 1, k)
     cosine = np.einsum("ni,nki->nk", normals, normals[neighbours])

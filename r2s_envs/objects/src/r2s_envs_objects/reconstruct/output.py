@@ -1,4 +1,4 @@
-"""What is left on disk: a mesh, and beside it a JSON file that says how it came about."""
+"""Writes the mesh, and beside it a JSON sidecar that records how it was made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_SIDECAR_BYTES = 2**20
 
 
 def centred(result: Reconstruction) -> tuple[Floats, Floats]:
-    """Vertices [n, 3], the footprint's centre and the support plane at 0; and the move [4, 4]."""
+    """Vertices [n, 3] with the footprint's centre and support plane at 0; the transform [4, 4]."""
     low, high = result.vertices.min(axis=0), result.vertices.max(axis=0)
     move = np.eye(4)
     move[:3, 3] = [-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, -result.support]
@@ -29,14 +29,14 @@ def centred(result: Reconstruction) -> tuple[Floats, Floats]:
 
 
 def check(path: Path) -> None:
-    """AssetError unless a mesh and its sidecar can be written there and replace only our own."""
+    """AssetError unless a mesh and its sidecar can be written and overwrite only our own files."""
     if path.suffix.lower() not in SUFFIXES:
         raise AssetError(f"{path}: a mesh is written as {', '.join(SUFFIXES)}; choose one of them")
     sidecar = path.with_suffix(".json")
     ours = _record(sidecar)
     if os.path.lexists(sidecar) and ours is None:
         raise AssetError(
-            f"{sidecar}: exists, and not as the record of a mesh, which {path.name} would put "
+            f"{sidecar}: exists and is not the record of a mesh, which {path.name} would write "
             "there; choose another name with -o"
         )
     if os.path.lexists(path) and (ours is None or ours["mesh"] != path.name):
@@ -47,7 +47,7 @@ def check(path: Path) -> None:
 
 
 def _record(sidecar: Path) -> dict[str, Any] | None:
-    """What `write` left there, if it did."""
+    """The sidecar that `write` left, if there is one."""
     what = "the record of a mesh"
     try:
         record = files.read_json(sidecar, limit=MAX_SIDECAR_BYTES, what=what)
@@ -65,9 +65,9 @@ def write(
     source: Path,
     resolution: int,
 ) -> dict[str, Any]:
-    """Write mesh and sidecar; the sidecar's content. A reader sees whole files or none.
+    """Write mesh and sidecar atomically; return the sidecar's content.
 
-    Raises AssetError as `check` does, and where the place cannot be written.
+    Raises AssetError as `check` does, and if the path cannot be written to.
 
     to_metres [4, 4]: from the file's coordinates to those of `result`. unit: metres per unit of
     the file.
@@ -93,7 +93,7 @@ def write(
         "median_fit_m": result.fit,
         "unseen_share": result.unseen,
         "faces": len(result.faces),
-        "watertight": True,  # or it would not have come this far
+        "watertight": True,  # checked by `reconstruct`
         "findings": [dataclasses.asdict(finding) for finding in result.findings],
     }
     content = mesh.export(file_type=path.suffix[1:].lower())

@@ -29,7 +29,7 @@ _DATA = re.compile(rb"(?:\A|[\r\n])[ \t]*DATA[ \t]+(\w+)[ \t]*(?:\r\n|\n|\r)", r
 
 
 class Field(NamedTuple):
-    """size: numbers of the kind (NumPy's name) that each point has of it; 0 is none."""
+    """kind: NumPy's name of its type; size: numbers per point; 0 is none."""
 
     name: str
     kind: str
@@ -37,25 +37,25 @@ class Field(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What the text before the data claims, checked for sense but not against the data."""
+    """The header's claims, checked for consistency but not against the data."""
 
     fields: list[Field]
     points: int
     height: int  # rows of an organised cloud, else 1
-    viewpoint: Floats | None  # [3], where the sensor stood; None where the file does not say
+    viewpoint: Floats | None  # [3], position of the sensor; None if the file does not say
     encoding: str
     length: int  # bytes
 
     def without_padding(self) -> list[Field]:
-        """What is left where a writer wrote the padding into the header only."""
+        """The fields that remain where a writer put the padding only into the header."""
         return [field for field in self.fields if field.name != PADDING]
 
 
-Columns = dict[str, np.ndarray]  # of each field the first number [n]
+Columns = dict[str, np.ndarray]  # the first number [n] of each field
 
 
 def parse(data: bytes, label: str) -> PointCloud:
-    """The points of a file's content, in its own unit; AssetError on anything dishonest."""
+    """The points of a file's content, in its own unit; AssetError if it contradicts itself."""
     header = read_header(data, label)
     check_count(header.points, label)
     body = data[header.length :]
@@ -77,7 +77,7 @@ def parse(data: bytes, label: str) -> PointCloud:
 
 
 def read_header(data: bytes, label: str) -> Header:
-    """The header; AssetError if it is none, or contradicts itself."""
+    """The header; AssetError if it is missing or contradicts itself."""
     match = _DATA.search(data, 0, HEADER_BYTES)
     if match is None:
         raise AssetError(f"{label}: no PCD header (no DATA line); export the cloud again")
@@ -90,7 +90,7 @@ def read_header(data: bytes, label: str) -> Header:
     try:
         return _checked_header(entries, encoding, match.end())
     except (KeyError, ValueError, IndexError, OverflowError) as error:
-        short, lacking = "a line ends too soon", f"no {str(error).strip(chr(39)).upper()}"
+        short, lacking = "a line is incomplete", f"no {str(error).strip(chr(39)).upper()}"
         what = {IndexError: short, KeyError: lacking}.get(type(error), str(error))
         raise AssetError(f"{label}: its PCD header is damaged ({what}); export it again") from None
 
@@ -102,7 +102,7 @@ def _checked_header(entries: dict[str, list[str]], encoding: str, length: int) -
     counts = [_whole(word) for word in entries.get("count") or ["1"] * len(names)]
     if not len(names) == len(sizes) == len(types) == len(counts):
         raise ValueError("FIELDS, SIZE, TYPE and COUNT differ in length")
-    # A field of COUNT 0 takes no room; PCL writes such padding.
+    # A field of COUNT 0 has no data; PCL writes such padding.
     if min(counts) < 0 or not 0 < sum(counts) <= MAX_VALUES_PER_POINT:
         raise ValueError("COUNT is out of range")
     for kind, size in zip(types, sizes, strict=True):
@@ -124,7 +124,7 @@ def _checked_header(entries: dict[str, list[str]], encoding: str, length: int) -
 
 def _whole(word: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", word):
-        raise ValueError(f"{word!r} is no whole number")
+        raise ValueError(f"{word!r} is not a whole number")
     return int(word)
 
 
@@ -171,7 +171,7 @@ def _compressed(body: bytes, header: Header, label: str) -> Columns:
     packed, unpacked = (int.from_bytes(body[i : i + 4], "little") for i in (0, 4))
     what = f"{packed} compressed bytes"
     check_room(packed, max(len(body) - 8, 0), label, what)
-    # PCL leaves padding out when it compresses, whatever the header says.
+    # PCL omits padding when it compresses, whatever the header says.
     sizes = {
         header.points * sum(int(kind[1:]) * count for _, kind, count in fields): fields
         for fields in (header.fields, header.without_padding())
@@ -189,7 +189,7 @@ def _compressed(body: bytes, header: Header, label: str) -> Columns:
         raise AssetError(
             f"{label}: its compressed points are damaged ({error}); copy it again"
         ) from None
-    # Unpacked, each field stands by itself: all x, then all y, ...
+    # Unpacked, the fields are separate: all x, then all y, ...
     columns: Columns = {}
     offset = 0
     for field in sizes[unpacked]:

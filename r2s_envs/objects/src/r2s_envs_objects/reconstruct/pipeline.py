@@ -25,14 +25,14 @@ from r2s_envs_objects.reconstruct.normals import with_normals
 from r2s_envs_objects.reconstruct.surface import closed_surface, is_watertight, samples_of
 
 STRAY_GAP = 4.0  # grid steps that separate strays from the object
-LOWEST = 0.0003  # share of the points that noise may have put under the support plane
+LOWEST = 0.0003  # fraction of the points that noise may have put under the support plane
 NEAR = 3.0  # grid steps from the next point beyond which the surface is a guess
 MUCH_UNSEEN = 0.25
-LOST, LOOKED_AT = 0.3, 20_000  # share of the points off the result that is told; points judged
-AMBIGUOUS = 0.25  # share of the points; 0.13 for a mug without its underside, 0.4 for a lone sheet
+LOST, LOOKED_AT = 0.3, 20_000  # fraction of points off the result to warn of; points sampled
+AMBIGUOUS = 0.25  # fraction of points; 0.13 for a mug without underside, 0.4 for a single sheet
 POINTS_PER_STEP = 2.0
-MAX_POINTS = 200_000  # of which a surface is made: more only take time
-COARSENESS = 1.3  # grid steps are at least so many times the points' distance
+MAX_POINTS = 200_000  # used for a surface: more only cost time
+COARSENESS = 1.3  # least grid step, in distances between points
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ class Reconstruction:
     """A closed mesh; m, z up, support plane at z = support.
 
     kind: "closed", or "hull" where only one side was seen. resolution: distance of the grid's
-    nodes, m. fit: median distance of the points from the surface, m. unseen: share of the surface
-    with no point near.
+    nodes, m. fit: median distance of the points from the surface, m. unseen: fraction of the
+    surface with no point near.
     """
 
     vertices: Floats  # [n, 3]
@@ -62,7 +62,7 @@ def reconstruct(
     """The closed surface of an object's points, in metres, z up.
 
     resolution: grid cells along the longest side. support: height of the plane on which it
-    stands, if known; else found where nothing was seen from below. AssetError where the points
+    stands, if known; else estimated if the underside was not seen. AssetError if the points
     enclose nothing.
     """
     extent = float(np.ptp(cloud.points, axis=0).max())
@@ -70,7 +70,7 @@ def reconstruct(
     given = cloud.points[:: max(1, len(cloud) // LOOKED_AT)]
     cell = fine / POINTS_PER_STEP
     cloud = thinned(cloud, cell)
-    while len(cloud) > MAX_POINTS:  # noise fills space rather than a surface
+    while len(cloud) > MAX_POINTS:  # noise fills a volume rather than a surface
         cell *= 1.2
         cloud = thinned(cloud, cell)
     cloud = without_outliers(cloud)
@@ -91,7 +91,7 @@ def reconstruct(
         return _partial(cloud, why, label, step, support)
     if support is None and coverage.underside_missing(samples):
         support = float(np.quantile(cloud.points[:, 2], LOWEST))
-        what = "nothing was seen of its underside: cut flat at its lowest points"
+        what = "its underside was not seen: cut flat at its lowest points"
         cloud = cloud.noting(Finding(what, repaired=True))
     free = free_space(sight.points, sight.viewpoints)
     vertices, faces = closed_surface(samples, step, support, free, label)
@@ -100,18 +100,18 @@ def reconstruct(
 
 
 def _lost(given: Floats, kept: Floats, step: float) -> list[Finding]:
-    """A warning where many of the given points are near none of those kept, or of the surface."""
+    """A warning if many of the given points are not near any that were kept."""
     lost = float((KDTree(kept).query(given)[0] > NEAR * step).mean())
     if lost < LOST:
         return []
-    what = f"{lost:.0%} of the points are no part of the result: several objects, views that do not"
-    return [Finding(f"{what} fit together, or much noise", "warning")]
+    what = f"{lost:.0%} of the points are not part of the result: several objects, views that do "
+    return [Finding(f"{what}not fit together, or much noise", "warning")]
 
 
 def _one_sided(samples: Samples, ambiguous: float) -> str | None:
-    """Why the points are of one side only; None if they go all around."""
+    """Why the points show one side only; None if they go all around."""
     if ambiguous > AMBIGUOUS:
-        return f"for {ambiguous:.0%} of the points front and back cannot be told apart"
+        return f"for {ambiguous:.0%} of the points front and back cannot be distinguished"
     share, azimuth = coverage.worst_side(samples)
     if share < coverage.MISSING:
         return f"hardly anything faces azimuth {np.degrees(azimuth):.0f} degrees"
@@ -121,7 +121,7 @@ def _one_sided(samples: Samples, ambiguous: float) -> str | None:
 def _partial(
     cloud: PointCloud, why: str, label: str, step: float, support: float | None
 ) -> Reconstruction:
-    """The convex hull of a one-sided scan, down to the support plane where that is known."""
+    """The convex hull of a one-sided scan, down to the support plane if that is known."""
     points = cloud.points
     if support is not None:
         feet = points.copy()
@@ -158,7 +158,7 @@ def _measured(
         )
     on_surface, areas = surface_samples(vertices, faces, step)
     away = KDTree(cloud.points).query(on_surface)[0]
-    under = on_surface[:, 2] < vertices[:, 2].min() + step  # the cut, which is no surprise
+    under = on_surface[:, 2] < vertices[:, 2].min() + step  # the cut, reported separately
     guessed = (away > NEAR * step) & ~under
     unseen = float(areas[guessed].sum() / areas.sum())
     fit = float(np.median(KDTree(on_surface).query(cloud.points)[0]))
@@ -181,7 +181,7 @@ def _measured(
 
 
 def surface_samples(vertices: Floats, faces: Ints, step: float) -> tuple[Floats, Floats]:
-    """Points [k, 3] on a mesh, at most about `step` apart, and the area that each stands for."""
+    """Points [k, 3] on a mesh, at most about `step` apart, and the area that each represents."""
     corners = vertices[faces]
     sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
     parts = np.minimum(np.ceil(sides / step), 200).astype(int)

@@ -10,18 +10,18 @@ from r2s_envs_objects.asset import Floats
 from r2s_envs_objects.reconstruct.cloud import PointCloud
 
 TRIALS = 1000
-SAMPLE = 10_000  # points that judge the trials
+SAMPLE = 10_000  # points on which RANSAC trials are scored
 TOLERANCE = 0.008  # m, while searching
-LEAST_SHARE = 0.15  # of the points, to be a table
-CLEARANCE = (0.004, 0.02)  # m above the table that count as table, least and most
+LEAST_SHARE = 0.15  # least fraction of the points for a table
+CLEARANCE = (0.004, 0.02)  # m above the table that still count as table, least and most
 DEVIATIONS = 4.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Table:
-    """to_table [4, 4]: takes the table to z = 0, its upper side facing +z; m.
+    """to_table [4, 4]: maps the table to z = 0, its upper side facing +z; m.
 
-    share: of the points that lie on it. clearance: height above which a point is not table, m.
+    share: fraction of the points on it. clearance: height above which a point is not table, m.
     outline [n, 2]: points on it, in the new frame.
     """
 
@@ -34,7 +34,7 @@ class Table:
 def find_table(cloud: PointCloud, up: Floats) -> Table | None:
     """The dominant plane of a cloud in metres by RANSAC; None if no plane holds many points.
 
-    up [3]: what is roughly up, for clouds without viewpoints; a camera sees a table from above.
+    up [3]: roughly up, for clouds without viewpoints; a camera sees a table from above.
     """
     rng = np.random.default_rng(0)
     points = cloud.points[rng.permutation(len(cloud))[:SAMPLE]]
@@ -71,7 +71,7 @@ def find_table(cloud: PointCloud, up: Floats) -> Table | None:
 
 
 def _refined(points: Floats, normal: Floats, offset: float) -> tuple[Floats, float, float]:
-    """Least squares over what lies near; also the standard deviation of that, robustly."""
+    """The plane fitted by least squares to nearby points; also their robust standard deviation."""
     near = TOLERANCE
     scatter = TOLERANCE
     for _ in range(5):
@@ -86,7 +86,7 @@ def _refined(points: Floats, normal: Floats, offset: float) -> tuple[Floats, flo
 
 
 def turn_to_z(normal: Floats) -> Floats:
-    """The rotation [3, 3] that takes a unit vector [3] to +z the shortest way."""
+    """The smallest rotation [3, 3] that maps a unit vector [3] to +z."""
     x, y, z = normal
     if z < -0.999999:
         return np.diag([1.0, -1.0, -1.0])

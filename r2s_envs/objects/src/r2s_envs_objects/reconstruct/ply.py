@@ -1,4 +1,4 @@
-"""PLY point clouds. Faces, if any, are left aside."""
+"""PLY point clouds. Faces, if any, are ignored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from r2s_envs_objects.reconstruct.cloud import PointCloud, check_count, finite_c
 
 
 def parse(data: bytes, label: str) -> PointCloud:
-    """The vertices of a file's content, in its own unit; AssetError on anything dishonest."""
+    """The vertices of a file's content, in its own unit; AssetError if it contradicts itself."""
     header = ply.read_header(data, label, "cloud")
     if not any(element.name == "vertex" for element in header.elements):
         raise AssetError(f"{label}: a PLY file without vertices; export a point cloud")

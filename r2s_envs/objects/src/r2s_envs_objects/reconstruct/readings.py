@@ -1,8 +1,8 @@
-"""What the poses and the depth scale of a depth folder mean: the reading by which views agree.
+"""Finds the convention of a depth folder's poses and depth scale: the one under which views agree.
 
-Exporters differ in which way a pose goes, in its camera's axes and its unit, and in whether
-`depth_scale` multiplies or divides. Each reading puts the points of one view somewhere in the
-others, whose depth images confirm them there or see through them.
+Exporters differ in the direction of a pose, in its camera axes and unit, and in whether
+`depth_scale` multiplies or divides. Under each reading the points of one view fall somewhere in
+the others, whose depth images confirm them there or see through them.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding, Floats
 from r2s_envs_objects.reconstruct.depth import DepthView
 
-VIEWS, SAMPLES = 12, 150  # of which agreement is judged; points of each
-#: A point is confirmed within these shares of its depth, more surely within the smaller ones: good
-#: cameras tell readings apart that differ by a little, and poor ones agree with none by less.
-TOLERANCES, PIXELS = np.array([0.005, 0.01, 0.02, 0.03]), 1.0  # and so many widths of a pixel
-#: A reading's score: the share of points confirmed, less half of that seen through, less something
-#: for each change, since unlikely combinations must not win by a hair. One is GOOD from here on;
-#: the documented one stays unless another is BETTER by this, which must stand APART from the rest.
-CHANGE, GOOD, BETTER, APART = 0.04, 0.06, 0.05, 0.05
-CONTRADICTED = 0.3  # share of the points seen through above which poses are surely wrong
-SILENT, MANY = 0.05, 4  # fewer points confirmed among so many views: surely wrong too
-STEADY, ON_THE_SPOT = 0.95, 0.05  # cosine of turns that need no way; way as share of the depth
-NEAREST, FARTHEST = 0.02, 10.0  # m, depth of the nearer pixels that is believed
+VIEWS, SAMPLES = 12, 150  # views on which agreement is scored; points of each
+#: A point is confirmed within these fractions of its depth, and counts more within the smaller
+#: ones: good cameras distinguish similar readings, and poor ones need the wide tolerance.
+TOLERANCES, PIXELS = np.array([0.005, 0.01, 0.02, 0.03]), 1.0  # plus this many pixel widths
+#: A reading's score: the fraction of points confirmed, minus half the fraction seen through, minus
+#: CHANGE per change, so that unlikely combinations do not win narrowly. A score above GOOD will do;
+#: the documented reading stays unless another is BETTER by this, with this MARGIN to all others.
+CHANGE, GOOD, BETTER, MARGIN = 0.04, 0.06, 0.05, 0.05
+CONTRADICTED = 0.3  # fraction of the points seen through above which poses are surely wrong
+SILENT, MANY = 0.05, 4  # surely wrong too: a smaller fraction confirmed among at least MANY views
+STEADY, ON_THE_SPOT = 0.95, 0.05  # cosine of turns without travel; travel as fraction of the depth
+NEAREST, FARTHEST = 0.02, 10.0  # m, plausible depth of the nearer pixels
 
 _BODY = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
-#: Camera to OpenCV's axes: what the other system's poses are multiplied with.
+#: Factors that convert poses of other camera axes to OpenCV's.
 AXES = {
     "": np.eye(4),
     "OpenGL axes (the camera looks along -z, y up)": np.diag([1.0, -1.0, -1.0, 1.0]),
@@ -52,7 +52,7 @@ class Reading:
     unit: float = 1.0
 
     def apply(self, view: DepthView) -> DepthView:
-        """A view of the documented reading, as this one has it."""
+        """The documented reading's view, converted to this reading."""
         pose = view.camera_to_world.copy()
         if "transposed" in self.direction:
             pose[:3, :3] = pose[:3, :3].T
@@ -63,16 +63,16 @@ class Reading:
         return dataclasses.replace(view, scale=self.scale, camera_to_world=pose)
 
     def changes(self, documented: float) -> list[str]:
-        """What it changes, where `documented` is the depth scale as given."""
+        """What this reading changes; `documented` is the depth scale as given."""
         scale = "" if self.scale == documented else f"a depth_scale of {self.scale:.4g}"
         return [what for what in (self.direction, self.axes, UNITS[self.unit], scale) if what]
 
 
 def settled(views: list[DepthView], label: str) -> tuple[list[DepthView], list[Finding]]:
-    """The views with poses and scale as the images themselves agree with, and what was changed.
+    """The views with the poses and scale under which the images agree, and what was changed.
 
-    views: with poses and scale as documented. AssetError where the size of things makes no sense,
-    the views contradict each other in every reading, or two readings do equally well.
+    views: with poses and scale as documented. AssetError if the depths are implausible, the views
+    contradict each other under every reading, or two readings do equally well.
     """
     scale = views[0].scale
     near = np.median([np.quantile(v.counts[v.counts > 0], 0.1) for v in views if v.counts.any()])
@@ -97,7 +97,7 @@ def settled(views: list[DepthView], label: str) -> tuple[list[DepthView], list[F
         reading: sure - against / 2.0 - CHANGE * len(reading.changes(scale))
         for reading, (sure, against) in scores.items()
     }
-    best = max(score, key=lambda r: score[r])  # the first of equals: the fewest changes
+    best = max(score, key=lambda r: score[r])  # the first of equals has the fewest changes
     if documented in score and score[best] < score[documented] + BETTER:
         best = documented
     if score[best] < GOOD:
@@ -105,7 +105,7 @@ def settled(views: list[DepthView], label: str) -> tuple[list[DepthView], list[F
     if best == documented:
         return views, [Finding(f"{scores[best][0]:.0%} of the points are confirmed by other views")]
     name = " and ".join(best.changes(scale))
-    rivals = [r for r in score if score[r] > score[best] - APART and not _same(r, best, chosen)]
+    rivals = [r for r in score if score[r] > score[best] - MARGIN and not _same(r, best, chosen)]
     if rivals:
         other = " and ".join(rivals[0].changes(scale)) or "documented"
         raise AssetError(
@@ -115,14 +115,14 @@ def settled(views: list[DepthView], label: str) -> tuple[list[DepthView], list[F
         )
     now = scores.get(documented, (0.0, 0.0))[0]
     what = f"the views do not agree as documented (other views confirm {now:.0%} of the points), "
-    what += f"but do so ({scores[best][0]:.0%}) with {name}: read so; mend cameras.json"
+    what += f"but do ({scores[best][0]:.0%}) with {name}, which was used; correct cameras.json"
     return [best.apply(view) for view in views], [Finding(what, "warning", repaired=True)]
 
 
 def _lone(
     views: list[DepthView], size: Reading, scale: float, near: float, label: str
 ) -> tuple[list[DepthView], list[Finding]]:
-    """One view confirms nothing: only a scale that divides is told by the depth it would mean."""
+    """A single view confirms nothing: only an inverse depth scale shows, by implausible depths."""
     if size == Reading(scale):
         return views, []
     if not np.isclose(size.scale * scale, 1.0):
@@ -130,15 +130,15 @@ def _lone(
             f"{label}: its depths are about {near * scale:.3g} m with a `depth_scale` of "
             f"{scale:.4g}; give the metres of one count, such as 0.001 for millimetres"
         )
-    what = f"a depth_scale of {scale:.4g} would mean depths of {near * scale:.3g} m: taken as its "
-    what += "inverse; write that into cameras.json"
+    what = f"a depth_scale of {scale:.4g} would mean depths of {near * scale:.3g} m: its inverse "
+    what += "was used; write that into cameras.json"
     return [size.apply(view) for view in views], [Finding(what, "warning", repaired=True)]
 
 
 def _doubtful(
     views: list[DepthView], documented: tuple[float, float] | None, label: str
 ) -> tuple[list[DepthView], list[Finding]]:
-    """Nothing agrees: refused where views contradict each other, else told."""
+    """No reading agrees: an error if the views contradict each other, else a warning."""
     sure, against = documented or (0.0, 1.0)
     if against > CONTRADICTED or (len(views) >= MANY and sure < SILENT):
         raise AssetError(
@@ -152,7 +152,7 @@ def _doubtful(
 
 
 def _sizes(scale: float) -> list[Reading]:
-    """Scale and unit, as documented first, and then what is changed least."""
+    """Scales and units, the documented one first, then by the number of changes."""
     scales = list(dict.fromkeys((scale, 1.0 / scale, scale / 1000.0, *SCALES)))
     scales = [s for i, s in enumerate(scales) if not np.isclose(scales[:i], s, atol=0.0).any()]
     pairs = sorted(itertools.product(scales, UNITS), key=lambda p: (p[0] != scale) + (p[1] != 1.0))
@@ -160,7 +160,7 @@ def _sizes(scale: float) -> list[Reading]:
 
 
 def _readings(sizes: list[Reading]) -> list[Reading]:
-    """All readings, less those that differ by the size of the whole world only."""
+    """All readings, except those that differ only by the scale of the whole world."""
     distinct: list[Reading] = []
     for size in sizes:
         ratio = size.scale / size.unit
@@ -173,7 +173,7 @@ def _readings(sizes: list[Reading]) -> list[Reading]:
 
 
 def _spins(views: list[DepthView], near: float) -> bool:
-    """Whether the camera turns on the spot: no way to scan an object, but all images would do."""
+    """Whether the camera turns on the spot, which cannot scan an object but fits any images."""
     poses = np.stack([view.camera_to_world for view in views])
     moved = float(np.ptp(poses[:, :3, 3], axis=0).max())
     cosine = (np.einsum("nij,ij->n", poses[:, :3, :3], poses[0, :3, :3]) - 1.0) / 2.0
@@ -182,7 +182,7 @@ def _spins(views: list[DepthView], near: float) -> bool:
 
 
 def _same(one: Reading, other: Reading, views: list[DepthView]) -> bool:
-    """Whether two readings move the cameras alike against each other."""
+    """Whether two readings give the same relative motion of the cameras."""
 
     def motions(reading: Reading) -> Floats:
         poses = np.stack([reading.apply(view).camera_to_world for view in views])
@@ -201,11 +201,11 @@ def _sample(view: DepthView) -> tuple[np.ndarray, np.ndarray]:
 def agreement(
     views: list[DepthView], sampled: list[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[float, float]:
-    """Shares of the sampled pixels (row, column) that another view confirms, or only sees through.
+    """Fractions of the sampled pixels (row, column) that another view confirms, or sees through.
 
-    A view confirms a point where it has about the point's depth there (partly, where it is not
-    within all TOLERANCES), and sees through it where it has more. Where it has less the point is
-    hidden, which says nothing.
+    A view confirms a point if it has about the point's depth there (partly, if not within all
+    TOLERANCES), and sees through it if it has more. If it has less, the point is hidden, which is
+    no evidence.
     """
     points = np.concatenate(
         [view.world(*pixels) for view, pixels in zip(views, sampled, strict=True)]

@@ -18,13 +18,13 @@ GAP = 0.012  # m between objects, at least; sparse clouds need more
 GAP_SPACINGS = 4.0
 FINEST = 0.001  # m, cells to which a scene is thinned for clustering
 SMALLEST = 0.015  # m, longest side of an object
-HOVERS = 0.03  # m above the table at which a cluster's lowest point stands on nothing
-SMALL_SHARE = 0.02  # of the largest cluster's points, under which a cluster is dropped
+HOVERS = 0.03  # m above the table, beyond which a cluster's lowest point is not standing on it
+SMALL_SHARE = 0.02  # of the largest cluster's points, below which a cluster is dropped
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scene:
-    """The table's frame, the objects' clouds in it (m, table at z = 0), and what was left out."""
+    """The table's frame, the objects' clouds in it (m, table at z = 0), and what was dropped."""
 
     table: Table
     objects: list[PointCloud]
@@ -34,7 +34,7 @@ class Scene:
 def split_scene(cloud: PointCloud, up: Floats, label: str) -> Scene:
     """Table and objects of a cloud in metres; AssetError if there is no table, or nothing on it.
 
-    up [3]: what is roughly up, where the cloud does not say from where it was seen.
+    up [3]: roughly up, if the cloud has no viewpoints.
     """
     cloud = without_outliers(thinned(cloud, FINEST))
     table = find_table(cloud, up)
@@ -58,7 +58,7 @@ def split_scene(cloud: PointCloud, up: Floats, label: str) -> Scene:
     sizes = np.bincount(cluster)
     for index, size in enumerate(sizes):
         if size < MIN_POINTS:
-            break  # they are sorted, and the rest is dust
+            break  # they are sorted, and the rest are specks
         part = above[cluster == index]
         why = _why_not(part, int(size), int(sizes[0]))
         if why is None:
@@ -91,7 +91,7 @@ def _why_not(part: PointCloud, size: int, largest: int) -> str | None:
 
 
 def _over(outline: Floats, points: Floats) -> np.ndarray:
-    """Whether points [n, 2] lie over the table, or nearly; behind it are walls."""
+    """Whether points [n, 2] lie over the table, or nearly; beyond it are walls."""
     if len(points) == 0:
         return np.zeros(0, bool)
     corners = outline[np.unique(np.round(outline / 0.02), axis=0, return_index=True)[1]]

@@ -1,4 +1,4 @@
-"""What the user points at, as a point cloud in metres."""
+"""Reads the user's source as a point cloud in metres."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from r2s_envs_objects.scan.units import METRES, SMALLEST
 
 PARSERS = {".ply": ply.parse, ".pcd": pcd.parse, ".las": las.parse}
 PARSERS |= dict.fromkeys((".xyz", ".pts", ".asc", ".csv", ".txt"), xyz.parse)
-#: A scene is larger than an object: up to this many metres across is believed.
+#: A scene is larger than an object: the largest plausible extent, m.
 LARGEST_SCENE = 10.0
 
 
 def read(path: Path, units: str, mask: str | None, scene: bool = False) -> tuple[PointCloud, float]:
-    """The points in metres, and how many metres the file's unit is.
+    """The points in metres, and the file's unit in metres.
 
-    scene: they show a table with objects, and not one object.
+    scene: they show a table with objects rather than one object.
     """
     if path.is_dir():
         return _read_folder(path, mask), 1.0
@@ -48,8 +48,8 @@ def read(path: Path, units: str, mask: str | None, scene: bool = False) -> tuple
         units = "m"
     elif units == "auto" and extent > LARGEST_SCENE and not scene and is_relief(cloud.points):
         raise AssetError(
-            f"{label}: a relief of {extent:.4g} across, which may be land in metres or a thing in "
-            "millimetres; say which with --units"
+            f"{label}: a relief of {extent:.4g} across, which may be land in metres or an object "
+            "in millimetres; say which with --units"
         )
     factor, finding = metres_per_unit(extent, units, label)
     transform = np.diag([factor, factor, factor, 1.0])
@@ -65,7 +65,7 @@ def _read_file(path: Path) -> PointCloud:
 
 
 def parsed(data: bytes, suffix: str, label: str) -> dict[str, Any]:
-    """A file's content as the arrays of a cloud: what the process with limits does of it."""
+    """A file's content as the arrays of a cloud; runs in the process with limits."""
     return PARSERS[suffix](data, label).to_arrays()
 
 
@@ -75,7 +75,7 @@ def _read_folder(folder: Path, mask: str | None) -> PointCloud:
             f"{folder}: no {depth_folder.NAME} in it; `r2s object reconstruct --help` has the "
             "format of a depth folder"
         )
-    # The worker may have been started elsewhere: it gets the whole path, and errors the user's.
+    # The worker may have another working directory: it gets the full path, errors the user's.
     arguments = {"folder": str(folder.absolute()), "mask": mask, "label": str(folder)}
     target = "r2s_envs_objects.reconstruct.source:fused"
     return PointCloud.from_arrays(sandbox.call(target, b"", arguments, str(folder)))
@@ -101,13 +101,13 @@ def _check_size(cloud: PointCloud, label: str) -> None:
     extent = float((high - low).max())
     if not SMALLEST <= extent <= LARGEST_SCENE:
         raise AssetError(
-            f"{label}: its points spread over {extent:.3g} m, outside {SMALLEST} to "
+            f"{label}: its points span {extent:.3g} m, outside {SMALLEST} to "
             f"{LARGEST_SCENE:g} m; check depth_scale and the positions of the poses"
         )
 
 
 def metres_per_unit(extent: float, units: str, label: str) -> tuple[float, list[Finding]]:
-    """The factor from the file's numbers to metres, given how far the points spread in them."""
+    """The factor from the file's numbers to metres, given the points' extent in them."""
     if units != "auto":
         factor = METRES[units]
         if SMALLEST <= extent * factor <= LARGEST_SCENE:
@@ -119,9 +119,9 @@ def metres_per_unit(extent: float, units: str, label: str) -> tuple[float, list[
     if SMALLEST <= extent <= LARGEST_SCENE / 2.0:
         return 1.0, []
     if 50.0 < extent <= LARGEST_SCENE * 1000.0:
-        what = f"spreads over {extent:.4g}: taken as millimetres, so {extent / 1000.0:.3g} m"
+        what = f"spans {extent:.4g}: taken as millimetres, so {extent / 1000.0:.3g} m"
         return METRES["mm"], [Finding(what, "warning", repaired=True)]
     raise AssetError(
-        f"{label}: its points spread over {extent:.4g}, which may be in several units; say which "
+        f"{label}: its points span {extent:.4g}, which may be in several units; say which "
         "with --units"
     )

@@ -14,22 +14,22 @@ from r2s_envs_objects.reconstruct.cloud import PointCloud
 from r2s_envs_objects.reconstruct.grid import Field, Grid, Samples, make_grid, solve
 from r2s_envs_objects.reconstruct.tetrahedra import level_surface
 
-SCREENING = 4.0  # positions against normals, as in screened Poisson reconstruction
+SCREENING = 4.0  # weight of positions relative to normals, as in screened Poisson reconstruction
 MARGIN = 4  # cells
-#: Cells under the support plane. The surface closes down there, and is cut off above: far enough
-#: not to be drawn in above the plane, near enough not to run on as it would towards a mirror
+#: Cells under the support plane. The surface closes there, and is cut off at the plane: far enough
+#: not to be pulled in above the plane, near enough not to extend downwards as with a mirror image
 #: (benchmarks/reconstruct.md has both).
 BELOW = 32
-SIMPLIFY = 0.1  # cells by which the surface may move to lose triangles
+SIMPLIFY = 0.1  # cells by which simplification may move the surface
 AREA_NEIGHBOURS = 8
 MAX_NODES = 20_000_000
 
 
 def samples_of(cloud: PointCloud) -> Samples:
-    """The points with the area that each stands for: its share of the disc of its neighbours."""
+    """The points with the area that each represents: its share of the disc of its neighbours."""
     assert cloud.normals is not None
     distance = KDTree(cloud.points).query(cloud.points, k=AREA_NEIGHBOURS + 1)[0][:, -1]
-    # A lone point far from the others must not weigh as much as a wall.
+    # A single point far from the others must not weigh as much as a wall.
     distance = np.minimum(distance, 3.0 * np.median(distance))
     return Samples(cloud.points, cloud.normals, np.pi * distance**2 / (AREA_NEIGHBOURS + 0.5))
 
@@ -74,6 +74,6 @@ def _solid(vertices: Floats, faces: Ints) -> Manifold:
 
 
 def is_watertight(vertices: Floats, faces: Ints) -> bool:
-    """Whether manifold3d takes the mesh as a solid of positive volume."""
+    """Whether manifold3d accepts the mesh as a solid of positive volume."""
     solid = _solid(vertices - vertices.mean(axis=0), faces)
     return solid.status() == Error.NoError and solid.volume() > 0.0

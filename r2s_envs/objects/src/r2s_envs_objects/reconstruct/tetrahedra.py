@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from r2s_envs_objects.asset import Floats, Ints
 
-NEAREST = 1e-3  # of the range: crossings keep off the nodes, or triangles would collapse
+NEAREST = 1e-3  # of the range: least distance of crossings from nodes, or triangles would collapse
 
 #: Corners of a cube by bits x, y, z; six tetrahedra around its diagonal, wound alike.
 _CORNERS = np.array(list(itertools.product((0, 1), repeat=3)))
@@ -59,7 +59,7 @@ _TETRAHEDRA, _CASES = _tetrahedra(), _cases()
 def level_surface(field: NDArray[np.float32], level: float) -> tuple[Floats, Ints]:
     """Vertices [n, 3] in index coordinates and outward faces [m, 3] of {field > level}.
 
-    Closed if the level is nowhere reached on the outer faces of the grid.
+    Closed if the field stays below the level on the outer faces of the grid.
     """
     values = field.astype(np.float64) - level
     least = NEAREST * max(float(np.abs(values).max()), 1e-12)
@@ -82,7 +82,7 @@ def level_surface(field: NDArray[np.float32], level: float) -> tuple[Floats, Int
 
 
 def _vertices(edges: Ints, values: Floats, shape: tuple[int, ...]) -> tuple[Floats, Ints]:
-    """One vertex for each edge [m, 3, 2] that is crossed, where the linear field is zero."""
+    """One vertex for each crossed edge [m, 3, 2], where the linear field is zero."""
     key = edges.min(axis=-1) * len(values) + edges.max(axis=-1)
     unique, faces = np.unique(key.ravel(), return_inverse=True)
     a, b = unique // len(values), unique % len(values)

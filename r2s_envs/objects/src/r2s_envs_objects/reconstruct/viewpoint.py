@@ -1,7 +1,7 @@
-"""Whether the points of a cloud can have been seen from where its file says.
+"""Whether the points of a cloud can have been seen from the viewpoint in its file.
 
 PCL, Open3D and CloudCompare write `VIEWPOINT 0 0 0 1 0 0 0` into every PCD, wherever the sensor
-stood. Taken as fact it turns the far side of an object inside out.
+stood. Believing it turns the far side of an object inside out.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from r2s_envs_objects.reconstruct.cloud import PointCloud
 from r2s_envs_objects.reconstruct.normals import NEIGHBOURS, fitted_normals, outward_votes
 from r2s_envs_objects.reconstruct.plane import find_table
 
-CELLS, MOST = 100, 30_000  # of the check: cells along the longest side, and points
+CELLS, MOST = 100, 30_000  # cells along the longest side, and points, for the check
 WIDEST_VIEW = 75.0  # degrees from the middle of the view to nearly all points
-PIXEL = 2.0  # of the depth image from the viewpoint, in distances between points
-BEHIND = 3.0  # such distances by which a hidden point lies behind, seen head-on
-GRAZING = 0.08  # least cosine: what is seen more obliquely spreads over many depths
-MOST_OF_IT = 0.7  # share of what lies over a table that tells its upper side
-HIDDEN = 0.15  # share of the points; up to 0.08 in single views, 0.2 and more in whole objects
-#: An object shows one side to virtual views all around. Where that is so clear for this share of
-#: the points, and this share of them faces the other way, the viewpoint was none.
+PIXEL = 2.0  # size in the depth image from the viewpoint, in distances between points
+BEHIND = 3.0  # depth behind others, in the same unit, at which a point seen head-on is hidden
+GRAZING = 0.08  # least cosine: surfaces seen more obliquely spread over many depths
+MOST_OF_IT = 0.7  # fraction of the points off a table that decides its upper side
+HIDDEN = 0.15  # fraction of the points; up to 0.08 in single views, 0.2 and more in whole objects
+#: An object shows its outer side to virtual views from all around. If that is clear for the
+#: fraction CLEAR of the points, and the fraction CONTRADICTED of them faces the other way, the
+#: viewpoint is wrong.
 CLEAR, CONTRADICTED = 0.65, 0.6
-LEAST_SIDE = 10  # rows and columns of an organised cloud that can prove anything
+LEAST_SIDE = 10  # least rows and columns of an organised cloud for a meaningful check
 PROJECTION_PIXELS = 1.5  # error of a pinhole camera fitted to an organised cloud
 
 
 def checked(cloud: PointCloud, scene: bool = False) -> PointCloud:
-    """The cloud with a finding about its viewpoint, and without it where the points disagree.
+    """The cloud with a finding about its viewpoint, which is dropped if the points contradict it.
 
-    scene: several objects with what they stand on, which may well be concave as seen from outside.
+    scene: several objects with the surface they stand on, which may be concave from outside.
     """
     if cloud.viewpoints is None or cloud.seen:
         return cloud
@@ -42,11 +43,11 @@ def checked(cloud: PointCloud, scene: bool = False) -> PointCloud:
     where = " ".join(f"{x:.4g}" for x in view)
     reason = _contradiction(cloud, view, scene)
     if reason is None:
-        what = f"the file's viewpoint ({where}) agrees with the points: believed"
+        what = f"the file's viewpoint ({where}) agrees with the points: used"
         return dataclasses.replace(cloud.noting(Finding(what)), seen=True)
-    what = f"the file's viewpoint ({where}) is not believed: {reason}"
+    what = f"the file's viewpoint ({where}) is ignored: {reason}"
     if not view.any():
-        what += "; many programs write 0 0 0 whatever the truth"
+        what += "; many programs always write 0 0 0"
     return dataclasses.replace(cloud.noting(Finding(what, repaired=True)), viewpoints=None)
 
 
@@ -54,7 +55,7 @@ def _contradiction(cloud: PointCloud, view: Floats, scene: bool) -> str | None:
     """Why the points cannot have been seen from `view` [3]; None if they can."""
     points = _few(cloud)
     if len(points) < NEIGHBOURS:
-        return "its points are too few to tell"
+        return "there are too few points to check it"
     away = view - points
     distance = np.linalg.norm(away, axis=1)
     if distance.min() < 1e-9:
@@ -63,7 +64,7 @@ def _contradiction(cloud: PointCloud, view: Floats, scene: bool) -> str | None:
     middle = away.mean(axis=0)
     width = np.arccos(np.clip(away @ middle / max(np.linalg.norm(middle), 1e-12), -1.0, 1.0))
     if np.quantile(width, 0.98) > np.radians(WIDEST_VIEW):
-        return "it lies amid the points"
+        return "it lies among the points"
     neighbours = KDTree(points).query(points, k=min(NEIGHBOURS, len(points)))[1]
     normals = fitted_normals(points, np.asarray(neighbours, np.int64))
     cosine = (away * normals).sum(axis=1)
@@ -94,7 +95,7 @@ def _few(cloud: PointCloud) -> Floats:
 
 
 def _under_the_table(points: Floats, view: Floats) -> bool:
-    """Whether most of what lies over the plane of most points is on its other side than `view`."""
+    """Whether most points off the dominant plane lie on the side away from `view`."""
     table = find_table(PointCloud(points), np.array([0.0, 0.0, 1.0]))
     if table is None:
         return False
@@ -109,7 +110,7 @@ def _under_the_table(points: Floats, view: Floats) -> bool:
 def _hidden(points: Floats, away: Floats, distance: Floats, cosine: Floats) -> np.ndarray:
     """Which points [n] lie behind others, seen along `away` [n, 3] from `distance` [n]."""
     spacing = spacing_of(points)
-    # Cells of directions: the unit sphere cut into small cubes, of which each holds one patch.
+    # Cells of directions: small cubes, each of which holds one patch of the unit sphere.
     cell = np.floor(away / (PIXEL * spacing / np.median(distance))).astype(np.int64)
     _, group = np.unique(cell, axis=0, return_inverse=True)
     group = group.ravel()
@@ -121,7 +122,7 @@ def _hidden(points: Floats, away: Floats, distance: Floats, cosine: Floats) -> n
 
 
 def is_projection(points: Floats) -> bool:
-    """Whether an organised cloud [height, width, 3] is what a pinhole camera at the origin sees."""
+    """Whether an organised cloud [height, width, 3] fits a pinhole camera at the origin."""
     row, column = np.nonzero(np.isfinite(points).all(axis=2) & points.any(axis=2))
     if min(points.shape[:2]) < LEAST_SIDE or len(row) < LEAST_SIDE**2:
         return False
@@ -136,7 +137,7 @@ def is_projection(points: Floats) -> bool:
     system = np.einsum("nia,nj->naij", cross, pixels).reshape(-1, 9)
     values, vectors = np.linalg.eigh(system.T @ system)
     if values[1] < 1e-9 * values[-1]:
-        return False  # as when all points lie in one plane or line: many cameras would do
+        return False  # as when all points lie in one plane or line: many cameras fit
     seen = pixels @ vectors[:, 0].reshape(3, 3).T
     seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
     off = np.linalg.norm(np.cross(seen, rays), axis=1)

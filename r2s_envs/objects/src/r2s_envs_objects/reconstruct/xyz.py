@@ -1,4 +1,4 @@
-"""Point clouds as plain text, a point a line: .xyz, .pts, .asc, .csv, .txt."""
+"""Point clouds as plain text, one point per line: .xyz, .pts, .asc, .csv, .txt."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from r2s_envs_objects.asset import Floats
 from r2s_envs_objects.formats.text import BadNumberError, is_binary, normalised, numbers
 from r2s_envs_objects.reconstruct.cloud import PointCloud, check_count, finite_cloud
 
-HEAD_LINES = 20  # among which names of columns, or a count of points, may stand
-UNIT_SHARE, UNIT_LENGTH = 0.99, 0.02  # of the points, a length of 1 within this: normals
+HEAD_LINES = 20  # that may hold column names or a count of points
+UNIT_SHARE, UNIT_LENGTH = 0.99, 0.02  # normals: fraction of unit length, within this tolerance
 _DECIMAL_COMMAS = re.compile(rb" *-?\d+,\d+(?: *;| +)-?\d+,\d+(?: *;| +)-?\d")
 
 
 def parse(data: bytes, label: str) -> PointCloud:
-    """The points of a file's content, in its own unit; AssetError where lines are no points.
+    """The points of a file's content, in its own unit; AssetError if lines are not points.
 
-    The first three columns are x y z; three further ones that are of unit length are the normals,
-    whatever else stands there. Columns are separated by blanks, commas or semicolons.
+    The first three columns are x y z; three further ones of unit length are the normals; all others
+    are ignored. Columns are separated by white space, commas or semicolons.
     """
     if is_binary(data):
         raise AssetError(f"{label}: binary bytes in a text of points; export the cloud again")
@@ -34,18 +34,18 @@ def parse(data: bytes, label: str) -> PointCloud:
     try:
         values = numbers(text)
     except BadNumberError as error:
-        raise AssetError(f"{label}: {error}; export its points as x y z, one a line") from None
+        raise AssetError(f"{label}: {error}; export its points as x y z, one per line") from None
     if len(values) != rows * width:
         raise AssetError(
             f"{label}: {len(values)} numbers in {rows} lines, of which the first holds {width}: "
-            "damaged or cut off; copy or export it again"
+            "damaged or truncated; copy or export it again"
         )
     table = values.reshape(rows, width)
     return finite_cloud(table[:, :3], _normals(table), None, label)
 
 
 def _without_head(text: bytes, label: str) -> tuple[bytes, int]:
-    """The text from its first point on, and how many numbers are in that line."""
+    """The text from its first point on, and the count of numbers in that line."""
     for _ in range(HEAD_LINES):
         line, _, rest = text.partition(b"\n")
         try:
@@ -55,7 +55,7 @@ def _without_head(text: bytes, label: str) -> tuple[bytes, int]:
         if width >= 3:
             return text, width
         text = rest
-    raise AssetError(f"{label}: no line of three numbers; export its points as x y z, one a line")
+    raise AssetError(f"{label}: no line of three numbers; export its points as x y z, one per line")
 
 
 def _normals(table: Floats) -> Floats | None:

@@ -1,6 +1,6 @@
 """Scans shipped with r2s: shapes of our own, scanned by simulated depth cameras.
 
-`scripts/make_samples.py` makes them; `truth.json` holds what was scanned.
+`scripts/make_samples.py` makes them; `truth.json` holds the true shapes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> tuple[str, ...]:
-    """The samples that `sample:NAME` may name."""
+    """The names that `sample:NAME` accepts."""
     return tuple(sorted(p.stem for p in FOLDER.iterdir() if p.suffix in (".stl", ".ply", ".obj")))
 
 
 def path(name: str) -> Path:
-    """The file of a sample; AssetError if there is none of that name."""
+    """The file of a sample; AssetError if there is no such sample."""
     for candidate in FOLDER.glob("*"):
         if candidate.stem == name and candidate.suffix in (".stl", ".ply", ".obj"):
             return candidate

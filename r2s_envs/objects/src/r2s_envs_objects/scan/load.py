@@ -1,4 +1,4 @@
-"""Reading a mesh file that nobody vouches for: every claim is checked before it is believed."""
+"""Reads an untrusted mesh file: every claim is checked before it is used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_NONFINITE_SHARE = 0.001
 def parse(data: bytes, suffix: str, label: str) -> tuple[Floats, Ints, list[Finding]]:
     """Vertices [n, 3] and triangles [m, 3] of a file's content, in the file's own unit.
 
-    suffix: ".stl", ".obj" or ".ply"; label: what errors call the file. AssetError on anything
+    suffix: ".stl", ".obj" or ".ply"; label: the file's name in errors. AssetError on anything
     that is not a mesh with finite vertices and valid indices.
     """
     vertices, faces, findings = {".stl": stl.read, ".obj": _obj, ".ply": _ply}[suffix](data, label)
@@ -54,7 +54,7 @@ def _ply(data: bytes, label: str) -> tuple[Floats, Ints, list[Finding]]:
         parts.append(triangulated(corners, counts, vertices))
     if "tristrips" in found:
         corners, counts = _indices(found["tristrips"], len(vertices), label, restarts=True)
-        # Each strip is a list, or -1 ends one within a list: then it ends with its list too.
+        # Strips are separate lists, or separated by -1 within a list, whose end also ends a strip.
         ends = np.cumsum(counts)
         parts.append(strips(np.insert(corners, ends, -1)))
     faces = np.concatenate(parts)
@@ -69,7 +69,7 @@ _COLOURS = {"red", "diffuse_red", "s", "u", "texture_u", "texcoord"}
 def _indices(
     columns: ply.Columns, vertices: int, label: str, restarts: bool = False
 ) -> tuple[Ints, Ints]:
-    """The vertex indices [k] of faces or strips on end, and how many are of each."""
+    """The vertex indices [k] of faces or strips, concatenated, and the count of each."""
     lists = {name: value for name, value in columns.items() if isinstance(value, ply.Lists)}
     names = [name for name in ("vertex_indices", "vertex_index") if name in lists]
     if not names and len(lists) != 1:
@@ -90,13 +90,13 @@ def _indices(
 
 
 def _colour_findings(coloured: bool) -> list[Finding]:
-    what = "its colours or textures are not kept: an object has a shape only"
+    what = "its colours or textures are dropped: only the shape is used"
     return [Finding(what, code="colours")] if coloured else []
 
 
 def _drop_nonfinite(vertices: Floats, faces: Ints, label: str):
     used = used_vertices(faces)
-    # False for NaN; a coordinate beyond 1e12 is as meaningless as infinity, and overflows later.
+    # False for NaN; coordinates beyond 1e12 are as meaningless as infinity, and overflow later.
     bad = np.logical_not(np.all(np.abs(vertices) < 1e12, axis=1))
     share = bad[used].mean()
     if share == 0.0:

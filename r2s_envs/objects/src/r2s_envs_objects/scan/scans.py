@@ -1,4 +1,4 @@
-"""The scans of a folder, and what the object of each is called."""
+"""The scans of a folder, and the names of their objects."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from r2s_envs_objects.names import named_after, object_name, sound
 from r2s_envs_objects.object_folder import certified
 from r2s_envs_objects.scan.source import SUFFIXES, expanded
 
-_LEVELS = 3  # folders below the one named, as in ycb/003_cracker_box/google_16k/textured.obj
-#: Of several meshes of one object, the one to take: the first of these.
+_LEVELS = 3  # folders below the given one, as in ycb/003_cracker_box/google_16k/textured.obj
+#: Of several meshes of one object, the first of these is used.
 _PREFERRED = ("textured", "texturedmesh", "textured_simple", "model", "mesh")
 
 
 class Scans(NamedTuple):
-    """paths: sorted. others: the names of other files. spare: further meshes of the same things."""
+    """paths: sorted. others: names of other files. spare: further meshes of the same objects."""
 
     paths: list[Path]
     others: list[str]
@@ -29,12 +29,12 @@ class Scans(NamedTuple):
 def scans_in(folder: Path) -> Scans:
     """The scans in a folder and below, one of each object.
 
-    Raises `AssetError` if there are none, or where a folder may not be read: what is in it would
-    be missed without a word.
+    Raises `AssetError` if there are none, or if a folder is unreadable: its scans would be missed
+    silently.
 
-    Below, a file of a name of its own is a scan, as in the folder itself. Of files that every
-    program calls so (textured.obj, nontextured.stl), each folder of one object has one. Hidden
-    files, such as macOS's `._mug.stl`, and objects that were made before are passed over.
+    A file with a specific name is a scan, in the folder and below it. Of files with generic names
+    (textured.obj, nontextured.stl) each folder contributes one. Hidden files, such as macOS's
+    `._mug.stl`, and prepared objects are skipped.
     """
     folder = expanded(folder)
     if not folder.is_dir():
@@ -74,8 +74,8 @@ def _files(folder: Path) -> tuple[list[Path], list[str]]:
 
 def _refuse(cause: OSError) -> None:
     raise AssetError(
-        f"{cause.filename}: this folder cannot be read ({cause.strerror}), so what is in it would "
-        "be missed; give yourself permission to read it, or move it away"
+        f"{cause.filename}: this folder cannot be read ({cause.strerror}), so its scans would be "
+        "missed; give yourself permission to read it, or move it away"
     ) from cause
 
 
@@ -86,9 +86,9 @@ def _rank(path: Path) -> tuple[int, int, str]:
 
 
 def names_of(scans: Sequence[Path], folder: Path) -> list[str | AssetError]:
-    """A folder's name for the object of each scan, all different; or why there is none.
+    """A unique folder name for the object of each scan, or why there is none.
 
-    Two of one name are told apart by their suffixes, else by the folders that they lie in.
+    Equal names are distinguished by their suffixes, else by the folders they lie in.
     """
     names = [_named(path) for path in scans]
     for wider in (_with_suffix, _with_folders):
@@ -119,7 +119,7 @@ def _with_folders(name: str, path: Path, folder: Path) -> str:
 
 
 def _numbered(names: list[str | AssetError]) -> list[str | AssetError]:
-    """The few that are still alike get numbers."""
+    """Names that are still equal get numbers."""
     taken: set[str] = set()
     result: list[str | AssetError] = []
     for name in names:

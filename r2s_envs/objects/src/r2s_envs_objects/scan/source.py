@@ -1,4 +1,4 @@
-"""Finding and reading what the user names; light: nothing in the file is looked at yet."""
+"""Finds and reads the user's file; light: its content is not parsed yet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BYTES = 100 * MIB
 
 
 def locate(source: str | Path) -> tuple[Path, str]:
-    """The file that `source`, a path or "sample:NAME", means, and what errors call it."""
+    """The file that `source`, a path or "sample:NAME", means, and its name in errors."""
     text = str(source)
     if text.startswith("sample:"):
         return samples.path(text[7:]), text
@@ -29,7 +29,7 @@ def locate(source: str | Path) -> tuple[Path, str]:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with a leading ~ replaced; AssetError where that is nobody's home."""
+    """The path with a leading ~ expanded; AssetError if there is no such home."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -39,7 +39,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def absolute(folder: str | Path) -> Path:
-    """The folder's full path; links on the way are followed, but not one in its place."""
+    """The folder's absolute path; parent links are resolved, but not a link in its place."""
     try:
         path = Path(os.path.abspath(expanded(folder)))
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def absolute(folder: str | Path) -> Path:
 
 
 def require_readable(source: str | Path) -> None:
-    """AssetError where a source means no file that could hold a scan or a prepared object."""
+    """AssetError if a source is not a file that could hold a scan or a prepared object."""
     path, _ = locate(source)
     if path.suffix.lower() == ".npz" or (path / ASSET).is_file():
         if not path.exists():
@@ -58,19 +58,19 @@ def require_readable(source: str | Path) -> None:
 
 
 def _about_folder(path: Path) -> str:
-    """Why a folder is no object."""
+    """Why a folder is not an object."""
     found = certified(path)
     if found and found.verdict == "refused":
-        return f"{path}: holds no object, since its scan was refused: {found.problem}"
+        return f"{path}: holds no object because its scan was refused: {found.problem}"
     if (path / ASSET).is_file():
-        return f"{path}: an object, prepared already; here goes a scan. See {path / PAGE}"
+        return f"{path}: an already prepared object; give a scan instead. See {path / PAGE}"
     scans = sorted(p.name for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
     inside = f"name a scan in it, such as {path / scans[0]}" if scans else "name a scan"
-    return f"{path}: a folder without a prepared object; {inside}, or what `r2s object fix` wrote"
+    return f"{path}: a folder without a prepared object; {inside}, or output of `r2s object fix`"
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's content; AssetError if it is missing, of another kind, empty or oversize."""
+    """The file's content; AssetError if it is missing, of another kind, empty or too large."""
     if path.is_dir():
         raise AssetError(_about_folder(path))
     if path.suffix.lower() not in SUFFIXES:
@@ -81,7 +81,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_cloud(path: Path) -> bytes:
-    """The same of a point cloud."""
+    """The same for a point cloud."""
     if path.suffix.lower() not in CLOUDS:
         raise AssetError(
             f"{printable(path)}: {_refusal(path, CLOUDS)}, and folders of depth images"
@@ -96,16 +96,16 @@ def _refusal(path: Path, supported: tuple[str, ...]) -> str:
             ", ".join(supported)
         )
     if suffix in SUFFIXES:
-        return f"a mesh; take it as it is to `r2s object check`; clouds are {', '.join(supported)}"
+        return f"a mesh; pass it to `r2s object check` as it is; clouds are {', '.join(supported)}"
     known = known_formats.advice(path) or f"unsupported file type {suffix or '(none)'!r}"
     return f"{known}; supported are {', '.join(supported)}"
 
 
 def content(path: Path, smaller: str) -> bytes:
-    """What a regular file of at most 100 MB holds.
+    """The content of a regular file of at most 100 MB.
 
-    smaller: what to do about a larger one. AssetError if it is missing, unreadable, empty, larger,
-    or of another format than its name says.
+    smaller: advice for a larger file. AssetError if it is missing, unreadable, empty, larger, or
+    not in the format of its suffix.
     """
     with contextlib.suppress(OSError):
         if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:

@@ -1,4 +1,4 @@
-"""Which unit a file's numbers are in: from what it says, and from the size that they would mean."""
+"""The unit of a file's numbers: from what the file states, and from the size that would result."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects.asset import Finding
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
-SMALLEST, LARGEST = 0.005, 1.0  # m, largest extent of an object that an arm can handle
-NARROWEST = 0.15  # m; what is wider than this in every direction is not for a gripper
+SMALLEST, LARGEST = 0.005, 1.0  # m, range of the largest extent for an arm to handle
+NARROWEST = 0.15  # m; an object wider than this in every direction is too large for a gripper
 
 _WORDS = {
     "mm": r"mm|millimet(?:er|re)s?",
@@ -28,7 +28,7 @@ _HINT = re.compile(
 
 
 def stated_unit(data: bytes, suffix: str) -> str | None:
-    """The unit that a file's header or comments name, if they name one and only one."""
+    """The unit that a file's header or comments name, if they name exactly one."""
     if suffix == ".stl":
         head = data[:80]  # of a text file, the solid's name
     elif suffix == ".ply":
@@ -53,9 +53,9 @@ def metres_per_unit(
 ) -> tuple[str, list[Finding]]:
     """The unit, a key of METRES, of a file's numbers; extents in them.
 
-    stated: what the file itself says, if anything. mapped: whether they are coordinates on a map,
-    which are in metres. AssetError where `auto` cannot tell, naming
-    the candidates and the sizes that they would mean, or where the size is implausible.
+    stated: the unit named in the file, if any. mapped: whether the numbers are map coordinates,
+    which are in metres. AssetError if `auto` cannot decide, naming the candidates and the sizes
+    that would result, or if the size is implausible.
     """
     largest = max(extents)
     if units != "auto":
@@ -67,11 +67,11 @@ def metres_per_unit(
         return units, []
     if mapped:
         if _plausible(largest, "m"):
-            what = f"units: metres, as coordinates on a map are, so it is {_size(extents, 'm')}"
+            what = f"units: metres, as in all map coordinates, so it is {_size(extents, 'm')}"
             return "m", [Finding(what, code="units")]
         raise AssetError(
-            f"{label}: has coordinates on a map, which are in metres, and is {largest:.3g} m long: "
-            "no object for an arm; cut the object out of it, or give `units: mm` if that is wrong"
+            f"{label}: has map coordinates, which are in metres, and is {largest:.3g} m long: too "
+            "large for an arm; cut the object out of it, or give `units: mm` if that is wrong"
         )
     findings = []
     if stated is not None:
@@ -87,8 +87,8 @@ def metres_per_unit(
     what = f"units: metres, from its size of {_size(extents, unit)}"
     findings.append(Finding(what, code="units"))
     if min(extents) > NARROWEST:
-        what = f"nowhere narrower than {min(extents):.2f} m if its unit is metres; if the scan has"
-        what += " no true size, set `scale`"
+        what = f"nowhere narrower than {min(extents):.2f} m if its unit is metres; if the scan is"
+        what += " not to scale, set `scale`"
         findings.append(Finding(what, "warning", code="units-doubtful"))
     return unit, findings
 
@@ -107,8 +107,8 @@ def _from_size(largest: float, label: str) -> str:
             f"which with {_either([f'`units: {unit}`' for unit in candidates])}"
         )
     raise AssetError(
-        f"{label}: its largest extent is {largest:.3g}, outside {SMALLEST} to {LARGEST:g} m and no "
-        "plausible number of millimetres either; set `units` and `scale`"
+        f"{label}: its largest extent is {largest:.3g}, outside {SMALLEST} to {LARGEST:g} m, and "
+        "implausible in millimetres too; set `units` and `scale`"
     )
 
 

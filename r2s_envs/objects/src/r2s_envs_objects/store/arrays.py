@@ -1,4 +1,4 @@
-"""An object as plain arrays, for files without pickle, and back with every check."""
+"""An object as plain arrays, for files without pickle, and back with all checks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Grasp = tuple[tuple[float, float, float], float, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class _Meta:
-    """What of an asset is no array, as its file has it."""
+    """The fields of an asset that are not arrays, as stored in its file."""
 
     name: str
     source: str
@@ -58,7 +58,7 @@ _PLAIN = tuple(
 
 
 def to_arrays(asset: ObjectAsset) -> dict[str, Any]:
-    """The asset as plain arrays, for a file without pickle."""
+    """The asset as plain arrays."""
     arrays: dict[str, Any] = {name: getattr(asset, name) for name in _ARRAYS}
     arrays |= {f"piece_{i:03d}": piece for i, piece in enumerate(asset.pieces)}
     meta: dict[str, Any] = {name: getattr(asset, name) for name in _PLAIN}

@@ -1,4 +1,4 @@
-"""Prepared assets on disk, by content: delete the folder whenever you like."""
+"""Cache of prepared assets on disk, by content; the folder may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from r2s_envs_objects.asset import ObjectAsset
 from r2s_envs_objects.options import ObjectOptions
 from r2s_envs_objects.store.arrays import from_arrays, to_arrays
 
-#: Raise when any stage changes what it makes of the same file.
+#: Increment when any stage changes its result for the same file.
 PIPELINE_VERSION = 9
 
 
 def folder_of(options: ObjectOptions) -> Path | None:
-    """Where assets are kept: `cache_dir`, else r2s's own cache; None where there is no place."""
+    """The cache folder: `cache_dir`, else r2s's own; None if there is none."""
     if not options.cache_dir:
         return cache_folder()
     try:
@@ -32,7 +32,7 @@ def folder_of(options: ObjectOptions) -> Path | None:
 
 
 def content_hash(data: bytes, options: ObjectOptions, gripper: Gripper, suffix: str) -> str:
-    """SHA-256 of the file, its format, what shapes the asset and this pipeline."""
+    """SHA-256 of the file, its format, the options that shape the asset, and this pipeline."""
     other = ("cache_dir", "force")
     shaping = {k: v for k, v in dataclasses.asdict(options).items() if k not in other}
     spans = dataclasses.asdict(gripper)
@@ -41,20 +41,20 @@ def content_hash(data: bytes, options: ObjectOptions, gripper: Gripper, suffix: 
 
 
 def read(folder: Path | None, key: str) -> ObjectAsset | None:
-    """The cached asset, or None if there is none or its file is damaged."""
+    """The cached asset; None if there is none or its file is damaged."""
     if folder is None:
         return None
     path = folder / "objects" / f"{key}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             asset = from_arrays({name: file[name] for name in file.files})
-    except Exception:  # damaged in whatever way: it is made again
+    except Exception:  # damaged in any way: it is made again
         return None
     return asset if asset.content_hash == key else None
 
 
 def write(folder: Path | None, asset: ObjectAsset) -> str | None:
-    """Keep the asset; None, or why it could not be kept (the asset itself is unharmed)."""
+    """Cache the asset; returns None, or why it could not be cached."""
     if folder is None:
         return "not cached: this user has no home folder; set R2S_CACHE_DIR to keep what was made"
     path = folder / "objects" / f"{asset.content_hash}.npz"
@@ -66,7 +66,7 @@ def write(folder: Path | None, asset: ObjectAsset) -> str | None:
             np.savez_compressed(file, **to_arrays(asset))
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)  # a reader sees the whole file or none
+        partial.replace(path)  # atomic: a reader sees the whole file or none
     except OSError as error:
         if partial is not None:
             partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The object as files that MuJoCo, and most other tools, open: meshes, and an MJCF model."""
+"""The object as files for MuJoCo and most other tools: meshes, and an MJCF model."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _XML = """<mujoco model={name}>
 def write_model(folder: Path, asset: ObjectAsset) -> Path:
     """Write object.xml with its meshes into `folder`; the path of the model.
 
-    It compiles alone: the object with its convex pieces (geom group 3), its looks (group 2) and a
-    floor, its pose at rest as the keyframe `rest`.
+    It is standalone: the object with its convex pieces (geom group 3), its visual mesh (group 2)
+    and a floor, with the resting pose as the keyframe `rest`.
     """
     (folder / PIECES).mkdir()
     _write_obj(folder / VISUAL, asset.visual_vertices, asset.visual_faces)

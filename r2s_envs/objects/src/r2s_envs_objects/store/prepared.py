@@ -1,4 +1,4 @@
-"""Prepared objects as files: what `r2s object fix` writes, and `load_object` takes back."""
+"""Prepared objects as files: written by `r2s object fix`, and read by `load_object`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def prepared_file(source: str | Path) -> Path | None:
 
 
 def objects_in(folder: Path) -> list[Path]:
-    """The prepared objects of a library, as sources for `load_object`, sorted; maybe none."""
+    """The prepared objects of a library, as sources for `load_object`, sorted; may be empty."""
     found = [path.parent for path in folder.glob(f"*/{ASSET}")]
     return sorted([*found, *folder.glob(f"*{SUFFIX}")])
 
 
 def write_asset(path: Path, asset: ObjectAsset) -> str:
-    """Write the asset to a new file `path`; the SHA-256 of its content, which is written too."""
+    """Write the asset to a new file `path`; returns its content's SHA-256, also in the file."""
     arrays = to_arrays(asset)
     digest = _digest(arrays)
     np.savez_compressed(path, digest=np.frombuffer(digest.encode(), np.uint8), **arrays)
@@ -49,7 +49,7 @@ def write_asset(path: Path, asset: ObjectAsset) -> str:
 
 
 def asset_bytes(asset: ObjectAsset) -> bytes:
-    """What `read_asset` takes, always the same bytes for the same asset: uncompressed, undated."""
+    """A file for `read_asset`, the same bytes for the same asset: uncompressed, no timestamps."""
     arrays = to_arrays(asset)
     arrays["digest"] = np.frombuffer(_digest(arrays).encode(), np.uint8)
     made = io.BytesIO()
@@ -75,13 +75,13 @@ def read_asset(path: Path) -> ObjectAsset:
         return from_arrays(arrays)
     except AssetError:
         raise
-    except Exception as error:  # it may hold anything at all
+    except Exception as error:  # the file may hold anything
         cause = " ".join(str(error).split()) or type(error).__name__
-        raise AssetError(f"{path}: no sound prepared object ({cause}); {_AGAIN}") from None
+        raise AssetError(f"{path}: not a sound prepared object ({cause}); {_AGAIN}") from None
 
 
 def _arrays(file: IO[bytes]) -> dict[str, np.ndarray]:
-    """The arrays of an opened .npz; an exception of any kind for what is none."""
+    """The arrays of an opened .npz; any exception if it is not one."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if len(members) > _MAX_ARRAYS or sum(m.file_size for m in members) > _MAX_BYTES:
@@ -94,8 +94,8 @@ def _arrays(file: IO[bytes]) -> dict[str, np.ndarray]:
 
 
 def load_prepared(path: Path, options: ObjectOptions) -> ObjectAsset:
-    """A prepared object, with what of the options can still be changed: scale, mass, friction and
-    the vertices of each piece. Units and the up axis were settled when it was prepared.
+    """A prepared object, with the options that can still change: scale, mass, friction and the
+    vertices of each piece. Units and the up axis were fixed when it was prepared.
     """
     asset = read_asset(path)
     if options.scale != 1.0:
@@ -120,7 +120,7 @@ def load_prepared(path: Path, options: ObjectOptions) -> ObjectAsset:
 
 
 def scaled(asset: ObjectAsset, factor: float) -> ObjectAsset:
-    """The object `factor` times as large, of the same density; what was tried, is not any more."""
+    """The object `factor` times as large, of the same density; its tests no longer count."""
     transform = np.diag([factor, factor, factor, 1.0]) @ asset.scan_to_body
     low, high = asset.mass_range
     return asset.replace(
@@ -155,7 +155,7 @@ def _with_mass(asset: ObjectAsset, mass: float) -> ObjectAsset:
 
 
 def _grounded(pieces: tuple[np.ndarray, ...], height: float) -> tuple[np.ndarray, ...]:
-    """The pieces, moved up or down by the little that brings the lowest to -height again."""
+    """The pieces, shifted vertically so that the lowest point is at -height again."""
     drop = min(float(piece[:, 2].min()) for piece in pieces) + height
     return tuple(piece - [0.0, 0.0, drop] for piece in pieces)
 

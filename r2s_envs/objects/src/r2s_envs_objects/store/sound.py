@@ -1,4 +1,4 @@
-"""What every object satisfies: a file may come from anyone, and physics must not meet nonsense."""
+"""Invariants of every object: files are untrusted, and must not break the physics."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from r2s_envs_objects.asset import ObjectAsset
 from r2s_envs_objects.materials import implausible
 
 PIECES, PIECE_VERTICES = 256, 1024  # at most; ours have 128 and 256
-VERTICES, FACES = 2_000_000, 4_000_000  # of the mesh for pictures, at most
-LARGEST, THINNEST = 100.0, 1e-6  # m; THINNEST: least thickness of what has a volume
+VERTICES, FACES = 2_000_000, 4_000_000  # of the visual mesh, at most
+LARGEST, THINNEST = 100.0, 1e-6  # m; THINNEST: least thickness of a solid
 HEAVIEST = 10_000.0  # kg
 _COMPACT = 0.03  # least radius of gyration, of the longest side; that of a ball is 0.32
 _SHAPES = {"com": (3,), "size": (3,), "inertia": (3, 3), "scan_to_body": (4, 4)}
 
 
 def require_sound(asset: ObjectAsset) -> ObjectAsset:
-    """The asset; ValueError, which says what is wrong, where it cannot be that of an object."""
+    """The asset; ValueError, saying what is wrong, if it cannot be an object's."""
     _require_arrays(asset)
     _require_mesh(asset)
     _require_mass(asset)
@@ -60,7 +60,7 @@ def _require_mesh(asset: ObjectAsset) -> None:
 
 
 def _thickness(points: np.ndarray) -> float:
-    """m, how far points [n, 3] spread in the direction in which they spread least."""
+    """m: the extent of points [n, 3] in their thinnest direction."""
     spread = np.cov(points.T)
     return math.sqrt(max(float(np.linalg.eigvalsh(spread)[0]), 0.0))
 

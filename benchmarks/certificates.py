@@ -1,11 +1,11 @@
-"""Certifies every real scan that lies beside the checkout, without a hand laid on any.
+"""Certifies every real scan in a folder beside the checkout, without manual work.
 
     taskset -c 0 python benchmarks/certificates.py [--scans ../shared/scans] [--keep FOLDER]
 
 The shipped samples and three open shapes, made here, are certified too. Writes
-benchmarks/certificates.md: the share that becomes simulation-ready and graspable, the time that
-each takes, and every refusal with its sentence. What stands there from "Before and after" on stays.
---keep leaves the certificates there.
+benchmarks/certificates.md: the fraction that becomes simulation-ready and graspable, the time of
+each, and every refusal with its message. The page's text from "Before and after" on is kept.
+--keep writes the certificates to FOLDER.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ OPEN = {
     ],
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = "## Before and after"  # written by hand, and what follows it
+KEPT = "## Before and after"  # written by hand, from here to the end
 HEAD = """# Certificates: real scans, no manual step
 
 `{command}` on {machine}, one scan at a time, nothing cached, pictures included. Ready:
 repaired, compiles, lies still on a table. Graspable: the Panda lifts it, shakes it and holds it
-for 5 s with at least one grasp; held: by how many of those tried. IoU and volume: of the collision
-pieces' union against the scan; short of 0.80 or beyond 10 % it collides as a solid lump, and the
-verdict says so. Cost: physics steps/s over those of a box of its size. From above: the share of
-sampled grasps that close in force closure and that a hand reaches. Seconds: of processor time for
-everything, program start included; wall clock in brackets, on a machine that others used too.
+for 5 s with at least one grasp; held: how many of the grasps tried. IoU and volume: of the
+collision pieces' union against the scan; below 0.80 or beyond 10 % it collides as a solid lump, and the
+verdict says so. Cost: physics steps/s over those of a box of its size. From above: the fraction of
+sampled grasps that are reachable and in force closure. Seconds: CPU time of the whole command;
+wall clock in brackets, on a shared machine.
 """
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     """Certify, and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scans", type=Path, default=ROOT.parent / "shared" / "scans")
-    parser.add_argument("--keep", type=Path, help="where to leave the certificates")
+    parser.add_argument("--keep", type=Path, help="where to keep the certificates")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
     arguments = parser.parse_args()
     machine = platform.processor() or platform.machine()
@@ -93,7 +93,7 @@ def everything(scans: Path, folder: Path) -> dict[str, list[Path]]:
 
 
 def certified(scan: Path, output: Path) -> dict[str, Any]:
-    """The library's entry of one scan, with its processor time and how many grasps held."""
+    """The library's entry of one scan, with its CPU time and the number of grasps that held."""
     print(f"  {scan.name}", flush=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -110,7 +110,7 @@ def certified(scan: Path, output: Path) -> dict[str, Any]:
 
 
 def summary(entries: list[dict[str, Any]]) -> list[str]:
-    """The shares, and the median and worst time."""
+    """The counts, and the median and worst time."""
     count = len(entries)
     ready = sum(bool(entry["passed"]) for entry in entries)
     held = sum(bool(entry["passed"] and entry["graspable"]) for entry in entries)

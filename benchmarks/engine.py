@@ -1,4 +1,4 @@
-"""What the engine and the learner cost on top of raw physics, measured side by side in one run.
+"""The cost of the engine and the learner on top of raw physics, measured side by side in one run.
 
     python benchmarks/engine.py [--worlds 256] [--object sample:duck] [--backend warp]
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def record(env: Any) -> tuple[Any, Any, Any, float]:
-    """The scripted pick: where it starts, its actions and actuator targets, mean contacts."""
+    """The scripted pick: its start, actions and actuator targets, and mean contacts."""
     script = env.task.scripted_pick()
     pace = env.task.robot.pace
     steps = np.array([pace.ee] * 3 + [pace.ee_yaw], np.float32)
@@ -169,7 +169,7 @@ class Trainer:
 
 
 def turns(work: dict[str, Callable[[], None]], steps: int) -> dict[str, list[float]]:
-    """Steps/s of each, measured in turns after one round that warms up."""
+    """Steps/s of each, measured in turns after one warm-up round."""
     rates: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(TURNS + 1):
         for name, call in work.items():

@@ -1,9 +1,9 @@
-"""Damages scan files in a thousand ways and loads each: none may crash, hang or eat the memory.
+"""Damages scan files in a thousand ways and loads each: none may crash, hang or exhaust memory.
 
     python benchmarks/fuzz_objects.py [--count 1000] [--seed 0] [--scans ../shared/scans/clean]
 
 Each file goes through `load_object`, as a user's would. Every 20th is decomposed into convex
-pieces; the others get one hull, which saves hours and leaves all that reads the file in place.
+pieces; the others get one hull, which saves hours and still runs all code that reads the file.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from r2s_core.errors import AssetError
 from r2s_envs_objects import ObjectOptions, load_object, samples
 
 ROOT = Path(__file__).resolve().parents[1]
-LONGEST, MOST = 60.0, 2 * 2**30  # s and bytes that a file may take
+LONGEST, MOST = 60.0, 2 * 2**30  # limits per file, s and bytes
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Outcome(NamedTuple):
-    """What became of a file: "accepted", "refused", or what must not be."""
+    """The result for a file: "accepted", "refused", or a failure that must not occur."""
 
     verdict: str
     damage: str
@@ -108,9 +108,9 @@ def _load(path: Path, damage: str, max_pieces: int) -> Outcome:
 
 
 class _Memory:
-    """Peak resident memory of this process and its descendants, looked at 50 times a second.
+    """Peak resident memory of this process and its descendants, sampled 50 times a second.
 
-    Pages that processes share count for each: a little too much, never too little.
+    Shared pages count for each process, so it is an upper bound.
     """
 
     def __enter__(self) -> _Memory:

@@ -1,12 +1,12 @@
-"""What the interfaces for NumPy, Gymnasium and Stable-Baselines3 cost, side by side in one run.
+"""The cost of the interfaces for NumPy, Gymnasium and Stable-Baselines3, side by side in one run.
 
     python benchmarks/gymnasium_steps.py [--worlds 64 256] [--config quickstart]
 
 In turns, under the same random actions and with the same rewards, an environment is stepped by
 r2s's own loop (`state, step = env.step(state, action)`), by `r2s.make`, by `gymnasium.make_vec`
-and, where it is installed, through `SB3VecEnv`. Then each interface alone is timed, by the CPU time
-of its thread, over an environment that only repeats recorded steps: two episodes of
-pick-and-place, whose ends cost more than the steps between. Prints a table.
+and, if installed, through `SB3VecEnv`. Then each interface alone is timed, by the CPU time of its
+thread, over an environment that only replays recorded steps: two episodes of pick-and-place, since
+the ends of episodes cost more than other steps. Prints a table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STEPS, TURNS = 160, 5
 
 
 class Recorded:
-    """An environment that repeats the steps of another, at no cost."""
+    """An environment that replays the recorded steps of another, at no cost."""
 
     def __init__(self, env: Any, actions: np.ndarray) -> None:
         self.spec = env.spec
@@ -97,7 +97,7 @@ def turns(players: dict[str, Callable[[], None]], worlds: int) -> dict[str, list
 
 
 def own_seconds(env: Any, actions: np.ndarray) -> float:
-    """Per step, the least of several turns: what is not disturbed."""
+    """Seconds per step, the minimum of several turns, which is the least disturbed."""
     found = []
     for _ in range(10):
         began = time.thread_time()

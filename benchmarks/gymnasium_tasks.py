@@ -1,6 +1,6 @@
-"""Gymnasium's tasks for the benchmarks beside Stable-Baselines3: as an r2s environment, and judged.
+"""Gymnasium's tasks for comparisons with Stable-Baselines3: as an environment, and evaluation.
 
-Gymnasium is in nobody's environment but those that the benchmarks run in; they tell how.
+Gymnasium is only installed where these benchmarks run; they say how.
 """
 
 # pyright: reportMissingImports=false
@@ -27,7 +27,7 @@ def vector_env(task: str, worlds: int) -> gymnasium.vector.SyncVectorEnv:
 
 
 def evaluate(task: str, act: Act, episodes: int = EVALUATION_EPISODES) -> float:
-    """The mean return of `episodes` episodes, the same ones at every call."""
+    """The mean return of `episodes` episodes, the same at every call."""
     env = vector_env(task, episodes)
     obs, _ = env.reset(seed=EVALUATION_SEED)
     total, alive = np.zeros(episodes), np.ones(episodes, bool)
@@ -40,7 +40,7 @@ def evaluate(task: str, act: Act, episodes: int = EVALUATION_EPISODES) -> float:
 
 
 def deterministic(algorithm: Any, learner: Any) -> Act:
-    """What an r2s algorithm has learned, as `evaluate` takes it."""
+    """The policy of an r2s algorithm, for `evaluate`."""
     import jax
     import jax.numpy as jnp
 

@@ -30,16 +30,15 @@ from r2s_envs_objects.guard import sandbox
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Objects: time, fidelity, cost
 
-`python benchmarks/objects.py` on {machine}. Times are processor seconds of all processes, which
-a busy host changes little. Load: from the raw file, in a worker that runs already (its start
-takes {startup:.1f} s, once); cached: the same again. IoU: overlap of the convex pieces' union with
-the closed scan; p95: 95th percentile of the distance between their surfaces. Cost: physics
-steps/s of two 10 N pads squeezing the object, over the same with a box of its size (8 ms, elliptic
-cones, impratio 10); 1 is as fast as a box, and a few tenths are chance: the contacts that form
-differ from hull to hull.
+`python benchmarks/objects.py` on {machine}. Times are CPU seconds of all processes, which a busy
+host hardly affects. Load: from the raw file, in a running worker (its start takes {startup:.1f} s,
+once); cached: the same again. IoU: overlap of the convex pieces' union with the closed scan; p95:
+95th percentile of the distance between their surfaces. Cost: physics steps/s of two 10 N pads
+squeezing the object, over the same with a box of its size (8 ms, elliptic cones, impratio 10); 1 is
+as fast as a box, and a few tenths are random: the contacts that form differ from hull to hull.
 """
 
-#: Damaged scan -> the clean one that it was.
+#: Damaged scan -> the clean one it was made from.
 ORIGINALS = {
     "banana_holes_dups_mixed_winding.ply": "ycb_banana.ply",
     "brick_inside_out.stl": "ycb_foam_brick.stl",
@@ -70,17 +69,17 @@ def main() -> None:
 
 
 def processor_seconds() -> float:
-    """Processor time of this process and of the workers that read files for it."""
+    """CPU time of this process and of the workers that read files for it."""
     total = cpu_seconds()
     for worker in sandbox._idle:
         stat = Path(f"/proc/{worker.process.pid}/stat").read_text().rpartition(")")[2].split()
-        # Its own, user and system, and that of the processes that it waited for.
+        # Its own, user and system, and that of its finished children.
         total += sum(map(int, stat[11:15])) / os.sysconf("SC_CLK_TCK")
     return total
 
 
 def startup_seconds() -> float:
-    """Of a worker: what the first file of a process pays."""
+    """The start of a worker, which the first file of a process pays for."""
     path = str(samples.path("bottle"))
     times = []
     for _ in range(2):
@@ -122,7 +121,7 @@ def sample_table() -> str:
 
 
 def budget_table() -> str:
-    """What fewer hull vertices lose and gain."""
+    """Overlap and cost with fewer hull vertices."""
     rows = ["| max_hull_vertices | used | IoU | cost |", "|---|---|---|---|"]
     for budget in (16, 24, 32, 48, 64):
         asset, _, _ = timed("sample:bottle", ObjectOptions(max_hull_vertices=budget))
@@ -131,7 +130,7 @@ def budget_table() -> str:
 
 
 def scan_table(folder: Path) -> str:
-    """Every file of a folder: loaded (forced, where only the gripper objects) or refused."""
+    """Every file of a folder: loaded (forced, if only too wide for the gripper) or refused."""
     rows = [
         "| file | load s | cached s | volume cm3 | pieces (vertices) | IoU | p95 mm | grasp mm "
         "| cost | verdict |",
@@ -157,12 +156,12 @@ def scan_table(folder: Path) -> str:
             f"| {counts(asset)} | {asset.iou:.2f} | {asset.surface_p95 * 1000:.1f} "
             f"| {asset.grasp_width * 1000:.0f} | {cost_ratio(asset):.2f} | {verdict} |"
         )
-    rows.append(f"\nWhat loads: median {np.median(times):.1f} s, worst {max(times):.1f} s.")
+    rows.append(f"\nLoaded files: median {np.median(times):.1f} s, worst {max(times):.1f} s.")
     return "\n".join(rows)
 
 
 def truth_table(scans: Path) -> str:
-    """Volume and inertia of what the doctor makes, against trimesh's of the closed original."""
+    """Volume and inertia of the repaired scan, against trimesh's of the closed original."""
     rows = ["| file | volume | inertia, worst axis |", "|---|---|---|"]
     pairs = [(path, path) for path in sorted((scans / "clean").iterdir())]
     pairs += [(scans / "dirty" / k, scans / "clean" / v) for k, v in ORIGINALS.items()]
@@ -177,7 +176,7 @@ def truth_table(scans: Path) -> str:
 
 
 def closed(path: Path) -> trimesh.Trimesh:
-    """The largest part of a scan as trimesh sees it: our repair has no hand in it."""
+    """The largest part of a scan according to trimesh, independent of our repair."""
     mesh = trimesh.load(path, force="mesh", process=True)
     assert isinstance(mesh, trimesh.Trimesh)
     body = max(mesh.split(only_watertight=False), key=lambda part: part.area)

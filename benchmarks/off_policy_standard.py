@@ -1,20 +1,19 @@
 """r2s's SAC, TD3 and DDPG beside Stable-Baselines3's on two of Gymnasium's continuous tasks.
 
-Pendulum-v1, as for PPO, whose episodes are only ever cut off; and InvertedDoublePendulum-v5, in
-MuJoCo, whose episodes end by falling over, with rewards of about ten a step that are not scaled
-down. Both sides take as many steps in the same Gymnasium environment, one world, with one
-gradient step each, under the same hyperparameters, and are judged by the same episodes with
+Pendulum-v1, as for PPO, whose episodes are always truncated; and InvertedDoublePendulum-v5, in
+MuJoCo, whose episodes terminate by falling over, with unscaled rewards of about ten per step. Both
+sides take the same number of steps in the same Gymnasium environment, one world, with one gradient
+step each, under the same hyperparameters, and are evaluated on the same episodes with
 deterministic actions. Run in an environment with r2s and the two others:
 
     pip install stable-baselines3 "gymnasium[mujoco]"
-    python benchmarks/off_policy_standard.py train    # all of it; --help says how to take a part
+    python benchmarks/off_policy_standard.py train    # everything; --help says how to run a part
     python benchmarks/off_policy_standard.py report   # the tables of off_policy_standard.md
 
-Every run leaves a file of its own in runs/off_policy_standard; those that are there are not
-repeated.
+Every run writes its own file in runs/off_policy_standard; finished runs are not repeated.
 """
 
-# Stable-Baselines3 is in nobody's environment but the one this runs in.
+# Stable-Baselines3 is only installed where this runs.
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ EXPLORATION_NOISE, TARGET_NOISE, TARGET_NOISE_CLIP, POLICY_DELAY = 0.1, 0.2, 0.5
 CURVE_POINTS, CURVE_EPISODES = 10, 20
 RESULTS = Path("runs/off_policy_standard")
 
-#: What takes so many environment steps more, and what acts as learned so far.
+#: A function that learns for a number of environment steps, and the current policy.
 Trained = tuple[Callable[[int], None], Act]
 
 
@@ -203,8 +202,8 @@ def sb3_model(name: str, algorithm: str, seed: int, steps: int) -> Any:
 
 
 def train(side: str, name: str, algorithm: str, seed: int, steps: int) -> dict[str, Any]:
-    """A learning curve of (steps, mean return of `CURVE_EPISODES`) and the end; CPU seconds are
-    those of learning alone."""
+    """A learning curve of (steps, mean return of `CURVE_EPISODES`) and the final return; CPU
+    seconds are those of learning alone."""
     began = time.process_time()
     learn, act = {"r2s": r2s, "sb3": sb3}[side](name, algorithm, seed, steps)
     seconds, curve = time.process_time() - began, []
@@ -231,7 +230,7 @@ def row(*cells: object) -> str:
 
 
 def report(results: Path) -> str:
-    """What each side ends at and how the two compare, then every learning curve and seed.
+    """Final returns of both sides and their difference, then every learning curve and seed.
 
     Of the seeds that both sides have finished. Intervals are 95 % bootstrap intervals of means
     over seeds; "no worse": the difference's interval reaches 0 or more.

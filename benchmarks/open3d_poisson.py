@@ -2,7 +2,7 @@
 
     PYTHON benchmarks/open3d_poisson.py IN.npz OUT.npz
 
-IN: points, viewpoints [n, 3]. OUT: vertices, faces of depth 7, not cut yet; seconds.
+IN: points, viewpoints [n, 3]. OUT: vertices and faces at depth 7, before the cut; seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import open3d  # pyright: ignore[reportMissingImports]
 
 
 def main(source: str, result: str) -> None:
-    """Outliers, normals towards the viewpoints, Poisson: as its tutorial does it."""
+    """Remove outliers, orient normals to the viewpoints, Poisson: as in its tutorial."""
     with np.load(source) as file:
         points, viewpoints = file["points"], file["viewpoints"]
     start = time.process_time()

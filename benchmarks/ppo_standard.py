@@ -2,7 +2,7 @@
 
 Both learn in the same Gymnasium environments from the same number of steps with the same
 hyperparameters (those that RL Baselines3 Zoo tuned for Stable-Baselines3, without its
-state-dependent noise, which r2s does not have), and are judged by the same 100 episodes with
+state-dependent noise, which r2s does not have), and are evaluated on the same 100 episodes with
 deterministic actions. Run in an environment with r2s and the two others:
 
     pip install stable-baselines3 gymnasium
@@ -11,7 +11,7 @@ deterministic actions. Run in an environment with r2s and the two others:
     python benchmarks/ppo_standard.py report   # the table of benchmarks/ppo_standard.md
 """
 
-# Stable-Baselines3 is in nobody's environment but the one this runs in.
+# Stable-Baselines3 is only installed where this runs.
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESULTS = Path("runs/ppo_standard")
 
 
 def train_r2s(seed: int) -> dict[str, Any]:
-    """A learning curve of (steps, mean return of the training episodes that ended) and the end."""
+    """A learning curve of (steps, mean training return of finished episodes) and the final one."""
     import jax
 
     from r2s_algos_ppo.config import PPOConfig
@@ -55,7 +55,7 @@ def train_r2s(seed: int) -> dict[str, Any]:
         normalize_rewards=False,
         hidden_sizes=(64, 64),
         activation="tanh",
-        initial_log_std=math.log(0.5),  # 1 N m: r2s counts actions in halves of their range
+        initial_log_std=math.log(0.5),  # 1 N m: r2s scales actions by half their range
     )
     ppo = PPO(GymnasiumEnvironment(TASK, WORLDS, seed), config)
     learner, curve, began = ppo.init(jax.random.key(seed)), [], time.process_time()

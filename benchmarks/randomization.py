@@ -1,4 +1,4 @@
-"""What randomizing everything costs, measured side by side in one run.
+"""The cost of randomizing everything, measured side by side in one run.
 
     python benchmarks/randomization.py [--worlds 256] [--backend warp]
 

@@ -37,18 +37,18 @@ SCANNED = ("ycb_cracker_box.stl", "ycb_banana.ply", "ycb_power_drill.stl", "ycb_
            "ycb_foam_brick.stl", "ycb_tomato_soup_can.stl")  # fmt: skip
 COUNTS_PER_METRE = 10_000
 SAMPLES = 30_000
-BASE = 0.001  # m above the table, under which surfaces are not compared: nobody saw them
+BASE = 0.001  # m above the table, below which surfaces are not compared: they were not seen
 HEAD = """# Point clouds and depth images to meshes
 
-`python benchmarks/reconstruct.py --open3d PYTHON` on {machine}. Processor seconds, one core, files
-read included. Simulated: 12 views of 200 x 200 pixels from 12, 35 and 62 degrees above a table,
+`python benchmarks/reconstruct.py --open3d PYTHON` on {machine}. CPU seconds, one core, reading
+files included. Simulated: 12 views of 200 x 200 pixels from 12, 35 and 62 degrees above a table,
 0.8 mm noise, 1 % outliers, grazing pixels lost, underside unseen. Volume: error against the true
 solid. Chamfer: mean of both directions, mm, without the underside; about 0.3 mm of it is the
-distance between random samples. Unseen: share of the surface with no points near.
+distance between random samples. Unseen: fraction of the surface with no points near.
 
 * depth folder: 16-bit PNG, poses and masks, as `r2s object reconstruct FOLDER --support 0`.
-* bare cloud: the same points as a PLY file without normals or viewpoints, table not told.
-* Open3D: Poisson of depth 7 (0.20, 903 MB) with normals turned to the *known* viewpoints, cut at
+* bare cloud: the same points as a PLY file without normals or viewpoints, table not given.
+* Open3D: Poisson of depth 7 (0.20, 903 MB) with normals oriented to the *known* viewpoints, cut at
   the *known* table. In brackets: before the cut.
 """
 
@@ -111,7 +111,7 @@ def simulated_table(arguments: argparse.Namespace) -> str:
 
 
 def write_depth_folder(folder: Path, views: list[View]) -> None:
-    """The views as anyone would save them."""
+    """Save the views in the documented format."""
     matrix, frames = intrinsics(), []
     for index, view in enumerate(views):
         counts = np.clip(np.rint(view.depth * COUNTS_PER_METRE), 0, 65535).astype(np.uint16)
@@ -130,24 +130,24 @@ def write_depth_folder(folder: Path, views: list[View]) -> None:
     (folder / "cameras.json").write_text(json.dumps(settings))
 
 
-def ours(path: Path, solid: trimesh.Trimesh, told: bool) -> list[str]:
-    """Volume error, Chamfer distance, seconds; if the table is told, also the unseen share."""
+def ours(path: Path, solid: trimesh.Trimesh, table_known: bool) -> list[str]:
+    """Volume error, Chamfer distance, seconds; with a known table also the unseen fraction."""
     start = time.process_time()
     try:
         cloud, _ = source.read(path, "m", None)
-        result = reconstruct(cloud, path.name, support=0.0 if told else None)
+        result = reconstruct(cloud, path.name, support=0.0 if table_known else None)
     except AssetError as error:
-        return [str(error), *[""] * (3 if told else 2)]
+        return [str(error), *[""] * (3 if table_known else 2)]
     seconds = time.process_time() - start
     kind = "" if result.kind == "closed" else f" ({result.kind})"
     cells = [f"{result.volume / solid.volume - 1.0:+.1%}{kind}"]
     cells.append(f"{chamfer(result.vertices, result.faces, solid):.2f}")
-    cells += [f"{result.unseen:.0%}"] if told else []
+    cells += [f"{result.unseen:.0%}"] if table_known else []
     return [*cells, f"{seconds:.1f}"]
 
 
 def theirs(folder: Path, python: str, solid: trimesh.Trimesh) -> list[str]:
-    """The same of Open3D's mesh, cut at z = 0."""
+    """The same for Open3D's mesh, cut at z = 0."""
     script, result = Path(__file__).with_name("open3d_poisson.py"), folder / "open3d.npz"
     command = [python, str(script), str(folder / "cloud.npz"), str(result)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -157,7 +157,7 @@ def theirs(folder: Path, python: str, solid: trimesh.Trimesh) -> list[str]:
     plane = np.array([0.0, 0.0, 1.0]), np.zeros(3)
     sliced = trimesh.intersections.slice_faces_plane(mesh.vertices, mesh.faces, *plane)
     cut = trimesh.Trimesh(sliced[0], sliced[1], process=False)
-    # Tetrahedra with a corner in the plane of the cut: its lid would add nothing.
+    # Tetrahedra with a corner in the plane of the cut: the cut's lid adds nothing.
     corners = cut.vertices[cut.faces]
     volume = np.linalg.det(corners).sum() / 6.0
     error, uncut = volume / solid.volume - 1.0, mesh.volume / solid.volume - 1.0
@@ -176,7 +176,7 @@ def chamfer(vertices: np.ndarray, faces: np.ndarray, solid: trimesh.Trimesh) -> 
 
 
 def real_table(scans: Path) -> str:
-    """What came out of the real clouds and depth images."""
+    """The results for the real clouds and depth images."""
     rows = [
         "| source | objects | kind | size mm | volume cm3 | fit mm | s | said |",
         "|---|---|---|---|---|---|---|---|",

@@ -2,9 +2,9 @@
 
     python benchmarks/robustness.py RUN_DIR... [--against RUN_DIR...]
 
-Prints a table of what `r2s eval RUN --robustness` left in the folders: a column for each group of
-runs, means over seeds with 95 % bootstrap intervals, and what the first gains on the second.
-`robustness.md` tells how its runs were made.
+Prints a table of the results of `r2s eval RUN --robustness` in the folders: a column for each group
+of runs, means over seeds with 95 % bootstrap intervals, and the gain of the first over the second.
+`robustness.md` says how its runs were made.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Repeats a run over several seeds, one after another, and tables what each reached.
+"""Repeats a run over several seeds, one after another, and tabulates the results.
 
     python benchmarks/seeds.py configs/quickstart.yaml [--seeds 5] [--output DIR] [key=value ...]
 
-Each run is `r2s run` in a process of its own, as a user starts it; the numbers are what it leaves
-in result.json. Leave the machine alone meanwhile: the time is part of the result.
+Each run is `r2s run` in its own process, as a user starts it; the numbers are those of its
+result.json. Run nothing else meanwhile: the time is part of the result.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def row(result: dict[str, Any]) -> str:
 
 
 def object_cells(result: dict[str, Any]) -> tuple[str, ...]:
-    """Where there were several objects: success on those held out, and on the worst trained on."""
+    """With several objects: success on the held-out ones, and on the worst training object."""
     if "objects" not in result:
         return ()
     unseen = result.get("held_out_success_rate")

@@ -2,12 +2,12 @@
 
     python benchmarks/td3_steps.py    # where off_policy_standard.py runs; a minute
 
-A thousand random steps of InvertedDoublePendulum-v5 in Stable-Baselines3's buffer, its fresh
-weights copied into r2s, then both learn from the same batches, without the target's noise (whose
-random numbers differ). Prints how far apart values, actions and target weights are.
+A thousand random steps of InvertedDoublePendulum-v5 in Stable-Baselines3's buffer, its initial
+weights copied into r2s; then both learn from the same batches, without target noise (whose random
+numbers differ). Prints the differences of values, actions and target weights.
 """
 
-# Stable-Baselines3 is in nobody's environment but the one this runs in.
+# Stable-Baselines3 is only installed where this runs.
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def main() -> None:
         if step % standard.POLICY_DELAY == 0:
             networks, _ = policy(networks, batch, rate, key)
         if step in LOOKED_AT:
-            told = differences(model, learns, networks, batches[0])
-            print(f"| {step} | {told[0]:.3g} | {' | '.join(f'{x:.1e}' for x in told[1:])} |")
+            value, *errors = differences(model, learns, networks, batches[0])
+            print(f"| {step} | {value:.3g} | {' | '.join(f'{x:.1e}' for x in errors)} |")
 
 
 def same_weights(model: Any) -> tuple[DDPG, Any]:
@@ -123,12 +123,12 @@ def differences(model: Any, learns: DDPG, networks: Any, samples: Any) -> tuple[
     theirs = np.concatenate([x.numpy() for x in found], axis=1).T
     actions = learns.mean({"policy": networks.policy}, batch.observation)
     target = weights(model.critic_target.q_networks[0])
-    apart = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), networks.critics.target[0], target)
+    error = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), networks.critics.target[0], target)
     return (
         float(theirs.mean()),
         float(np.abs(values - theirs).max()),
         float(np.abs(actions - acted).max()),
-        float(max(jax.tree.leaves(apart))),
+        float(max(jax.tree.leaves(error))),
     )
 
 

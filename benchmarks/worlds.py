@@ -1,10 +1,10 @@
-"""Every algorithm with its defaults, from 64 to 16,384 worlds: do the rules hold that follow them?
+"""Every algorithm with its defaults, from 64 to 16,384 worlds: do options derived from them work?
 
     python benchmarks/worlds.py [--algorithm ddpg] [--worlds 64 16384] [--seeds 3]
 
 The point mass of `r2s_core.testing.environments`: pushed to the middle and held there it earns 0.9
-per step, at random 0.4. Training ends after so many steps of every world, but not before
-`LEAST_STEPS` in all; PPO, which learns from each step four times and not sixteen, gets more.
+per step, at random 0.4. Training ends after a number of steps per world, but not before
+`LEAST_STEPS` in total; PPO, which learns from each step four times and not sixteen, gets more.
 Prints the rows of a table in algorithms.md.
 """
 

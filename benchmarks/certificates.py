@@ -50,9 +50,9 @@ HEAD = """# Certificates: real scans, no manual step
 `{command}` on {machine}, one scan at a time, nothing cached, pictures included. Ready:
 repaired, compiles, lies still on a table. Graspable: the Panda lifts it, shakes it and holds it
 for 5 s with at least one grasp; held: how many of the grasps tried. IoU and volume: of the
-collision pieces' union against the scan; below 0.80 or beyond 10 % it collides as a solid lump, and the
-verdict says so. Cost: physics steps/s over those of a box of its size. From above: the fraction of
-sampled grasps that are reachable and in force closure. Seconds: CPU time of the whole command;
+collision pieces' union against the scan; below 0.80 or beyond 10 % it collides as a solid lump, and
+the verdict says so. Cost: physics steps/s over those of a box of its size. From above: the fraction
+of sampled grasps that are reachable and in force closure. Seconds: CPU time of the whole command;
 wall clock in brackets, on a shared machine.
 """
 

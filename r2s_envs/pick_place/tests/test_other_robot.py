@@ -10,8 +10,8 @@ import pytest
 from r2s_core.backends.mujoco import MujocoBackend
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.config import load_mapping
+from r2s_core.env.contract import check_task
 from r2s_core.errors import ConfigError
-from r2s_core.testing import check_environment
 from r2s_envs_objects import NotGraspableError, ObjectOptions, load_object
 from r2s_envs_pick_place import SceneOptions, box_object, build_scene
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
@@ -49,7 +49,9 @@ def test_every_observation_and_both_action_spaces_have_six_joints():
     assert len(joint.info.action_names) == 8
     assert "joint6_angle" in joint.info.observation_names["policy"]
     assert "joint7_angle" not in joint.info.observation_names["policy"]
-    check_environment(joint)
+    told = check_task("environment 'pick'", joint, joint.scene())
+    read = jax.eval_shape(joint.observe, told.task, told.view)["policy"]
+    assert read.shape == (len(joint.info.observation_names["policy"]),)
     assert len(_task(action_space="ee_delta").info.action_names) == 5
 
 

@@ -162,7 +162,7 @@ class _Session:
                 "robot": env.spec.task.robot,
                 "env_steps": training.step,
                 "config_sha256": config_hash(self.config),
-                "versions": self._versions(),
+                "versions": self._versions(env.spec.task.robot),
             },
         )
 
@@ -207,7 +207,7 @@ class _Session:
         for line in pictures.notes:
             self.console.print(line)
         result |= {
-            "versions": self._versions(),
+            "versions": self._versions(facts["robot"]),
             "hardware": device.hardware(),
             "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
             "total_s": round(time.perf_counter() - self.began, 3),
@@ -226,12 +226,15 @@ class _Session:
         policy = load_policy(self.run_dir / "policy")
         return evaluate.play(config, policy, env, record=config.evaluation.video), env
 
-    def _versions(self) -> dict[str, str]:
+    def _versions(self, robot: str | None) -> dict[str, str]:
+        """Of Python, the core and the plugins that ran, the robot among them if it is one."""
         config = self.config
-        uses: tuple[tuple[Kind, str], ...] = (
+        uses: list[tuple[Kind, str]] = [
             ("algorithm", config.chosen_algorithm.use),
             ("environment", config.environment.use),
-        )
+        ]
+        if any(robot == entry.name for entry in registry.discover("robot")):
+            uses.append(("robot", str(robot)))
         return device.versions(*(registry.find(kind, name).dist for kind, name in uses))
 
     def _files(self) -> dict[str, str]:

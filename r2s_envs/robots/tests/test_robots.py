@@ -55,6 +55,10 @@ def _touching(spec: mujoco.MjSpec) -> None:
     spec.geom("left_pad").conaffinity = ARM_CONTACT
 
 
+def _bulky(spec: mujoco.MjSpec) -> None:
+    spec.body("link5").add_geom(size=(0.3, 0, 0), contype=ARM_CONTACT, conaffinity=0)
+
+
 def _renamed(spec: mujoco.MjSpec) -> None:
     spec.actuator("joint1").name = "first"
 
@@ -71,6 +75,7 @@ def _aside(spec: mujoco.MjSpec) -> None:
         (_changed(panda(), _off_axis), "'joint2' is not at its body's origin"),
         (_changed(panda(), _turned), "the site 'grip' is turned"),
         (_changed(panda(), _touching), "conaffinity of geom left_pad is not 0"),
+        (_changed(panda(), _bulky), "ready has 'link5' and 'link7' inside each other"),
         (_changed(panda(), _renamed), "the actuators are"),
         (_changed(panda(), _aside), "the pads meet 4.0 mm aside of the grip"),
         (dataclasses.replace(panda(), arm_joints=("joint1",)), "home has 7 numbers for 1"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -160,10 +163,24 @@ def _check_ready(robot: Robot, model: mujoco.MjModel) -> None:
     mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], slots.grip)
     least = float(np.linalg.svd(slots.arm_velocity(jacobian), compute_uv=False)[5])
     require(least > _REGULAR, f"ready is near a singularity: least singular value {least:.3f}")
-    require(data.ncon == 0, "ready has the robot touch itself")
+    for first, second in _touching(model, data):
+        raise AssertionError(f"ready has {first!r} and {second!r} inside each other")
     mujoco.mj_step(model, data, nstep=500)
     moved = np.abs(slots.arm(data.qpos) - robot.ready).max()
     require(moved < 1e-3, f"the arm does not stay ready: {moved:.2g} rad off after a second")
+
+
+def _touching(model: mujoco.MjModel, data: mujoco.MjData) -> Iterator[tuple[str, str]]:
+    """Bodies that overlap, with two joints or more between them; neighbours always do."""
+    above = [{body} for body in range(model.nbody)]
+    for body in range(1, model.nbody):
+        above[body] |= above[model.body_parentid[body]]
+    for first, second in itertools.combinations(range(model.ngeom), 2):
+        bodies = model.geom_bodyid[[first, second]]
+        between = above[bodies[0]] ^ above[bodies[1]]
+        joints = sum(int(model.body_jntnum[body]) for body in between)
+        if joints > 1 and mujoco.mj_geomDistance(model, data, first, second, 1.0, None) < 0.0:
+            yield model.body(bodies[0]).name, model.body(bodies[1]).name
 
 
 def _check_gripper(robot: Robot, model: mujoco.MjModel) -> None:

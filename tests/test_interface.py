@@ -29,7 +29,7 @@ def test_the_missions_python_example_trains_and_evaluates(tmp_path, monkeypatch,
     )
     trainer = Real2SimTrainer(config)
     assert trainer.create_environment().spec.num_worlds == 8
-    assert "no GPU was found; going on with the CPU" in capfd.readouterr().err
+    assert "no GPU was found; falling back to the CPU" in capfd.readouterr().err
     trainer.train_ppo(env)
     told = capfd.readouterr().err
     assert f"environment.reconstructed_objects_dir: {scans} (configured: None)" in told

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core.env.contract import check_rewards, check_task, check_whole, exported
+from r2s_core.env.contract import check_complete, check_rewards, check_task, exported
 from r2s_core.env.curriculum import Levels
 from r2s_core.env.randomization import Randomization
 from r2s_core.errors import R2SError
@@ -193,10 +193,10 @@ def test_a_whole_environment_that_breaks_its_contract_is_named(host_driven, meth
         def step(self, state, action):
             return self.inner.step(state, action)
 
-    check_whole("environment 'sound'", Odd())
+    check_complete("environment 'sound'", Odd())
     setattr(Odd, method, answer)
     with pytest.raises(ForeignError) as caught:
-        check_whole("environment 'odd'", Odd())
+        check_complete("environment 'odd'", Odd())
     assert str(caught.value).startswith("environment 'odd'")
     assert told in str(caught.value)
 

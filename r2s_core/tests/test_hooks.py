@@ -100,7 +100,7 @@ def test_a_failing_hook_is_told_once_and_counted_and_neither_the_run_nor_others_
     assert len(told) == 2
     assert cause in told[0]
     assert isinstance(error, PluginError) or "hook 'bad' failed at " in told[0]
-    assert told[0].endswith("; the run goes on without it (told once)")
+    assert told[0].endswith("; the run continues without it (reported once)")
     assert told[1] == "hook 'bad' failed 3 times in all"
 
 

@@ -145,7 +145,7 @@ class Bias:
 
 def test_a_randomizer_that_remembers_is_taken_through_an_episode():
     check_randomizer(lambda context: Bias())
-    with pytest.raises(AssertionError, match="the memory after a step is of other arrays"):
+    with pytest.raises(AssertionError, match="the memory has another structure, shape or dtype"):
         check_randomizer(lambda context: Bias(lambda m, k, v: (m[:2], {"policy": v["policy"]})))
     with pytest.raises(AssertionError, match=r"returns \['critic'\]"):
         check_randomizer(lambda context: Bias(lambda m, k, v: (m, {"critic": v["policy"]})))
@@ -179,11 +179,14 @@ def _with(**changes):
 @pytest.mark.parametrize(
     ("how", "complaint"),
     [
-        (_with(truncated=lambda s: s.terminated), "terminated and truncated at once"),
+        (_with(truncated=lambda s: s.terminated), "a world is terminated and truncated"),
         (_with(truncated=lambda s: s.episode_length == 3), "before max_episode_steps"),
-        (_with(episode_length=lambda s: jnp.ones(4, jnp.int32)), "episode_length, counted"),
-        (_with(episode_return=lambda s: s.reward), "episode_return, summed"),
-        (_with(final_obs=lambda s: {"policy": 0 * s.obs["policy"]}), "of a world that goes on"),
+        (
+            _with(episode_length=lambda s: jnp.ones(4, jnp.int32)),
+            "episode_length against our own count",
+        ),
+        (_with(episode_return=lambda s: s.reward), "episode_return against our own sum"),
+        (_with(final_obs=lambda s: {"policy": 0 * s.obs["policy"]}), "of a world that is not done"),
         (
             _with(reward=lambda s: s.reward[:, None]),
             r"reward must be float32\[4\], but is float32\[",
@@ -200,7 +203,7 @@ def test_an_environment_that_is_wrong_is_told_why(how, complaint):
 
 def test_an_environment_that_does_not_end_in_time_is_told_so():
     late = environments.corridor(4, "truncation")
-    with pytest.raises(AssertionError, match="goes on after max_episode_steps 5"):
+    with pytest.raises(AssertionError, match="continues after max_episode_steps 5"):
         check_environment(Broken(_with(truncated=lambda s: s.truncated & False), late))
 
 
@@ -281,7 +284,7 @@ class Optional(CartTask):
         ("begin", "begin must return a state like the one of init"),
         ("bank", "init_from_bank must return what init does"),
         ("quaternion", "cart_quaternion is called a quaternion"),
-        ("perceived", "what is observed of readings without errors"),
+        ("perceived", "the observation from readings without errors"),
     ],
 )
 def test_what_a_task_offers_beside_is_checked_too(wrong, complaint):
@@ -403,7 +406,7 @@ def test_an_algorithm_that_is_wrong_is_told_why(how, complaint):
 
 def test_an_algorithm_that_learns_nothing_is_told_so():
     with pytest.raises(
-        AssertionError, match=r"loss is [\d.]+; below [\d.]+ is asked, half of what a policy"
+        AssertionError, match=r"loss is [\d.]+; it must be below [\d.]+, half the loss"
     ):
         check_learning(Guess, 640)  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ env = r2s.make("quickstart", num_envs=16)
 obs, info = env.reset(seed=0)
 obs, reward, terminated, truncated, info = env.step(policy(obs))
 
-Importing this brings neither JAX nor MuJoCo; `make` does. Training is `r2s run`, or
+Importing this imports neither JAX nor MuJoCo; `make` does. To train, use `r2s run` or
 `r2s_core.Real2SimTrainer`.
 """
 

@@ -138,5 +138,5 @@ def test_a_buffer_larger_than_the_memory_is_refused_before_it_is_made(monkeypatc
         replays.check_memory(50 * 10**9, 50_000_000, "sac")
     assert str(refused.value) == (
         "algorithms.sac.buffer_size: a buffer of 50,000,000 transitions takes 50 GB, but only 2 GB "
-        "of memory are free; 1,800,000 would fit"
+        "of memory is free; 1,800,000 would fit"
     )

@@ -436,4 +436,4 @@ def test_what_cannot_fit_into_memory_is_refused_before_it_is_allocated(options, 
     monkeypatch.setattr("r2s_core.device.available_memory", lambda: 10**6)
     with pytest.raises(ConfigError, match=words) as caught:
         PPO(point_mass(8), PPOConfig(**options))
-    assert "only 1 MB of memory are free; lower" in str(caught.value)
+    assert "only 1 MB of memory is free; lower" in str(caught.value)

@@ -58,5 +58,5 @@ def test_learning_starts_with_enough_to_learn_from():
 def test_what_the_buffer_takes_is_said_and_must_be_there():
     sac, _ = _trained(CONFIG, 1)
     assert sac.notes == ("replay buffer: 256 transitions, 6.91 kB",)
-    with pytest.raises(ConfigError, match=r"algorithms.sac.buffer_size: .* memory are free"):
+    with pytest.raises(ConfigError, match=r"algorithms.sac.buffer_size: .* memory is free"):
         make(point_mass(8), dataclasses.replace(CONFIG, buffer_size=10**12))

@@ -17,7 +17,7 @@ from r2s_core.errors import ConfigError
 from r2s_core.system.foreign import calling
 from r2s_core.system.text import printable, say_once
 
-#: What results depend on, of ours and of others; the last four are what algorithms stand on.
+#: The packages that results depend on; the last four are those of the algorithms.
 _PACKAGES = (
     *("r2s-core", "jax", "jaxlib", "mujoco", "mujoco-mjx", "numpy"),
     *("r2s-algos-common", "flax", "optax", "distrax"),
@@ -25,16 +25,17 @@ _PACKAGES = (
 
 
 def select_device(use_gpu: bool | None) -> list[str]:
-    """Make JAX use a GPU or the CPU, in 32 bits; returns lines for the user, empty when all is as
-    asked.
+    """Make JAX use a GPU or the CPU, in 32 bits; returns lines for the user, empty where everything
+    is as requested.
 
-    JAX_ENABLE_X64, which some have in their shells, is turned off: tasks, randomizers and rewards,
-    other people's among them, name no widths, and a scan's state may not change its own.
+    JAX_ENABLE_X64, which some users set in their shells, is turned off: tasks, randomizers and
+    rewards, third-party ones included, do not specify dtypes, and the carry of a scan may not
+    change its dtype.
 
-    use_gpu: False keeps to the CPU, True asks for a GPU and says so if there is none, None takes
-    what there is. Call it before anything is computed: JAX settles on its devices here.
+    use_gpu: False uses the CPU, True requests a GPU and reports if there is none, None uses what
+    is available. Call it before anything is computed: JAX initialises its devices here.
 
-    Raises `MachineError` where JAX cannot start the device that the environment asks it for.
+    Raises `MachineError` where JAX cannot start the device that environment variables select.
     """
     import jax
 
@@ -55,13 +56,13 @@ def _missing_gpu(use_gpu: bool | None) -> list[str]:
     if has_nvidia_driver():
         return [
             "training.use_gpu is true and there is an NVIDIA driver, but this JAX cannot use it: "
-            "pip install 'jax[cuda13]' (or cuda12 for older drivers); going on with the CPU."
+            "pip install 'jax[cuda13]' (or cuda12 for older drivers); falling back to the CPU."
         ]
-    return ["training.use_gpu is true, but no GPU was found; going on with the CPU."]
+    return ["training.use_gpu is true, but no GPU was found; falling back to the CPU."]
 
 
 def announce(lines: list[str]) -> None:
-    """Say on stderr what `select_device` had to say."""
+    """Print the lines of `select_device` on stderr."""
     for line in lines:
         print(printable(line), file=sys.stderr)
 
@@ -82,8 +83,8 @@ def resolve_backend(config: RunConfig) -> RunConfig:
 
 def _warn_of_slow_backend(name: str) -> None:
     say_once(  # a run resolves it several times
-        f"backend: {name} compiles for minutes and steps slowly where there is no GPU; "
-        "`mujoco`, which `auto` takes here, does neither."
+        f"backend: {name} compiles for minutes and steps slowly without a GPU; "
+        "`mujoco`, which `auto` selects here, does neither."
     )
 
 
@@ -121,7 +122,7 @@ def hardware() -> dict[str, Any]:
 
 
 def host() -> dict[str, Any]:
-    """The machine without what JAX finds in it."""
+    """The machine, without JAX's devices."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "cpu": _cpu_model(),
@@ -133,7 +134,7 @@ def host() -> dict[str, Any]:
 
 
 def versions(*dists: str) -> dict[str, str]:
-    """Versions of Python, of what r2s stands on and of `dists`, without those not installed."""
+    """Versions of Python, of r2s's dependencies and of `dists`; without those not installed."""
     found = {"python": platform.python_version()}
     for name in dict.fromkeys((*_PACKAGES, *dists)):
         try:
@@ -144,7 +145,7 @@ def versions(*dists: str) -> dict[str, str]:
 
 
 def available_memory() -> int | None:
-    """Bytes that an array on JAX's default device can still take; None where nobody says."""
+    """Bytes that an array on JAX's default device can still take; None where unknown."""
     import jax
 
     stats = jax.devices()[0].memory_stats()
@@ -157,20 +158,20 @@ def available_memory() -> int | None:
 def check_memory(needed: float, what: str, advice: str) -> None:
     """Raises `ConfigError` where `needed` bytes are more than JAX's device has.
 
-    Call it before anything is compiled or allocated: what is too large is otherwise found out by
-    the system's killing the process. The message is "WHAT takes 3.1 TB, but ...; ADVICE".
+    Call it before anything is compiled or allocated; otherwise the system may kill the process
+    without a message. The message here is "WHAT takes 3.1 TB, but ...; ADVICE".
     """
     free = available_memory()
-    # Something must be left for the networks, the simulation and the operating system.
+    # Leave room for the networks, the simulation and the operating system.
     if free is not None and needed > 0.9 * free:
         raise ConfigError(
-            f"{what} takes {size_text(needed)}, but only {size_text(free)} of memory are free; "
+            f"{what} takes {size_text(needed)}, but only {size_text(free)} of memory is free; "
             f"{advice}"
         )
 
 
 def size_text(count: float) -> str:
-    """Bytes as people read them: 3.1 TB."""
+    """A number of bytes in a readable unit: 3.1 TB."""
     for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
         if count >= factor:
             return f"{count / factor:.3g} {unit}"
@@ -182,12 +183,12 @@ def _free_on_host() -> int | None:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError, IndexError):
-        total = _memory_gib()  # not Linux: all of it, which at least stops the absurd
+        total = _memory_gib()  # not Linux: the total, which at least catches absurd sizes
         return None if total is None else int(total * 2**30)
 
 
 def _free_in_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the control group leaves, which the host's own figures do not show."""
+    """What the control group leaves, which the host's figures do not reflect."""
     try:
         limit = (folder / "memory.max").read_text().strip()
         stat = dict(x.split() for x in (folder / "memory.stat").read_text().splitlines())

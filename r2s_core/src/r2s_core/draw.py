@@ -1,5 +1,5 @@
-"""What randomizers are made of: draws from ranges that a curriculum widens, and names chosen by
-pattern."""
+"""Building blocks of randomizers: draws from ranges that a curriculum widens, and elements of a
+model selected by name patterns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw(
 ) -> Array:
     """float32 of `shape` within `bounds`.
 
-    level: 1 draws from all of the range; at 0 it has shrunk to `neutral`, what changes nothing.
+    level: 1 draws from the whole range; at 0 it has shrunk to `neutral`, the value of no effect.
 
     Raises ValueError for log_uniform where the bounds or `neutral` are not above 0.
     """
@@ -55,22 +55,22 @@ def draw(
 
 
 def _check_positive(*numbers: Array | float) -> None:
-    """Of those that are known already; others are traced."""
+    """Checks concrete numbers; traced ones are unknown yet."""
     known = [x for x in numbers if not isinstance(x, Tracer)]
     if not all(np.all(np.asarray(x) > 0) for x in known):
         raise ValueError(
             f"log_uniform draws numbers above 0, not from {', '.join(map(str, known))} "
-            "(bounds, and what changes nothing)"
+            "(the bounds and the neutral value)"
         )
 
 
 def choose(model: mujoco.MjModel, kind: str, patterns: Sequence[str], option: str) -> np.ndarray:
-    """The ids int[n] of a model's elements whose names fit any of the patterns (`link*`).
+    """The ids int[n] of a model's elements whose names match any of the patterns (`link*`).
 
-    Elements without a name fit `*` alone, and the world, which does not move, nothing.
+    Unnamed elements match only `*`; the world body, which does not move, matches nothing.
 
-    kind: "body", "geom", "joint", "actuator", "light", "camera" or "material". option: where the
-    patterns are written, for the message. Raises ConfigError if a pattern fits nothing.
+    kind: "body", "geom", "joint", "actuator", "light", "camera" or "material". option: the key of
+    the patterns, for the message. Raises ConfigError if a pattern matches nothing.
     """
     count = getattr(model, _COUNTS[kind])
     first = 1 if kind == "body" else 0
@@ -79,15 +79,15 @@ def choose(model: mujoco.MjModel, kind: str, patterns: Sequence[str], option: st
 
 
 def chosen(names: Sequence[str], patterns: Sequence[str], option: str, kind: str) -> np.ndarray:
-    """The places int[n] of the names that fit any of the patterns; see `choose`."""
+    """The indices int[n] of the names that match any of the patterns; see `choose`."""
     found: set[int] = set()
     for pattern in patterns:
-        fit = [i for i, name in enumerate(names) if fnmatchcase(name, pattern)]
-        if not fit:
+        matches = [i for i, name in enumerate(names) if fnmatchcase(name, pattern)]
+        if not matches:
             known = [name for name in names if name]
             raise ConfigError(
                 f"{option}: no {kind} is called {pattern}{did_you_mean(pattern, known)}; there are "
                 f"{', '.join(known) or 'none'}"
             )
-        found.update(fit)
+        found.update(matches)
     return np.array(sorted(found), np.int64)

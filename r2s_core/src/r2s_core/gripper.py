@@ -1,4 +1,4 @@
-"""What planning a grasp needs to know of a parallel gripper; light."""
+"""The geometry of a parallel gripper, for grasp planning; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Gripper:
     axis and closes along its y axis.
     """
 
-    name: str  #: as certificates call it: "Franka Hand"
+    name: str  #: as shown in certificates: "Franka Hand"
     opening: float  #: between the pads of the open gripper
-    payload: float  #: what the arm lifts with it, kg
+    payload: float  #: the largest mass that the arm lifts with it, kg
     finger_half_width: float  #: across the closing and the approach
     finger_thickness: float  #: free space that a finger needs behind its contact
     pad_half_height: float  #: along the approach, of the surface that touches
@@ -25,7 +25,7 @@ class Gripper:
 
     @property
     def widest(self) -> float:
-        """The widest thing that it is to grasp: 2 mm of room at each finger."""
+        """The widest object that it should grasp, with 2 mm to spare at each finger."""
         return self.opening - 0.004
 
     def __str__(self) -> str:

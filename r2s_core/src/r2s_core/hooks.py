@@ -1,15 +1,15 @@
-"""Hooks: what happens in a run, broadcast on the host between compiled chunks.
+"""Hooks: the events of a run, broadcast on the host between compiled chunks.
 
 A hook plugin (group `r2s.hooks`) builds an object whose methods, marked with `hookimpl`, are named
-as those of `HookSpecs`; it may leave out methods, and arguments of those it has:
+as those of `HookSpecs`; it may omit methods, and arguments of its methods:
 
     class StopWhenGood:
         @hookimpl
         def r2s_metrics(self, metrics):
             return metrics.get("episode/success", 0.0) > 0.99
 
-A hook that fails does not end the run: its first failure is reported, later ones are counted. One
-without which the run is worth nothing sets `failure_is_fatal = True`.
+A hook that fails does not end the run: its first failure is reported, later ones are counted. A
+hook that the run cannot do without sets `failure_is_fatal = True`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ hookimpl = pluggy.HookimplMarker("r2s")
 
 
 class HookSpecs:
-    """What a hook may listen to."""
+    """The events that a hook may listen to."""
 
     @hookspec
     def r2s_run_start(self, config: RunConfig, run_dir: Path, step: int) -> None:
@@ -77,10 +77,10 @@ class Hooks:
         Args:
             hooks: `RunConfig.hooks`.
             run_dir: the run's folder, for hooks that write files.
-            note: told of a hook that fails, in a line; by default stderr is.
+            note: called with one line about a hook that fails; by default printed on stderr.
 
         Raises:
-            PluginError: one cannot be built, or listens to nothing or to what does not exist.
+            PluginError: a hook cannot be built, or listens to no event or to an unknown one.
         """
         self._note = note or (lambda line: print(printable(line), file=sys.stderr))
         self._listeners = [
@@ -108,16 +108,16 @@ class Hooks:
                 self._note(f"hook '{listener.label}' failed {listener.failures} times in all")
 
     def _call(self, name: str, **arguments: Any) -> list[bool]:
-        """What each hook answers; each has its own copy of what it is given.
+        """Each hook's answer; each gets its own copy of the arguments.
 
-        Raises `R2SError` where one fails whose failure is fatal; a full disk is no hook's fault.
+        Raises `R2SError` where a hook with `failure_is_fatal` fails, or the disk is full.
         """
         answers: list[bool] = []
         for listener in self._listeners:
-            own = {k: _copied(value) for k, value in arguments.items()}
+            copies = {k: _copied(value) for k, value in arguments.items()}
             try:
                 with calling(f"hook '{listener.label}'", listener.hook):
-                    answers += map(bool, getattr(listener.manager.hook, name)(**own))
+                    answers += map(bool, getattr(listener.manager.hook, name)(**copies))
             except R2SError as error:
                 self._failed(listener, error)
         return answers
@@ -127,7 +127,7 @@ class Hooks:
             raise error
         listener.failures += 1
         if listener.failures == 1:
-            self._note(f"{error}; the run goes on without it (told once)")
+            self._note(f"{error}; the run continues without it (reported once)")
             if debugging():
                 traceback.print_exception(error)
 
@@ -135,7 +135,7 @@ class Hooks:
 def listener(label: str, hook: Any) -> Listener:
     """A hook, ready to be called.
 
-    Raises `PluginError` where it listens to nothing, or to what does not exist.
+    Raises `PluginError` where it listens to no event, or to an unknown one.
     """
     manager = pluggy.PluginManager("r2s")
     manager.add_hookspecs(HookSpecs)
@@ -154,5 +154,5 @@ def listener(label: str, hook: Any) -> Listener:
 
 
 def _copied(value: Any) -> Any:
-    """Mappings are copied; configurations are frozen, and all else is a number or a path."""
+    """A copy of a mapping; configurations are frozen, and everything else is a number or path."""
     return copy.deepcopy(dict(value)) if isinstance(value, Mapping) else value

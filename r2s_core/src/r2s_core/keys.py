@@ -1,7 +1,7 @@
-"""PRNG keys of a run by what they are for, so that no two purposes share random numbers.
+"""PRNG keys of a run by purpose, so that no two purposes share random numbers.
 
-`jax.random.fold_in(key, n)` may equal `jax.random.split(key, m)[n]`: small numbers, and seeds a
-constant apart, keep purposes apart only by accident.
+`jax.random.fold_in(key, n)` may equal `jax.random.split(key, m)[n]`: small integers, or seeds that
+differ by a constant, separate purposes only by luck.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ from r2s_core.types import Array
 
 
 def key_for(seed: int, purpose: str) -> Array:
-    """A typed key of its own for each seed and purpose."""
+    """A distinct typed key for each seed and purpose."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))

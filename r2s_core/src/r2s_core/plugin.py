@@ -1,10 +1,10 @@
-"""Manifests: what a plugin says of itself before anything heavy is imported.
+"""Manifests: a plugin's description, available before anything heavy is imported.
 
 An entry point names a `Plugin` in a light module; `target` is the string "module:callable" of the
 builder, which may import JAX. Builders by kind:
 
     algorithm    make(env: Environment, config) -> Algorithm
-    environment  make(config) -> Task        (or -> Environment, brought whole)
+    environment  make(config) -> Task        (or -> a complete Environment)
     reward       make(config) -> RewardFn
     randomizer   make(config, context: RandomizerContext) -> Randomizer
     backend      make(scene: SceneSpec, num_worlds: int, config) -> Backend
@@ -20,7 +20,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
-#: The version of the contract in `r2s_core.types` that this r2s-core speaks.
+#: The version of the contract in `r2s_core.types` that this r2s-core implements.
 CONTRACT_VERSION = 2
 
 Kind = Literal[
@@ -38,7 +38,7 @@ GROUPS: dict[Kind, str] = {
     "hook": "r2s.hooks",
     "command": "r2s.commands",
 }
-#: The robot where none is named.
+#: The robot that is used when none is named.
 DEFAULT_ROBOT = "panda"
 
 
@@ -56,9 +56,10 @@ class Plugin:
     config: a frozen dataclass of options made with `option`; its fields are the YAML keys.
     contract: the contract version it was built for.
     inputs: for environments only, "module:callable" of `keep_inputs(config, keep) -> config`: the
-        options with each file of the user's replaced by what `keep` (`r2s_core.record.inputs.Keep`)
-        returns for what is made of it, so that a run is whole without those files.
-    default: for environments only: the one that a configuration means which names none.
+        options with each of the user's files replaced by what `keep`
+        (`r2s_core.record.inputs.Keep`) returns for the data prepared from it, so that the run's
+        folder is complete without those files.
+    default: for environments only, whether configurations that name none use this one.
     configure: for commands only, adds the command's arguments; must import nothing heavy.
     """
 

@@ -1,7 +1,7 @@
-"""A policy as data: the groups of numbers that it reads, and a small graph of tagged layers.
+"""A policy as data: the observation groups that it reads, and a small graph of tagged layers.
 
-Light: neither JAX nor MuJoCo. `r2s_core.policy.graph` says what each kind of layer means; NumPy,
-JAX and ONNX evaluate the same list.
+Imports neither JAX nor MuJoCo. `r2s_core.policy.graph` defines what each kind of layer computes;
+NumPy, JAX and ONNX evaluate the same list.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 class ArraySpec:
     """An observation group of one world: float32[n] numbers or a uint8[H, W, C] image.
 
-    names: one for each number of a vector, in order; none where they are numbered.
+    names: one for each number of a vector, in order; empty: they are numbered.
     """
 
     shape: tuple[int, ...]
@@ -25,21 +25,21 @@ class ArraySpec:
 
     @property
     def nbytes(self) -> int:
-        """Of one world's."""
+        """Bytes of one world's array."""
         return math.prod(self.shape) * (1 if self.dtype == "uint8" else 4)
 
     @property
     def is_image(self) -> bool:
-        """Whether it is a picture, height, width and channels."""
+        """Whether it is an image: [H, W, C]."""
         return len(self.shape) == 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layer:
-    """One step of a policy: what a kind makes of its inputs.
+    """One node of a policy's graph: an operation (`kind`) on its inputs.
 
-    name: of what it gives. inputs: observation groups or earlier layers, by name. options: plain
-    numbers and words. tensors: host float32 arrays. See `r2s_core.policy.graph.KINDS`.
+    name: of its output. inputs: observation groups or earlier layers, by name. options: plain
+    numbers and strings. tensors: host float32 arrays. See `r2s_core.policy.graph.KINDS`.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PolicyExport:
-    """A deterministic policy, for `policy/`.
+    """A deterministic policy as a graph of layers.
 
     layers: in the order in which they are evaluated. The last gives the action in [-1, 1], so its
     kind is "squash"; r2s scales it to the action's bounds.

@@ -1,4 +1,4 @@
-"""The options that randomizers share; imports nothing heavy. `draw` makes use of them."""
+"""The options that randomizers share; imports nothing heavy. `draw` uses them."""
 
 from __future__ import annotations
 
@@ -21,31 +21,33 @@ class Drawn:
         "deviations from it",
     )
     shared: bool = option(
-        False, "one draw for all that is chosen in a world, rather than one for each"
+        False, "one draw per world for all selected elements, instead of one per element"
     )
 
 
 def check_factors(**ranges: tuple[float, float]) -> None:
-    """Raises ValueError unless every range is of positive numbers, the lesser first."""
+    """Raises ValueError unless every range is of positive numbers, the lower one first."""
     for name, (low, high) in ranges.items():
         if not 0 < low <= high < math.inf:
             raise ValueError(
-                f"{name} is [{low:g}, {high:g}]; give two factors above 0, lesser first"
+                f"{name} is [{low:g}, {high:g}]; give two factors above 0, the lower one first"
             )
 
 
 def check_range(**ranges: tuple[float, float]) -> None:
-    """Raises ValueError unless every range is of finite numbers, the lesser first."""
+    """Raises ValueError unless every range is of finite numbers, the lower one first."""
     for name, (low, high) in ranges.items():
         if not -math.inf < low <= high < math.inf:
-            raise ValueError(f"{name} is [{low:g}, {high:g}]; give two numbers, the lesser first")
+            raise ValueError(
+                f"{name} is [{low:g}, {high:g}]; give two numbers, the lower one first"
+            )
 
 
 def check_from_zero(options: Drawn, name: str) -> None:
-    """Raises ValueError where a quantity of which 0 changes nothing, and from which a curriculum
-    widens the range, is to be drawn by its logarithm."""
+    """Raises ValueError for log_uniform on a quantity whose neutral value, from which a curriculum
+    widens the range, is 0."""
     if options.distribution == "log_uniform":
         raise ValueError(
-            f"distribution is log_uniform, but {name} counts from 0, which has no logarithm; take "
+            f"distribution is log_uniform, but {name} counts from 0, which has no logarithm; use "
             "uniform or normal"
         )

@@ -2,7 +2,7 @@
 
 Loading has two stages. An entry point names a `Plugin` manifest in a light module: `discover`
 reads package metadata only, `get` imports one manifest, and `load_target` imports the heavy
-builder that it names. So listing never imports, and a broken plugin that nobody uses harms nobody.
+builder that it names. So listing never imports, and a broken plugin does no harm until it is used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from r2s_core.system.foreign import OURS, calling, describe
 from r2s_core.system.text import say_once
 from r2s_core.system.user_file import is_file_reference, load_function
 
-#: Where people find what they have not installed.
+#: The packages of known plugins, for advice on what to install.
 _PACKAGES: dict[tuple[Kind, str], str] = {
     ("algorithm", "ppo"): "r2s-algos-ppo",
     ("algorithm", "sac"): "r2s-algos-sac",
@@ -35,7 +35,7 @@ _PACKAGES: dict[tuple[Kind, str], str] = {
     ("command", "scene"): "r2s-envs-pick-place",
 }
 _TASK = "info action_low action_high scene init control update observe terminated success metrics"
-#: What a builder's product must have, by kind; `r2s_core.types` says the rest.
+#: Attributes that a built plugin must have, by kind; `r2s_core.types` has the full contracts.
 _PARTS: dict[Kind, str] = {
     "algorithm": "steps_per_update init update policy export",
     "environment": _TASK,
@@ -48,7 +48,7 @@ _PARTS: dict[Kind, str] = {
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """An installed plugin as package metadata tells of it; nothing of it is imported yet."""
+    """An installed plugin as package metadata describes it; nothing of it is imported yet."""
 
     kind: Kind
     name: str
@@ -73,7 +73,7 @@ class Installed:
     plugin: Plugin
 
     def default_options(self) -> Any:
-        """Its configuration with every default."""
+        """Its configuration with all defaults."""
         with _loading(self.entry, self.plugin.config):
             return self.plugin.config()
 
@@ -89,7 +89,10 @@ def damaged() -> tuple[str, ...]:
 
 
 def find(kind: Kind, name: str) -> Entry:
-    """The one installed plugin called `name` or `dist:name`, else a `PluginError` that helps."""
+    """The one installed plugin called `name` or `dist:name`.
+
+    Raises `PluginError`, saying what to do, where there is none or more than one.
+    """
     entries = discover(kind)
     if ":" in name:
         matches = [entry for entry in entries if entry.qualified == name]
@@ -113,27 +116,27 @@ def find(kind: Kind, name: str) -> Entry:
     meant = did_you_mean(name, known)
     missing = f"no {kind} named '{name}' is installed{meant or ';'} installed: "
     missing += ", ".join(known) or "none"
-    if meant and kind == "command":  # whose packages are few, and whose names are typed
+    if meant and kind == "command":  # a typing error is likelier than a missing package
         raise PluginError(missing)
     package = _PACKAGES.get((kind, name), "the package that provides it")
     raise PluginError(
         f"{missing}; pip install {package}, and `r2s plugins` will list it"
-        + ("" if kind == "command" or (kind, name) in _PACKAGES else _write_it(kind))
+        + ("" if kind == "command" or (kind, name) in _PACKAGES else _or_new(kind))
     )
 
 
 def default(kind: Kind) -> str | None:
-    """The plugin that a configuration means which names none of this kind.
+    """The plugin of a kind for configurations that name none.
 
-    The only one that is installed, else the one whose manifest says `default`; None where neither
-    tells. Ours are asked first, so that what strangers install changes no configuration.
+    The only one that is installed, else the one whose manifest sets `default`; None where neither
+    decides. Those of r2s come first, so that installing third-party packages changes nothing.
     """
     entries = discover(kind)
     if len({entry.name for entry in entries}) == 1:
         return entries[0].name
     for group in (True, False):
-        asked = [entry for entry in entries if (entry.dist in OURS) is group]
-        found = sorted({entry.name for entry in asked if _is_default(entry)})
+        candidates = [entry for entry in entries if (entry.dist in OURS) is group]
+        found = sorted({entry.name for entry in candidates if _is_default(entry)})
         if found:
             return found[0] if len(found) == 1 else None
     return None
@@ -142,11 +145,11 @@ def default(kind: Kind) -> str | None:
 def _is_default(entry: Entry) -> bool:
     try:
         return load_manifest(entry).plugin.default
-    except PluginError:  # told where it is used
+    except PluginError:  # reported where it is used
         return False
 
 
-def _write_it(kind: Kind) -> str:
+def _or_new(kind: Kind) -> str:
     return f" (`r2s new {'task' if kind == 'environment' else kind} NAME` writes one)"
 
 
@@ -156,16 +159,19 @@ def get(kind: Kind, name: str) -> Installed:
 
 
 def name_in_yaml(entry: Entry) -> str:
-    """The name that means this plugin: its own, or `dist:name` where that means another's."""
-    twins = [e for e in discover(entry.kind) if e.name == entry.name]
-    alone = len(twins) == 1 or (
-        entry.dist in OURS and not any(e.dist in OURS for e in twins if e != entry)
+    """The name that resolves to this plugin: its own, or `dist:name` where that is ambiguous."""
+    namesakes = [e for e in discover(entry.kind) if e.name == entry.name]
+    unambiguous = len(namesakes) == 1 or (
+        entry.dist in OURS and not any(e.dist in OURS for e in namesakes if e != entry)
     )
-    return entry.name if alone else entry.qualified
+    return entry.name if unambiguous else entry.qualified
 
 
 def load_manifest(entry: Entry) -> Installed:
-    """Import an entry's manifest; refuse what is no manifest or speaks another contract."""
+    """Import an entry's manifest.
+
+    Raises `PluginError` where it is not a manifest or was built for another contract.
+    """
     plugin = _import_from(entry, entry.location)
     if not isinstance(plugin, Plugin):
         raise _broken(entry, entry.location, f"it is {type(plugin).__name__}, not a Plugin")
@@ -176,7 +182,7 @@ def load_manifest(entry: Entry) -> Installed:
         core = importlib.metadata.version("r2s-core")
         older = plugin.contract < CONTRACT_VERSION
         raise PluginError(
-            f"{entry} was built for contract {plugin.contract}, but r2s-core {core} speaks "
+            f"{entry} was built for contract {plugin.contract}, but r2s-core {core} implements "
             f"contract {CONTRACT_VERSION}; upgrade {entry.dist if older else 'r2s-core'}"
         )
     if fault := _malformed(entry, plugin):
@@ -185,7 +191,7 @@ def load_manifest(entry: Entry) -> Installed:
 
 
 def _malformed(entry: Entry, plugin: Plugin) -> str | None:
-    """What is wrong with the fields of a manifest."""
+    """What is wrong with the fields of a manifest; None where they are right."""
     for field in ("name", "kind", "summary", "target"):
         if not isinstance(value := getattr(plugin, field), str):
             return f"its {field} is {value!r}, not text"
@@ -206,7 +212,7 @@ def _malformed(entry: Entry, plugin: Plugin) -> str | None:
 
 
 def load_target(installed: Installed) -> Callable[..., Any]:
-    """Import the builder that a manifest names; this is where JAX may come in."""
+    """Import the builder that a manifest names; this may import JAX."""
     entry, target = installed.entry, installed.plugin.target
     builder = _import_from(entry, target)
     if not callable(builder):
@@ -215,7 +221,7 @@ def load_target(installed: Installed) -> Callable[..., Any]:
 
 
 def load_inputs(installed: Installed) -> Callable[..., Any] | None:
-    """What tells the files that an environment depends on (`Plugin.inputs`), if it has that."""
+    """An environment's function `Plugin.inputs`, if it has one."""
     target = installed.plugin.inputs
     return None if target is None else _import_from(installed.entry, target)
 
@@ -242,12 +248,12 @@ def build(kind: Kind, name: str, *args: Any) -> Any:
 
 
 def build_robot(name: str = DEFAULT_ROBOT) -> Any:
-    """The robot of a name with its default options; see `r2s_core.robot.Robot`."""
+    """The robot plugin `name` with its default options; see `r2s_core.robot.Robot`."""
     return build("robot", name, get("robot", name).default_options())
 
 
 def check(entry: Entry) -> R2SError | None:
-    """Import the manifest and the builder of one plugin; the error that a user would meet."""
+    """Import the manifest and the builder of one plugin; the error that it would raise."""
     try:
         load_target(load_manifest(entry))
     except R2SError as error:
@@ -259,27 +265,27 @@ def check(entry: Entry) -> R2SError | None:
 def _scan(path: tuple[str, ...]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     """All plugins on the import path, and a line for each package that could not be read.
 
-    Keyed by the path, so that a changed one is read again. Of two packages of one name the first
-    on the path is imported, so the other's entry points do not count.
+    Keyed by the path, so that a changed path is read again. Of two packages with the same name the
+    first on the path is imported, so the other's entry points do not count.
     """
     found: dict[str, list[Entry]] = {}
     damaged = []
     for dist in importlib.metadata.distributions():
         try:
-            own = _entries_of(dist)
-        except Exception as error:  # whatever a broken installation comes to
+            offered = _entries_of(dist)
+        except Exception as error:  # whatever a broken installation raises
             place = getattr(dist, "_path", "a package")
             damaged.append(f"{place}: its metadata cannot be read: {describe(error)}")
             continue
-        if own:
-            found.setdefault(own[0].dist, own)
-    entries = [entry for own in found.values() for entry in own]
+        if offered:
+            found.setdefault(offered[0].dist, offered)
+    entries = [entry for offered in found.values() for entry in offered]
     entries.sort(key=lambda entry: (entry.kind, entry.name, entry.dist))
     return tuple(entries), tuple(damaged)
 
 
 def _entries_of(dist: importlib.metadata.Distribution) -> list[Entry]:
-    """The plugins that a package offers; most offer none, and of those only one file is read."""
+    """The plugins that a package offers; most offer none, and for those only one file is read."""
     if "r2s." not in (dist.read_text("entry_points.txt") or ""):
         return []
     name, version = dist.metadata["Name"], dist.metadata["Version"]
@@ -294,7 +300,7 @@ def _entries_of(dist: importlib.metadata.Distribution) -> list[Entry]:
 
 
 def _import_from(entry: Entry, location: str) -> Any:
-    """The object at "module:attribute"; whatever goes wrong names the plugin and its package."""
+    """The object at "module:attribute"; errors name the plugin and its package."""
     module_name, _, attribute = location.partition(":")
     with _loading(entry, module_name):
         value: Any = importlib.import_module(module_name)
@@ -304,7 +310,7 @@ def _import_from(entry: Entry, location: str) -> Any:
 
 
 def _loading(entry: Entry, code: Any) -> contextlib.AbstractContextManager[None]:
-    """Around whatever a plugin runs when it is imported or built."""
+    """The context for code that a plugin runs when it is imported or built."""
     return calling(str(entry), code, advice=_advice(entry), raising=PluginLoadError)
 
 

@@ -1,7 +1,7 @@
-"""A robot as a plugin: an arm with a parallel gripper, and where its numbers stand in a model.
+"""A robot as a plugin: an arm with a parallel gripper, and its addresses in a model's arrays.
 
-A task asks the robot for its names and its `Slots` for the addresses, and holds no number of
-either. Nothing here needs JAX.
+A task takes names from the robot and addresses from its `Slots`, and hard-codes neither. Nothing
+here needs JAX.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from r2s_core.gripper import Gripper as Gripper
 #: the world's geoms the `conaffinity`, so that a robot never collides with itself. The pads touch
 #: objects only: "pad against anything" is then "pad against object" for their contact sensors.
 ARM_CONTACT, PAD_CONTACT, OBJECT_CONTACT = 1, 2, 4
-#: The least friction that MuJoCo knows, for geoms that leave it to what they touch. C MuJoCo puts
-#: it in the place of zero by itself; MJX divides by what it is given, and zero makes NaN.
+#: MuJoCo's minimum friction, for geoms whose friction the other geom should decide. C MuJoCo
+#: replaces zero by it; MJX divides by the given value, so that zero becomes NaN.
 NO_FRICTION = 1e-5
 COLLISION_GROUP = 3  #: of geoms that are not drawn
 VISUAL_GROUP = 2  #: of geoms that are drawn, as is every group below 3
-#: What makes a geom a mere picture.
+#: Makes a geom visual only.
 NOT_PHYSICAL = {"contype": 0, "conaffinity": 0, "mass": 0.0, "group": VISUAL_GROUP}
 
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """How far one control step goes for an action of 1, and how far targets may lead, m and rad.
+    """How far one control step moves for an action of 1, and how far targets may lead, m and rad.
 
-    max_lead: joint targets stay within this of the angles, since a target that runs ahead of the
-    arm winds up. It also bounds the speed, to about max_lead * frequency / (2 * damping ratio) of
-    the servos.
+    max_lead: joint targets stay within this distance of the joint angles, since a target that runs
+    ahead of the arm winds up. It also bounds the speed, to about max_lead * frequency /
+    (2 * damping ratio) of the servos.
     """
 
     ee: float = 0.05
@@ -52,25 +52,25 @@ def sum_of_fingers(fingers: Any) -> Any:
 class Robot:
     """An arm with a parallel gripper, its base at the origin, its front along x.
 
-    name: the plugin's. title: as pages call it.
+    name: the plugin's. title: for display.
     add: puts bodies, joints, servos, the site `grip` and the collision geoms into a spec, gravity
       compensated. Each joint in `arm_joints` and `finger_joints` has a position servo of its own
       name, in that order, and these are the robot's only actuators. Arm joints are hinges at the
       origins of their bodies, in a chain. Servos leave their damping explicit.
-    dress: adds what pictures show to the same spec, and nothing that physics sees.
+    dress: adds visual geoms to the same spec, and nothing that affects the physics.
     dress_officially: the same with the manufacturer's meshes; raises R2SError where there are none.
-    arm_joints [n], finger_joints [2]: names. Plain ones, joint1.. and finger_joint1.., let one
+    arm_joints [n], finger_joints [2]: names. Generic ones (joint1, ..., finger_joint1, ...) let one
       configuration of randomizers fit all robots.
     home [n]: angles of the keyframe `home`. ready [n]: the grip 0.15 to 0.3 m above `workspace`,
       pointing straight down, its x axis ahead, away from limits and singularities. rad.
     open_joints: every joint of the gripper at its position when open, by name.
-    finger_targets: what a finger's servo is told to close and to open. They may lie beyond the
-      joint's range, so that a closing finger presses. Neither is 0, which stands for "not told".
-    opening: the distance between the pads, m, of finger joints [..., 2]; of JAX and NumPy arrays.
+    finger_targets: a finger servo's targets for closing and for opening. They may lie beyond the
+      joint's range, so that a closing finger presses. Neither is 0, which means "no target yet".
+    opening: finger joints [..., 2] -> distance between the pads [...], m; for JAX and NumPy arrays.
     max_speed [n]: the manufacturer's limit of each arm joint, rad/s.
-    workspace [2]: x and y of the middle of where it works on the table, m.
-    grip: the site midway between the pads, unturned in its body: z approaches, y closes.
-    pads: the geoms that touch what is held.
+    workspace [2]: x and y of the centre of the work area on the table, m.
+    grip: the site midway between the pads, not rotated in its body: z approaches, y closes.
+    pads: the geoms that touch a held object.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Robot:
 
     @property
     def action_names(self) -> Mapping[str, tuple[str, ...]]:
-        """The numbers of an action under each control law, in order, each in [-1, 1]."""
+        """Names of the action's components under each control law, each in [-1, 1]."""
         joints = tuple(f"joint{i}" for i in range(1, len(self.arm_joints) + 1))
         return {
             "ee_delta": ("ee_x", "ee_y", "ee_z", "ee_yaw", "gripper"),
@@ -108,7 +108,7 @@ class Robot:
         return spec
 
     def qpos(self, model: mujoco.MjModel, arm: tuple[float, ...]) -> np.ndarray:
-        """float64[nq]: the model's `qpos0` with the arm's joints [n] so, the gripper open."""
+        """float64[nq]: the model's `qpos0` with the arm's joints at `arm` [n], the gripper open."""
         qpos = model.qpos0.copy()
         positions = dict(zip(self.arm_joints, arm, strict=True)) | dict(self.open_joints)
         for name, position in positions.items():
@@ -122,24 +122,24 @@ class Robot:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Slot:
-    """Where some numbers stand in arrays [..., n]."""
+    """The addresses of some values in arrays [..., n]."""
 
     index: Any  # a slice, or int[k]
 
     @staticmethod
     def at(addresses: Any) -> Slot:
-        """A slice where the addresses follow one another, which is faster than a gather."""
+        """A slice where the addresses are contiguous, which is faster than a gather."""
         first, count = int(addresses[0]), len(addresses)
         if np.array_equal(addresses, np.arange(first, first + count)):
             return Slot(slice(first, first + count))
         return Slot(np.asarray(addresses))
 
     def __call__(self, values: Any) -> Any:
-        """The numbers [..., k]."""
+        """The values [..., k]."""
         return values[..., self.index]
 
     def put(self, values: Any, new: Any) -> Any:
-        """A copy of `values` with `new` [..., k] in their place; of a JAX or a NumPy array."""
+        """A copy of `values` with `new` [..., k] at these addresses; JAX and NumPy arrays."""
         if hasattr(values, "at"):
             return values.at[..., self.index].set(new)
         copy = np.array(values)
@@ -149,7 +149,7 @@ class Slot:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FreeJoint:
-    """Where a free body's numbers stand: read by `joint.position(view.qpos)`.
+    """The addresses of a free joint, used as in `joint.position(view.qpos)`.
 
     position [3], quaternion [4], pose [7] of qpos; velocity [3], angular_velocity [3], motion [6]
     of qvel.
@@ -173,10 +173,10 @@ class FreeJoint:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Slots:
-    """Where a robot's numbers stand in a model's arrays: read by `slots.arm(view.qpos)`.
+    """The addresses of a robot's joints in a model's arrays, used as in `slots.arm(view.qpos)`.
 
     arm [n], fingers [2] of qpos; arm_velocity, finger_velocity of qvel; arm_targets,
-    finger_targets of ctrl. grip: the site's index; hand: of the body that has it.
+    finger_targets of ctrl. grip: the site's index. hand: the index of the body that has it.
     """
 
     arm: Slot

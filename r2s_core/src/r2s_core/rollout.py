@@ -22,8 +22,8 @@ class Trajectory:
 
     obs: Named  # what the action was chosen on
     action: Array
-    extras: Named  # what `act` gave beside the action, e.g. log-probabilities
-    step: Step  # `step.obs` is dropped (None): it is `obs` one later
+    extras: Named  # what `act` returned beside the action, e.g. log-probabilities
+    step: Step  # `step.obs` is dropped (None): it equals `obs` one step later
 
 
 def rollout(
@@ -34,7 +34,7 @@ def rollout(
     Args:
       act: pure and jittable; jitted by the caller where the environment is host-driven.
       params: passed through to `act`.
-      state, obs: where the environment stands, as from `env.reset` or an earlier rollout.
+      state, obs: the environment's current ones, from `env.reset` or an earlier rollout.
       key: a PRNG key, split into one per step; or per-step inputs of `act`, leaves [length, ...].
 
     Returns:
@@ -66,14 +66,14 @@ def rollout(
 
 
 def rollout_bytes(spec: EnvSpec, length: int) -> int:
-    """What a `Trajectory` of `length` control steps takes, at least."""
+    """A lower bound on the bytes of a `Trajectory` of `length` control steps."""
     observed = sum(group.nbytes for group in spec.observations.values())
     return length * spec.num_worlds * (2 * observed + 4 * (spec.action_size + 1))
 
 
 def _single(tree: Any) -> Any:
-    """The leaves, those of double precision in single: under JAX_ENABLE_X64 an environment may
-    give either, and learning is in single precision."""
+    """The tree with float64 leaves cast to float32: under JAX_ENABLE_X64 an environment may return
+    either, and learning uses float32."""
 
     def one(x: Any) -> Any:
         return x.astype(np.float32) if getattr(x, "dtype", None) == np.float64 else x
@@ -82,8 +82,8 @@ def _single(tree: Any) -> Any:
 
 
 def _rows(tree: Any, length: int) -> list[Any]:
-    """The per-step inputs one by one; a row of NumPy is a view, rows of JAX arrays cost a dispatch
-    each, so those are taken apart in one."""
+    """The per-step inputs as a list. Rows of NumPy arrays are views; rows of JAX arrays cost a
+    dispatch each, so they are unstacked in a single dispatch."""
     if all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(tree)):
         return [jax.tree.map(lambda leaf, t=t: leaf[t], tree) for t in range(length)]
     return _unstack(tree, length)

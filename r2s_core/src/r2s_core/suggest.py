@@ -1,4 +1,4 @@
-"""The "did you mean" of every message about a name that nobody knows."""
+"""The "did you mean" of every message about an unknown name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task says of itself, for reports, pictures and whoever trains or deploys a policy."""
+"""A task's description of itself, for reports, pictures, training and deployment."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class TaskInfo:
-    """Facts of a task; every one of them has a default.
+    """Facts about a task; all of them have defaults.
 
-    success: what counts as a success, as the end of a sentence that begins "Success:".
-    robot: what acts, by its plugin's name. objects: what is handled, by name.
+    success: what counts as a success; pages show it after "Success:".
+    robot: the robot plugin's name. objects: the names of the objects that are handled.
     observation_names: group -> a name for each of its numbers. action_names: one per action.
-    stages: metrics of which an episode ends with 1 where it came that far, in order.
-    headline: other metrics that reports show beside the success rate -> how they call them.
-    failures: metrics that end below 1/2 in a kind of failure -> what it is called, in order; asked
-      of the episodes that came through every stage.
-    terminated, out_of_time: what a failure is called that came through every stage and is none of
-      `failures`, where the episode was terminated and where it was truncated.
-    markers: mocap bodies of the scene that pictures show -> the field of the task's state,
-      float32[3], m, that says where.
+    stages: metrics, in order, that are 1 at the end of an episode that reached the stage.
+    headline: other metrics that reports show beside the success rate -> their labels.
+    failures: metric -> label, in order: a failed episode that reached every stage gets the label
+      of the first metric that ended below 1/2.
+    terminated, out_of_time: labels of failed episodes that reached every stage and fit none of
+      `failures`, where they were terminated and where they were truncated.
+    markers: mocap body of the scene that pictures show -> the field of the task's state,
+      float32[3], m, that holds its position.
     episode_steps: control steps after which an episode is truncated, unless configured.
-    rewards: the reward terms and their weights, by plugin name, unless configured; None: it has
-      none of its own.
+    rewards: the reward terms and their weights, by plugin name, unless configured; None: the task
+      has no default terms.
     start_state_share: share of training episodes that start from the bank, unless configured.
-    perturbations: a YAML file of what `r2s eval --robustness` tries; None: what suits any task.
+    perturbations: a YAML file with the grid of `r2s eval --robustness`; None: the generic grid.
     """
 
     success: str = ""
@@ -47,7 +47,7 @@ class TaskInfo:
     perturbations: Path | None = None
 
     def facts(self) -> dict[str, Any]:
-        """What result.json keeps of it, as plain values."""
+        """The facts that result.json stores, as plain values."""
         return {
             "success": self.success,
             "objects": list(self.objects),

@@ -18,7 +18,7 @@ import mujoco
 from r2s_core.policy_export import ArraySpec, Layer, PolicyExport
 from r2s_core.task_info import TaskInfo
 
-__all__ = ["ArraySpec", "Layer", "PolicyExport", "TaskInfo"]  # defined elsewhere, offered here
+__all__ = ["ArraySpec", "Layer", "PolicyExport", "TaskInfo"]  # re-exported
 
 Array = jax.Array
 #: Observation groups, reward terms, model fields or metrics, by name.
@@ -26,7 +26,7 @@ Named = Mapping[str, Array]
 #: (obs with leaves [W, ...], PRNG key) -> action float32[W, A].
 Policy = Callable[[Named, Array], Array]
 
-#: What is pushed from outside; named like the field of MjData that it is.
+#: External forces and torques on bodies, by the name of MjData's field.
 WRENCH = "xfrc_applied"
 
 _C = TypeVar("_C", bound=type)
@@ -47,16 +47,15 @@ L = TypeVar("L")  # an algorithm's learner state
 class View:
     """What a task may read of the physics of one world; the engine's views add a leading [W].
 
-    Only the fields that the scene declares in `SceneSpec.view_fields` are there; the others are
-    None. Position and velocity quantities describe the current state, never a substep behind.
-    Contact sensors report the contact forces of the last substep: a force belongs to the
-    interval that led to this state.
+    Fields that the scene does not declare in `SceneSpec.view_fields` are None. Position and
+    velocity quantities describe the current state, never a substep behind. Contact sensors report
+    the contact forces of the last substep: a force belongs to the interval that led to this state.
     """
 
     time: Array  # float32[], s
     qpos: Array  # float32[nq]
     qvel: Array  # float32[nv]
-    ctrl: Array  # float32[nu], the targets in force
+    ctrl: Array  # float32[nu], the current targets
     xpos: Array  # float32[nbody, 3], m
     xquat: Array  # float32[nbody, 4]
     site_xpos: Array  # float32[nsite, 3], m
@@ -65,7 +64,7 @@ class View:
 
     @staticmethod
     def of(values: Mapping[str, Any]) -> View:
-        """A view with these fields; the others, which the scene did not declare, are None."""
+        """A view with these fields; the others are None."""
         fields: dict[str, Any] = {name: values.get(name) for name in View.__dataclass_fields__}
         return View(**fields)
 
@@ -77,15 +76,15 @@ class Physics:
     carry: Any  # the backend's own state, opaque to everyone else
     fields: Named  # per-world model fields, leaves [W, ...]; empty where nothing is varied
     view: View  # leaves [W, ...]
-    ok: Array  # bool[W]; False: diverged or overflowed in the last step, or started unsound
+    ok: Array  # bool[W]; False: diverged or overflowed in the last step, or started invalid
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variants:
-    """K variants of one scene: which object is in it, say, and how large it is.
+    """K variants of one scene, e.g. one per object and scale.
 
-    names [K]. held_out [K]: played in evaluation only. fields: MjModel field -> its values
-    [K, ...]; all else is the same in every variant.
+    names [K]. held_out [K]: used in evaluation only. fields: MjModel field -> its values
+    [K, ...]; everything else is shared by all variants.
     """
 
     names: tuple[str, ...]
@@ -105,14 +104,14 @@ class SceneSpec:
     view_fields: the `View` fields that the task, its rewards and its metrics read.
     render_spec: builds the decorated MjSpec of a variant (0 where there are none) for pictures;
       its qpos layout equals the model's.
-    worst_case: measures, on the host, the most contacts and constraint rows that one world has
-      while the task is done; for backends whose buffers have a fixed size.
-    variants: what may differ from world to world by the task's own design; `model` is the first.
-    properties: what randomizers may need to know of the scene and no model field says, the range
-      of an object's mass, say: name -> float32[...], or [K, ...] where there are variants.
-    implicit_damping: float64[nv], N m s/rad or N s/m: what of the servos' damping `model`
-      integrates implicitly by holding timestep * damping in its armature, with the Euler
-      integrator; another timestep or integrator needs to know. None: nothing.
+    worst_case: measures, on the host, the maximum numbers of contacts and constraint rows of one
+      world during the task; backends with fixed-size buffers are sized by it.
+    variants: how worlds differ by the task's design; `model` is the first variant.
+    properties: facts about the scene that randomizers may need and no model field holds, such as
+      the range of an object's mass: name -> float32[...], or [K, ...] where there are variants.
+    implicit_damping: float64[nv], N m s/rad or N s/m: the part of the servos' damping that `model`
+      integrates implicitly, as timestep * damping added to its armature, with the Euler
+      integrator; it must be recomputed for another timestep or integrator. None: no damping.
     """
 
     model: mujoco.MjModel
@@ -130,13 +129,13 @@ class SceneSpec:
         return float(self.model.opt.timestep) * self.substeps
 
     def of_variant(self, index: int) -> SceneSpec:
-        """The scene of one variant, without others."""
+        """The scene of one variant alone."""
         if self.variants is None:
             return self
         model = copy.copy(self.model)
         for name, values in self.variants.fields.items():
             getattr(model, name)[...] = values[index]
-        mujoco.mj_setConst(model, mujoco.MjData(model))  # what follows from them
+        mujoco.mj_setConst(model, mujoco.MjData(model))  # constants derived from these fields
         properties = {name: values[index] for name, values in self.properties.items()}
         return dataclasses.replace(self, model=model, variants=None, properties=properties)
 
@@ -147,8 +146,9 @@ class Backend(Protocol):
 
     A `Physics` is a value: stepping returns a new one and leaves the old usable.
 
-    variant: int32[W] of the host, which of the scene's variants each world is for good, where the
-      backend has a model for each; None: each world's `fields` decide, anew at every reset.
+    variant: int32[W] on the host, the scene variant of each world, for backends that hold one
+      model per variant and never reassign worlds; None: each world's `fields` set its variant,
+      and every reset may change it.
     """
 
     name: str
@@ -158,7 +158,7 @@ class Backend(Protocol):
     traceable: bool  # True: usable inside jit and scan; False: driven from the host
 
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
-        """Worlds at rest on their start states: qpos [W, nq], qvel [W, nv], fields [W, ...]."""
+        """Worlds in their start states: qpos [W, nq], qvel [W, nv], fields [W, ...]."""
         ...
 
     def step(self, physics: Physics, ctrl: Array, wrench: Array | None = None) -> Physics:
@@ -178,10 +178,10 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Checked(Protocol):
-    """A backend or an environment in whose compiled code something may go wrong unseen."""
+    """A backend or an environment whose compiled code can fail without raising."""
 
     def check(self) -> None:
-        """Raises R2SError if something did, in any step so far; called between updates."""
+        """Raises R2SError if any step so far has failed; called between updates."""
         ...
 
 
@@ -190,7 +190,7 @@ class Task(Protocol[T]):
 
     @property
     def info(self) -> TaskInfo:
-        """What the task says of itself."""
+        """The task's description: names, labels and defaults."""
         ...
 
     action_low: Any  # float32[A]
@@ -235,10 +235,10 @@ class Task(Protocol[T]):
 
 @runtime_checkable
 class HasBegin(Protocol[T]):
-    """A task whose state holds facts of the physics, which `init` cannot know yet."""
+    """A task whose state depends on the first `View`, which `init` does not have yet."""
 
     def begin(self, task: T, view: View) -> T:
-        """The state of `init` with the facts of an episode's first view. It is then the first
+        """The state of `init`, completed from an episode's first view. It is then the first
         control step's `Transition.prev_task`."""
         ...
 
@@ -250,7 +250,7 @@ class HasStartBank(Protocol):
     def build_start_bank(self, backend: Backend, key: Array) -> None:
         """Fill the bank, on the host, before anything is traced.
 
-        backend: steps the worlds as the run is configured to, one control step at a time.
+        backend: the run's own, which steps all its worlds by one control step at a time.
         """
         ...
 
@@ -261,18 +261,19 @@ class HasStartBank(Protocol):
 
 @runtime_checkable
 class HasReadings(Protocol[T]):
-    """A task that says what of an observation a robot would measure, and how.
+    """A task that separates what a robot would measure from what is computed from it.
 
-    Sensors err in what they measure: a camera in where the object is, encoders in angles. What a
-    task works out from there (the way from the gripper to the object, say) then errs alike.
+    Sensor errors apply to the measured quantities: a camera's object pose, the encoders' angles.
+    Whatever the task derives from them (such as the vector from gripper to object) then has the
+    matching error.
     """
 
     def readings(self, task: T, view: View) -> Named:
-        """What is measured, by name; a name that ends in `quaternion` is one, float32[4]."""
+        """The measured quantities by name; names that end in `quaternion` hold float32[4]."""
         ...
 
     def perceived(self, task: T, view: View, readings: Named) -> tuple[T, View]:
-        """What `observe` is to see in place of the truth, under these readings."""
+        """The state and view for `observe` to use in place of the true ones, given readings."""
         ...
 
 
@@ -281,8 +282,8 @@ class HasDifficulty(Protocol):
     """A task whose episodes can be made easier or harder."""
 
     def at_level(self, level: Array) -> Task[Any]:
-        """The same task at a level, float32[], from 0, the easiest, to 1, as configured. Called
-        in traced code; only `init` and `init_from_bank` of what it returns are used."""
+        """The same task at a level, float32[], from 0 (easiest) to 1 (as configured). Called in
+        traced code; only `init` and `init_from_bank` of the returned task are used."""
         ...
 
 
@@ -309,20 +310,20 @@ Stage = Literal["model", "reset", "action", "wrench", "reading", "observation", 
 
 
 class Randomizer(Protocol):
-    """Varies one world: returns exactly the keys in `writes`, made from the nominal `values`.
+    """Varies one world: returns exactly the keys in `writes`, computed from nominal `values`.
 
     Stages, and what `values` holds in each:
-      "model": MjModel fields (gravity is "opt.gravity") at nominal, at every reset;
+      "model": nominal MjModel fields (gravity is "opt.gravity"), at every reset;
       "reset": "qpos" and "qvel" of a start, and "banked", bool[]: from the start-state bank;
-      "action": {"action"}, what the policy asks for, at every control step;
+      "action": {"action"}, the action that the policy commands, at every control step;
       "wrench": {"wrench"}, float32[nbody, 6], N and N m, zero, at every control step;
       "reading": what the policy's sensors measure (`HasReadings`; else the observation groups);
       "observation": the observation groups, at every control step;
-      "visual": fields of the MjModel that pictures are drawn of, once an episode.
+      "visual": fields of the MjModel that pictures are rendered from, once per episode.
 
-    Beside these, `values` has the scene's properties and "level", float32[] in [0, 1]: how far a
-    curriculum has widened the ranges; 1 without one. A randomizer that has no use for it keeps its
-    ranges. Those of one stage are applied in order, each to what the one before made.
+    In addition, `values` has the scene's properties and "level", float32[] in [0, 1]: how far a
+    curriculum has widened the ranges; 1 without one. A randomizer may ignore it. Randomizers of one
+    stage are applied in order, each to the output of the one before.
     """
 
     @property
@@ -334,15 +335,15 @@ class Randomizer(Protocol):
     def __call__(self, key: Array, values: Named) -> Named: ...
 
 
-M = TypeVar("M")  # what a randomizer remembers, a pytree of arrays
+M = TypeVar("M")  # a randomizer's memory, a pytree of arrays
 
 
 @runtime_checkable
 class RemembersEpisode(Protocol[M]):
-    """A randomizer of every control step that remembers: a bias of this episode, past readings.
+    """A per-step randomizer with memory, such as an episode's bias or past readings.
 
-    It has `step` in place of `__call__`. An episode's first values go through `begin`, for the
-    memory, and then `step`.
+    It has `step` in place of `__call__`. At an episode's start, `begin` makes the memory from the
+    first values, which then go through `step` as well.
     """
 
     @property
@@ -356,7 +357,7 @@ class RemembersEpisode(Protocol[M]):
         ...
 
     def step(self, memory: M, key: Array, values: Named) -> tuple[M, Named]:
-        """The memory after a control step, and what `writes` names."""
+        """The memory after a control step, and the values of `writes`."""
         ...
 
 
@@ -364,9 +365,10 @@ class RemembersEpisode(Protocol[M]):
 class RandomizerContext:
     """What a randomizer is built for.
 
-    model: the physics' (of the scene's first variant). control_dt: s. action_names,
-    readings (name -> shape), properties (name -> shape): what there is to vary and to read.
-    drawn_model: compiles the MjModel that pictures are drawn of; None where there are none.
+    model: the physics model (of the scene's first variant). control_dt: s. action_names,
+    readings (name -> shape), properties (name -> shape): what can be varied and read.
+    drawn_model: compiles the MjModel that pictures are rendered from; None where the scene cannot
+    be rendered.
     """
 
     model: mujoco.MjModel
@@ -379,7 +381,7 @@ class RandomizerContext:
 
 @pytree
 class Step:
-    """What an environment gives back for one control step; leaves [W, ...].
+    """What an environment returns for one control step; leaves [W, ...].
 
     Where `terminated | truncated`, the world has been reset: `obs` is the first observation of
     the new episode, `final_obs` the last of the old one, and the `episode_*` values and `metrics`
@@ -397,7 +399,7 @@ class Step:
     episode_return: Array  # float32[W]
     episode_length: Array  # int32[W]
     metrics: Named  # float32[W] each
-    variant: Array | None = None  # int32[W]: of the scene, in the episode; None without variants
+    variant: Array | None = None  # int32[W]: the episode's scene variant; None without variants
 
     @property
     def done(self) -> Array:
@@ -415,7 +417,7 @@ class EnvSpec:
     max_episode_steps: int
     control_dt: float  # s
     traceable: bool
-    action_names: tuple[str, ...] = ()  # one per action, in order; none: they are numbered
+    action_names: tuple[str, ...] = ()  # one per action, in order; empty: they are numbered
     task: TaskInfo = dataclasses.field(default_factory=TaskInfo)
 
     @property
@@ -435,17 +437,17 @@ class Environment(Protocol[S]):
 
 @runtime_checkable
 class HasEvaluation(Protocol):
-    """An environment that can be judged in another than itself: without curricula, banked starts
-    and staggered episodes."""
+    """An environment with a counterpart for evaluation: without curricula, banked starts and
+    staggered episodes."""
 
     def for_evaluation(self, num_worlds: int) -> Environment[Any]:
-        """Its like for evaluation, of `num_worlds` worlds."""
+        """The counterpart for evaluation, with `num_worlds` worlds."""
         ...
 
 
 @runtime_checkable
 class HasScene(Protocol):
-    """An environment whose state has `physics.view.qpos`, of a scene that can be drawn."""
+    """An environment whose state has `physics.view.qpos`, of a scene that can be rendered."""
 
     scene: SceneSpec
 
@@ -453,11 +455,11 @@ class HasScene(Protocol):
 class Algorithm(Protocol[L]):
     """Built with an Environment and its own configuration.
 
-    `L` is a pytree of arrays that holds everything needed to go on: networks, optimizer,
+    `L` is a pytree of arrays that holds everything needed to continue: networks, optimizer,
     normalisers, PRNG keys, buffers, environment state. `update` returns metrics as float32[]
     on the host or device; the names are the run's columns. `steps_per_update` is the number of
     environment steps (over all worlds) of one update. An algorithm may have `notes`, a tuple of
-    lines that the user is told before training: how much memory a buffer takes, say.
+    lines shown to the user before training, e.g. how much memory a buffer takes.
     """
 
     steps_per_update: int
@@ -475,12 +477,12 @@ class Algorithm(Protocol[L]):
 
 @runtime_checkable
 class SavesPart(Protocol):
-    """An algorithm of whose learner not everything goes into a checkpoint: a large buffer, say."""
+    """An algorithm that leaves part of its learner out of checkpoints, e.g. a replay buffer."""
 
     def saved(self, learner: Any) -> Any:
         """What is saved, a pytree of arrays."""
         ...
 
     def restored(self, saved: Any, fresh: Any) -> Any:
-        """The learner again, from what was saved and from `init`."""
+        """The learner, rebuilt from what was saved and from a fresh one of `init`."""
         ...

@@ -73,18 +73,18 @@ def _aside(spec: mujoco.MjSpec) -> None:
     [
         (_changed(panda(), _heavy), r"gravity is not compensated on \['link3'\]"),
         (_changed(panda(), _off_axis), "'joint2' is not at its body's origin"),
-        (_changed(panda(), _turned), "the site 'grip' is turned"),
+        (_changed(panda(), _turned), "the site 'grip' is rotated"),
         (_changed(panda(), _touching), "conaffinity of geom left_pad is not 0"),
         (_changed(panda(), _bulky), "ready has 'link5' and 'link7' inside each other"),
         (_changed(panda(), _renamed), "the actuators are"),
-        (_changed(panda(), _aside), "the pads meet 4.0 mm aside of the grip"),
+        (_changed(panda(), _aside), "the pads meet 4.0 mm beside the grip"),
         (dataclasses.replace(panda(), arm_joints=("joint1",)), "home has 7 numbers for 1"),
         (dataclasses.replace(panda(), grip="tcp"), "no site called 'tcp'"),
         (dataclasses.replace(panda(), pads=("left_pad", "pad")), "no geom called 'pad'"),
-        (dataclasses.replace(panda(), finger_targets=(0.0, 0.04)), "neither is 0"),
+        (dataclasses.replace(panda(), finger_targets=(0.0, 0.04)), "neither may be 0"),
         (dataclasses.replace(panda(), open_joints={"finger_joint1": 0.04}), "open_joints names"),
         (dataclasses.replace(panda(), ready=(0.0,) * 7), "within 0.1 rad of its limits"),
-        (dataclasses.replace(panda(), workspace=(0.7, 0.0)), "not above the workspace's middle"),
+        (dataclasses.replace(panda(), workspace=(0.7, 0.0)), "not above the workspace's centre"),
         (
             dataclasses.replace(panda(), opening=lambda f: f[..., 0]),
             r"opening\(fingers\) says 24.\d mm, but the pads are 49",
@@ -99,7 +99,7 @@ def _aside(spec: mujoco.MjSpec) -> None:
             dataclasses.replace(
                 panda(), gripper=dataclasses.replace(panda().gripper, payload=30.0)
             ),
-            "30 kg in the hand move it by",
+            "30 kg in the hand moves it by",
         ),
         (dataclasses.replace(panda(), dress=lambda spec: None), "dress adds nothing"),
         (

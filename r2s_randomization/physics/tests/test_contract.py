@@ -44,7 +44,7 @@ def test_names_that_fit_nothing_are_refused_with_those_that_there_are():
     ("name", "options", "complaint"),
     [
         ("mass", {"factor": [0.0, 1.0]}, "give two factors above 0"),
-        ("friction", {"slide": [1.3, 0.7]}, "lesser first"),
+        ("friction", {"slide": [1.3, 0.7]}, "lower one first"),
         ("joint_friction", {"friction": [-1.0, 1.0]}, "cannot be below 0"),
         ("push", {"interval": [0.01, 0.02]}, "would overlap"),
         ("gravity", {"tilt": -1.0}, "tilt"),

@@ -1,4 +1,4 @@
-"""What algorithms refuse, in the same words."""
+"""Checks that algorithms share, with the same messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
       name: the algorithm's, for messages.
 
     Raises:
-      ConfigError: a group is missing or no vector, or the action bounds are no range.
+      ConfigError: a group is missing or not a vector, or the action bounds are not a finite range.
     """
     groups, critic = spec.observations, critic_observations
     if critic == "auto":
@@ -41,13 +41,13 @@ def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
     low, high = np.asarray(spec.action_low), np.asarray(spec.action_high)
     if not np.all(np.isfinite(low) & np.isfinite(high) & (low < high)):
         raise ConfigError(
-            f"algorithms.{name}: the action bounds must be finite, and the low below the high"
+            f"algorithms.{name}: the action bounds must be finite, with low below high"
         )
     return critic
 
 
 def check_networks(name: str, *networks: tuple[int, Sequence[int], int]) -> None:
-    """Raises `ConfigError` where these networks are too large to be learned here.
+    """Raises `ConfigError` where these networks are too large for the device's memory.
 
     name: the algorithm's. networks: (inputs, hidden sizes, outputs) of each.
     """
@@ -59,10 +59,10 @@ def check_networks(name: str, *networks: tuple[int, Sequence[int], int]) -> None
 
 
 def finite_metrics(metrics: Named, lower: str) -> Named:
-    """The metrics on the host, without "finite", which is 1 where every loss and gradient was;
-    those of episodes are NaN where none ended.
+    """The metrics on the host, without "finite"; those of episodes are NaN where none ended.
 
-    Raises `TrainingDiverged`, which advises to lower the option `lower`, where it is not.
+    Raises `TrainingDiverged`, with the advice to lower the option `lower`, where "finite" is not 1:
+    a loss or gradient was not finite.
     """
     if np.all(np.asarray(metrics["finite"]) == 1.0):
         ended = np.asarray(metrics["episode/count"]) > 0
@@ -76,7 +76,7 @@ def finite_metrics(metrics: Named, lower: str) -> Named:
         for name, x in metrics.items()
         if name.startswith("reward/") and not np.all(np.isfinite(np.asarray(x)))
     ]
-    cause = f" ({', '.join(bad)} is not finite: mend that term)" if bad else ""
+    cause = f" ({', '.join(bad)} is not finite: fix that term)" if bad else ""
     raise TrainingDiverged(
         f"training diverged: the algorithm's loss or its gradient is not finite{cause}; check the "
         f"observations and rewards, then lower {lower}"

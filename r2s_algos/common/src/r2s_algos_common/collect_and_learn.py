@@ -1,4 +1,4 @@
-"""The loop that the algorithms share: act in every world for some steps, learn, and go on."""
+"""The loop that the algorithms share: act in every world for some steps, learn, repeat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from r2s_core.types import Array, Environment, Named, Policy, PolicyExport
 
 
 class Learner(Protocol):
-    """What every algorithm's learner has; `agent.statistics` are those of what networks read."""
+    """What every algorithm's learner has; `agent.statistics` has those of the observations."""
 
     @property
     def agent(self) -> Any: ...
@@ -40,11 +40,11 @@ C = TypeVar("C", bound=Config)
 
 
 class CollectAndLearn(abc.ABC, Generic[L, C]):
-    """`r2s_core.types.Algorithm`, but for how to act and to learn.
+    """A base of `r2s_core.types.Algorithm`; subclasses define how to act and to learn.
 
     On a traceable environment an update is one compiled function, and `update_many` compiles
-    several updates into one; the learner given to them is used up: its buffers become the new
-    one's. On a host-driven one the pieces that `_collect_and_learn` calls are compiled (`_piece`).
+    several updates into one; both donate the buffers of the learner that they are given. On a
+    host-driven one the functions that `_collect_and_learn` calls are compiled (`_piece`).
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
 
     @abc.abstractmethod
     def init(self, key: Array) -> L:
-        """A learner that has seen nothing; see `_reset`."""
+        """An untrained learner; see `_reset`."""
 
     def update(self, learner: L) -> tuple[L, Named]:
         """Collect `steps_per_update` samples and learn.
@@ -77,7 +77,7 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
     def update_many(self, learner: L, count: int) -> tuple[L, Named]:
         """`count` updates, compiled into one where the environment is traceable.
 
-        As `update`; the metrics are float32[count], a row per update.
+        As `update`; the metrics are float32[count], one value per update.
         """
         if self.env.spec.traceable:
             learner, metrics = self._update_many(learner, count)
@@ -89,7 +89,7 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
         return learner, jax.tree.map(lambda *x: np.stack(x), *rows)
 
     def policy(self, learner: L, deterministic: bool) -> Policy:
-        """A pytree of weights that can be called: it passes through `jax.jit` as an argument."""
+        """A callable pytree of weights, which can be an argument of jitted functions."""
         function = self._deterministic if deterministic else self._stochastic
         return jax.tree_util.Partial(function, self._acting(learner.agent))
 
@@ -108,14 +108,14 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
             output=self._output,
         )
 
-    # How to act. `acting` is the part of an agent that it takes.
+    # How to act. `acting` is the part of an agent that acting needs.
 
     @abc.abstractmethod
     def _acting(self, agent: Any) -> Any: ...
 
     @abc.abstractmethod
     def _act(self, acting: Any, obs: Named, noise: Array) -> tuple[Array, Named]:
-        """The action [W, A] under standard normal noise [W, A], and what learning must remember."""
+        """The action [W, A] under standard normal noise [W, A], and extras for learning."""
 
     @abc.abstractmethod
     def _act_deterministically(self, acting: Any, obs: Named, key: Array) -> Array:
@@ -134,7 +134,7 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
     def _piece(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Any:
         """A function that `_collect_and_learn` calls: compiled, unless the whole update is.
 
-        donate: numbers of the arguments that are used up.
+        donate: indices of the arguments whose buffers are donated.
         """
         traceable = self.env.spec.traceable
         return function if traceable else jax.jit(function, donate_argnums=donate)
@@ -148,8 +148,8 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
         """The metrics on the host; raises `TrainingDiverged` where they are not finite."""
 
     def _collect(self, learner: L, acting: Any, noise: Array) -> tuple[Any, Named, Trajectory]:
-        """A `rollout` from where the learner's worlds stand, under noise float32[T, W, A]."""
-        # A row of NumPy is a view; a row of JAX costs a dispatch.
+        """A `rollout` from the learner's current state, under noise float32[T, W, A]."""
+        # A row of a NumPy array is a view; a row of a JAX array costs a dispatch.
         rows = noise if self.env.spec.traceable else np.asarray(noise)
         return rollout(
             self.env,
@@ -175,5 +175,5 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
 
 @jax.jit
 def own_buffers(tree: Any) -> Any:
-    """A copy: donation wants every leaf to be a buffer of its own, and some are shared."""
+    """A copy in which every leaf has its own buffer, as donation requires."""
     return jax.tree.map(jnp.copy, tree)

@@ -1,4 +1,4 @@
-"""The distribution of stochastic policies; apart, since distrax takes a second to import."""
+"""The distribution of stochastic policies; a separate module, since distrax is slow to import."""
 
 from __future__ import annotations
 

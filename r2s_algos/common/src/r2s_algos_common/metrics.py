@@ -1,4 +1,4 @@
-"""What an update reports of the steps that it collected."""
+"""Metrics of an update's rollout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from r2s_core.types import Array, Named, Step
 
 
 def rollout_metrics(step: Step) -> Named:
-    """What the worlds did, from steps with leaves [T, W]; float32[] each.
+    """Metrics of steps with leaves [T, W]; float32[] each.
 
     "episode/..." are means over the episodes that ended; where none did they are 0 here, since a
     NaN would end a run under JAX_DEBUG_NANS: see `checks.finite_metrics`. An episode ended by
@@ -45,10 +45,10 @@ def weighted_mean(x: Array, weight: Array) -> Array:
 
 
 def where(measured: np.ndarray, x: Array) -> Any:
-    """On the host: x, and NaN, not a made-up number, where it was not `measured`."""
+    """On the host: x where it was `measured`, else NaN."""
     return np.where(measured, np.asarray(x), np.float32(np.nan))
 
 
 def _mean_where(x: Array, mask: Array) -> Array:
-    """The mean of x where the mask is 1; 0 where it nowhere is."""
+    """The mean of x where the mask is 1; 0 if the mask is empty."""
     return jnp.sum(jnp.where(mask > 0, x, 0.0)) / jnp.maximum(jnp.sum(mask), 1.0)

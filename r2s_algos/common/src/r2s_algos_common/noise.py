@@ -11,17 +11,17 @@ from r2s_core.types import Array, EnvSpec
 
 
 def first_noise(key: Array, spec: EnvSpec) -> Array:
-    """Standard normal noise float32[W, A] to go on from."""
+    """Standard normal noise float32[W, A] for `exploration_noise` to continue from."""
     # On the host: every generator that JAX compiles costs a tenth of a second.
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     return jax.device_put(rng.standard_normal((spec.num_worlds, spec.action_size), np.float32))
 
 
 def exploration_noise(key: Array, last: Array, length: int, correlation: float) -> Array:
-    """Noise for `length` steps that goes on from `last`, float32[length, W, A].
+    """Noise for `length` steps that continues from `last`, float32[length, W, A].
 
-    Standard normal at each step; with `correlation`, in [0, 1), that of one step with the next,
-    an AR(1) process in each world.
+    Standard normal at each step; an AR(1) process in each world, with `correlation`, in [0, 1),
+    between consecutive steps.
     """
     noise = jax.random.normal(key, (length, *last.shape), last.dtype)
     if correlation == 0:

@@ -21,7 +21,7 @@ class RunningStatistics:
 
 
 def init_statistics(shape: tuple[int, ...]) -> RunningStatistics:
-    """Of nothing seen yet: `normalize` leaves its input (nearly) as it is."""
+    """Statistics of no data: `normalize` leaves its input (nearly) unchanged."""
     zero, one = jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32)
     return RunningStatistics(jnp.float32(0.0), zero, one)
 
@@ -66,10 +66,10 @@ def normalize(stats: RunningStatistics | None, x: Array) -> Array:
 
 @pytree
 class ReturnScale:
-    """What rewards are divided by: the root mean square of the discounted return so far.
+    """The divisor of rewards: the root mean square of the discounted return so far.
 
-    The root mean square, not the standard deviation: a constant reward has no deviation to
-    divide by, and a critic wants targets of size one, whatever their mean.
+    Not the standard deviation, which is zero for a constant reward; and a critic should have
+    targets of magnitude one, whatever their mean.
     """
 
     running: Array  # float32[W], each world's discounted sum of rewards up to now
@@ -84,7 +84,7 @@ def init_return_scale(num_worlds: int) -> ReturnScale:
 def update_return_scale(
     scale: ReturnScale, reward: Array, done: Array, discount: float | Array
 ) -> ReturnScale:
-    """Take in T control steps: reward float32[T, W], done bool[T, W] (the episode ended)."""
+    """Update from T control steps: reward float32[T, W], done bool[T, W] (the episode ended)."""
 
     def one(running: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
         reward, done = x

@@ -1,4 +1,4 @@
-"""Adam whose learning rate is an argument, so that a schedule needs no state of its own."""
+"""Adam with the learning rate as an argument, so that schedules need no state of their own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Adam:
     """Gradients clipped to a global norm, then Adam (Kingma and Ba 2015). Holds no state."""
 
     def __init__(self, max_grad_norm: float, epsilon: float = 1e-5) -> None:
-        """epsilon: added to the root of the mean square that a gradient is divided by, so that
-        gradients far below it move little."""
+        """epsilon: added to the root mean square by which gradients are divided, so that gradients
+        far below it cause only small steps."""
         self._transformation = optax.chain(
             optax.clip_by_global_norm(max_grad_norm), optax.scale_by_adam(eps=epsilon)
         )

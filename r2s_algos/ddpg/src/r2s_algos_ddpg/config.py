@@ -20,32 +20,34 @@ class DDPGConfig(OffPolicyConfig):
     discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
     num_atoms: int | None = option(
         51,
-        "a categorical critic with so many atoms (Bellemare et al. 2017); null: scalar",
+        "atoms of a categorical critic (Bellemare et al. 2017); null: a scalar critic",
         minimum=2,
         maximum=10_000,
     )
-    # TD3's fixes (Fujimoto et al. 2018); the third, policy_delay, is above
-    twin_critics: bool = option(True, "two critics, of which the lesser is believed")
+    # TD3's fixes (Fujimoto et al. 2018); the third, policy_delay, is inherited
+    twin_critics: bool = option(True, "two critics, whose minimum bootstraps the target")
     target_noise: float = option(
-        0.1, "noise on the action that a target is taken at; 0: none", minimum=0.0
+        0.1, "standard deviation of the noise on target actions; 0: none", minimum=0.0
     )
-    target_noise_clip: float = option(0.3, "how far that noise reaches", above=0.0)
+    target_noise_clip: float = option(0.3, "that noise is clipped to +- this", above=0.0)
     # Exploration
     exploration_noise: tuple[float, float] = option(
         (0.1, 0.6),
-        "standard deviation of the noise on actions in [-1, 1], in the most timid world and in the "
-        "boldest",
+        "standard deviation of the noise on actions in [-1, 1], in the world that explores least "
+        "and in the one that explores most",
     )
     final_noise_scale: float = option(
-        0.1, "what it is multiplied by at total_timesteps, evenly from 1", minimum=0.0
+        0.1, "factor of that noise at total_timesteps, reached linearly from 1", minimum=0.0
     )
     # Policy
     preactivation_penalty: float = option(
-        1e-3, "weight of the squares of what goes into the policy's last tanh", minimum=0.0
+        1e-3, "weight of the squared inputs of the policy's last tanh in its loss", minimum=0.0
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         low, high = self.exploration_noise
         if not 0.0 <= low <= high:
-            raise ValueError(f"exploration_noise is {[low, high]}; it must rise from 0 or more")
+            raise ValueError(
+                f"exploration_noise is {[low, high]}; it must be [low, high] with 0 <= low <= high"
+            )

@@ -19,7 +19,7 @@ from r2s_core.types import Array, EnvSpec, Named, pytree
 
 @pytree
 class Networks:
-    """What learning changes."""
+    """Parameters and optimizers."""
 
     policy: Any
     target_policy: Any
@@ -52,15 +52,15 @@ class DDPG:
             policy_optimizer=self._adam.init(policy),
         )
 
-    # Acting takes the policy's parameters and what the noise is scaled by now.
+    # Acting needs the policy's parameters and the current scale of the noise.
 
     def acting(self, networks: Networks, progress: Array) -> Any:
         scale = 1.0 + progress * (self.config.final_noise_scale - 1.0)
         return {"policy": networks.policy, "noise_scale": scale}
 
     def act(self, acting: Any, observation: Array, noise: Array) -> Array:
-        """Each world explores at a scale of its own, from timid to bold, as in PQL (Li et al.
-        2023): no single scale suits all of a task."""
+        """Each world explores at its own scale, from small to large, as in PQL (Li et al. 2023):
+        no single scale suits a whole task."""
         low, high = self.config.exploration_noise
         deviation = low + (high - low) * spread(observation.shape[0])
         deviation = deviation[:, None] * acting["noise_scale"]
@@ -101,7 +101,7 @@ class DDPG:
             value = self.critic.values(
                 networks.critics.online[:1], batch.critic_observation, action
             )[0]
-            # As in Andrychowicz et al. (2017), appendix A: where tanh is flat nothing is learned.
+            # As in Andrychowicz et al. (2017), appendix A: where tanh is flat, gradients vanish.
             penalty = config.preactivation_penalty * jnp.mean(jnp.square(raw))
             saturated = jnp.mean((jnp.abs(action) > 0.99).astype(jnp.float32))
             return penalty - jnp.mean(value), saturated
@@ -110,7 +110,7 @@ class DDPG:
         policy, optimizer = self._adam.step(
             networks.policy, networks.policy_optimizer, gradient, rate
         )
-        # As often as the critics' targets, so as far at once as they in policy_delay steps.
+        # One move by as much as the critics' targets move in policy_delay steps.
         share = 1.0 - (1.0 - config.target_update_rate) ** config.policy_delay
         networks = dataclasses.replace(
             networks,
@@ -126,11 +126,11 @@ class DDPG:
 
 
 def spread(worlds: int) -> Array:
-    """Numbers evenly over [0, 1], float32[W], so that neighbours have small and large ones.
+    """Evenly spaced numbers in [0, 1], float32[W], in an order that mixes small and large ones.
 
-    Where worlds are grouped by their object, neighbours have the same one: were the numbers in
-    order, some objects would only be explored timidly and others only boldly. Ranked by the golden
-    ratio (Weyl's sequence), every group of worlds has nearly the same numbers as any other.
+    Where worlds are grouped by object, neighbours share one: with sorted numbers some objects would
+    only be explored with little noise and others only with much. Ordered by the golden ratio
+    (Weyl's sequence), every group of worlds gets nearly the same distribution.
     """
     places = np.arange(worlds) * (np.sqrt(5.0) - 1.0) / 2.0 % 1.0
     ranks = np.argsort(np.argsort(places))

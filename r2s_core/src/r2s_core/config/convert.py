@@ -1,4 +1,4 @@
-"""From the tree of nodes to typed values: strict, and a refusal says where and what to write."""
+"""Converts the tree of nodes to typed values, strictly; an error says where and what to write."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from r2s_core.config.nodes import Node, Problems, describe, short
 from r2s_core.errors import R2SError
 from r2s_core.suggest import did_you_mean
 
-#: What YAML 1.1 takes for text because it has no point or no sign: 3e-4, 1e6, 1.5e3.
+#: Numbers that YAML 1.1 reads as text, for want of a point or a sign: 3e-4, 1e6, 1.5e3.
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
-#: Of whole numbers: they go into arrays, files and seeds of 64 bits.
+#: The limit of whole numbers, which go into 64-bit arrays, files and seeds.
 LARGEST = 2**63 - 1
 _SMALLEST, _LARGEST_FLOAT = 1.2e-38, 3.4e38  # of 32-bit floats
 
@@ -72,7 +72,7 @@ def fill(cls: type, values: Mapping[str, Node], where: str, key: str, problems: 
 
 
 def mapping_of(node: Node, key: str, problems: Problems) -> dict[str, Node] | None:
-    """The items of a section; a section without anything under it is an empty one."""
+    """The items of a section; an empty section has none."""
     if node.value is None:
         return {}
     if isinstance(node.value, dict):
@@ -82,7 +82,7 @@ def mapping_of(node: Node, key: str, problems: Problems) -> dict[str, Node] | No
 
 
 def check_keys(values: Mapping[str, Node], known: list[str], key: str, problems: Problems) -> None:
-    """Report the keys that nobody knows."""
+    """Report unknown keys."""
     for name, node in values.items():
         if name not in known:
             hint = did_you_mean(name, known) or f"; known keys: {', '.join(known) or 'none'}"
@@ -157,7 +157,7 @@ def type_name(kind: Any) -> str:
 def _to_scalar(kind: type, node: Node, key: str, problems: Problems) -> Any:
     value = node.value
     if isinstance(value, str) and (character := _forbidden(value)):
-        problems.add(node.where, key, f"has the character {character}, which no option may have")
+        problems.add(node.where, key, f"contains the character {character}, which is not allowed")
         raise Invalid
     if isinstance(value, int) and abs(value) > LARGEST:
         problems.add(node.where, key, f"{describe(node)} is beyond 64 bits")
@@ -188,9 +188,9 @@ def expanded(text: str, where: str, key: str, problems: Problems) -> Path:
 
 
 def _number(value: Any) -> int | float | None:
-    """Numbers, and those that YAML 1.1 reads as text, such as 3e-4; no bools.
+    """The number, also where YAML 1.1 reads it as text, such as 3e-4; None for bools.
 
-    Nor NaN, infinity, or what would become either or zero among the 32-bit numbers of an array.
+    None too for NaN, infinity, and values that overflow or underflow in a float32 array.
     """
     if isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)
@@ -204,7 +204,7 @@ def _number(value: Any) -> int | float | None:
 
 
 def _forbidden(text: str) -> str | None:
-    """The first control character of a text, written out, or half a character, if there is one."""
+    """The first control character or lone surrogate of a text, escaped, if there is one."""
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs"):
             return ascii(character)
@@ -212,7 +212,7 @@ def _forbidden(text: str) -> str | None:
 
 
 def _to_union(arguments: tuple[Any, ...], node: Node, key: str, problems: Problems) -> Any:
-    """The first member that fits; with one member besides None, its own complaint is the best."""
+    """The first member that fits; with one member besides None, its own error is the clearest."""
     if types.NoneType in arguments and node.value is None:
         return None
     members = [argument for argument in arguments if argument is not types.NoneType]
@@ -283,8 +283,8 @@ def _check_range(
     for item in items:
         if choices is not None and item is not None and item not in choices:
             known = [str(choice) for choice in choices]
-            shown = short(str(item))
-            what = f"must be one of {', '.join(known)}; got {shown}{did_you_mean(shown, known)}"
+            text = short(str(item))
+            what = f"must be one of {', '.join(known)}; got {text}{did_you_mean(text, known)}"
             problems.add(node.where, key, what)
 
 

@@ -1,4 +1,4 @@
-"""Configurations as dotted keys, to be compared."""
+"""Configurations as dotted keys, for comparison."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, by dotted key: {"a": {"b": 1}} -> {"a.b": 1}."""
+    """Nested mappings flattened to dotted keys: {"a": {"b": 1}} -> {"a.b": 1}."""
     if not isinstance(tree, Mapping):
         return {prefix: tree}
     flattened: dict[str, Any] = {}
@@ -17,6 +17,6 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def differing(*configs: Mapping[str, Any]) -> list[str]:
-    """The dotted keys that are not the same in all of some `flat` configurations, sorted."""
+    """The dotted keys whose values differ among `flat` configurations, sorted."""
     first, keys = configs[0], sorted(set().union(*configs))
     return [key for key in keys if any(c.get(key) != first.get(key) for c in configs)]

@@ -40,7 +40,7 @@ def config_schema() -> Schema:
         "additionalProperties": False,
         "properties": {
             "name": _text("name of the run; default: the file's name"),
-            "seed": {"type": "integer", "default": 0, "description": "of all randomness"},
+            "seed": {"type": "integer", "default": 0, "description": "seed of all random numbers"},
             "algorithm": _text("which of `algorithms` trains; default: the only one, else ppo"),
             "backend": _backend(),
             "environment": _environment(),
@@ -50,7 +50,7 @@ def config_schema() -> Schema:
             "evaluation": dataclass_schema(EvaluationConfig),
             "algorithms": _named("algorithm"),
             "hooks": {**hooks, "default": {"csv": {}}},
-            "output": _text("folder that the run leaves; default: runs/NAME"),
+            "output": _text("the run's folder; default: runs/NAME"),
         },
         "definitions": {kind: _used(kind) for kind in _NAMED},
     }
@@ -131,8 +131,8 @@ def _type(kind: Any) -> Schema:
     if origin in (tuple, list):
         if origin is list or Ellipsis in arguments:
             items = _type(arguments[0])
-            alone = ["string"] if "string" in _names(items) else []  # `objects: scan.stl`
-            return {"type": ["array", *alone] if alone else "array", "items": items}
+            single = ["string"] if "string" in _names(items) else []  # `objects: scan.stl`
+            return {"type": ["array", *single] if single else "array", "items": items}
         count = len(arguments)
         same = {"items": _type(arguments[0])} if len(set(arguments)) == 1 else {}
         return {"type": "array", "minItems": count, "maxItems": count, **same}
@@ -156,26 +156,26 @@ def _installed(kind: Kind) -> list[tuple[str, Plugin]]:
         with contextlib.suppress(R2SError):
             plugin = registry.load_manifest(entry).plugin
             with calling(str(entry), plugin.config):
-                dataclass_schema(plugin.config)  # options of odd types harm nobody but themselves
+                dataclass_schema(plugin.config)  # unsupported types drop this plugin alone
             found.append((registry.name_in_yaml(entry), plugin))
     return found
 
 
 def _named(kind: Kind) -> Schema:
-    """A mapping of names to options: a plugin's own name, or any name that says what to `use`."""
-    anything = {"$ref": f"#/definitions/{kind}"}
+    """A mapping of names to options: a plugin's own name, or any name with `use`."""
+    any_plugin = {"$ref": f"#/definitions/{kind}"}
     properties = {
         name: {
-            "anyOf": [{**_options(kind, name, plugin), "type": ["object", "null"]}, anything],
+            "anyOf": [{**_options(kind, name, plugin), "type": ["object", "null"]}, any_plugin],
             "description": plugin.summary,
         }
         for name, plugin in _installed(kind)
     }
-    return {"type": "object", "properties": properties, "additionalProperties": anything}
+    return {"type": "object", "properties": properties, "additionalProperties": any_plugin}
 
 
 def _used(kind: Kind) -> Schema:
-    """The options of any plugin of a kind, told apart by `use`."""
+    """The options of any plugin of a kind, distinguished by `use`."""
     choices = [_required(_options(kind, name, plugin)) for name, plugin in _installed(kind)]
     if kind == "reward":
         file = {"type": "string", "pattern": r"\.py:\w+$", "description": "path/file.py:function"}
@@ -208,7 +208,7 @@ def _backend() -> Schema:
 
 
 def _environment() -> Schema:
-    """One closed schema per environment plugin, told apart by `use`."""
+    """One closed schema per environment plugin, distinguished by `use`."""
     terms = _named("reward")
     rewards = {**terms, "type": ["object", "null"], "description": "the reward's terms by name"}
     engine = dataclass_schema(EngineConfig)["properties"] | {"rewards": rewards}

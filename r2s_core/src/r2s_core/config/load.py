@@ -69,7 +69,7 @@ def load_config(
             installed.
 
     Raises:
-        ConfigError: with one line for everything that is wrong.
+        ConfigError: with one line per problem.
         PluginError: an installed plugin in use is broken.
     """
     path, problems = locate(path), Problems()
@@ -79,10 +79,10 @@ def load_config(
 def load_mapping(
     values: Mapping[str, Any], overrides: Iterable[Override] = (), *, to_train: bool = True
 ) -> RunConfig:
-    """The run that a mapping of the YAML's shape describes; relative paths start from here.
+    """The run that a mapping of the YAML's shape describes.
 
-    Takes and raises what `load_config` does; messages say "configuration" where a file's line
-    would be.
+    Relative paths start from the working directory. Arguments and errors as in `load_config`;
+    messages say "configuration" in place of a file and line.
     """
     root = to_node({"name": "run", **values}, "configuration", Path.cwd())
     return _checked(root, Path("configuration"), overrides, Problems(), to_train)
@@ -101,7 +101,7 @@ def _checked(
 
 
 def _refuse_single_rewards(root: Node, overrides: list[Override], problems: Problems) -> None:
-    """One term set where the task's own terms apply would silently become the only term."""
+    """Setting one term where the task's default terms apply would silently drop all others."""
     environment = root.value.get("environment")
     values = environment.value if environment and isinstance(environment.value, dict) else {}
     if "rewards" in values and values["rewards"].value is not None:
@@ -111,7 +111,7 @@ def _refuse_single_rewards(root: Node, overrides: list[Override], problems: Prob
         if key.startswith("environment.rewards."):
             what = (
                 "no terms are configured, so the task's own apply, and this one would replace them "
-                "all; name every term, as in environment.rewards='{reach: {weight: 2}, lift: {}}'"
+                "all; list every term, as in environment.rewards='{reach: {weight: 2}, lift: {}}'"
             )
             problems.add("command line", key, what)
 
@@ -146,12 +146,12 @@ class _Loader:
         return None if self.problems.lines else RunConfig(**sections)
 
     def default_output(self, name: str) -> str:
-        """`runs/NAME`; of a run's own config.yaml, the folder that it lies in, wherever that is."""
-        own = self.path.name == CONFIG and is_run_folder(self.path.parent)
-        return str(self.path.parent if own else Path("runs") / name)
+        """`runs/NAME`; for a run's own config.yaml, the folder that contains it."""
+        of_run = self.path.name == CONFIG and is_run_folder(self.path.parent)
+        return str(self.path.parent if of_run else Path("runs") / name)
 
     def node(self, key: str) -> Node:
-        """A section; one that is not written is empty and stands where the file does."""
+        """A section; a missing one is empty and located at the file."""
         return self.values.get(key) or Node(str(self.path), self.root.folder, None)
 
     def scalar(self, key: str, kind: type, default: Any) -> Any:
@@ -163,7 +163,7 @@ class _Loader:
             return None
 
     def name(self) -> str | None:
-        """What the run is called, which is a folder under runs/ unless `output` says otherwise."""
+        """The run's name, which is also its folder under runs/ unless `output` is set."""
         name = self.scalar("name", str, self.path.stem)
         if name is not None and not name.strip(" ./\\"):
             self.problems.add(self.node("name").where, "name", "must name the run's folder")
@@ -173,7 +173,7 @@ class _Loader:
         return name
 
     def seed(self) -> int | None:
-        """JAX's keys take 32 bits, and evaluation adds its offset: no two seeds may be one."""
+        """JAX's keys take 32 bits and evaluation adds its offset: no two seeds may collide."""
         seed = self.scalar("seed", int, 0)
         if seed is not None and not 0 <= seed <= LARGEST_SEED:
             what = f"must be from 0 to {LARGEST_SEED}, got {seed}"
@@ -191,7 +191,7 @@ class _Loader:
         return to_dataclass(cls, self.node(key), key, self.problems)
 
     def choose_algorithm(self, algorithms: dict[str, Use]) -> str | None:
-        """The algorithm that trains; its options are put among `algorithms` if not written."""
+        """The algorithm that trains, added to `algorithms` with default options if absent."""
         only = next(iter(algorithms)) if len(algorithms) == 1 else DEFAULT_ALGORITHM
         chosen = self.scalar("algorithm", str, only)
         if chosen is None:
@@ -224,7 +224,7 @@ class _Loader:
             if values is None:
                 continue
             values = dict(values)
-            name = self.take(values, "use", str, label, join(key, label))
+            name = self.pop(values, "use", str, label, join(key, label))
             if name is None:
                 continue
             if kind == "algorithm" and self.may_be_absent(name):
@@ -260,7 +260,7 @@ class _Loader:
         node = self.node("backend")
         if isinstance(node.value, dict):
             values = dict(node.value)
-            name = self.take(values, "use", str, "auto", "backend")
+            name = self.pop(values, "use", str, "auto", "backend")
         else:
             values, name = {}, self.scalar("backend", str, "auto")
         if name == "auto":
@@ -273,15 +273,15 @@ class _Loader:
     def environment(self) -> EnvironmentConfig | None:
         """The engine's keys and the plugin's own, written together.
 
-        A plugin may declare an engine's key itself, to give it another default; then its
-        declaration rules, and the engine gets its value.
+        A plugin may declare an engine's key itself, to give it another default; its declaration
+        then takes precedence, and the engine gets its value.
         """
         key, node = "environment", self.node("environment")
         values = mapping_of(node, key, self.problems)
         if values is None:
             return None
         values = dict(values)
-        name = self.take(values, "use", str, registry.default("environment") or "", key)
+        name = self.pop(values, "use", str, registry.default("environment") or "", key)
         if name == "":
             installed = ", ".join(e.name for e in registry.discover("environment")) or "none"
             what = f"name the environment with environment.use; installed: {installed}"
@@ -297,8 +297,8 @@ class _Loader:
         check_keys(values, known, key, self.problems)
         with calling(f"environment '{name}'", cls):
             options = fill(cls, values, node.where, key, self.problems)
-        own = {k: v for k, v in values.items() if k not in option_names}
-        engine = fill(EngineConfig, own, node.where, key, self.problems)
+        engine_values = {k: v for k, v in values.items() if k not in option_names}
+        engine = fill(EngineConfig, engine_values, node.where, key, self.problems)
         if options is None or engine is None:
             return None
         shared = {n: getattr(options, n) for n in engine_names if n in option_names}
@@ -316,15 +316,15 @@ class _Loader:
             if values is None:
                 continue
             values = dict(values)
-            plugin = self.take(values, "use", str, label, name)
-            weight = self.take(values, "weight", float, 1.0, name)
+            plugin = self.pop(values, "use", str, label, name)
+            weight = self.pop(values, "weight", float, 1.0, name)
             use = self.use("reward", name, plugin, values, item.where) if plugin else None
             if use is not None and weight is not None:
                 terms[label] = RewardTerm(use.use, use.options, weight)
         return terms
 
-    def take(self, values: dict[str, Node], name: str, kind: type, default: Any, key: str) -> Any:
-        """Remove a key of our own from a plugin's options and convert it; None when refused."""
+    def pop(self, values: dict[str, Node], name: str, kind: type, default: Any, key: str) -> Any:
+        """Remove a key of r2s from a plugin's options and convert it; None when refused."""
         node = values.pop(name, None)
         if node is None:
             return default
@@ -340,7 +340,8 @@ class _Loader:
                 return None
             return f"{node.folder / path}:{function}"
         if name == "use" and not value:
-            self.problems.add(node.where, join(key, name), "must name a plugin; `r2s plugins`")
+            what = "must name a plugin; `r2s plugins` lists them"
+            self.problems.add(node.where, join(key, name), what)
             return None
         return value
 
@@ -361,7 +362,7 @@ class _Loader:
         return None if options is None else Use(name, options)
 
     def options_type(self, key: str, name: str, where: str, kind: Kind) -> type | None:
-        """The configuration dataclass of a plugin; None, with the reason told, if unknown."""
+        """The configuration dataclass of a plugin; None, with the reason reported, if unknown."""
         if is_file_reference(name):
             reason = _refusal_of_function(name) if kind == "reward" else _refusal_of_file(kind, key)
             if reason:
@@ -377,7 +378,7 @@ class _Loader:
 
     @staticmethod
     def may_be_absent(name: str) -> bool:
-        """Whether an algorithm is not installed, and no misspelling of one that is either."""
+        """Whether an algorithm is neither installed nor a misspelling of an installed one."""
         entries = registry.discover("algorithm")
         names = [name for entry in entries for name in (entry.name, entry.qualified)]
         return name not in names and not did_you_mean(name, names)
@@ -394,7 +395,7 @@ def _refusal_of_file(kind: Kind, key: str) -> str:
 
 
 def _refusal_of_function(reference: str) -> str | None:
-    """Why `file.py:function` cannot be used, told by reading the file without running it."""
+    """Why `file.py:function` cannot be used, found by parsing the file without running it."""
     location, _, function = reference.rpartition(":")
     try:
         source = files.read_text(location, limit=files.MIB, what="a reward function")

@@ -23,12 +23,12 @@ _BITS = 64  # of a whole number; counts of steps need some forty
 _MERGE = "tag:yaml.org,2002:merge"
 #: A value in place of the file's: `a.b.c=value` as on the command line, or (a.b.c, value).
 Override = str | tuple[str, Any]
-#: What people hand to `r2s run` for want of a configuration.
+#: Suffixes of scans, which people pass to `r2s run` in place of a configuration.
 _SCANS = (".stl", ".obj", ".ply", ".pcd", ".glb", ".gltf", ".off", ".3mf", ".usdz")
 
 
 class Problems:
-    """Collects everything that is wrong, so that one run of the checker tells it all."""
+    """Collects everything that is wrong, so that one run of the checker reports it all."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -69,7 +69,7 @@ def read_file(path: Path, problems: Problems) -> Node:
     Raises:
         ConfigError: the file cannot be read, or is no YAML mapping.
     """
-    _refuse_other_things(path)
+    _refuse_non_configurations(path)
     text = files.read_text(path, limit=_BYTES, what="a configuration", error=ConfigError)
     root = _compose(text, str(path), path.resolve().parent, problems)
     if root.value is None:
@@ -129,7 +129,7 @@ def to_node(value: Any, where: str, folder: Path) -> Node:
 
 
 def describe(node: Node) -> str:
-    """A value as messages name it: `'fast' (text)`."""
+    """A value as shown in messages: `'fast' (text)`."""
     value = node.value
     if value is None:
         return "nothing"
@@ -138,12 +138,12 @@ def describe(node: Node) -> str:
     if isinstance(value, list):
         return "a list"
     names = {bool: "true/false", int: "a whole number", float: "a number", str: "text"}
-    shown = str(value).lower() if isinstance(value, bool) else repr(value)
-    return f"{short(shown)} ({names.get(type(value), type(value).__name__)})"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return f"{short(text)} ({names.get(type(value), type(value).__name__)})"
 
 
 def short(text: str) -> str:
-    """What of a long text fits into a sentence."""
+    """A text, cut to a length that fits into a sentence."""
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -263,14 +263,14 @@ def _key_text(key: yaml.Node) -> str:
     return key.value if isinstance(key, yaml.ScalarNode) else str(key.start_mark)
 
 
-def _refuse_other_things(path: Path) -> None:
-    """Raises `ConfigError` where there is no file, or one that is clearly something else."""
+def _refuse_non_configurations(path: Path) -> None:
+    """Raises `ConfigError` where there is no file, or one that is clearly not a configuration."""
     if path.suffix.lower() in _SCANS:
         raise ConfigError(
-            f"{path}: this is a scan, and here goes a configuration; to train on it: "
+            f"{path}: this is a scan, not a configuration; to train on it: "
             f"r2s run quickstart environment.objects={path}"
         )
-    with contextlib.suppress(OSError, ValueError):  # which reading it will name
+    with contextlib.suppress(OSError, ValueError):  # reading the file reports these
         if path.is_dir() and (path / "config.yaml").is_file():
             raise ConfigError(f"{path}: a folder; its configuration is {path / 'config.yaml'}")
         if not path.exists():

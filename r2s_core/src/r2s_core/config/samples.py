@@ -1,7 +1,7 @@
-"""Configurations that packages bring along: `r2s run quickstart`.
+"""Sample configurations that packages ship: `r2s run quickstart`.
 
 A package offers a folder of YAML files under the entry-point group `r2s.configs`, whose values
-name the folder as a module would be named: `samples = "r2s.configs"`. Nothing of it is imported.
+name the folder like a module: `samples = "r2s.configs"`. Nothing of it is imported.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def sample_configs() -> dict[str, Path]:
 def locate(name: str | Path) -> Path:
     """The file that a configuration is read from: the path `name`, else the sample of that name.
 
-    A path wins over a sample, and `name.yaml` in the same folder too; stderr says which sample
-    is used. Whatever does not look like a bare name is returned as it is.
+    A path takes precedence over a sample, and so does `name.yaml` in the same folder; stderr says
+    which sample is used. Anything but a bare name is returned unchanged.
 
     Raises `ConfigError` where a bare name is neither, naming the samples that there are.
     """
@@ -50,13 +50,13 @@ def locate(name: str | Path) -> Path:
         say_once(f"{stem}: the sample configuration {samples[stem]}")
         return samples[stem]
     if path.suffix == _SUFFIX or path.exists():
-        return path  # reading it tells what is wrong
+        return path  # reading it reports what is wrong
     raise ConfigError(f"{text}: no such file or sample configuration{_offer(stem, samples)}")
 
 
 def _offer(name: str, samples: dict[str, Path]) -> str:
     if not samples:
-        return "; pip install r2s brings samples"
+        return "; pip install r2s installs samples"
     return f"{did_you_mean(name, samples)}; there are the samples {', '.join(samples)}"
 
 

@@ -1,4 +1,4 @@
-"""What a run is made of: the sections of the YAML file as frozen dataclasses.
+"""The configuration of a run: the sections of the YAML file as frozen dataclasses.
 
 `load_config` makes them; options of plugins are instances of the plugins' own dataclasses.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from r2s_core.plugin import option
 
-#: Of `seed` and of `evaluation.seed_offset`: their sum still is one of JAX's 32-bit keys.
+#: The limit of `seed` and of `evaluation.seed_offset`, whose sum must fit JAX's 32-bit keys.
 LARGEST_SEED = 2**31 - 1
 
 
@@ -40,7 +40,7 @@ class RewardTerm:
 
 @dataclasses.dataclass(frozen=True)
 class PhysicsConfig:
-    """How the task's world is stepped, where not as the task has it: to see what depends on it."""
+    """Overrides of the task's physics, for sensitivity studies."""
 
     timestep_factor: float = option(
         1.0,
@@ -58,15 +58,15 @@ class PhysicsConfig:
     def __post_init__(self) -> None:
         parts = 1.0 / self.timestep_factor
         if abs(parts - round(parts)) > 1e-6:
-            raise ValueError(f"timestep_factor is {self.timestep_factor}; take 1, 0.5, 0.25, ...")
+            raise ValueError(f"timestep_factor is {self.timestep_factor}; use 1, 0.5, 0.25, ...")
 
 
 @dataclasses.dataclass(frozen=True)
 class EngineConfig:
-    """How the engine runs a task; these keys stand beside the task's own under `environment`."""
+    """How the engine runs a task; these keys are next to the task's own under `environment`."""
 
     num_parallel_envs: int = option(
-        256, "worlds stepped side by side in training", minimum=1, maximum=2**20
+        256, "worlds stepped in parallel in training", minimum=1, maximum=2**20
     )
     max_episode_steps: int | None = option(
         None,
@@ -85,19 +85,19 @@ class EngineConfig:
     )
     start_state_until: float | None = option(
         None,
-        "share of training.total_timesteps by which start_state_share has fallen evenly to 0; "
-        "null: it stays",
+        "share of training.total_timesteps over which start_state_share falls linearly to 0; "
+        "null: it stays constant",
         above=0.0,
         maximum=1.0,
     )
     action_history: int = option(
         0,
-        "the latest actions that are observed too, as asked for; worth it where actions come late",
+        "number of past (commanded) actions in the observation; useful where actions are delayed",
         minimum=0,
         maximum=100,
     )
     physics: PhysicsConfig = option(
-        PhysicsConfig(), "how the world is stepped, where not as the task has it"
+        PhysicsConfig(), "overrides of the task's physics, for sensitivity studies"
     )
 
 
@@ -105,23 +105,23 @@ class EngineConfig:
 class GrowthConfig:
     """How a level of the curriculum rises from `start` to 1: by `over` or by `at_success`."""
 
-    start: float = option(0.0, "the level at the start", minimum=0.0, maximum=1.0)
+    start: float = option(0.0, "the initial level", minimum=0.0, maximum=1.0)
     over: float | None = option(
         None,
-        "share of training.total_timesteps over which it rises evenly",
+        "share of training.total_timesteps over which it rises linearly",
         above=0.0,
         maximum=1.0,
     )
     at_success: float | None = option(
         None,
-        "it rises while at least this share of the recent training episodes succeeds, and falls "
-        "while 0.1 less does",
+        "success rate of recent training episodes from which on it rises; it falls while the rate "
+        "is more than 0.1 lower",
         above=0.0,
         maximum=1.0,
     )
     episodes: int = option(
         10_000,
-        "with at_success: episodes of all worlds that it takes from start to 1",
+        "with at_success: episodes, over all worlds, that the way from start to 1 takes",
         minimum=1,
         maximum=10**9,
     )
@@ -150,35 +150,40 @@ class TrainingConfig:
     use_gpu: bool | None = option(None, "true or false; default: a GPU where there is one")
     time_limit_s: float | None = option(None, "stop after this many seconds of training", above=0)
     stop_at_success: float | None = option(
-        None, "stop once the training episodes' success rate holds this", above=0.0, maximum=1.0
+        None,
+        "stop once the success rate of training episodes stays at or above this",
+        above=0.0,
+        maximum=1.0,
     )
     checkpoint_interval_s: float = option(60.0, "seconds between checkpoints", minimum=0)
-    keep_checkpoints: int = option(2, "older checkpoints are deleted", minimum=1, maximum=10_000)
+    keep_checkpoints: int = option(
+        2, "the latest checkpoints to keep; older ones are deleted", minimum=1, maximum=10_000
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """How the trained policy is judged: deterministic, on episodes never trained on."""
+    """How the trained policy is evaluated: deterministic, on episodes never trained on."""
 
     episodes: int = option(
         1024, "fresh episodes after training; 0 skips the evaluation", minimum=0, maximum=10**7
     )
     num_parallel_envs: int = option(
-        256, "worlds stepped side by side in evaluation", minimum=1, maximum=2**20
+        256, "worlds stepped in parallel in evaluation", minimum=1, maximum=2**20
     )
     seed_offset: int = option(
         1_000_000, "added to the run's seed for the evaluation", minimum=1, maximum=LARGEST_SEED
     )
-    video: bool = option(True, "render a video and the report's frames where GL can be had")
+    video: bool = option(True, "render a video and the report's frames where GL is available")
     curve_points: int = option(
         0,
         "evaluations of the deterministic policy spread evenly over training.total_timesteps, "
-        "outside of the training's clock, for the column eval/success of the metrics; 0: none",
+        "not counted as training time, for the column eval/success of the metrics; 0: none",
         minimum=0,
         maximum=10_000,
     )
     curve_episodes: int = option(
-        256, "fresh episodes of each of these evaluations", minimum=1, maximum=10**6
+        256, "fresh episodes in each of these evaluations", minimum=1, maximum=10**6
     )
 
 
@@ -187,8 +192,8 @@ class RunConfig:
     """A whole run, checked and complete with defaults.
 
     algorithms: by name as written; `config.algorithm` names the one that trains.
-    output: the folder that the run leaves, absolute; in the YAML it starts from the working
-        directory, while every other path there starts from the file.
+    output: the run's folder, absolute; in the YAML it is relative to the working directory, while
+        every other path there is relative to the file.
     curriculum: by what grows: "task", "rewards.NAME" or "randomization.NAME".
     base_dir: the folder of the YAML file. Paths in the configuration are absolute already.
     """
@@ -213,7 +218,7 @@ class RunConfig:
         return self.algorithms[self.algorithm]
 
     def resolved(self) -> dict[str, Any]:
-        """The configuration as plain values, complete, which loads again to an equal one."""
+        """The complete configuration as plain values; loading them gives an equal one."""
         engine, terms = self.environment.engine, self.environment.engine.rewards
         rewards = None if terms is None else {name: _term(term) for name, term in terms.items()}
         return {
@@ -250,7 +255,7 @@ def to_plain(value: Any) -> Any:
 
 
 def _nested(growths: Mapping[str, GrowthConfig]) -> dict[str, Any]:
-    """By section, as the YAML has it."""
+    """By section, as in the YAML."""
     tree: dict[str, Any] = {}
     for name, growth in growths.items():
         section, _, label = name.partition(".")

@@ -18,7 +18,7 @@ from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
 from r2s_core.config.user_code import require
 from r2s_core.device import resolve_backend
-from r2s_core.env.contract import check_rewards, check_start, check_task, check_whole
+from r2s_core.env.contract import check_complete, check_rewards, check_start, check_task
 from r2s_core.env.curriculum import Growth
 from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import measured
@@ -56,24 +56,23 @@ def make_environment(
     """The environment that a configuration describes.
 
     Args:
-      num_worlds: worlds side by side; default: `environment.num_parallel_envs`.
-      training: True turns on what only training episodes have: rewards, start states from the
-        bank and episodes whose ends are spread over time. Evaluation always starts from the
-        task's own distribution.
+      num_worlds: number of parallel worlds; default: `environment.num_parallel_envs`.
+      training: True turns on what only training has: rewards, start states from the bank and
+        staggered episodes. Evaluation always starts from the task's own distribution.
       rewarded: whether rewards are built; default: in training.
-      trust: the reward functions in files that the configuration names may run; see
+      trust: allow the reward functions in files that the configuration names to run; see
         `r2s_core.system.trust`.
 
     Raises:
-      R2SError: a plugin, the object or the backend refuses.
+      R2SError: a plugin, the object or the backend cannot be used.
     """
     rewarded = training if rewarded is None else rewarded
     if rewarded:
         require(config, trust)
     environment = config.environment
     made = registry.build("environment", environment.use, environment.options)
-    if hasattr(made, "step"):  # a whole environment, brought from elsewhere
-        check_whole(f"environment '{environment.use}'", made)
+    if hasattr(made, "step"):  # a complete environment instead of a task
+        check_complete(f"environment '{environment.use}'", made)
         return made
     return wrap_task(made, config, num_worlds, training=training, rewarded=rewarded)
 
@@ -89,22 +88,22 @@ def wrap_task(
     """The engine around a task; see `make_environment`."""
     rewarded = training if rewarded is None else rewarded
     engine = config.environment.engine
-    whose = f"environment '{config.environment.use}'"
-    _check_info(whose, task)
-    scene = with_physics(_scene_of(whose, task), engine.physics)
+    owner = f"environment '{config.environment.use}'"
+    _check_info(owner, task)
+    scene = with_physics(_scene_of(owner, task), engine.physics)
     # An evaluation counts successes: it needs no rewards, and so runs nobody's reward functions.
     rewards = _rewards(task, engine) if rewarded else {}
-    _check_contract(whose, task, scene, {name: term for name, (term, _) in rewards.items()})
+    _check_contract(owner, task, scene, {name: term for name, (term, _) in rewards.items()})
     worlds = num_worlds or engine.num_parallel_envs
     backend_use = resolve_backend(config).backend
     variants = _played_variants(scene, training)
     backend = _backend(scene, worlds, backend_use, variants)
     share = _start_bank_share(task, engine) if training else 0.0
     if share > 0 and isinstance(task, HasStartBank):
-        with calling(whose, task):
+        with calling(owner, task):
             task.build_start_bank(backend, key_for(config.seed, "start-state bank"))
         if not is_ours(task):
-            check_start(whose, task, task.init_from_bank, scene)
+            check_start(owner, task, task.init_from_bank, scene)
     options = EngineOptions(
         max_episode_steps=engine.max_episode_steps or task.info.episode_steps,
         start_bank_share=share,
@@ -127,32 +126,32 @@ def wrap_task(
 
 
 def _check_contract(
-    whose: str, task: Task[Any], scene: SceneSpec, terms: Mapping[str, RewardFn]
+    owner: str, task: Task[Any], scene: SceneSpec, terms: Mapping[str, RewardFn]
 ) -> None:
-    """Hold the code of others to its contract; that of r2s itself passes the kit in its tests."""
+    """Check third-party code against its contract; r2s's own passes the kit in its tests."""
     if not all(map(is_ours, (task, *terms.values()))):
-        check_rewards(terms, check_task(whose, task, scene))
+        check_rewards(terms, check_task(owner, task, scene))
 
 
-def _check_info(whose: str, task: Task[Any]) -> None:
-    with calling(whose, task):
+def _check_info(owner: str, task: Task[Any]) -> None:
+    with calling(owner, task):
         info = task.info
     if not isinstance(info, TaskInfo):
         raise ForeignError(
-            f"{whose}: info is {type(info).__name__}, not a r2s_core.task_info.TaskInfo"
+            f"{owner}: info is {type(info).__name__}, not a r2s_core.task_info.TaskInfo"
         )
 
 
-def _scene_of(whose: str, task: Task[Any]) -> SceneSpec:
-    with calling(whose, task):
+def _scene_of(owner: str, task: Task[Any]) -> SceneSpec:
+    with calling(owner, task):
         scene = task.scene()
     if not isinstance(scene, SceneSpec):
-        raise ForeignError(f"{whose}: scene() returned {type(scene).__name__}, not a SceneSpec")
+        raise ForeignError(f"{owner}: scene() returned {type(scene).__name__}, not a SceneSpec")
     return scene
 
 
 def with_physics(scene: SceneSpec, physics: PhysicsConfig) -> SceneSpec:
-    """The scene, stepped otherwise."""
+    """The scene with overrides of its physics."""
     if physics == PhysicsConfig():
         return scene
     model = copy.copy(scene.model)
@@ -172,9 +171,9 @@ def with_physics(scene: SceneSpec, physics: PhysicsConfig) -> SceneSpec:
 
 
 def _damped(scene: SceneSpec, stepped: SceneSpec) -> SceneSpec:
-    """`stepped` with the armature that its timestep and integrator ask for.
+    """`stepped` with the armature that its timestep and integrator need.
 
-    The implicit integrators see the servos' damping themselves, and RK4 needs no help with it.
+    The implicit integrators handle the servos' damping themselves, and RK4 is stable without it.
     """
     before, after = scene.model.opt, stepped.model.opt
     share = after.timestep if after.integrator == mujoco.mjtIntegrator.mjINT_EULER else 0.0
@@ -185,7 +184,7 @@ def _damped(scene: SceneSpec, stepped: SceneSpec) -> SceneSpec:
         mujoco.mj_setConst(model, mujoco.MjData(model))
 
     variants = stepped.variants
-    if variants is not None:  # what follows from the armature is a field of each
+    if variants is not None:  # constants derived from the armature are fields of each variant
         models = [stepped.of_variant(k).model for k in range(len(variants))]
         for model in models:
             change_armature(model)
@@ -199,16 +198,16 @@ def _damped(scene: SceneSpec, stepped: SceneSpec) -> SceneSpec:
 
 
 def _with_more_rows(worst_case: Callable[[], tuple[int, int]]) -> tuple[int, int]:
-    """Of other friction cones: a contact of d dimensions has d rows with an elliptic cone and
-    2 (d - 1) with a pyramidal one."""
+    """The worst case with the other friction cones: a contact of d dimensions has d rows with an
+    elliptic cone and 2 (d - 1) with a pyramidal one."""
     contacts, rows = worst_case()
     return contacts, 2 * rows
 
 
 def make_randomizers(config: RunConfig, task: Task[Any], scene: SceneSpec) -> dict[str, Any]:
-    """The configured randomizers by name, those of pictures among them.
+    """The configured randomizers by name, visual ones included.
 
-    Raises `R2SError` where one finds nothing to vary; it says which.
+    Raises `R2SError`, naming the randomizer, where one finds nothing to vary.
     """
     if not config.randomization:
         return {}
@@ -222,7 +221,7 @@ def make_randomizers(config: RunConfig, task: Task[Any], scene: SceneSpec) -> di
 
 
 def randomizer_context(task: Task[Any], scene: SceneSpec) -> RandomizerContext:
-    """What a task has to vary."""
+    """What randomizers may read and vary in a task."""
 
     def readings(key: Any) -> Any:
         return measured(task, task.init(key, jnp.int32(0))[0], empty_view(scene))
@@ -255,7 +254,7 @@ def _growths(config: RunConfig, worlds: int) -> dict[str, Growth]:
 
 
 def _check_growths(config: RunConfig, rewards: Mapping[str, Any]) -> None:
-    """Raises `R2SError` if the curriculum names a reward that there is not."""
+    """Raises `R2SError` if the curriculum names an unknown reward term."""
     for name in config.curriculum:
         section, _, label = name.partition(".")
         if section == "rewards" and label not in rewards:
@@ -266,7 +265,7 @@ def _check_growths(config: RunConfig, rewards: Mapping[str, Any]) -> None:
 
 
 def _played_variants(scene: SceneSpec, training: bool) -> tuple[int, ...] | None:
-    """Those that are trained on; evaluation plays the ones held out too."""
+    """The variants for training; evaluation uses the held-out ones too."""
     if scene.variants is None:
         return None
     return tuple(
@@ -275,7 +274,7 @@ def _played_variants(scene: SceneSpec, training: bool) -> tuple[int, ...] | None
 
 
 def _backend(scene: SceneSpec, worlds: int, use: Use, variants: tuple[int, ...] | None) -> Backend:
-    """The backend; a group of them where it cannot vary per world what the scene's variants do.
+    """The backend; one per variant where it cannot vary the variants' fields per world.
 
     Raises `R2SError` if there are more variants than worlds.
     """
@@ -310,7 +309,7 @@ def _rewards(task: Task[Any], engine: EngineConfig) -> dict[str, tuple[RewardFn,
         }
     if task.info.rewards is None:
         raise R2SError(
-            f"the task {type(task).__name__} brings no reward terms of its own; name some under "
+            f"the task {type(task).__name__} has no default reward terms; list some under "
             "environment.rewards"
         )
     terms = {}
@@ -330,6 +329,6 @@ def _start_bank_share(task: Task[Any], engine: EngineConfig) -> float:
 
 
 def start_bank_steps(config: RunConfig, num_worlds: int) -> int | None:
-    """Control steps of each world over which the bank's share falls to zero; None: it stays."""
+    """Control steps of each world over which the bank's share falls to zero; None: constant."""
     until = config.environment.engine.start_state_until
     return None if until is None else round(until * config.training.total_timesteps / num_worlds)

@@ -1,9 +1,8 @@
-"""Other people's tasks, rewards and algorithms held to their contract.
+"""Checks of third-party tasks, rewards and algorithms against their contracts.
 
-Each function of a task is traced once on the shapes of one world, before anything is built of it
-or compiled. So what would otherwise end in JAX's own words, deep in the engine, is told here: whose
-function it is, at which line, what came back and what was there to read. What an algorithm returns
-is looked at when it comes.
+Each function of a task is traced once on the shapes of one world, before anything is built or
+compiled. What would otherwise be a JAX error deep in the engine is reported here: the function, its
+line, what it returned and what it could have read. An algorithm's results are checked at each call.
 """
 
 from __future__ import annotations
@@ -40,23 +39,23 @@ from r2s_core.types import (
 )
 
 
-def check_task(whose: str, task: Task[Any], scene: SceneSpec) -> Transition:
-    """Trace every function of a task; what a reward would be given, as shapes.
+def check_task(owner: str, task: Task[Any], scene: SceneSpec) -> Transition:
+    """Trace every function of a task; returns the `Transition` of a reward, as shapes.
 
-    whose: the task as the user knows it: "environment 'lift'".
+    owner: the task for messages: "environment 'lift'".
 
-    Raises `ForeignError` where one fails or returns something else than `types.Task` says.
+    Raises `ForeignError` where one fails or returns something other than `types.Task` says.
     """
-    traced = _Traced(whose, task)
+    traced = _Traced(owner, task)
     view = empty_view(scene)
-    with calling(whose, task):
+    with calling(owner, task):
         low, high = (np.asarray(x, np.float32) for x in (task.action_low, task.action_high))
     if low.ndim != 1 or low.shape != high.shape or not np.all(low < high):
         raise ForeignError(
-            f"{whose}: action_low and action_high are {low.tolist()} and {high.tolist()}; they "
+            f"{owner}: action_low and action_high are {low.tolist()} and {high.tolist()}; they "
             "must be vectors of one length, each low below its high"
         )
-    state = check_start(whose, task, task.init, scene)
+    state = check_start(owner, task, task.init, scene)
     if isinstance(task, HasBegin):
         begun = traced(task.begin, state, view)
         same = _layout(begun) == _layout(state)
@@ -77,8 +76,8 @@ def check_task(whose: str, task: Task[Any], scene: SceneSpec) -> Transition:
     traced.require(task.metrics, numbers, metrics, "a mapping of names to float32[]")
     groups = _check_observation(traced, task, task.observe, after, view)
     shapes = {name: np.shape(group) for name, group in groups.items()}
-    check_info(whose, task.info, metrics, shapes, len(low), ForeignError)
-    check_markers(whose, task.info, after, ForeignError)
+    check_info(owner, task.info, metrics, shapes, len(low), ForeignError)
+    check_markers(owner, task.info, after, ForeignError)
     if isinstance(task, HasReadings):
         readings = traced(task.readings, after, view)
         traced.require(task.readings, isinstance(readings, Mapping), readings, "a mapping")
@@ -87,12 +86,12 @@ def check_task(whose: str, task: Task[Any], scene: SceneSpec) -> Transition:
     return Transition(view, state, action, view, after, flag, flag)
 
 
-def check_start(whose: str, task: Task[Any], init: Callable[..., Any], scene: SceneSpec) -> Any:
-    """Trace `Task.init` or `init_from_bank`; the task's state, as shapes.
+def check_start(owner: str, task: Task[Any], init: Callable[..., Any], scene: SceneSpec) -> Any:
+    """Trace `Task.init` or `init_from_bank`; returns the task's state, as shapes.
 
     Raises as `check_task`.
     """
-    traced = _Traced(whose, task)
+    traced = _Traced(owner, task)
     start = traced(init, jax.random.key(0), jnp.int32(0))
     nq, nv = scene.model.nq, scene.model.nv
     whole = (
@@ -108,41 +107,41 @@ def check_start(whose: str, task: Task[Any], init: Callable[..., Any], scene: Sc
 def check_rewards(rewards: Mapping[str, RewardFn], transition: Transition) -> None:
     """Trace reward terms, by name, on the shapes that `check_task` returned.
 
-    Raises `ForeignError` where one fails or is no single number; it tells what `transition` has.
+    Raises `ForeignError`, listing what `transition` has, where one fails or is no single number.
     """
-    there = f"transition.view has {_fields(transition.view)}; .task has {_fields(transition.task)}"
+    fields = f"transition.view has {_fields(transition.view)}; .task has {_fields(transition.task)}"
     for name, term in rewards.items():
-        traced = _Traced(f"reward '{name}'", term, there)
+        traced = _Traced(f"reward '{name}'", term, fields)
         value = traced(term, transition)
         traced.require(term, _is(value, (), "fiub"), value, "one number, float32[]")
 
 
-def check_whole(whose: str, env: Environment[Any]) -> None:
-    """Start and step an environment that a plugin brings whole: traced where it can be.
+def check_complete(owner: str, env: Environment[Any]) -> None:
+    """Reset and step a plugin's complete environment, traced where it can be.
 
-    Raises `ForeignError` where that fails, or what comes back does not fit to `env.spec`.
+    Raises `ForeignError` where that fails, or the results do not fit `env.spec`.
     """
-    with calling(whose, env):
+    with calling(owner, env):
         spec = env.spec
     if not isinstance(spec, EnvSpec):
-        raise ForeignError(f"{whose}: spec is {_what(spec)}, not an EnvSpec")
+        raise ForeignError(f"{owner}: spec is {_what(spec)}, not an EnvSpec")
     worlds = (spec.num_worlds,)
 
     def start_and_step(key: Array, action: Array) -> tuple[Any, Any]:
         state, obs = env.reset(key)
         return obs, env.step(state, action)
 
-    traced = _Traced(whose, env, trace=spec.traceable)
+    traced = _Traced(owner, env, trace=spec.traceable)
     action = jnp.zeros((*worlds, spec.action_size)) + jnp.asarray(spec.action_low)
     obs, result = traced(start_and_step, jax.random.key(0), action)
     groups = spec.observations
-    due = {name: f"{group.dtype}{[*worlds, *group.shape]}" for name, group in groups.items()}
-    fits = isinstance(obs, Mapping) and set(obs) == set(due)
+    expected = {name: f"{group.dtype}{[*worlds, *group.shape]}" for name, group in groups.items()}
+    fits = isinstance(obs, Mapping) and set(obs) == set(expected)
     fits = fits and all(
         _is(obs[name], (*worlds, *group.shape), np.dtype(group.dtype).kind)
         for name, group in groups.items()
     )
-    traced.require(env.reset, fits, obs, f"the observations {due}")
+    traced.require(env.reset, fits, obs, f"the observations {expected}")
     step = result[1] if isinstance(result, tuple) and len(result) == 2 else None
     traced.require(env.step, isinstance(step, Step), result, "(state, Step)")
     assert isinstance(step, Step)
@@ -151,7 +150,7 @@ def check_whole(whose: str, env: Environment[Any]) -> None:
         what = f"Step.{name} of {worlds[0]} worlds"
         traced.require(env.step, _is(value, worlds, kinds), value, what)
     check_info(
-        whose,
+        owner,
         spec.task,
         step.metrics,
         {name: group.shape for name, group in spec.observations.items()},
@@ -162,22 +161,22 @@ def check_whole(whose: str, env: Environment[Any]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Traced:
-    """Calls functions of one owner on shapes."""
+    """Calls one owner's functions on shapes."""
 
-    whose: str
+    owner: str
     code: Any
     advice: str = ""
     trace: bool = True
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What it returns, whatever that is, with tracers for arrays."""
+        """What the function returns, whatever that is, with shapes in place of arrays."""
         returned = []
 
         def call(*arguments: Any) -> tuple[()]:
             returned.append(function(*arguments))
             return ()
 
-        with calling(self.whose, self.code, advice=self._remedy):
+        with calling(self.owner, self.code, advice=self._remedy):
             if self.trace:
                 jax.eval_shape(call, *arguments)
             else:
@@ -185,7 +184,7 @@ class _Traced:
         return _as_shapes(returned[0])
 
     def _remedy(self, error: BaseException) -> str:
-        """What helps with an exception: not everything that there is, where it lacks nothing."""
+        """Advice on an exception; the list of available fields only where one may be missing."""
         if isinstance(error, NameError):
             wanted = {
                 "jnp": "import jax.numpy as jnp",
@@ -202,14 +201,14 @@ class _Traced:
             return f"{meant} {self.advice}".strip()
         return self.advice
 
-    def require(self, function: Any, condition: bool, value: Any, due: str) -> None:
-        """Raises `ForeignError` with what came back in place of what is `due`."""
+    def require(self, function: Any, condition: bool, value: Any, expected: str) -> None:
+        """Raises `ForeignError`, with what was returned and what was `expected`."""
         if not condition:
             name = getattr(function, "__name__", "it")
             place = defined_at(function)
             raise ForeignError(
-                f"{self.whose}: {name}{f' ({place})' if place else ''} returned {_what(value)}, "
-                f"but must return {due}" + (f"; {self.advice}" if self.advice else "")
+                f"{self.owner}: {name}{f' ({place})' if place else ''} returned {_what(value)}, "
+                f"but must return {expected}" + (f"; {self.advice}" if self.advice else "")
             )
 
 
@@ -218,8 +217,8 @@ def _check_observation(
 ) -> Named:
     groups = traced(observe, state, view)
     sound = isinstance(groups, Mapping) and all(_is_group(group) for group in groups.values())
-    due = "a mapping of groups to float32[n] or uint8[height, width, channels]"
-    traced.require(observe, sound, groups, due)
+    expected = "a mapping of groups to float32[n] or uint8[height, width, channels]"
+    traced.require(observe, sound, groups, expected)
     traced.require(observe, "policy" in groups, groups, "a group 'policy' among its groups")
     return groups
 
@@ -261,7 +260,7 @@ def _layout(tree: Any) -> Any:
 
 
 def _what(value: Any) -> str:
-    """A value as a user would describe it: "float32[7]", "nothing", "{a: float}"."""
+    """A value as messages describe it: "float32[7]", "nothing", "{a: float}"."""
     if value is None:
         return "nothing"
     if isinstance(value, jax.ShapeDtypeStruct):
@@ -278,50 +277,50 @@ def _fields(value: Any) -> str:
     if not dataclasses.is_dataclass(value):
         return _what(value)
     found = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    there = [f"{n}{list(np.shape(x))}" for n, x in found.items() if hasattr(x, "shape")]
-    return ", ".join(there) or "no fields"
+    shapes = [f"{n}{list(np.shape(x))}" for n, x in found.items() if hasattr(x, "shape")]
+    return ", ".join(shapes) or "no fields"
 
 
-def initial(whose: str, algorithm: Algorithm[Any], key: Array) -> Any:
+def initial(owner: str, algorithm: Algorithm[Any], key: Array) -> Any:
     """`Algorithm.init`; raises `ForeignError` where it fails or gives no pytree of arrays."""
-    with calling(whose, algorithm):
+    with calling(owner, algorithm):
         learner = algorithm.init(key)
     for path, leaf in jax.tree_util.tree_flatten_with_path(learner)[0]:
         if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
             place = f" at {keystr}" if (keystr := jax.tree_util.keystr(path)) else ""
             raise ForeignError(
-                f"{whose}: init returned {_what(leaf)}{place}; it must be arrays only"
+                f"{owner}: init returned {_what(leaf)}{place}; it must be arrays only"
             )
     return learner
 
 
-def updated(whose: str, algorithm: Algorithm[Any], learner: Any) -> tuple[Any, dict[str, Any]]:
+def updated(owner: str, algorithm: Algorithm[Any], learner: Any) -> tuple[Any, dict[str, Any]]:
     """`Algorithm.update`, its metrics on the host; raises `ForeignError` where it breaks."""
-    with calling(whose, algorithm):
+    with calling(owner, algorithm):
         result = algorithm.update(learner)
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
             raise ForeignError(
-                f"{whose}: update returned {_what(result)}; it must return (learner, metrics), "
+                f"{owner}: update returned {_what(result)}; it must return (learner, metrics), "
                 "metrics by name"
             )
         return result[0], jax.device_get(dict(result[1]))
 
 
-def exported(whose: str, algorithm: Algorithm[Any], learner: Any, spec: EnvSpec) -> PolicyExport:
+def exported(owner: str, algorithm: Algorithm[Any], learner: Any, spec: EnvSpec) -> PolicyExport:
     """`Algorithm.export`; raises `ForeignError` where it breaks or its layers do not fit.
 
     spec: of the environment that it reads.
     """
-    with calling(whose, algorithm):
+    with calling(owner, algorithm):
         export = algorithm.export(learner)
     if not isinstance(export, PolicyExport):
-        raise ForeignError(f"{whose}: export returned {_what(export)}, not a PolicyExport")
-    with calling(f"{whose}: what export returned", algorithm):
+        raise ForeignError(f"{owner}: export returned {_what(export)}, not a PolicyExport")
+    with calling(f"{owner}: what export returned", algorithm):
         for layer in export.layers:
             for tensor in layer.tensors.values():
                 np.asarray(tensor, np.float32)
         try:
             graph.infer(export.layers, spec.observations)
         except ValueError as error:
-            raise ForeignError(f"{whose}: the policy that export returned: {error}") from None
+            raise ForeignError(f"{owner}: the policy that export returned: {error}") from None
     return export

@@ -1,5 +1,5 @@
-"""Levels between 0 and 1 that rise while training goes on: of how much is randomized, how much a
-reward term weighs, how hard the task is.
+"""Curricula: levels in [0, 1] that rise during training and scale randomization ranges, the weights
+of reward terms and the task's difficulty.
 
 A range that widens while the policy copes with it is the idea of automatic domain randomization
 (OpenAI et al. 2019, section 5.2); here one level widens all of a randomizer's ranges.
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from r2s_core.types import Array, Named, pytree
 
-#: A level falls again where success is this much below what it asks for.
+#: A level falls again where success is this far below `at_success`.
 MARGIN = 0.1
 
 
@@ -22,9 +22,9 @@ MARGIN = 0.1
 class Growth:
     """How one level rises from `start` to 1.
 
-    steps: evenly over so many control steps; or
-    at_success: while so large a share of the recent episodes succeeds (and falls while clearly
-      less does), over `episodes` of all worlds.
+    steps: linearly over this many control steps; or
+    at_success: while at least this share of recent episodes succeeds (it falls while clearly fewer
+      do), over `episodes` of all worlds.
     """
 
     start: float = 0.0
@@ -35,7 +35,7 @@ class Growth:
 
 @pytree
 class Levels:
-    """Where the levels are."""
+    """The current levels."""
 
     level: Named  # float32[] each
     success: Array  # float32[], of recent episodes
@@ -47,7 +47,7 @@ class Curriculum:
     def __init__(self, growths: Mapping[str, Growth], num_worlds: int) -> None:
         """growths: by the name of what grows."""
         self._growths = dict(growths)
-        self._recent = 2.0 * num_worlds  # episodes that "recent" goes back
+        self._recent = 2.0 * num_worlds  # episodes that count as recent
 
     def init(self) -> Levels:
         level = {name: jnp.float32(growth.start) for name, growth in self._growths.items()}
@@ -80,5 +80,5 @@ def _next(growth: Growth, level: Array, ended: Array, success: Array) -> Array:
 
 
 def level_of(levels: Levels, name: str) -> Array:
-    """float32[]: a level; 1 for what has no curriculum."""
+    """float32[]: a level; 1 where there is no curriculum."""
     return levels.level.get(name, jnp.float32(1.0))

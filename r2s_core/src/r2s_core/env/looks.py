@@ -1,4 +1,4 @@
-"""What a scene looks like in one episode: the model that pictures are drawn of, varied."""
+"""Visual randomization: the rendered model of one episode."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Looks:
 
     def __init__(self, randomizers: Mapping[str, Any], scene: SceneSpec) -> None:
         """randomizers: by name; those of other stages are left out."""
-        own = {name: r for name, r in randomizers.items() if r.stage == "visual"}
-        self._fields = sorted({field for r in own.values() for field in r.writes})
-        self._randomization = Randomization(own, scene)
+        visual = {name: r for name, r in randomizers.items() if r.stage == "visual"}
+        self._fields = sorted({field for r in visual.values() for field in r.writes})
+        self._randomization = Randomization(visual, scene)
 
     def __bool__(self) -> bool:
         return bool(self._fields)
 
     def of_episode(self, model: mujoco.MjModel, variant: int, episode: int) -> mujoco.MjModel:
-        """A copy of the drawn model as it looks in an episode; on the host."""
+        """A copy of the rendered model as it looks in an episode; on the host."""
         values = {field: model_field(model, field) for field in self._fields}
         levels = Levels({}, np.float32(0.0))  # type: ignore[arg-type]
         key = jax.random.fold_in(jax.random.key(0), episode)

@@ -1,4 +1,4 @@
-"""What the engine does with randomizers: by stage, in order, each with a key of its own."""
+"""Applies randomizers by stage, in order, each with its own key."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from r2s_core.types import (
     View,
 )
 
-#: The stages of every control step, whose randomizers may remember.
+#: The per-step stages, whose randomizers may have memory.
 _EVERY_STEP = ("action", "wrench", "reading", "observation")
 
-#: What randomizers of an episode remember, by their names.
+#: The memory of an episode's randomizers, by their names.
 Memory = Mapping[str, Any]
 
 
 class Randomization:
     """The randomizers of an environment. All methods are of ONE world.
 
-    nominal: the model fields that change, as the scene has them.
+    nominal: the scene's values of the model fields that change.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Randomization:
         scene: SceneSpec,
         backend: Backend | None = None,
     ) -> None:
-        """randomizers: by name; applied in order within each stage. backend: what is varied must
-        be batchable on; None: nothing is asked of one.
+        """randomizers: by name; applied in order within each stage. backend: must be able to vary
+        their model fields per world; None: not checked.
 
         Raises:
           BackendError: one varies what the backend cannot.
-          R2SError: one is of no stage, or remembers what it cannot.
+          R2SError: one has an unknown stage, or memory in a stage that supports none.
         """
         self._by_stage: dict[str, list[tuple[int, str, Any]]] = {s: [] for s in get_args(Stage)}
         for number, (name, randomizer) in enumerate(randomizers.items()):
@@ -83,7 +83,7 @@ class Randomization:
     def vary(
         self, stage: Stage, key: Array, values: Named, levels: Levels, variant: Array
     ) -> dict[str, Any]:
-        """The values of a stage in which nothing is remembered, varied."""
+        """The varied values of a stage without memory."""
         return self._apply(stage, None, key, values, levels, variant)[1]
 
     def first(
@@ -101,7 +101,7 @@ class Randomization:
         levels: Levels,
         variant: Array,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The memory after a control step, of this stage alone, and the values, varied."""
+        """This stage's memory after a control step, and the varied values."""
         return self._apply(stage, memory, key, values, levels, variant)
 
     def _apply(
@@ -141,7 +141,7 @@ class Randomization:
 
 
 def _like(value: Any, values: Named, key: str, name: str) -> Array:
-    """A randomized value, which has the shape and dtype of the one that it replaces."""
+    """A randomized value, with the shape (checked) and dtype of the one that it replaces."""
     shape = np.shape(values[key])
     if np.shape(value) != shape:
         raise R2SError(
@@ -159,7 +159,7 @@ def measured(task: Task[Any], state: Any, view: View) -> dict[str, Array]:
 
 
 def observed(task: Task[Any], state: Any, view: View, readings: Named) -> dict[str, Array]:
-    """The observation that follows from what was `measured`, with its errors."""
+    """The observation computed from `measured` readings and their errors."""
     if isinstance(task, HasReadings):
         return dict(task.observe(*task.perceived(state, view, readings)))
     return dict(readings)
@@ -174,11 +174,12 @@ def _check(name: str, randomizer: Any, backend: Backend | None) -> None:
     stage = randomizer.stage
     if stage not in get_args(Stage):
         raise R2SError(
-            f"randomizer {name} is of the stage {stage!r}; there are {', '.join(get_args(Stage))}"
+            f"randomizer {name} has the stage {stage!r}; it must be one of "
+            f"{', '.join(get_args(Stage))}"
         )
     if isinstance(randomizer, RemembersEpisode) and stage not in _EVERY_STEP:
         raise R2SError(
-            f"randomizer {name} remembers, but nothing lasts in the stage {stage}; that goes in "
+            f"randomizer {name} has memory, which the stage {stage} does not support; use one of "
             f"{', '.join(_EVERY_STEP)}"
         )
     if backend is None:

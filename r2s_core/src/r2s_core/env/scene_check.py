@@ -1,4 +1,4 @@
-"""What no physics can step is refused by name before a world is made of it."""
+"""Refuses scenes with values that no physics can step, naming the value, before they are built."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NOT_NEGATIVE: Mapping[str, tuple[str, str]] = {
 
 
 def check_scene(scene: SceneSpec) -> None:
-    """Raises `BackendError` where the model, or one of its variants, has a number that is not
-    finite or, where that cannot be, below 0."""
+    """Raises `BackendError` where the model, or one of its variants, has a value that is not
+    finite, or negative where it must not be."""
     model, variants = scene.model, scene.variants
     if not (np.isfinite(model.opt.timestep) and model.opt.timestep > 0):
         raise BackendError(f"the scene's timestep is {model.opt.timestep:g} s; it must be above 0")

@@ -1,7 +1,7 @@
-"""Servo damping that a scene holds in its joints' armature, while randomizers vary either.
+"""Keeps the servo damping in joints' armature consistent while randomizers vary either.
 
-See `SceneSpec.implicit_damping`. A randomizer is given the rotors' own inertia, and what it makes
-of the damping decides how much of it the armature then holds.
+See `SceneSpec.implicit_damping`. A randomizer sees the rotors' own inertia as the armature; the
+damping that it returns then determines how much is added.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from r2s_core.types import Array, Named, SceneSpec
 
 _ARMATURE = "dof_armature"
-#: By which randomizers change the damping; `actuator_biasprm` holds -kv in its third column.
+#: Fields by which randomizers change the damping; `actuator_biasprm` has -kv in its third column.
 _DAMPING, _BIAS = "dof_damping", "actuator_biasprm"
 
 
 class ServoDamping:
-    """Of one world's model fields. Does nothing where nothing of it is varied."""
+    """For one world's model fields. Inactive where none of these fields is varied."""
 
     def __init__(self, scene: SceneSpec, varied: Collection[str]) -> None:
         """varied: the model fields that randomizers change."""
@@ -36,14 +36,14 @@ class ServoDamping:
         self._nominal = jnp.asarray(damping, jnp.float32)
         self._joint = jnp.asarray(model.dof_damping, jnp.float32)
         self._bias = jnp.asarray(model.actuator_biasprm[:, 2], jnp.float32)
-        # [nv, nu]: how fast a servo moves per speed of the joint that it drives, squared.
+        # [nv, nu]: squared transmission ratio, servo velocity per velocity of its joint.
         gears = np.zeros((model.nv, model.nu))
         for servo in np.flatnonzero(model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT):
             dof = model.jnt_dofadr[model.actuator_trnid[servo, 0]]
             gears[dof, servo] = model.actuator_gear[servo, 0] ** 2
-        held_there = damping > 0
-        self._gears = jnp.asarray(gears * held_there[:, None], jnp.float32)
-        self._held_there = jnp.asarray(held_there, jnp.float32)
+        is_held = damping > 0
+        self._gears = jnp.asarray(gears * is_held[:, None], jnp.float32)
+        self._is_held = jnp.asarray(is_held, jnp.float32)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -51,18 +51,18 @@ class ServoDamping:
         return (_ARMATURE,) if self.active else ()
 
     def taken_out(self, fields: Named) -> dict[str, Array]:
-        """Nominal fields, with the rotors' own inertia as the armature."""
+        """Nominal fields, with only the rotors' own inertia in the armature."""
         if not self.active:
             return dict(fields)
         return {**fields, _ARMATURE: fields[_ARMATURE] - self._timestep * self._nominal}
 
     def put_back(self, fields: Named) -> dict[str, Array]:
-        """Varied fields, with the damping that they have in the armature."""
+        """Varied fields, with their damping added to the armature again."""
         if not self.active:
             return dict(fields)
         damping = self._nominal
         if _DAMPING in fields:
-            damping += self._held_there * (fields[_DAMPING] - self._joint)
+            damping += self._is_held * (fields[_DAMPING] - self._joint)
         if _BIAS in fields:
             damping += self._gears @ (self._bias - fields[_BIAS][:, 2])
         return {**fields, _ARMATURE: fields[_ARMATURE] + self._timestep * damping}

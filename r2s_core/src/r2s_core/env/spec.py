@@ -1,4 +1,4 @@
-"""What a vectorised environment takes and gives: its spec, and its arguments held to it."""
+"""The spec of a vectorised environment, and checks of its arguments against it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def make_spec(
     max_episode_steps: int,
     action_history: int,
 ) -> EnvSpec:
-    """The spec of a task in a backend's worlds; `action_history` actions are observed too."""
+    """The spec of a task in a backend's worlds; `action_history`: past actions observed."""
 
     def first_observation(key: Array) -> Named:
         state, _, _ = task.init(key, jnp.int32(0))
-        asked = jnp.zeros((action_history, len(low)), jnp.float32)
-        return with_actions(task.observe(state, empty_view(scene)), asked)
+        past_actions = jnp.zeros((action_history, len(low)), jnp.float32)
+        return with_actions(task.observe(state, empty_view(scene)), past_actions)
 
     low = np.asarray(task.action_low, np.float32)
     groups = jax.eval_shape(first_observation, jax.random.key(0))
@@ -65,15 +65,15 @@ def empty_view(scene: SceneSpec) -> View:
     }
     unknown = scene.view_fields - set(shapes)
     if unknown:
-        raise R2SError(f"the scene asks for view fields that do not exist: {sorted(unknown)}")
+        raise R2SError(f"the scene declares view fields that do not exist: {sorted(unknown)}")
     zeros = {k: jnp.zeros(v, jnp.float32) for k, v in shapes.items() if k in scene.view_fields}
     return View.of(zeros)
 
 
 def checked_key(key: Any, unknown: Mapping[str, Any]) -> Array:
-    """The PRNG key that `reset` was given, typed or raw; `unknown`: what else it was given.
+    """The PRNG key that `reset` was given, typed or raw; `unknown`: its other arguments.
 
-    Raises R2SError for what users of other libraries pass in its place.
+    Raises R2SError for anything else, such as the integer seeds of other libraries.
     """
     if isinstance(key, jax.Array) and not unknown:
         if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
@@ -88,9 +88,9 @@ def checked_key(key: Any, unknown: Mapping[str, Any]) -> Array:
 
 
 def checked_action(action: Any, spec: EnvSpec) -> Array:
-    """The action that `step` was given, an array or rows of numbers [W, A].
+    """The action that `step` was given, an array or nested lists of numbers [W, A].
 
-    Raises R2SError for what is neither.
+    Raises R2SError for anything else.
     """
     wanted = (spec.num_worlds, spec.action_size)
     takes = f"step takes numbers, one row for each world: {list(wanted)}"

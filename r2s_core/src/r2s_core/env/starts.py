@@ -28,9 +28,9 @@ class Start:
     qpos: Array  # float32[W, nq]
     qvel: Array  # float32[W, nv]
     fields: Named  # model fields
-    memory: dict[str, Any]  # what randomizers of actions and pushes remember, by stage
+    memory: dict[str, Any]  # of the "action" and "wrench" randomizers, by stage
     variant: Array  # int32[W]
-    sound: Array  # bool[W]; False: no physics can start there, and one that it can stands in for it
+    valid: Array  # bool[W]; False: physics could not start there, so a substitute takes its place
 
 
 class Starts:
@@ -55,50 +55,51 @@ class Starts:
         self._rest = tuple(jnp.asarray(x, jnp.float32) for x in rest)
 
     def draw(self, key: Array, num_worlds: int, share: Array, levels: Levels) -> Start:
-        """Of all worlds; share: of the episodes that start from the bank."""
+        """The starts of all worlds. share: float32[], of episodes that start from the bank."""
         variant_key, worlds_key = jax.random.split(key)
         variant = self._variants.draw(variant_key)
         keys = jax.random.split(worlds_key, num_worlds)
         return jax.vmap(self._one, in_axes=(0, None, None, 0))(keys, share, levels, variant)
 
     def _one(self, key: Array, share: Array, levels: Levels, variant: Array) -> Start:
-        """Of one world."""
+        """The start of one world."""
         fresh, bank, choice, reset, model, action, wrench = jax.random.split(key, 7)
         source = self._task
         if self._has_difficulty:
             source = source.at_level(level_of(levels, TASK_LEVEL))
         task, qpos, qvel = source.init(fresh, variant)
-        use = jnp.bool_(False)
+        from_bank = jnp.bool_(False)
         if self._has_bank:
             banked = source.init_from_bank(bank, variant)
-            use = jax.random.uniform(choice) < share
+            from_bank = jax.random.uniform(choice) < share
             task, qpos, qvel = jax.tree.map(
-                lambda b, f: jnp.where(use, b, f), banked, (task, qpos, qvel)
+                lambda b, f: jnp.where(from_bank, b, f), banked, (task, qpos, qvel)
             )
-        vary, where = self._randomization, (levels, variant)
-        start = vary.vary("reset", reset, {"qpos": qpos, "qvel": qvel, "banked": use}, *where)
+        vary, context = self._randomization, (levels, variant)
+        values = {"qpos": qpos, "qvel": qvel, "banked": from_bank}
+        start = vary.vary("reset", reset, values, *context)
         nominal = vary.nominal | self._variants.fields(variant)
         damping = vary.servo_damping
-        fields = damping.put_back(vary.vary("model", model, damping.taken_out(nominal), *where))
+        fields = damping.put_back(vary.vary("model", model, damping.taken_out(nominal), *context))
         memory = {
-            "action": vary.first("action", action, {"action": self._no_action}, *where)[0],
-            "wrench": vary.first("wrench", wrench, {"wrench": self._no_wrench}, *where)[0],
+            "action": vary.first("action", action, {"action": self._no_action}, *context)[0],
+            "wrench": vary.first("wrench", wrench, {"wrench": self._no_wrench}, *context)[0],
         }
         motion = start["qpos"], start["qvel"]
         # A NaN would pass through the observation into a learner's statistics before the physics
         # could report it. Such a world starts at rest, and counts as diverged one step later.
-        sound = _finite((task, motion, fields, memory)) & _within(motion, mujoco.mjMAXVAL)
+        valid = _finite((task, motion, fields, memory)) & _within(motion, mujoco.mjMAXVAL)
         for name in NOT_NEGATIVE.keys() & fields.keys():
-            sound &= (fields[name] >= 0).all()
-        qpos, qvel = _choose(sound, motion, self._rest)
+            valid &= (fields[name] >= 0).all()
+        qpos, qvel = _choose(valid, motion, self._rest)
         return Start(
-            task=_choose(sound, task, _no_nan(task)),
+            task=_choose(valid, task, _no_nan(task)),
             qpos=qpos,
             qvel=qvel,
-            fields=_choose(sound, fields, nominal),
-            memory=_choose(sound, memory, _no_nan(memory)),
+            fields=_choose(valid, fields, nominal),
+            memory=_choose(valid, memory, _no_nan(memory)),
             variant=variant,
-            sound=sound,
+            valid=valid,
         )
 
 
@@ -122,7 +123,7 @@ def _within(tree: Any, limit: float) -> Array:
 
 
 def _no_nan(tree: Any) -> Any:
-    def mended(leaf: Array) -> Array:
+    def replaced(leaf: Array) -> Array:
         return jnp.where(jnp.isfinite(leaf), leaf, 0.0) if _is_float(leaf) else leaf
 
-    return jax.tree.map(mended, tree)
+    return jax.tree.map(replaced, tree)

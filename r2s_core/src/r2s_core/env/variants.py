@@ -1,4 +1,4 @@
-"""Which variant of the scene each world is: which object is in it, say."""
+"""Which variant of the scene each world has, e.g. which object."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from r2s_core.types import Array, Backend, Named, SceneSpec
 
 
 class Variation:
-    """Which variant of the scene each world is, and the model fields that make it so."""
+    """Which variant of the scene each world has, and the variant's model fields."""
 
     def __init__(
         self,
@@ -22,9 +22,9 @@ class Variation:
         played: tuple[int, ...] | None,
         varied: Collection[str] = (),
     ) -> None:
-        """played: these, each in its own share of the worlds; None: those that are not held out,
-        drawn anew for every episode where the backend can. varied: the model fields that
-        randomizers change, from each variant's own values."""
+        """played: the variants that the worlds are split evenly between; None: those that are not
+        held out, sampled for every episode where the backend can change them. varied: the model
+        fields that randomizers change, starting from each variant's own values."""
         variants, self._worlds = scene.variants, backend.num_worlds
         self._tables: Named = {}
         self._pool = self._fixed = None
@@ -32,13 +32,13 @@ class Variation:
             return
         # A backend that has a model for each variant, with these values in it, is given only what
         # randomizers change.
-        apart = backend.variant is not None
-        given = set(varied) if apart else set(variants.fields)
+        has_models = backend.variant is not None
+        given = set(varied) if has_models else set(variants.fields)
         self._tables = {
             name: _as_field(table) for name, table in variants.fields.items() if name in given
         }
         pool = np.flatnonzero(~np.asarray(variants.held_out))
-        if apart:
+        if has_models:
             self._fixed = backend.variant
         elif played is not None:
             self._fixed = variant_of_world(played, self._worlds)

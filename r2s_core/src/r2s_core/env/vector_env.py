@@ -1,4 +1,4 @@
-"""The engine: one final class that makes a vectorised environment of a task.
+"""The engine: one final class that turns a task into a vectorised environment.
 
 `VectorEnv` composes a backend, a task, reward terms and randomizers, and owns auto-reset,
 episode accounting, truncation and divergence. The same jitted pieces serve traceable and
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.config import RunConfig
-from r2s_core.env.action_history import remember, with_actions
+from r2s_core.env.action_history import push_action, with_actions
 from r2s_core.env.curriculum import Curriculum, Growth, Levels, level_of
 from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import Randomization, measured, observed
@@ -49,18 +49,18 @@ from r2s_core.types import (
 
 @pytree
 class EnvState:
-    """Where W worlds stand; leaves [W, ...] but for the weights, the share, levels and the key."""
+    """The state of W worlds; leaves [W, ...] except the weights, the share, levels and the key."""
 
     physics: Physics
     task: Any
     elapsed: Array  # int32[W], control steps of the running episode
     episode_return: Array  # float32[W]
-    reward_weights: Named  # float32[] each, of a curriculum's full level
+    reward_weights: Named  # float32[] each, at the curriculum's level 1
     start_bank_share: Array  # float32[], the share of episodes that start from the bank
     variant: Array  # int32[W], of the scene
-    memory: Mapping[str, Any]  # what randomizers remember of the episode, by stage
-    levels: Levels  # where the curriculum is
-    asked: Array  # float32[W, K, A], the latest actions of the episode, the newest first
+    memory: Mapping[str, Any]  # of the episode's randomizers, by stage
+    levels: Levels  # of the curriculum
+    past_actions: Array  # float32[W, K, A], the episode's last commanded actions, newest first
     key: Array
 
 
@@ -70,11 +70,11 @@ class EngineOptions:
 
     max_episode_steps: control steps until an episode is truncated.
     start_bank_share: share of episodes that start from the task's start-state bank.
-    start_bank_steps: control steps over which that share falls evenly to zero; None: it stays.
+    start_bank_steps: control steps over which that share falls linearly to zero; None: constant.
     stagger: spread the first episodes' ends over time by starting their clocks at random.
-    variants: which of the scene's variants are played, each in its own share of the worlds;
-      None: those that are not held out, drawn anew for every episode.
-    action_history: how many of the latest actions are observed, after everything else.
+    variants: the scene's variants that the worlds are split evenly between; None: those that are
+      not held out, sampled for every episode.
+    action_history: number of past actions appended to the observation.
     growths: the curriculum: "task", "rewards.NAME" or "randomization.NAME" -> how it grows.
     """
 
@@ -92,7 +92,7 @@ class Origin:
     """What an environment was made from.
 
     config: the run's configuration. looks: how pictures of its episodes vary. evaluation: makes
-    its like for evaluation, of so many worlds.
+    the counterpart for evaluation, with a number of worlds.
     """
 
     config: RunConfig
@@ -130,7 +130,7 @@ class VectorEnv:
         Raises:
           BackendError: a randomizer varies what the backend cannot, or the scene has numbers that
             no physics can step.
-          R2SError: the start-state bank or a difficulty is asked of a task that has none.
+          R2SError: a start-state bank or a difficulty is requested of a task that has none.
         """
         check_scene(scene)
         self.task, self.scene, self.backend, self.options = task, scene, backend, options
@@ -150,7 +150,7 @@ class VectorEnv:
                 f"environment.start_state_share is {options.start_bank_share}, but the task "
                 f"{type(task).__name__} has no start-state bank; set it to 0"
             )
-        self._unsound: str | None = None  # where a start was not; known on the host only
+        self._invalid_start: str | None = None  # why a start was not valid; known on the host only
         self._start = jax.jit(self._start_worlds)
         self._control = jax.jit(self._control_worlds)
         self._advance = jax.jit(self._advance_worlds)
@@ -161,7 +161,7 @@ class VectorEnv:
         )
         self._no_action = jnp.clip(0.0, self.spec.action_low, self.spec.action_high)
         history = (self.spec.num_worlds, options.action_history, self.spec.action_size)
-        self._none_asked = jnp.broadcast_to(self._no_action, history)
+        self._no_actions = jnp.broadcast_to(self._no_action, history)
         self._no_wrench = jnp.zeros((scene.model.nbody, 6), jnp.float32)
         variants = Variation(scene, backend, options.variants, self._randomization.nominal)
         self._starts = Starts(
@@ -176,13 +176,13 @@ class VectorEnv:
 
     @property
     def trouble(self) -> str | None:
-        """What diverged last and where, as far as it is known; None: nothing, or it is not."""
-        return self._unsound or getattr(self.backend, "trouble", None)
+        """What diverged last and where; None: nothing did, or it is not known."""
+        return self._invalid_start or getattr(self.backend, "trouble", None)
 
-    # What an algorithm calls.
+    # The interface of algorithms.
 
     def reset(self, key: Array | None = None, **unknown: Any) -> tuple[EnvState, Named]:
-        """Start every world afresh. key: a PRNG key, as of `jax.random.key(0)`.
+        """Start a new episode in every world. key: a PRNG key, as from `jax.random.key(0)`.
 
         Raises R2SError if it is something else.
         """
@@ -193,7 +193,7 @@ class VectorEnv:
         worlds = self.spec.num_worlds
         start = self._start(start_key, share, levels)
         physics = self.backend.init(start.fields, start.qpos, start.qvel)
-        physics = self._marked(physics, start.sound)
+        physics = self._marked(physics, start.valid)
         elapsed = jnp.zeros(worlds, jnp.int32)
         if self.options.stagger:
             elapsed = jax.random.randint(
@@ -209,7 +209,7 @@ class VectorEnv:
             variant=start.variant,
             memory=start.memory,
             levels=levels,
-            asked=self._none_asked,
+            past_actions=self._no_actions,
             key=next_key,
         )
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
@@ -227,11 +227,11 @@ class VectorEnv:
         rest, ctrl, wrench, action, keys = self._control(rest, physics.view, action)
         pushed = () if wrench is None else (wrench,)
         moved = self.backend.step(physics, ctrl, *pushed)
-        # A world that was not sound at its start has diverged, whatever came of it.
+        # A world with an invalid start counts as diverged, whatever the step did to it.
         ok = moved.ok & physics.ok
         rest, step = self._advance(rest, physics.view, moved.view, ok, action, keys)
         if not self.backend.traceable and not np.asarray(step.done).any():
-            return dataclasses.replace(rest, physics=moved), step  # nothing starts anew
+            return dataclasses.replace(rest, physics=moved), step  # no world is reset
         rest, physics = self._reset_done(rest, moved, step.done, keys[3])
         rest, obs = self._observe(rest, physics.view, step.done, step.final_obs, keys[2])
         state = dataclasses.replace(rest, physics=physics)
@@ -251,26 +251,26 @@ class VectorEnv:
         if isinstance(self.backend, Checked):
             self.backend.check()
 
-    # The pieces.
+    # The parts of `reset` and `step`.
 
-    def _marked(self, physics: Physics, sound: Array) -> Physics:
-        """With `ok` False where a start was not sound, bool[W]."""
+    def _marked(self, physics: Physics, valid: Array) -> Physics:
+        """The physics with `ok` False where a start was not valid, bool[W]."""
         if not self.backend.traceable:
-            sound = np.asarray(sound)  # type: ignore[assignment]
-            if not sound.all():
-                self._unsound = (
+            valid = np.asarray(valid)  # type: ignore[assignment]
+            if not valid.all():
+                self._invalid_start = (
                     "a start was not finite, beyond 1e10 or of negative mass: by the task's init, "
                     "its start-state bank, or a randomizer of starts or models"
                 )
-        return dataclasses.replace(physics, ok=physics.ok & sound)
+        return dataclasses.replace(physics, ok=physics.ok & valid)
 
     def _reset_done(
         self, state: EnvState, physics: Physics, done: Array, key: Array
     ) -> tuple[EnvState, Physics]:
         state, start = self._restart(state, done, key)
-        qpos, qvel, fields, sound = start
+        qpos, qvel, fields, valid = start
         physics = self.backend.reset(physics, done, fields, qpos, qvel)
-        return state, self._marked(physics, sound)
+        return state, self._marked(physics, valid)
 
     def _restart_worlds(
         self, state: EnvState, done: Array, key: Array
@@ -285,9 +285,9 @@ class VectorEnv:
             variant=jnp.where(done, start.variant, state.variant),
             elapsed=jnp.where(done, 0, state.elapsed),
             episode_return=jnp.where(done, 0.0, state.episode_return),
-            asked=_where(done, self._none_asked, state.asked),
+            past_actions=_where(done, self._no_actions, state.past_actions),
         )
-        return state, (start.qpos, start.qvel, start.fields, start.sound | ~done)
+        return state, (start.qpos, start.qvel, start.fields, start.valid | ~done)
 
     def _start_worlds(self, key: Array, share: Array, levels: Levels) -> Start:
         return self._starts.draw(key, self.spec.num_worlds, share, levels)
@@ -295,20 +295,20 @@ class VectorEnv:
     def _control_worlds(
         self, state: EnvState, view: View, action: Array
     ) -> tuple[EnvState, Array, Array | None, Array, tuple[Array, ...]]:
-        """What moves the worlds: ctrl [W, nu], and the wrench on their bodies if any."""
+        """The physics' inputs: ctrl [W, nu], and the wrench on the bodies if any."""
         next_key, action_key, final_key, observe_key, start_key = jax.random.split(state.key, 5)
         action = jnp.clip(action, self.spec.action_low, self.spec.action_high)
 
         def one(
             key: Array, memory: Any, task: Any, variant: Array, view: View, action: Array
         ) -> tuple[Array, Array, dict[str, Any]]:
-            where = (state.levels, variant)
+            context = (state.levels, variant)
             act_key, push_key = jax.random.split(key)
             acted, varied = self._randomization.step(
-                "action", memory["action"], act_key, {"action": action}, *where
+                "action", memory["action"], act_key, {"action": action}, *context
             )
             pushed, force = self._randomization.step(
-                "wrench", memory["wrench"], push_key, {"wrench": self._no_wrench}, *where
+                "wrench", memory["wrench"], push_key, {"wrench": self._no_wrench}, *context
             )
             action = jnp.clip(varied["action"], self.spec.action_low, self.spec.action_high)
             ctrl = self.task.control(task, view, action)
@@ -318,8 +318,11 @@ class VectorEnv:
         ctrl, wrench, memory = jax.vmap(one)(
             worlds, state.memory, state.task, state.variant, view, action
         )
-        asked = remember(state.asked, action)
-        state = dataclasses.replace(state, memory={**state.memory, **memory}, asked=asked)
+        state = dataclasses.replace(
+            state,
+            memory={**state.memory, **memory},
+            past_actions=push_action(state.past_actions, action),
+        )
         if not self._randomization.has("wrench"):
             wrench = None
         return state, ctrl, wrench, action, (next_key, final_key, observe_key, start_key)
@@ -334,7 +337,7 @@ class VectorEnv:
         keys: tuple[Array, ...],
     ) -> tuple[EnvState, Step]:
         """Everything between the physics step and the resets; `state.physics` is None."""
-        # A diverged world shows its last sane view, so that nothing downstream sees a NaN.
+        # A diverged world keeps its last valid view, so that nothing downstream sees a NaN.
         view = _where(ok, view, prev_view)
         task = jax.vmap(self.task.update)(state.task, view)
         terminated = jax.vmap(self.task.terminated)(task, view) & ok
@@ -394,7 +397,7 @@ class VectorEnv:
     def _observe_worlds(
         self, state: EnvState, view: View, fresh: Array, seen: Named | None, key: Array
     ) -> tuple[EnvState, Named]:
-        """What is observed: the first of an episode where `fresh`, elsewhere what was `seen`."""
+        """The observation: the first of an episode where `fresh`, elsewhere `seen`."""
         if isinstance(self.task, HasBegin):
             begun = jax.vmap(self.task.begin)(state.task, view)
             state = dataclasses.replace(state, task=_where(fresh, begun, state.task))
@@ -407,21 +410,21 @@ class VectorEnv:
     def _perceive(
         self, state: EnvState, view: View, key: Array, first: bool
     ) -> tuple[dict[str, Any], dict[str, Array]]:
-        """What is observed of all worlds, and what randomizers of it remember.
+        """The observation of all worlds, and the memory of its randomizers.
 
-        The group "critic" sees the truth; what it reads was never to leave the simulation.
+        The group "critic" is not perturbed, since critics are never exported.
         """
 
         def one(
-            key: Array, memory: Any, task: Any, variant: Array, view: View, asked: Array
+            key: Array, memory: Any, task: Any, variant: Array, view: View, past_actions: Array
         ) -> tuple[dict[str, Any], dict[str, Array]]:
             keys = dict(zip(("reading", "observation"), jax.random.split(key), strict=True))
 
             def step(stage: Any, values: Named) -> tuple[dict[str, Any], dict[str, Any]]:
-                where = (keys[stage], values, state.levels, variant)
+                arguments = (keys[stage], values, state.levels, variant)
                 if first:
-                    return self._randomization.first(stage, *where)
-                return self._randomization.step(stage, memory[stage], *where)
+                    return self._randomization.first(stage, *arguments)
+                return self._randomization.step(stage, memory[stage], *arguments)
 
             truth, read = dict(self.task.observe(task, view)), {}
             obs = dict(truth)
@@ -430,10 +433,12 @@ class VectorEnv:
                 obs = observed(self.task, task, view, readings)
                 obs |= {name: truth[name] for name in ("critic",) if name in truth}
             remembered, obs = step("observation", obs)
-            return {"reading": read, "observation": remembered}, with_actions(obs, asked)
+            return {"reading": read, "observation": remembered}, with_actions(obs, past_actions)
 
         keys = jax.random.split(key, self.spec.num_worlds)
-        return jax.vmap(one)(keys, state.memory, state.task, state.variant, view, state.asked)
+        return jax.vmap(one)(
+            keys, state.memory, state.task, state.variant, view, state.past_actions
+        )
 
 
 def _where(mask: Array, new: Any, old: Any) -> Any:

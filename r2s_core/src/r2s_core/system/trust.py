@@ -33,7 +33,7 @@ def is_trusted(reference: str) -> bool:
     return _is_trusted(_hash_of(reference))
 
 
-def remember(reference: str) -> None:
+def record_trust(reference: str) -> None:
     """The user trusts the file of `path/to/file.py:function` as it is now."""
     path = location(reference)
     _remember(digest(read_source(path)), path)

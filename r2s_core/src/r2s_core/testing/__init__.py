@@ -5,7 +5,7 @@
     def test_it_keeps_the_contract(registry):        # a fixture of the pytest plugin
         check_reward(registry.build("reward", "my_reward", MyConfig()))
 
-The checks are imported when they are asked for: pytest loads this package in every session.
+The checks are imported lazily, since pytest loads this package in every session.
 """
 
 from __future__ import annotations

@@ -30,12 +30,12 @@ MakeAlgorithm = Callable[[Environment[Any]], Algorithm[Any]]
 
 
 def check_algorithm(make: MakeAlgorithm, learning_steps: int = 60_000) -> None:
-    """An algorithm learns, is deterministic, and keeps all it knows in its learner.
+    """An algorithm learns, is deterministic, and keeps all of its state in its learner.
 
     Args:
         make: builds it for an environment: `lambda env: registry.build("algorithm", ..., env, c)`.
-        learning_steps: environment steps within which it must earn half of what is to be earned
-            in a one-step bandit; 0 skips this.
+        learning_steps: environment steps within which it must halve the loss of doing nothing in
+            a one-step bandit; 0 skips this.
 
     Raises:
         AssertionError: with a sentence that says what the algorithm does wrong.
@@ -66,8 +66,8 @@ def check_learning(make: MakeAlgorithm, learning_steps: int) -> None:
     idle = float(jnp.mean(jnp.square(obs["policy"])))
     require(
         loss < 0.5 * idle,
-        f"after {learning_steps:,} steps of the bandit the policy's loss is {loss:.3g}; below "
-        f"{0.5 * idle:.3g} is asked, half of what a policy that does nothing has",
+        f"after {learning_steps:,} steps of the bandit the policy's loss is {loss:.3g}; it must be "
+        f"below {0.5 * idle:.3g}, half the loss of a policy that does nothing",
     )
 
 
@@ -86,12 +86,13 @@ def _check_update(algorithm: Algorithm[Any], env: Environment[Any]) -> Any:
     for path, leaf in jax.tree_util.tree_flatten_with_path(first)[0]:
         require(
             isinstance(leaf, jax.Array | np.ndarray | np.generic),
-            f"the learner's leaf {jax.tree_util.keystr(path)} is {type(leaf).__name__}, no array",
+            f"the learner's leaf {jax.tree_util.keystr(path)} is {type(leaf).__name__}, not an "
+            "array",
         )
     # Each call gets its own copy: an algorithm may donate the learner's buffers.
     after, metrics = algorithm.update(_copy(first))
     repeated, _ = algorithm.update(_copy(first))
-    require_same_layout(first, after, "update must return a learner like the one that it got")
+    require_same_layout(first, after, "update must return a learner like its argument")
     require_equal(after, repeated, "update of the same learner, a second time")
     require(_differ(first, after), "update changes nothing in the learner")
     for name, value in metrics.items():
@@ -112,7 +113,7 @@ def _check_policy(algorithm: Algorithm[Any], env: Environment[Any], learner: Any
         shape = (env.spec.num_worlds, env.spec.action_size)
         require_array(one, shape, "float32", f"an action of {what}")
         require_finite(one, what)
-        require_equal(one, same, f"{what}, asked twice")
+        require_equal(one, same, f"{what}, called twice")
         low, high = np.asarray(env.spec.action_low), np.asarray(env.spec.action_high)
         within = (np.asarray(one) >= low - 1e-5) & (np.asarray(one) <= high + 1e-5)
         require(within.all(), f"{what} leaves the action bounds")

@@ -24,11 +24,11 @@ MakeBackend = Callable[[SceneSpec, int], Backend]
 
 
 def check_backend(make: MakeBackend, tolerance: float = 1e-3) -> None:
-    """A backend steps worlds as MuJoCo does, apart from each other, and as values.
+    """A backend steps worlds as MuJoCo does, independently, and treats `Physics` as a value.
 
     Args:
         make: builds it: (scene, number of worlds) -> backend.
-        tolerance: what a view may differ from C MuJoCo's after a fifth of a second, in SI units.
+        tolerance: largest difference between a view and C MuJoCo's after 0.2 s, in SI units.
 
     Raises:
         AssertionError: with a sentence that says what the backend does wrong.
@@ -79,14 +79,14 @@ class _Worlds:
 
 
 def _check_declared_view(make: MakeBackend, qpos: Any, qvel: Any) -> None:
-    """Only the declared fields are there."""
+    """Only the declared fields are set; the others are None."""
     scene = dataclasses.replace(_scene(), view_fields=frozenset({"qpos", "xpos"}))
     view = _Worlds(make(scene, _WORLDS)).init({}, qpos, qvel).view
     for name in View.__dataclass_fields__:
         declared = name in scene.view_fields
         require(
             (getattr(view, name) is not None) == declared,
-            f"view.{name} is {'missing though' if declared else 'there, but not'} declared",
+            f"view.{name} is {'None though' if declared else 'not None though not'} declared",
         )
 
 
@@ -165,7 +165,7 @@ def _check_reset(worlds: _Worlds, start: Physics, qpos: Any, qvel: Any) -> None:
 
 
 def _check_divergence(worlds: _Worlds, start: Physics, qpos: Any, qvel: Any) -> None:
-    """A world that blows up says so, takes no other with it, and is well after a reset."""
+    """A world that diverges reports it, affects no other world, and works after a reset."""
     wild = np.arange(_WORLDS) == 1
     broken = worlds.step(start, np.where(wild[:, None], np.float32(1e6), _CTRL))
     require_equal(np.asarray(broken.ok), ~wild, "ok where one world is pushed with 1e15 N")
@@ -174,7 +174,7 @@ def _check_divergence(worlds: _Worlds, start: Physics, qpos: Any, qvel: Any) -> 
 
 
 def _check_fields(scene: SceneSpec, worlds: _Worlds, qpos: Any, qvel: Any) -> None:
-    """A model field differs per world, and what depends on it follows: a = F / m."""
+    """A model field differs per world, and so do the dynamics that depend on it: a = F / m."""
     mass = np.tile(np.asarray(scene.model.body_mass, np.float32), (_WORLDS, 1))
     cart = mujoco.mj_name2id(scene.model, mujoco.mjtObj.mjOBJ_BODY, "cart")
     mass[:, cart] *= 1.0 + np.arange(_WORLDS)

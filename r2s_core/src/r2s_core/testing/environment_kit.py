@@ -40,11 +40,11 @@ _WORLDS, _EPISODE = 4, 6
 
 
 def check_environment(made: Task[Any] | Environment[Any]) -> None:
-    """An environment keeps the contract of `r2s_core.types`; a task does, run by the engine.
+    """An environment keeps the contract of `r2s_core.types`; so does a task run by the engine.
 
     Args:
-        made: what the environment's builder returned: a `Task`, whose functions are then checked
-            one by one too, or a whole `Environment`.
+        made: what the environment's builder returned: a `Task`, whose functions are then also
+            checked one by one, or a complete `Environment`.
 
     Raises:
         AssertionError: with a sentence that says what is wrong.
@@ -94,7 +94,7 @@ def _check_task(task: Task[Any]) -> None:
     for name in ("terminated", "success"):
         flags = require_pure(getattr(task, name), (updated, view), name)
         require_array(flags[0], (), "bool", f"the value of {name}")
-    require(isinstance(task.info, TaskInfo), f"info is {type(task.info).__name__}, no TaskInfo")
+    require(isinstance(task.info, TaskInfo), f"info is {type(task.info).__name__}, not a TaskInfo")
     one = jax.tree.map(lambda leaf: leaf[0], (updated, view))
     shapes = {name: np.shape(group) for name, group in task.observe(*one).items()}
     check_info("the task", task.info, task.metrics(*one), shapes, len(low), AssertionError)
@@ -102,17 +102,18 @@ def _check_task(task: Task[Any]) -> None:
     for name in ("observe", "metrics"):
         require_finite(require_pure(getattr(task, name), (updated, view), name), name)
     observation = task.observe(*jax.tree.map(lambda leaf: leaf[0], (updated, view)))
-    require("policy" in observation, f"observe gives {sorted(observation)}, but no group 'policy'")
+    found = sorted(observation)
+    require("policy" in observation, f"observe returns the groups {found}, but no 'policy'")
     for name, group in observation.items():
         image = np.asarray(group).ndim == 3
-        due = ("uint8", np.shape(group)) if image else ("float32", (np.asarray(group).size,))
-        require_array(group, due[1], due[0], f"the observation group {name}")
+        dtype, shape = ("uint8", np.shape(group)) if image else ("float32", (np.size(group),))
+        require_array(group, shape, dtype, f"the observation group {name}")
     if isinstance(task, HasReadings):
         _check_readings(task, updated, view)
 
 
 def _check_difficulty(task: Any, arguments: tuple[Array, ...]) -> None:
-    """Any level gives a sound start of the same layout; the highest is the task as configured."""
+    """Any level gives a finite start of the same layout; the highest is the task as configured."""
     plain = jax.jit(jax.vmap(task.init))(*arguments)
 
     @jax.jit
@@ -129,7 +130,7 @@ def _check_difficulty(task: Any, arguments: tuple[Array, ...]) -> None:
 
 
 def _check_start_bank(task: Any, backend: Backend, arguments: tuple[Array, ...]) -> None:
-    """What starts from the bank is like what `init` gives."""
+    """Starts from the bank are like those of `init`."""
     task.build_start_bank(backend, jax.random.key(2))
     fresh = jax.vmap(task.init)(*arguments)
     banked = require_pure(task.init_from_bank, arguments, "init_from_bank")
@@ -138,7 +139,7 @@ def _check_start_bank(task: Any, backend: Backend, arguments: tuple[Array, ...])
 
 
 def _check_readings(task: Any, state: Any, view: View) -> None:
-    """Readings without errors are the truth: what is observed of them is what is observed."""
+    """Readings without errors give the observation of the true state."""
     readings = require_pure(task.readings, (state, view), "readings")
     require_finite(readings, "readings")
     for name, reading in readings.items():
@@ -147,19 +148,19 @@ def _check_readings(task: Any, state: Any, view: View) -> None:
             norms = np.linalg.norm(np.asarray(reading), axis=-1)
             require(
                 reading.shape == (_WORLDS, 4) and np.allclose(norms, 1.0, atol=1e-3),
-                f"the reading {name} is called a quaternion, but is no float32[4] of length 1",
+                f"the reading {name} must be a unit quaternion, float32[4]",
             )
 
-    def seen(state: Any, view: View, readings: Any) -> Any:
+    def observe(state: Any, view: View, readings: Any) -> Any:
         return dict(task.observe(*task.perceived(state, view, readings)))
 
-    told = require_pure(seen, (state, view, readings), "perceived")
+    observed = require_pure(observe, (state, view, readings), "perceived")
     truth = dict(jax.vmap(task.observe)(state, view))
-    require_equal(truth, told, "what is observed of readings without errors", 1e-3, 1e-3)
+    require_equal(truth, observed, "the observation from readings without errors", 1e-3, 1e-3)
 
 
 def _check_vectorised(env: Environment[Any]) -> None:
-    """Shapes, determinism, values that stay, auto-reset, truncation against termination."""
+    """Shapes, determinism, immutability, auto-reset, truncation and termination."""
     spec = env.spec
     key = jax.random.key(3)
     state, obs = env.reset(key)
@@ -179,7 +180,7 @@ def _check_vectorised(env: Environment[Any]) -> None:
 
 
 def _check_auto_reset(env: Environment[Any]) -> None:
-    """Play past the end of an episode and keep the books beside the environment."""
+    """Play past the end of an episode, with separate accounting to compare with."""
     spec = env.spec
     worlds = spec.num_worlds
     step_env = jax.jit(env.step) if spec.traceable else env.step
@@ -194,11 +195,11 @@ def _check_auto_reset(env: Environment[Any]) -> None:
         # A first episode may have been started at any length, to spread the ends over time.
         lengths = length if lengths is None else lengths + 1
         returns = returns + np.asarray(step.reward)
-        require_equal(length, lengths.astype(np.int32), "episode_length, counted beside it")
+        require_equal(length, lengths.astype(np.int32), "episode_length against our own count")
         require_equal(
             np.asarray(step.episode_return),
             returns.astype(np.float32),
-            "episode_return, summed beside it",
+            "episode_return against our own sum",
             rtol=1e-3,
             atol=1e-4,
         )
@@ -210,11 +211,11 @@ def _check_auto_reset(env: Environment[Any]) -> None:
         )
         require(
             done[length >= spec.max_episode_steps].all(),
-            f"an episode goes on after max_episode_steps {spec.max_episode_steps}",
+            f"an episode continues after max_episode_steps {spec.max_episode_steps}",
         )
         for name in step.obs:
             kept = np.asarray(step.obs[name])[~done], np.asarray(step.final_obs[name])[~done]
-            require_equal(*kept, f"obs and final_obs[{name}] of a world that goes on")
+            require_equal(*kept, f"obs and final_obs[{name}] of a world that is not done")
         lengths, returns = np.where(done, 0, lengths), np.where(done, 0.0, returns)
         ended |= done
     require(ended.all(), f"no episode ended within max_episode_steps {spec.max_episode_steps}")
@@ -235,7 +236,7 @@ def _check_step(env: Environment[Any], step: Step) -> None:
     _check_observation(env, step.final_obs, "final_obs")
     require_finite(step, "a step")
     both = np.asarray(step.terminated) & np.asarray(step.truncated)
-    require(not both.any(), "a world is terminated and truncated at once; terminated wins")
+    require(not both.any(), "a world is terminated and truncated; it may only be terminated then")
 
 
 def _check_observation(env: Environment[Any], obs: Any, what: str) -> None:

@@ -1,7 +1,7 @@
-"""Tiny environments with known answers: where an algorithm is wrong, one of these shows it.
+"""Tiny environments with known answers, which expose a wrong algorithm.
 
-Each is vectorised, auto-resetting and pure JAX, and tells in its docstring what a correct learner
-finds. `HostDriven` makes any of them refuse to be traced, as the `mujoco` backend does.
+Each is vectorised, auto-resetting and pure JAX; its docstring says what a correct learner finds.
+`HostDriven` makes any of them refuse to be traced, as the `mujoco` backend does.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TinyState:
 
 @final
 class TinyEnvironment:
-    """An `Environment` that plays `Rules` in W worlds side by side."""
+    """An `Environment` that plays `Rules` in W parallel worlds."""
 
     def __init__(self, rules: Rules, num_worlds: int) -> None:
         self.rules = rules
@@ -70,7 +70,7 @@ class TinyEnvironment:
         return state, self._observe(memory)
 
     def step(self, state: TinyState, action: Array) -> tuple[TinyState, Step]:
-        """One step of every world; worlds that end start again at once."""
+        """One step of every world; worlds whose episode ends are reset at once."""
         key, init_key = jax.random.split(state.key)
         low, high = self.spec.action_low, self.spec.action_high
         memory, reward, terminated = jax.vmap(self.rules.step)(
@@ -112,10 +112,10 @@ class TinyEnvironment:
 
 
 def constant_reward(num_worlds: int, max_episode_steps: int = 8) -> TinyEnvironment:
-    """Reward 1 at every step, for ever; episodes are only ever truncated.
+    """Reward 1 at every step; episodes are truncated and never terminate.
 
-    Known answer: the value is 1 / (1 - discount) in every state, whatever the policy. A learner
-    that takes truncation for termination finds less.
+    Known answer: the value is 1 / (1 - discount) in every state, for any policy. A learner that
+    mistakes truncation for termination finds less.
     """
     rules = Rules(
         observation_size=1,
@@ -149,11 +149,11 @@ def bandit(num_worlds: int) -> TinyEnvironment:
 
 
 def two_step_credit(num_worlds: int) -> TinyEnvironment:
-    """The first action is paid for at the second step, and the second action not at all.
+    """The first action is rewarded at the second step, and the second action not at all.
 
     The memory and the observation are (stage, first action). Known answer: the first action is
     +1 and the return 1; the value is discount in the first state and the first action in the
-    second. A learner that credits rewards only to the step they come with learns nothing.
+    second. A learner that credits a reward only to its own step learns nothing.
     """
 
     def step(memory: Array, action: Array) -> tuple[Array, Array, Array]:
@@ -178,7 +178,7 @@ def corridor(
     """Reward 1 for `length` steps, then the episode terminates, or is truncated.
 
     The observation is the one-hot place; where episodes are truncated the corridor is a ring, so
-    that the place after the last one is the first. Known answer in place t: on termination
+    that the last place is followed by the first. Known answer in place t: on termination
     (1 - discount^(length - t)) / (1 - discount), on truncation 1 / (1 - discount) everywhere;
     `corridor_values` has the numbers.
     """
@@ -246,12 +246,12 @@ class HostDriven:
         self.spec = dataclasses.replace(environment.spec, traceable=False)
 
     def reset(self, key: Array) -> tuple[Any, Named]:
-        """As the environment's."""
+        """As that of the environment."""
         self._refuse_tracing(key)
         return self.environment.reset(key)
 
     def step(self, state: Any, action: Array) -> tuple[Any, Step]:
-        """As the environment's."""
+        """As that of the environment."""
         self._refuse_tracing((state, action))
         return self.environment.step(state, action)
 

@@ -23,7 +23,7 @@ from r2s_core.testing.requirements import require
 
 MakeHook = Callable[[Path], Any]
 
-#: Metrics as runs have them: NaN where no episode ended, and a name that comes later.
+#: Metrics as in runs: NaN where no episode ended, and a name that appears later.
 _METRICS: tuple[dict[str, float], ...] = (
     {"wall_s": 0.5, "loss": 1.0, "episode/success": math.nan},
     {"wall_s": 1.0, "loss": 0.5, "episode/success": 0.25},
@@ -33,7 +33,7 @@ _METRICS: tuple[dict[str, float], ...] = (
 
 
 def check_hook(make: MakeHook) -> None:
-    """A hook listens to what there is, and takes whatever a run and its resumption tell it.
+    """A hook listens to existing events, and handles all those of a run and its resumption.
 
     Args:
         make: builds it for a run's folder: `lambda run_dir: registry.build("hook", ..., run_dir)`.
@@ -49,14 +49,14 @@ def check_hook(make: MakeHook) -> None:
 
 def _check_run(make: MakeHook, run_dir: Path, first_step: int) -> None:
     try:
-        heard = listener("checked", make(run_dir))
+        checked = listener("checked", make(run_dir))
     except R2SError as error:
         raise AssertionError(str(error)) from error
 
     def call(name: str, **arguments: Any) -> list[Any]:
         given = {k: dict(v) if isinstance(v, Mapping) else v for k, v in arguments.items()}
         try:
-            return getattr(heard.manager.hook, name)(**given)
+            return getattr(checked.manager.hook, name)(**given)
         except Exception as error:
             values = ", ".join(f"{k}={v!r:.60}" for k, v in arguments.items())
             raise AssertionError(f"{name}({values}) raises {error!r}") from error

@@ -1,4 +1,4 @@
-"""The kit as a pytest plugin (it is there wherever r2s-core is installed); light.
+"""The kit as a pytest plugin, active wherever r2s-core is installed; imports nothing heavy.
 
 def test_conformance(registry):
     check_reward(lambda: registry.build("reward", "my_reward", MyConfig()))
@@ -13,7 +13,7 @@ import pytest
 
 @pytest.fixture
 def registry() -> ModuleType:
-    """The plugin registry, `r2s_core.registry`: build what is tested as a user would get it."""
+    """The plugin registry, `r2s_core.registry`, to build plugins as users get them."""
     from r2s_core import registry
 
     return registry

@@ -37,7 +37,7 @@ from r2s_core.types import (
 
 _STAGES = get_args(Stage)
 _KEYS, _STEPS = 16, 8
-#: Of a curriculum, for each key.
+#: The curriculum's level for each key.
 _LEVELS = np.repeat(np.array([1.0, 0.37, 0.0], np.float32), [8, 4, 4])
 
 MakeRandomizer = Callable[[RandomizerContext], Randomizer | RemembersEpisode[Any]]
@@ -45,9 +45,9 @@ MakeRandomizer = Callable[[RandomizerContext], Randomizer | RemembersEpisode[Any
 
 def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> None:
     """A randomizer returns exactly what it declares, varies it, is a pure function of its key, and
-    gives finite numbers at every level of a curriculum.
+    returns finite numbers at every level of a curriculum.
 
-    One that remembers is taken through the first steps of an episode in which nothing changes.
+    One with memory is run for the first steps of an episode in which nothing changes.
 
     Args:
         make: builds it, as `lambda context: registry.build("randomizer", NAME, config, context)`.
@@ -102,7 +102,7 @@ def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> Non
 def build_randomizer(name: str, task: Task[Any], options: Mapping[str, Any] | None = None) -> Any:
     """An installed randomizer, as a run builds it from `{name: options}` in its YAML file.
 
-    Raises ConfigError where the options are not its own or impossible.
+    Raises ConfigError where the options are unknown or invalid.
     """
     plugin, problems = registry.get("randomizer", name).plugin, Problems()
     node = to_node(dict(options or {}), "options", Path.cwd())
@@ -120,7 +120,8 @@ def _episode(randomizer: RemembersEpisode[Any]) -> Callable[[Any, Named], Named]
         returned: Named = {}
         for step_key in keys:
             after, returned = randomizer.step(memory, step_key, values)
-            require(_layout(memory) == _layout(after), "the memory after a step is of other arrays")
+            same = _layout(memory) == _layout(after)
+            require(same, "the memory has another structure, shape or dtype after a step")
             memory = after
         return returned
 
@@ -128,7 +129,7 @@ def _episode(randomizer: RemembersEpisode[Any]) -> Callable[[Any, Named], Named]
 
 
 def _layout(tree: Any) -> Any:
-    """Of traced arrays too."""
+    """Structure, shapes and dtypes, of traced arrays too."""
     leaves, structure = jax.tree.flatten(tree)
     return structure, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
 
@@ -146,10 +147,10 @@ def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[st
     if randomizer.stage in ("model", "visual"):
         model = scene.model
         if randomizer.stage == "visual":
-            require(scene.render_spec is not None, "the task has no pictures to vary")
+            require(scene.render_spec is not None, "the task has no render_spec, so no visuals")
             assert scene.render_spec is not None
             model = scene.render_spec(0).compile()
-        # Textures are bytes; physics, where integers are structure, has only floats to vary.
+        # Textures are bytes. In the physics integers are structure, so only floats can be varied.
         kind = np.number if randomizer.stage == "visual" else np.floating
         return {name: _model_field(model, name, kind) for name in sorted(randomizer.writes)}
     state, qpos, qvel = task.init(jax.random.key(1), jnp.int32(0))
@@ -175,13 +176,13 @@ def _model_field(model: mujoco.MjModel, name: str, kind: type) -> jax.Array:
         field = None
     require(
         field is not None and np.issubdtype(field.dtype, kind),
-        f"`writes` names {name}, which is no array of floats in MjModel",
+        f"`writes` names {name}, which is not an array of floats in MjModel",
     )
     return model_field(model, name)
 
 
 def _require_unit_quaternions(model: mujoco.MjModel, qpos: np.ndarray) -> None:
-    """qpos [N, nq]: MuJoCo normalises silently, so a sum of noise would pass unseen."""
+    """qpos [N, nq]: MuJoCo normalises silently, so unnormalised noise would go unnoticed."""
     free, ball = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)
     for kind, start in zip(model.jnt_type, model.jnt_qposadr, strict=True):
         if kind in (free, ball):

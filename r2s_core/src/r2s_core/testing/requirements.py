@@ -1,4 +1,4 @@
-"""The sentences in which the kit complains, and what all its checks share."""
+"""Assertions with the kit's messages, shared by all checks."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def require_pure(function: Callable[..., Any], batch: tuple[Any, ...], what: str
     """
     count = len(leaves(batch)[0][1])
     worlds = [jax.tree.map(lambda leaf, n=n: leaf[n], batch) for n in range(count)]
-    # Traced anew each time: what differs is not of the arguments. Compiled, since op by op a task
-    # takes many times longer.
+    # Each is traced separately, so a difference does not come from the arguments. They are
+    # compiled, since op by op a task takes many times longer.
     one, again = (jax.jit(lambda *arguments: function(*arguments)) for _ in range(2))
     try:
         singles = [one(*world) for world in worlds]

@@ -21,8 +21,9 @@ def check_reward(
 
     Args:
         reward: the term, as its builder makes it.
-        task: the task whose state it reads; by default any (a small one of the kit's own).
-        transitions: what to try it on, leaves [N, ...]; by default random play of the task.
+        task: the task whose state it reads; by default a small one of the kit.
+        transitions: the transitions to test it on, leaves [N, ...]; by default random play of the
+            task.
 
     Raises:
         AssertionError: with a sentence that says what the term does wrong.

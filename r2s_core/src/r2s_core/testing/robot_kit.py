@@ -13,15 +13,15 @@ from r2s_core.robot import ARM_CONTACT, PAD_CONTACT, Robot, Slots
 from r2s_core.testing.requirements import require
 
 READY_HEIGHT = (0.15, 0.30)  # m, of the grip above the table
-_NEAR = 0.05  # m, by which it may be beside the workspace's middle
+_NEAR = 0.05  # m, largest horizontal distance from the workspace's centre
 _MARGIN = 0.1  # rad from the joints' limits
-_REGULAR = 0.05  # least singular value of the grip's Jacobian, m and rad
+_REGULAR = 0.05  # smallest singular value of the grip's Jacobian, m and rad
 _SAG = 0.05  # m, of the grip under the payload
-_MET = 1e-3  # m, to which the pads meet, open and tell their distance
+_MET = 1e-3  # m, tolerance of the distance between the pads
 
 
 def check_robot(robot: Robot) -> None:
-    """A robot is what `r2s_core.robot.Robot` says: its names, postures, gripper and servos.
+    """A robot matches `r2s_core.robot.Robot`: its names, postures, gripper and servos.
 
     It is compiled alone, in a world of 2 ms steps.
 
@@ -46,7 +46,7 @@ def _id(model: mujoco.MjModel, kind: mujoco.mjtObj, name: str) -> int:
 
 
 def _check_arm(robot: Robot, model: mujoco.MjModel) -> None:
-    """The joints are there, in a chain of hinges, and every posture has a number for each."""
+    """The joints exist, in a chain of hinges, and every posture has a number for each."""
     count = len(robot.arm_joints)
     for name in ("home", "ready", "max_speed"):
         values = getattr(robot, name)
@@ -56,17 +56,17 @@ def _check_arm(robot: Robot, model: mujoco.MjModel) -> None:
     for name in robot.arm_joints:
         joint = _id(model, mujoco.mjtObj.mjOBJ_JOINT, name)
         hinge = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE
-        require(hinge, f"arm joint {name!r} is no hinge")
+        require(hinge, f"arm joint {name!r} is not a hinge")
         require(not model.jnt_pos[joint].any(), f"arm joint {name!r} is not at its body's origin")
         require(model.jnt_limited[joint], f"arm joint {name!r} has no range")
         body = int(model.jnt_bodyid[joint])
-        require(_is_below(model, body, above), f"arm joint {name!r} does not carry on the chain")
+        require(_is_below(model, body, above), f"arm joint {name!r} does not continue the chain")
         above = body
     grip = _id(model, mujoco.mjtObj.mjOBJ_SITE, robot.grip)
     hand = int(model.site_bodyid[grip])
     require(_is_below(model, hand, above), f"the site {robot.grip!r} is not at the chain's end")
-    unturned = np.allclose(model.site_quat[grip], (1.0, 0.0, 0.0, 0.0))
-    require(unturned, f"the site {robot.grip!r} is turned in its body")
+    aligned = np.allclose(model.site_quat[grip], (1.0, 0.0, 0.0, 0.0))
+    require(aligned, f"the site {robot.grip!r} is rotated in its body")
     for name in (*robot.finger_joints, *robot.open_joints):
         _id(model, mujoco.mjtObj.mjOBJ_JOINT, name)
     rest = {model.joint(i).name for i in range(model.njnt)} - set(robot.arm_joints)
@@ -93,35 +93,35 @@ def _check_servos(robot: Robot, model: mujoco.MjModel) -> None:
         driven = model.actuator_trnid[servo, 0] == _id(model, mujoco.mjtObj.mjOBJ_JOINT, name)
         stiffness = model.actuator_gainprm[servo, 0]
         position = stiffness > 0.0 and np.isclose(model.actuator_biasprm[servo, 1], -stiffness)
-        require(driven and position, f"actuator {name!r} is no position servo of its joint")
+        require(driven and position, f"actuator {name!r} is not a position servo of its joint")
     closed, opened = robot.finger_targets
     require(
         closed != opened and closed and opened,
-        f"finger_targets are {robot.finger_targets}; two different ones, and neither is 0",
+        f"finger_targets are {robot.finger_targets}; they must differ, and neither may be 0",
     )
     for name in robot.finger_joints:
         low, high = model.actuator(name).ctrlrange
         inside = low <= min(closed, opened) and max(closed, opened) <= high
-        require(inside, f"finger_targets lie outside of what actuator {name!r} takes")
+        require(inside, f"finger_targets lie outside the ctrlrange of actuator {name!r}")
 
 
 def _check_geoms(robot: Robot, model: mujoco.MjModel) -> None:
-    """What touches what: the pads objects only, all else objects and tables, nothing itself."""
+    """Pads touch only objects, other geoms objects and tables, and the robot never itself."""
     pads = [_id(model, mujoco.mjtObj.mjOBJ_GEOM, name) for name in robot.pads]
     for geom in range(model.ngeom):
         name, bits = model.geom(geom).name or f"number {geom}", int(model.geom_contype[geom])
         allowed = (PAD_CONTACT,) if geom in pads else (0, ARM_CONTACT)
-        require(bits in allowed, f"the contype of geom {name} is {bits}, not of {allowed}")
-        alone = model.geom_conaffinity[geom] == 0
-        require(alone, f"the conaffinity of geom {name} is not 0: the robot would touch itself")
+        require(bits in allowed, f"the contype of geom {name} is {bits}, not one of {allowed}")
+        passive = model.geom_conaffinity[geom] == 0
+        require(passive, f"the conaffinity of geom {name} is not 0: the robot would touch itself")
 
 
 def _check_looks(robot: Robot, model: mujoco.MjModel) -> None:
-    """Dressed, it shows something more, and moves as it did."""
+    """`dress` adds visible geoms and does not change how the robot moves."""
     spec = robot.spec()
     robot.dress(spec)
     dressed = spec.compile()
-    require(dressed.ngeom > model.ngeom, "dress adds nothing that can be seen")
+    require(dressed.ngeom > model.ngeom, "dress adds nothing visible")
     same = (dressed.nq, dressed.nv, dressed.nu) == (model.nq, model.nv, model.nu)
     same = same and np.array_equal(dressed.body_mass, model.body_mass)
     require(same, "dress changes joints, servos or masses; it is for pictures only")
@@ -139,7 +139,7 @@ def _posed(robot: Robot, model: mujoco.MjModel, arm: tuple[float, ...]) -> mujoc
 
 
 def _check_ready(robot: Robot, model: mujoco.MjModel) -> None:
-    """Ready, it points down above its workspace, can move any way, and stays there."""
+    """In `ready` it points down above its workspace, is not singular, and stays there."""
     for name in ("home", "ready"):
         posture = np.array(getattr(robot, name))
         for joint, angle in zip(robot.arm_joints, posture, strict=True):
@@ -151,18 +151,18 @@ def _check_ready(robot: Robot, model: mujoco.MjModel) -> None:
             )
     slots, data = Slots.of(model, robot), _posed(robot, model, robot.ready)
     place, (low, high) = data.site_xpos[slots.grip], READY_HEIGHT
-    told = f"ready puts the grip at {place.round(3).tolist()} m"
-    beside = np.abs(place[:2] - robot.workspace).max()
-    require(beside <= _NEAR, f"{told}, not above the workspace's middle {robot.workspace}")
-    require(low <= place[2] <= high, f"{told}, not {low} to {high} m above the table")
-    aside = np.degrees(np.arccos(np.clip(-data.site_xmat[slots.grip].reshape(3, 3)[2, 2], -1, 1)))
-    require(aside < 2.0, f"ready turns the grip {aside:.1f} degrees aside")
+    message = f"ready puts the grip at {place.round(3).tolist()} m"
+    offset = np.abs(place[:2] - robot.workspace).max()
+    require(offset <= _NEAR, f"{message}, not above the workspace's centre {robot.workspace}")
+    require(low <= place[2] <= high, f"{message}, not {low} to {high} m above the table")
+    tilt = np.degrees(np.arccos(np.clip(-data.site_xmat[slots.grip].reshape(3, 3)[2, 2], -1, 1)))
+    require(tilt < 2.0, f"ready tilts the grip by {tilt:.1f} degrees")
     ahead = data.site_xmat[slots.grip].reshape(3, 3)[0, 0]
     require(ahead > 0.99, "ready does not point the x axis of the grip ahead, along the world's")
     jacobian = np.zeros((6, model.nv))
     mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], slots.grip)
     least = float(np.linalg.svd(slots.arm_velocity(jacobian), compute_uv=False)[5])
-    require(least > _REGULAR, f"ready is near a singularity: least singular value {least:.3f}")
+    require(least > _REGULAR, f"ready is near a singularity: smallest singular value {least:.3f}")
     for first, second in _touching(model, data):
         raise AssertionError(f"ready has {first!r} and {second!r} inside each other")
     mujoco.mj_step(model, data, nstep=500)
@@ -184,16 +184,16 @@ def _touching(model: mujoco.MjModel, data: mujoco.MjData) -> Iterator[tuple[str,
 
 
 def _check_gripper(robot: Robot, model: mujoco.MjModel) -> None:
-    """The pads open to `opening` and meet; `Robot.opening` tells the distance between them."""
+    """The pads open to `opening` and meet; `Robot.opening` gives the distance between them."""
     slots, data = Slots.of(model, robot), _posed(robot, model, robot.ready)
     left, right = (model.geom(name).id for name in robot.pads)
 
     def distance() -> float:
-        """Between the pads' surfaces, m, as the geoms lie."""
+        """The distance between the surfaces of the pads' geoms, m."""
         mujoco.mj_kinematics(model, data)
         return mujoco.mj_geomDistance(model, data, left, right, 1.0, None)
 
-    def told() -> float:
+    def reported() -> float:
         return float(robot.opening(slots.fingers(data.qpos)))
 
     wide = robot.gripper.opening
@@ -201,36 +201,36 @@ def _check_gripper(robot: Robot, model: mujoco.MjModel) -> None:
         abs(distance() - wide) < _MET,
         f"open, the pads are {distance() * 1000:.1f} mm apart; opening says {wide * 1000:.1f}",
     )
-    apart = data.geom_xpos[left] - data.geom_xpos[right]
+    between = data.geom_xpos[left] - data.geom_xpos[right]
     closing = data.site_xmat[slots.grip].reshape(3, 3)[:, 1]
-    straight = abs(apart @ closing) / np.linalg.norm(apart)
+    straight = abs(between @ closing) / np.linalg.norm(between)
     require(straight > 0.999, "the pads do not close along the y axis of the grip")
     for closed in (True, False):
         data.ctrl[:] = robot.ctrl(robot.ready, closed)
         for _ in range(20):
             mujoco.mj_step(model, data, nstep=50)
             require(
-                abs(told() - distance()) < _MET,
-                f"opening(fingers) says {told() * 1000:.1f} mm, but the pads are "
+                abs(reported() - distance()) < _MET,
+                f"opening(fingers) says {reported() * 1000:.1f} mm, but the pads are "
                 f"{distance() * 1000:.1f} mm apart",
             )
         end, doing = (0.0, "close") if closed else (wide, "open")
         require(
             abs(distance() - end) < _MET,
-            f"told to {doing} for 2 s, the pads are {distance() * 1000:.1f} mm apart",
+            f"commanded to {doing} for 2 s, the pads are {distance() * 1000:.1f} mm apart",
         )
         if closed:
             middle = (data.geom_xpos[left] + data.geom_xpos[right]) / 2 - data.site_xpos[slots.grip]
             depth = middle @ data.site_xmat[slots.grip].reshape(3, 3)[:, 2]
-            aside = np.linalg.norm(middle - depth * data.site_xmat[slots.grip].reshape(3, 3)[:, 2])
-            require(aside < _MET, f"the pads meet {aside * 1000:.1f} mm aside of the grip")
+            offset = np.linalg.norm(middle - depth * data.site_xmat[slots.grip].reshape(3, 3)[:, 2])
+            require(offset < _MET, f"the pads meet {offset * 1000:.1f} mm beside the grip")
     fingers = slots.fingers(robot.qpos(model, robot.ready)).astype(np.float32)
     same = np.isclose(robot.opening(jnp.asarray(fingers)), robot.opening(fingers), atol=1e-6)
     require(same, "opening gives another number for a JAX array than for a NumPy array")
 
 
 def _check_payload(robot: Robot, model: mujoco.MjModel) -> None:
-    """With the payload hanging from the hand, the arm sags a little and stands still."""
+    """With the payload hanging from the hand, the arm sags only a little and comes to rest."""
     slots, data = Slots.of(model, robot), _posed(robot, model, robot.ready)
     require(robot.gripper.payload > 0.0, "the gripper's payload is not above 0")
     start = data.site_xpos[slots.grip].copy()
@@ -238,6 +238,6 @@ def _check_payload(robot: Robot, model: mujoco.MjModel) -> None:
     mujoco.mj_step(model, data, nstep=1000)
     sag = float(np.linalg.norm(data.site_xpos[slots.grip] - start))
     what = f"{robot.gripper.payload:g} kg in the hand"
-    require(sag < _SAG, f"{what} move it by {sag * 1000:.0f} mm; the servos are too soft or weak")
+    require(sag < _SAG, f"{what} moves it by {sag * 1000:.0f} mm; its servos are too soft or weak")
     speed = np.abs(data.qvel).max()
     require(speed < 1e-2, f"with {what} it does not come to rest: {speed:.2g} rad/s after 2 s")

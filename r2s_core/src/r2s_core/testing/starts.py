@@ -1,4 +1,4 @@
-"""Episodes of a task begun as the engine begins them, for the kit's checks."""
+"""Starts a task's episodes as the engine does, for the kit's checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from r2s_core.types import Array, Backend, HasBegin, Physics, SceneSpec, Task
 
 
 def init_arguments(scene: SceneSpec, key: Array, worlds: int) -> tuple[Array, Array]:
-    """What `Task.init` takes, leaves [worlds, ...]: keys, and each variant in turn."""
+    """Arguments of `Task.init`, leaves [worlds, ...]: keys, and each variant in turn."""
     variants = 1 if scene.variants is None else len(scene.variants)
     return jax.random.split(key, worlds), jnp.arange(worlds, dtype=jnp.int32) % variants
 
@@ -21,7 +21,7 @@ def init_arguments(scene: SceneSpec, key: Array, worlds: int) -> tuple[Array, Ar
 def first_physics(
     scene: SceneSpec, backend: Backend, arguments: tuple[Array, ...], qpos: Array, qvel: Array
 ) -> Physics:
-    """The worlds on their start states, each with the model of its variant."""
+    """The worlds in their start states, each with the model of its variant."""
     fields: Any = {}
     if scene.variants is not None:
         fields = jax.vmap(Variation(scene, backend, None).fields)(arguments[1])

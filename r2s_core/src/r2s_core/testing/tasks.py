@@ -1,4 +1,4 @@
-"""A small task, complete and quick, to test rewards, randomizers and backends with."""
+"""A small, complete and fast task for tests of rewards, randomizers and backends."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class CartState:
 class CartTask:
     """Push a cart with a pole on it to a target; a loose box stands beside it.
 
-    Action: force, -1 to 1 for -5 to 5 N. The episode terminates when the cart is more than 1 m off
-    the middle. Every field of the `View` is declared.
+    Action: force, -1 to 1 for -5 to 5 N. The episode terminates when the cart is more than 1 m from
+    the centre. Every field of the `View` is declared.
     """
 
     info = TaskInfo(success="the cart is within 5 cm of the target when the episode ends")
@@ -56,7 +56,7 @@ class CartTask:
 
     def __init__(self, servo: bool = False) -> None:
         """servo: a position servo of limited force in place of the motor, and joints with rotor
-        inertia: there is then something to vary for every randomizer of physics."""
+        inertia, so that every physics randomizer has something to vary."""
         self._model = model = mujoco.MjModel.from_xml_string(_SCENE)
         if servo:
             model.actuator_gainprm[0, 0], model.actuator_biasprm[0, 1:3] = 100.0, (-100.0, -10.0)

@@ -1,4 +1,4 @@
-"""What tells one off-policy algorithm from another."""
+"""The part in which off-policy algorithms differ."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ N = TypeVar("N")  # the networks, optimizers and counters of an actor-critic, a 
 class ActorCritic(Protocol[N]):
     """How to act and to learn: pure functions of the networks `N`.
 
-    Observations are normalised and actions lie in [-1, 1]; `progress`, float32[], is the share of
-    the training that is done.
+    Observations are normalised and actions lie in [-1, 1]; `progress`, float32[], is the finished
+    share of training.
     """
 
     critic: Critic
 
     def init(self, key: Array) -> N:
-        """Networks that have seen nothing. On the host."""
+        """Untrained networks. On the host."""
         ...
 
     def acting(self, networks: N, progress: Array) -> Any:
-        """The part of the networks that acting takes."""
+        """The part of the networks that acting needs."""
         ...
 
     def act(self, acting: Any, observation: Array, noise: Array) -> Array:
@@ -42,7 +42,7 @@ class ActorCritic(Protocol[N]):
         ...
 
     def learn_policy(self, networks: N, batch: Batch, rate: Array, key: Array) -> tuple[N, Named]:
-        """One gradient step of the policy and what belongs to it; metrics float32[]."""
+        """One gradient step of the policy and its auxiliary parameters; metrics float32[]."""
         ...
 
     def layers(self, networks: N) -> tuple[tuple[Any, Any], ...]:

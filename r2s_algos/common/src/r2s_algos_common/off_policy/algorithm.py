@@ -1,4 +1,4 @@
-"""The loop of off-policy learning, around an actor-critic that says how to act and to learn."""
+"""The loop of off-policy learning, around an actor-critic that defines acting and learning."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from r2s_core.types import Array, Environment, EnvSpec, Named, pytree
 
 @pytree
 class Learner:
-    """Everything needed to go on."""
+    """Everything needed to continue."""
 
     agent: Agent
     replay: Replay
@@ -35,8 +35,8 @@ class Learner:
 
 class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
     """The loop of every off-policy algorithm. One update: a few control steps of every world into
-    the replay buffer and, from what the buffer held before, as many gradient steps as
-    `update_to_data_ratio` says. Acting and learning overlap: the acting policy lags by one update.
+    the replay buffer and, on what the buffer held before, the gradient steps that
+    `update_to_data_ratio` sets. Acting and learning overlap: the acting policy lags by one update.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         name: str,
         critic_group: str,
     ) -> None:
-        """name: as in the YAML, for messages. critic_group: what the critics read, as
-        `network_groups` says.
+        """name: as in the YAML, for messages. critic_group: the group that the critics read, from
+        `network_groups`.
 
         Raises `ConfigError` where the options do not fit the environment, each other, or the
         memory.
@@ -87,13 +87,13 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
     # See `r2s_core.types.SavesPart`.
 
     def saved(self, learner: Learner) -> Any:
-        """What of the learner goes into a checkpoint."""
+        """The part of the learner that goes into a checkpoint."""
         if self.config.checkpoint_buffer:
             return learner
         return dataclasses.replace(learner, replay=None)
 
     def restored(self, saved: Any, fresh: Learner) -> Learner:
-        """The learner again; a buffer that was not saved starts empty."""
+        """The restored learner; a buffer that was not saved starts empty."""
         if saved.replay is not None:
             return saved
         return dataclasses.replace(saved, replay=fresh.replay)
@@ -113,7 +113,7 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         observation = self.learning.normalize(acting["statistics"], "policy", obs["policy"])
         action = self.actor_critic.act(acting["networks"], observation, noise)
         if self.config.random_steps:
-            # What is standard normal is uniform by its own distribution function.
+            # The normal CDF maps standard normal noise to uniform noise.
             action = jnp.where(acting["random"], 2.0 * jax.scipy.special.ndtr(noise) - 1.0, action)
         return scale_action(action, self._low, self._high), {"action": action}
 
@@ -126,7 +126,7 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         return self.actor_critic.layers(agent.networks)
 
     def _draw_noise(self, agent: Agent) -> tuple[Agent, Array, Array, Any]:
-        """The noise of a rollout, float32[T, W, A], a key to learn with, and who acts."""
+        """The noise of a rollout, float32[T, W, A], a key for learning, and the acting part."""
         key, noise_key, learn_key = jax.random.split(agent.key, 3)
         noise = exploration_noise(
             noise_key, agent.noise, self.sizes.num_steps, self.config.noise_correlation
@@ -150,10 +150,10 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         collected = dict(metrics)
         learned = dict(collected.pop("learning"))
         happened = np.asarray(learned.pop("happened")) > 0
-        told: dict[str, Any] = {
+        measured: dict[str, Any] = {
             n: x if n == "finite" else where(happened, x) for n, x in learned.items()
         }
-        return finite_metrics({**told, **collected}, f"algorithms.{self.name}.learning_rate")
+        return finite_metrics({**measured, **collected}, f"algorithms.{self.name}.learning_rate")
 
 
 def _check_networks(spec: EnvSpec, config: OffPolicyConfig, critic_group: str, name: str) -> None:

@@ -13,7 +13,7 @@ class Batch:
     critic_observation: Array  # float32[B, m]
     action: Array  # float32[B, A], in [-1, 1]
     reward: Array  # float32[B], the discounted sum of up to n rewards, scaled
-    discount: Array  # float32[B], what the value of what follows counts
+    discount: Array  # float32[B], factor of the bootstrapped value
     next_observation: Array  # float32[B, n]
     next_critic_observation: Array  # float32[B, m]
-    weight: Array  # float32[B], 0 for samples to leave out, else 1
+    weight: Array  # float32[B], 0 for masked samples, else 1

@@ -13,7 +13,7 @@ from r2s_core.plugin import option
 class OffPolicyConfig:
     """Options of learning from a replay buffer, with defaults for pick-and-place.
 
-    Those that are null follow the number of worlds, by the rule in their own line (`sizes`).
+    Null options are derived from the number of worlds; see each option, and `sizes`.
     """
 
     # Collecting
@@ -50,27 +50,30 @@ class OffPolicyConfig:
         maximum=10**9,
     )
     n_step: int = option(
-        3, "rewards summed up before the critic stands for the rest", minimum=1, maximum=1000
+        3, "number of rewards summed before bootstrapping", minimum=1, maximum=1000
     )
     checkpoint_buffer: bool = option(
-        True, "save the buffer, too, so that --resume goes on exactly; without it, it fills anew"
+        True, "save the buffer too, so that --resume is exact; otherwise it is filled again"
     )
     # Learning
     update_to_data_ratio: float = option(
-        16.0, "samples learned from per sample collected, on average", above=0.0, maximum=10_000
+        16.0,
+        "average number of times that a collected sample is learned from",
+        above=0.0,
+        maximum=10_000,
     )
     batch_size: int | None = option(
         None,
-        "samples of a gradient step; null: 1 per world, 256 to 8,192",
+        "samples per gradient step; null: 1 per world, 256 to 8,192",
         minimum=1,
         maximum=2**20,
     )
-    learning_rate: float = option(1e-3, "Adam's learning rate at the start", above=0.0)
+    learning_rate: float = option(1e-3, "Adam's initial learning rate", above=0.0)
     final_learning_rate: float | None = option(
-        None, "what it falls to, evenly, at total_timesteps; null: it stays", minimum=0.0
+        None, "learning rate at total_timesteps, reached linearly; null: constant", minimum=0.0
     )
     total_timesteps: int | None = option(
-        None, "where schedules end; left out: training.total_timesteps", minimum=1, maximum=10**12
+        None, "where schedules end; default: training.total_timesteps", minimum=1, maximum=10**12
     )
     max_grad_norm: float = option(10.0, "the global gradient norm is clipped to this", above=0.0)
     adam_epsilon: float = option(
@@ -99,14 +102,14 @@ class OffPolicyConfig:
     )
     num_atoms: int | None = option(
         None,
-        "a categorical critic with so many atoms (Bellemare et al. 2017); null: scalar",
+        "atoms of a categorical critic (Bellemare et al. 2017); null: a scalar critic",
         minimum=2,
         maximum=10_000,
     )
     value_range: tuple[float, float] = option(
         (-5.0, 5.0),
-        "the atoms' range, in units of the reward scale; the metric value_range_ends tells how "
-        "much of the returns lies at or beyond its ends",
+        "the atoms' range, in units of the reward scale; the metric value_range_ends is the share "
+        "of returns at or beyond its ends",
     )
 
     def __post_init__(self) -> None:
@@ -115,12 +118,12 @@ class OffPolicyConfig:
         if self.num_atoms is not None and self.num_atoms < 2:
             raise ValueError(f"num_atoms is {self.num_atoms}; a distribution needs 2 or more")
         if self.value_range[0] >= self.value_range[1]:
-            raise ValueError(f"value_range is {list(self.value_range)}; the first must be smaller")
+            raise ValueError(f"value_range is {list(self.value_range)}; it must be [low, high]")
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """What follows from the options and the number of worlds.
+    """Sizes that follow from the options and the number of worlds.
 
     rows: control steps of all worlds that the buffer holds; a multiple of num_steps.
     """
@@ -155,8 +158,8 @@ def sizes(config: OffPolicyConfig, num_worlds: int, name: str) -> Sizes:
     if rows < config.n_step or rows * num_worlds < learning_starts:
         raise ConfigError(
             f"algorithms.{name}: a buffer of {rows * num_worlds:,} transitions ({rows} steps of "
-            f"{num_worlds} worlds) holds less than n_step ({config.n_step}) or learning_starts "
-            f"({learning_starts:,}) need; raise buffer_size"
+            f"{num_worlds} worlds) is too small for n_step ({config.n_step}) or learning_starts "
+            f"({learning_starts:,}); raise buffer_size"
         )
     return Sizes(num_steps, rows, learning_starts, batch_size, gradient_steps)
 

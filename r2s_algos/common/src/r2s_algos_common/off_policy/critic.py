@@ -1,4 +1,4 @@
-"""Critics: one or more estimates of what an action is worth, scalar or categorical."""
+"""Critics: one or more estimates of an action's value, scalar or categorical."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from r2s_core.types import Array, Named, pytree
 
 @pytree
 class Critics:
-    """What learning changes; networks one after another."""
+    """Parameters and optimizer; one entry per network."""
 
     online: tuple[Any, ...]
-    target: tuple[Any, ...]  # which follow the online ones slowly
+    target: tuple[Any, ...]  # moving averages of the online ones
     optimizer: Any
 
 
 class Critic:
-    """`count` networks of (observation, action); the least of them speaks for the future.
+    """`count` networks of (observation, action), whose minimum bootstraps the target.
 
     That is clipped double Q-learning (Fujimoto et al. 2018, eq. 10). With `num_atoms` each
-    network gives a distribution over returns, learned by projecting the Bellman target onto the
+    network outputs a distribution over returns, learned by projecting the Bellman target onto the
     atoms (Bellemare et al. 2017, algorithm 1). Holds no weights.
     """
 
@@ -45,7 +45,7 @@ class Critic:
         self._network = MLP((*hidden, outputs), config.activation, layer_norm=config.layer_norm)
 
     def init(self, key: Array) -> Critics:
-        """Networks that have seen nothing. On the host."""
+        """Untrained networks. On the host."""
         keys = jax.random.split(key, self._count)
         online = tuple(init_mlp(self._network, k, self._inputs) for k in keys)
         return Critics(online=online, target=online, optimizer=self._adam.init(online))
@@ -53,7 +53,7 @@ class Critic:
     def learn(
         self, critics: Critics, batch: Batch, target: Array, rate: Array
     ) -> tuple[Critics, Named]:
-        """A gradient step towards `target`, and the target networks a little closer."""
+        """A gradient step towards `target`, and an update of the target networks."""
 
         def loss(online: tuple[Any, ...]) -> tuple[Array, Array]:
             observation, action = batch.critic_observation, batch.action
@@ -68,18 +68,18 @@ class Critic:
         return Critics(online, moved, optimizer), metrics
 
     def values(self, params: tuple[Any, ...], observation: Array, action: Array) -> Array:
-        """What each network expects as return, float32[count, B]."""
+        """Each network's expected return, float32[count, B]."""
         outputs = self._outputs(params, observation, action)
         return jnp.stack([self._expected(x) for x in outputs])
 
     def target(
         self, critics: Critics, batch: Batch, action: Array, bonus: Array | float = 0.0
     ) -> Array:
-        """What to learn: reward + discount * (least value of the target networks + bonus).
+        """The learning target: reward + discount * (minimum of the target networks + bonus).
 
         Args:
-          action: float32[B, A], done where the transitions led to.
-          bonus: float32[B], added to the value; an entropy's worth.
+          action: float32[B, A], the policy's action in the next observation.
+          bonus: float32[B], added to the value, such as an entropy bonus.
 
         Returns:
           float32[B], or with atoms the probabilities float32[B, atoms].
@@ -116,7 +116,7 @@ class Critic:
         return total, jnp.mean(self._expected(outputs[0]))
 
     def _outputs(self, params: tuple[Any, ...], observation: Array, action: Array) -> list[Array]:
-        # One after another: two products of matrices run faster on a CPU than one of a stack.
+        # One after another: on a CPU, two matrix products are faster than one of a stack.
         x = jnp.concatenate([observation, action], axis=-1)
         return [self._network.apply(p, x) for p in params]  # type: ignore[misc]
 
@@ -127,7 +127,7 @@ class Critic:
 
 
 def _project(probabilities: Array, moved: Array, atoms: Array) -> Array:
-    """Probabilities float32[B, n] at places `moved` float32[B, n], shared among the atoms near."""
+    """Probabilities float32[B, n] at `moved` float32[B, n], projected onto the nearest atoms."""
     spacing = atoms[1] - atoms[0]
     place = (jnp.clip(moved, atoms[0], atoms[-1]) - atoms[0]) / spacing
     near = jnp.clip(1.0 - jnp.abs(place[:, :, None] - jnp.arange(atoms.size)), 0.0, 1.0)
@@ -135,5 +135,5 @@ def _project(probabilities: Array, moved: Array, atoms: Array) -> Array:
 
 
 def polyak(target: Any, online: Any, rate: float) -> Any:
-    """Target networks a little closer to the online ones (Lillicrap et al. 2016)."""
+    """Polyak averaging: target networks moved towards the online ones (Lillicrap et al. 2016)."""
     return jax.tree.map(lambda t, o: t + rate * (o - t), target, online)

@@ -1,4 +1,4 @@
-"""Answers that an algorithm with a critic of actions must find in the tiny environments.
+"""Answers that an algorithm with an action-value critic must find in the tiny environments.
 
 `environments` says why each answer is what it is. Each check trains for a few seconds.
 """
@@ -24,10 +24,10 @@ Make = Callable[..., OffPolicy[Any]]
 
 
 def check_constant_reward(make: Make, bonus: Callable[[Named], float] = lambda _: 0.0) -> None:
-    """The value of a reward of 1 for ever is 1 / (1 - discount), whatever is done.
+    """A constant reward of 1 has the value 1 / (1 - discount), whatever the actions.
 
-    bonus: from the metrics, what the critic counts beside the reward at every step but the first,
-      in units of the reward; the worth of a soft critic's entropy.
+    bonus: from the metrics, what the critic adds to the reward at every step but the first, in
+      units of the reward; a soft critic's entropy bonus.
     """
     env, discount = environments.constant_reward(16, max_episode_steps=8), 0.8
     algorithm, learner, metrics = _train(make, env, 12_000, discount=discount)
@@ -37,7 +37,7 @@ def check_constant_reward(make: Make, bonus: Callable[[Named], float] = lambda _
 
 
 def check_truncation(make: Make, ends_by: Literal["termination", "truncation"]) -> None:
-    """A truncated episode is worth what would have come; a terminated one is not."""
+    """A truncated episode bootstraps; a terminated one does not."""
     env = environments.corridor(32, ends_by)
     algorithm, learner, _ = _train(make, env, 24_000, discount=0.9)
     places = jnp.eye(6)[:5]
@@ -46,23 +46,23 @@ def check_truncation(make: Make, ends_by: Literal["termination", "truncation"]) 
 
 
 def check_bandit(make: Make) -> None:
-    """The best action is the observation, and the value of an action how far it is from it."""
+    """The best action is the observation; an action's value is minus its squared distance."""
     algorithm, learner, _ = _train(make, environments.bandit(64), 12_000)
     target = jnp.linspace(-0.7, 0.7, 15)[:, None]
     action = algorithm.policy(learner, True)({"policy": target}, jax.random.key(0))
     _close(action[:, 0], np.asarray(target[:, 0]), 0.1)
-    # Near what the policy does, where it has been tried.
+    # Close to the policy's actions, where there are samples.
     near = target + 0.2
     _close(action_values(algorithm, learner, target, near), np.full(15, -0.04), 0.03)
 
 
 def check_two_step_credit(make: Make) -> None:
-    """The first action earns what is paid at the second step."""
+    """The first action is credited with the reward of the second step."""
     algorithm, learner, _ = _train(make, environments.two_step_credit(64), 12_000, discount=0.9)
     start = jnp.zeros((3, 2))
     action = algorithm.policy(learner, True)({"policy": start}, jax.random.key(0))
     first = float(action[0, 0])
-    require(first > 0.9, f"the first action is {first:.2f}; above 0.9 is asked, and 1 is right")
+    require(first > 0.9, f"the first action is {first:.2f}; it must be above 0.9 (1 is optimal)")
     actions = jnp.array([[0.5], [0.75], [1.0]])
     _close(action_values(algorithm, learner, start, actions), 0.9 * np.asarray(actions[:, 0]), 0.15)
 
@@ -72,7 +72,7 @@ def check_point_mass(make: Make) -> None:
     env = environments.point_mass(64)
     algorithm, learner, _ = _train(make, env, 30_000, discount=0.95)
     reward = reward_per_step(algorithm, learner, env)
-    require(reward > 0.85, f"it earns {reward:.2f} per step; above 0.85 is asked")
+    require(reward > 0.85, f"it earns {reward:.2f} per step; it must earn more than 0.85")
 
 
 def check_privileged_critic(make: Make) -> None:
@@ -84,7 +84,7 @@ def check_privileged_critic(make: Make) -> None:
 
 
 def reward_per_step(algorithm: Any, learner: Any, env: Environment[Any]) -> float:
-    """What the deterministic policy earns, over an episode of every world from a fresh start."""
+    """The deterministic policy's mean reward, over one episode in every world from its start."""
     policy = algorithm.policy(learner, True)
 
     def one(carry: tuple[Any, Named], _: None) -> tuple[tuple[Any, Named], Array]:
@@ -100,7 +100,7 @@ def reward_per_step(algorithm: Any, learner: Any, env: Environment[Any]) -> floa
 def action_values(
     algorithm: OffPolicy[Any], learner: Learner, observations: Array, actions: Array
 ) -> np.ndarray:
-    """What the first critic expects of actions float32[B, A], in units of the reward."""
+    """The first critic's values of actions float32[B, A], in units of the reward."""
     agent = learner.agent
     x = algorithm.learning.normalize(agent.statistics, algorithm.critic_group, observations)
     values = algorithm.actor_critic.critic.values(agent.networks.critics.online, x, actions)[0]
@@ -111,7 +111,7 @@ def action_values(
 def _train(
     make: Make, env: Environment[Any], steps: int, **options: Any
 ) -> tuple[OffPolicy[Any], Learner, Named]:
-    """Trained to the end of a falling learning rate, so that what is left is no noise."""
+    """Train to the end of a falling learning rate, so that little noise is left."""
     algorithm = make(env, total_timesteps=steps, final_learning_rate=1e-4, **options)
     updates = -(-steps // algorithm.steps_per_update)
     learner, metrics = algorithm.update_many(algorithm.init(jax.random.key(0)), updates)
@@ -121,14 +121,14 @@ def _train(
 def _close(found: Any, expected: Any, tolerance: float) -> None:
     worst = float(np.max(np.abs(np.asarray(found) - expected)))
     message = (
-        f"found {np.asarray(found)}, expected {expected}: off by {worst:.3f}, and at most "
-        f"{tolerance:g} is asked"
+        f"found {np.asarray(found)}, expected {expected}: off by {worst:.3f}, more than "
+        f"{tolerance:g}"
     )
     require(worst <= tolerance, message)
 
 
 class _Coin:
-    """One step; the reward, 0 or 1, is what the group "critic" shows, whatever is done."""
+    """One step; the reward, 0 or 1, is the observation "critic", whatever the action."""
 
     def __init__(self, num_worlds: int) -> None:
         rules = dataclasses.replace(

@@ -1,4 +1,4 @@
-"""From collected steps to better networks: pure functions, compiled by whoever calls them."""
+"""From collected steps to better networks: pure functions, compiled by their callers."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from r2s_core.types import Array, Named, pytree
 
 @pytree
 class Agent:
-    """What learning changes."""
+    """The state that learning changes."""
 
     networks: Any
     statistics: Mapping[str, RunningStatistics]  # of the observation groups that are read
     returns: ReturnScale
     noise: Array  # float32[W, A], the last exploration noise
-    updates: Array  # int32[], how many were made
+    updates: Array  # int32[], number of updates so far
     key: Array
 
 
 class Learning(Generic[N]):
-    """What an update does with the steps that it collected. Holds no state."""
+    """Learning from collected steps. Holds no state."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class Learning(Generic[N]):
         self._actor_critic, self._critic_group = actor_critic, critic_group
 
     def learn(self, agent: Agent, replay: Replay, key: Array) -> tuple[Any, Named]:
-        """The networks after an update's gradient steps, once there is enough to learn from.
+        """The networks after an update's gradient steps; unchanged before `learning_starts`.
 
-        Of the metrics, "happened" tells whether there was; where not, the others say nothing.
+        The metric "happened" is 1 if there were any; otherwise the other metrics mean nothing.
         """
         enough = -(-self._sizes.learning_starts // replay.reward.shape[1])
         enough = max(enough, self.config.n_step)
@@ -75,7 +75,7 @@ class Learning(Generic[N]):
     def take_in(
         self, agent: Agent, replay: Replay, trajectory: Trajectory
     ) -> tuple[Agent, Replay, Named]:
-        """Statistics and buffer with a trajectory more."""
+        """Statistics and buffer after adding a trajectory."""
         step = trajectory.step
         reward = jnp.where(step.diverged, 0.0, step.reward)
         discount, rate = self.config.discount, self._learning_rate(agent)
@@ -100,21 +100,21 @@ class Learning(Generic[N]):
     def _gradient_steps(
         self, agent: Agent, networks: N, replay: Replay, rate: Array, key: Array
     ) -> tuple[N, Named]:
-        """`policy_delay` steps of the critics, then one of the policy, again and again."""
-        learns, delay = self._actor_critic, self.config.policy_delay
+        """`policy_delay` steps of the critics, then one of the policy, repeatedly."""
+        actor_critic, delay = self._actor_critic, self.config.policy_delay
 
         def critics(networks: N, x: tuple[Batch, Array]) -> tuple[N, Named]:
-            return learns.learn_critics(networks, x[0], rate, x[1])
+            return actor_critic.learn_critics(networks, x[0], rate, x[1])
 
         def one(networks: N, key: Array) -> tuple[N, Named]:
             sample_key, policy_key, *critic_keys = jax.random.split(key, 2 + delay)
             batches = self._batches(agent, replay, sample_key)
             # A scan, since every copy of the step in the program costs seconds to compile.
             networks, metrics = jax.lax.scan(critics, networks, (batches, jnp.stack(critic_keys)))
-            # The policy learns where the critics just did, as it is published: on a batch of its
-            # own TD3 was slower to learn (benchmarks/off_policy_standard.md).
+            # The policy learns on the critics' last batch, as published: with a batch of its own
+            # TD3 learned more slowly (benchmarks/off_policy_standard.md).
             latest = jax.tree.map(lambda x: x[-1], batches)
-            networks, more = learns.learn_policy(networks, latest, rate, policy_key)
+            networks, more = actor_critic.learn_policy(networks, latest, rate, policy_key)
             metrics = {**jax.tree.map(jnp.mean, metrics), **more}
             finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]))
             return networks, {**metrics, "finite": finite.astype(jnp.float32)}

@@ -14,11 +14,11 @@ from r2s_core.types import Array, EnvSpec, Named, pytree
 class Replay:
     """T control steps of W worlds, the newest overwriting the oldest; leaves [T, W, ...].
 
-    What a step led to is stored beside what it started from: behind a truncation the next row
-    belongs to another episode, and the value of what was cut off is that of `final_obs`.
+    The observation after a step is stored next to the one before it: after a truncation the next
+    row belongs to another episode, and the target bootstraps from `final_obs`.
     """
 
-    obs: Named  # what was acted on, not normalised
+    obs: Named  # what the action was chosen on, not normalised
     final_obs: Named  # what the step led to, before any reset
     action: Array  # float32[T, W, A], in [-1, 1]
     reward: Array  # float32[T, W], not scaled
@@ -26,7 +26,7 @@ class Replay:
     done: Array  # bool[T, W], terminated or truncated
     valid: Array  # bool[T, W], False where the physics failed
     position: Array  # int32[], the row to be written next
-    filled: Array  # int32[], rows that hold something
+    filled: Array  # int32[], rows in use
 
 
 @pytree
@@ -36,18 +36,18 @@ class Samples:
     obs: Named
     action: Array  # float32[B, A], in [-1, 1]
     reward: Array  # float32[B], the discounted sum of up to n rewards
-    discount: Array  # float32[B], what the value of `next_obs` counts: 0 behind a termination
+    discount: Array  # float32[B], factor of the value of `next_obs`; 0 after a termination
     next_obs: Named
-    weight: Array  # float32[B], 0 for samples to leave out, else 1
+    weight: Array  # float32[B], 0 for masked samples, else 1
 
 
 def init_replay(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> Replay:
     """An empty buffer for `rows` control steps and these observation groups."""
     shape = (rows, spec.num_worlds)
 
-    def empty_obs() -> Named:  # twice, since each buffer must be one of its own
+    def empty_obs() -> Named:  # called twice, since the two must not share buffers
         specs = {group: spec.observations[group] for group in groups}
-        return {name: jnp.zeros((*shape, *own.shape), own.dtype) for name, own in specs.items()}
+        return {name: jnp.zeros((*shape, *x.shape), x.dtype) for name, x in specs.items()}
 
     return Replay(
         obs=empty_obs(),
@@ -63,14 +63,14 @@ def init_replay(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> Replay:
 
 
 def replay_bytes(spec: EnvSpec, groups: tuple[str, ...], rows: int) -> int:
-    """What `init_replay` takes."""
+    """Bytes that `init_replay` takes."""
     observed = sum(spec.observations[group].nbytes for group in groups)
     per_step = 2 * observed + 4 * (spec.action_size + 1) + 3
     return rows * spec.num_worlds * per_step
 
 
 def check_memory(needed: int, transitions: int, name: str) -> str:
-    """A line that says what the buffer takes; raises ConfigError where it does not fit.
+    """A line on the buffer's memory; raises ConfigError where it does not fit.
 
     `name` is the algorithm's; see `device.check_memory`.
     """
@@ -85,7 +85,7 @@ def check_memory(needed: int, transitions: int, name: str) -> str:
 
 
 def insert(replay: Replay, trajectory: Trajectory, action: Array) -> Replay:
-    """The buffer with a trajectory of C steps more; C must divide the buffer's rows.
+    """The buffer after adding a trajectory of C steps; C must divide the buffer's rows.
 
     action: float32[C, W, A], in [-1, 1]. Under `jit` with the buffer donated nothing is copied.
     """
@@ -115,11 +115,11 @@ def insert(replay: Replay, trajectory: Trajectory, action: Array) -> Replay:
 
 
 def sample(replay: Replay, key: Array, size: int, n_step: int, discount: float) -> Samples:
-    """`size` n-step transitions, drawn evenly from the starts whose n steps are all stored.
+    """`size` n-step transitions, sampled uniformly from the starts whose n steps are all stored.
 
-    The sum of rewards stops at the episode's end. On termination nothing follows; on truncation
-    after k <= n steps the value of the observation cut off at stands for the rest, at
-    discount^k (Pardo et al. 2018). A transition through failed physics has weight 0.
+    The sum of rewards stops at the episode's end. A termination does not bootstrap; a truncation
+    after k <= n steps bootstraps from its final observation, at discount^k (Pardo et al. 2018). A
+    transition through failed physics has weight 0.
     """
     rows, worlds = replay.reward.shape
     time_key, world_key = jax.random.split(key)
@@ -130,25 +130,25 @@ def sample(replay: Replay, key: Array, size: int, n_step: int, discount: float) 
     def flat(i: int) -> Array:
         return ((oldest + age + i) % rows) * worlds + world
 
-    take = lambda leaf, index: jnp.reshape(leaf, (rows * worlds, *leaf.shape[2:]))[index]  # noqa: E731
+    gather = lambda leaf, index: jnp.reshape(leaf, (rows * worlds, *leaf.shape[2:]))[index]  # noqa: E731
     first = last = flat(0)
     running, valid = jnp.ones(size, bool), jnp.ones(size, bool)
     reward, factor = jnp.zeros(size, jnp.float32), jnp.float32(1.0)
     bootstrap = jnp.zeros(size, jnp.float32)
     for i in range(n_step):
         index = flat(i)
-        reward += jnp.where(running, factor * take(replay.reward, index), 0.0)
+        reward += jnp.where(running, factor * gather(replay.reward, index), 0.0)
         factor = factor * discount
-        valid &= ~running | take(replay.valid, index)
+        valid &= ~running | gather(replay.valid, index)
         last = jnp.where(running, index, last)
-        follows = jnp.where(take(replay.terminated, index), 0.0, factor)
+        follows = jnp.where(gather(replay.terminated, index), 0.0, factor)
         bootstrap = jnp.where(running, follows, bootstrap)
-        running &= ~take(replay.done, index)
+        running &= ~gather(replay.done, index)
     return Samples(
-        obs={group: take(x, first) for group, x in replay.obs.items()},
-        action=take(replay.action, first),
+        obs={group: gather(x, first) for group, x in replay.obs.items()},
+        action=gather(replay.action, first),
         reward=reward,
         discount=bootstrap,
-        next_obs={group: take(x, last) for group, x in replay.final_obs.items()},
+        next_obs={group: gather(x, last) for group, x in replay.final_obs.items()},
         weight=valid.astype(jnp.float32),
     )

@@ -87,7 +87,7 @@ def test_help_lists_the_commands_and_where_others_come_from(install, capsys):
     install("fake-cmd", {"r2s.commands": {"fly": "fake_broken:PLUGIN"}}, {"fake_broken": "1 / 0"})
     assert cli.main([]) == 0
     out = capsys.readouterr().out
-    assert "  run        Train as a YAML file says" in out
+    assert "  run        Train as configured in a YAML file" in out
     assert "  fly        from fake-cmd 1.2.3" in out
 
 
@@ -185,7 +185,7 @@ def test_eval_passes_its_arguments_on(monkeypatch, tmp_path):
         (
             PermissionError(errno.EACCES, "Permission denied", "/runs"),
             1,
-            "/runs: Permission denied; choose a place that you may write to\n",
+            "/runs: Permission denied; choose a folder that you can write to\n",
         ),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_folder_that_may_not_be_searched_is_named(config, monkeypatch, capsys,
 
     monkeypatch.setattr("r2s_core.training.run.run", fail)
     assert cli.main(["run", str(config)]) == 1
-    expected = f"{what.filename}: Permission denied; you may not look into {closed}\n"
+    expected = f"{what.filename}: Permission denied; you have no access to {closed}\n"
     assert capsys.readouterr().err == expected
 
 
@@ -371,7 +371,10 @@ def test_a_package_that_cannot_be_written_whole_leaves_nothing(tmp_path, monkeyp
 )
 def test_new_refuses_names_that_cannot_be(name, better, tmp_path, capsys):
     assert cli.main(["new", "reward", name, "--output", str(tmp_path)]) == 1
-    assert f"'{name}' is no name for a plugin; as in {better}" in capsys.readouterr().err
+    assert (
+        f"'{name}' cannot name a plugin; use a-z, 0-9 and _, as in {better}"
+        in capsys.readouterr().err
+    )
     assert not list(tmp_path.iterdir())
 
 

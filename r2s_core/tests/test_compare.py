@@ -166,7 +166,7 @@ def test_runs_that_differ_in_their_seed_are_one_group(tmp_path, numbers, capsys)
     assert "50.0 % (seed 0)" in shown
     table = (tmp_path / "out" / "compare.md").read_text()
     assert "| tiny climb | 5 | 92.0 % (" in table
-    assert "* One run says nothing about how runs differ: tiny fall" in table
+    assert "* A single run does not show how runs vary: tiny fall" in table
 
 
 def test_a_level_is_reached_at_the_first_evaluation_that_shows_it(tmp_path, numbers, capsys):
@@ -202,7 +202,7 @@ def test_without_evaluations_training_episodes_are_told_as_such(tmp_path, number
         assert group["reached"]["0.95"]["steps"]["median"] == 300
     shown = capsys.readouterr().out
     assert "success while training: episode/success" in shown
-    assert "1 of 2 runs have no evaluations on the way" in shown
+    assert "1 of 2 runs have no evaluations during training" in shown
     assert "not evaluation success" in (tmp_path / "out" / "compare.html").read_text()
 
 
@@ -468,7 +468,7 @@ def test_a_failed_run_is_told_and_the_others_go_on(config, numbers, commands):
     commands.fails = ("seed=1",)
     found = numbers(config, "--seeds", 3, status=1)
     assert [run["seed"] for run in found["groups"][0]["runs"]] == [0, 2]
-    assert "tiny, seed 1 failed (exit status 1) and is in none of the numbers" in found["notes"][0]
+    assert "tiny, seed 1 failed (exit status 1) and is not in the numbers" in found["notes"][0]
 
 
 def test_a_configuration_that_cannot_run_stops_all(config, commands, tmp_path, capsys):
@@ -540,7 +540,7 @@ def test_stopped_for_real_and_gone_on_with_to_the_same_numbers(config, tmp_path)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "Stopped; the same command goes on from here." in errors
+    assert "Stopped; the same command continues from here." in errors
     assert "Traceback" not in errors
     assert not (run_dir / "result.json").exists()
 

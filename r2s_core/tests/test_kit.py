@@ -86,7 +86,7 @@ def _turn(key, values):
     [
         (Scale(stage="never"), "stage is 'never'; it must be one of model, reset"),
         (Scale(writes=frozenset()), "must be a frozenset"),
-        (Scale(writes=frozenset({"body_weight"})), "body_weight, which is no array of floats"),
+        (Scale(writes=frozenset({"body_weight"})), "body_weight, which is not an array of floats"),
         (Scale(lambda k, v: {"body_mass": jnp.ones(3)}), r"returns \['body_mass'\]"),
         (
             Scale(lambda k, v: {"dof_damping": v["dof_damping"][:2]}),
@@ -283,7 +283,7 @@ class Optional(CartTask):
         ("level", "init at the level 1, which is the task itself"),
         ("begin", "begin must return a state like the one of init"),
         ("bank", "init_from_bank must return what init does"),
-        ("quaternion", "cart_quaternion is called a quaternion"),
+        ("quaternion", "cart_quaternion must be a unit quaternion"),
         ("perceived", "the observation from readings without errors"),
     ],
 )

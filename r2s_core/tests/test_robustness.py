@@ -243,7 +243,7 @@ def test_the_command_line(run_dir, capsys, tmp_path):
     assert cli.main(["eval", str(run_dir), "--robustness", "--episodes", "64"]) == 0
     assert "mean success over 4 cases" in capsys.readouterr().err
     assert cli.main(["eval", str(run_dir), "--grid", "x.yaml"]) == 2
-    assert "--grid is of --robustness" in capsys.readouterr().err
+    assert "--grid only applies with --robustness" in capsys.readouterr().err
     own = grid(
         tmp_path, "finer: {values: [0.5], changes: {environment.physics.timestep_factor: $}}"
     )

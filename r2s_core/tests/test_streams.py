@@ -106,4 +106,4 @@ def test_a_deleted_working_directory_is_one_sentence(tmp_path):
     command = f'cd "{tmp_path}" && mkdir x && cd x && rmdir ../x && "{sys.executable}" -m r2s_core'
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert ended.returncode == 1
-    assert ended.stderr == "the working directory is not there any more; cd to another\n"
+    assert ended.stderr == "the working directory no longer exists; cd to another\n"

@@ -1,6 +1,6 @@
 """The core of r2s: contracts, plugin registry, configuration, command line, engine and backends.
 
-Importing it is cheap; `Real2SimTrainer` brings JAX and MuJoCo in when it is first touched.
+Importing it is cheap; JAX and MuJoCo are imported when `Real2SimTrainer` is first used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Real2SimTrainer"]
 
-gl_environment.settle()  # this package is imported before any other of ours, and they bring MuJoCo
+gl_environment.settle()  # before MuJoCo is imported, which our other packages do
 
 
 def __getattr__(name: str) -> Any:

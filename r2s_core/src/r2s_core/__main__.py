@@ -8,7 +8,7 @@ try:
     # a scan are not modules, nor packages that offer plugins.
     if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:
         del sys.path[0]
-except OSError:  # the working directory is gone, so nothing lies in it
+except OSError:  # the working directory is gone, so there is nothing in it
     pass
 
 from r2s_core.cli import program

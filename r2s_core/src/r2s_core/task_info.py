@@ -17,10 +17,10 @@ class TaskInfo:
     observation_names: group -> a name for each of its numbers. action_names: one per action.
     stages: metrics, in order, that are 1 at the end of an episode that reached the stage.
     headline: other metrics that reports show beside the success rate -> their labels.
-    failures: metric -> label, in order: a failed episode that reached every stage gets the label
-      of the first metric that ended below 1/2.
-    terminated, out_of_time: labels of failed episodes that reached every stage and fit none of
-      `failures`, where they were terminated and where they were truncated.
+    terminated: the label of failed episodes that reached every stage and were terminated.
+    failures: metric -> label, in order: a failed episode that reached every stage and was truncated
+      gets the label of the first metric that ended below 1/2.
+    out_of_time: the label of truncated episodes that fit none of `failures`.
     markers: mocap body of the scene that pictures show -> the field of the task's state,
       float32[3], m, that holds its position.
     episode_steps: control steps after which an episode is truncated, unless configured.

@@ -19,8 +19,8 @@ class PPOConfig:
     discount: float = option(0.9, "discount per control step", minimum=0.0, below=1.0)
     final_discount: float | None = option(
         None,
-        "what that becomes at total_timesteps: the horizon, 1 / (1 - discount), grows by the same "
-        "factor in every update; null: it stays",
+        "discount at total_timesteps; the horizon, 1 / (1 - discount), grows by the same factor in "
+        "every update; null: constant",
         minimum=0.0,
         below=1.0,
     )
@@ -37,12 +37,12 @@ class PPOConfig:
     )
     clip_range: float = option(0.2, "how far the probability ratio may move from 1", above=0.0)
     value_clip_range: float | None = option(
-        0.2, "how far a value may move per update, in units of the reward scale; null: anywhere"
+        0.2, "how far a value may move per update, in units of the reward scale; null: unlimited"
     )
     value_coefficient: float = option(0.5, "weight of the value loss", minimum=0.0)
     entropy_coefficient: float = option(0.0, "weight of the entropy bonus", minimum=0.0)
     final_entropy_coefficient: float | None = option(
-        None, "where that falls to, late, at total_timesteps; null: it stays", minimum=0.0
+        None, "weight at total_timesteps, reached mostly late; null: constant", minimum=0.0
     )
     max_grad_norm: float = option(1.0, "the global gradient norm is clipped to this", above=0.0)
     learning_rate: float = option(1e-3, "Adam's initial learning rate", above=0.0)
@@ -50,15 +50,15 @@ class PPOConfig:
         "adaptive", "adaptive: follow desired_kl; linear, cosine: fall to 0 at total_timesteps"
     )
     desired_kl: float = option(
-        0.02, "divergence per update that the adaptive learning rate aims at", above=0.0
+        0.02, "KL divergence per update that the adaptive learning rate aims at", above=0.0
     )
     final_desired_kl: float | None = option(
-        None, "where desired_kl falls to, late, at total_timesteps; null: it stays", above=0.0
+        None, "desired_kl at total_timesteps, reached mostly late; null: constant", above=0.0
     )
     min_learning_rate: float = option(1e-5, "lower bound of the adaptive learning rate", above=0.0)
     max_learning_rate: float = option(1e-2, "upper bound of the adaptive learning rate", above=0.0)
     total_timesteps: int | None = option(
-        None, "where schedules end; left out: training.total_timesteps", minimum=1, maximum=10**12
+        None, "where schedules end; default: training.total_timesteps", minimum=1, maximum=10**12
     )
     # Normalisation
     normalize_observations: bool = option(True, "observations to zero mean and unit variance")
@@ -107,6 +107,6 @@ class PPOConfig:
             )
         if self.learning_rate_schedule == "adaptive" and self.num_epochs * self.num_minibatches < 2:
             raise ValueError(
-                "learning_rate_schedule adaptive measures how far the minibatches before have "
+                "learning_rate_schedule adaptive measures how far the previous minibatches have "
                 "moved the policy, so num_epochs * num_minibatches must be 2 or more"
             )

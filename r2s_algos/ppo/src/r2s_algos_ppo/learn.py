@@ -49,7 +49,7 @@ def learn(
             params, old_log_std, minibatch, model.apply, config, entropy_coefficient
         )
         if config.learning_rate_schedule == "adaptive":
-            # The first minibatch sees the very policy that acted: its KL is rounding.
+            # At the first minibatch the policy is the one that acted: its KL is rounding error.
             adapted = adapt_learning_rate(rate, metrics["kl"], desired, config)
             rate = jnp.where(number > 0, adapted, rate)
         params, state = optimizer.step(params, state, gradient, rate)
@@ -89,12 +89,11 @@ def learn(
 def prepare(
     model: Model, config: PPOConfig, agent: Agent, trajectory: Trajectory, discount: Array
 ) -> tuple[Agent, Batch, Array]:
-    """The samples to learn from, the agent with its statistics brought up to date, and the
-    number that rewards were divided by."""
+    """The samples to learn from, the agent with updated statistics, and the divisor of rewards."""
     step, valid = trajectory.step, ~trajectory.step.diverged
-    # The critic reads by the statistics with this batch, so that even its first update sees
-    # normalised observations. The policy must go on reading by those that it acted by: under
-    # others it is another policy, and the ratios and the KL would begin away from 1 and 0.
+    # The critic's observations are normalised by statistics that include this batch, so that they
+    # are normalised even in the first update. The policy's must be normalised as they were when it
+    # acted: otherwise it is another policy, and the ratios and the KL do not start at 1 and 0.
     statistics = model.observe(agent.statistics, trajectory.obs)
     reward = jnp.where(valid, step.reward, 0.0)
     returns = update_return_scale(agent.returns, reward, step.done, discount)
@@ -131,9 +130,9 @@ def prepare(
 
 
 def minibatches(key: Array, size: int, config: PPOConfig) -> Array:
-    """Sample numbers int32[epochs * minibatches, minibatch size]; a fresh shuffle every epoch."""
-    # Half the time of jax.random.permutation, which sorts twice to rule out ties: here they are
-    # one in 2^32 a pair, and harmless.
+    """Sample indices int32[epochs * minibatches, minibatch size]; shuffled anew every epoch."""
+    # Half the time of jax.random.permutation, which sorts twice to rule out ties: here a pair ties
+    # with probability 2^-32, harmlessly.
     order = jnp.argsort(jax.random.bits(key, (config.num_epochs, size), jnp.uint32), axis=-1)
     return order.reshape(config.num_epochs * config.num_minibatches, -1)
 
@@ -151,10 +150,10 @@ def learning_rate(agent: Agent, config: PPOConfig, steps_per_update: int) -> Arr
 
 
 def falling(first: float, final: float | None, done: Array) -> Array:
-    """A coefficient at a share `done` of the training, float32[]; final: None: it stays.
+    """A coefficient at a share `done` of the training, float32[]; final None: constant.
 
-    Late, by the cube of the progress: big steps and much noise are what makes learning fast, small
-    ones only what makes its end precise.
+    It falls late, with the cube of the progress: large steps and much noise make learning fast,
+    small ones only make the final policy precise.
     """
     return jnp.float32(first) if final is None else first + done**3 * (final - first)
 
@@ -162,9 +161,9 @@ def falling(first: float, final: float | None, done: Array) -> Array:
 def discount_at(config: PPOConfig, done: Array) -> Array:
     """The discount at a share `done` of the training, float32[].
 
-    A short horizon learns fast and is hasty: at 0.9, ten steps of care cost two thirds of all that
-    follows them. So it may grow: 1 - discount falls geometrically, as in Francois-Lavet, Fonteneau
-    and Ernst (2015).
+    A short horizon learns fast but makes the policy hasty: at 0.9, a delay of ten steps costs two
+    thirds of all later reward. So the horizon may grow: 1 - discount falls geometrically, as in
+    Francois-Lavet, Fonteneau and Ernst (2015).
     """
     first, final = config.discount, config.final_discount
     if final is None:
@@ -173,7 +172,7 @@ def discount_at(config: PPOConfig, done: Array) -> Array:
 
 
 def progress(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
-    """Share of the training that is done, float32[] in 0 to 1."""
+    """The finished share of training, float32[] in [0, 1]."""
     total = config.total_timesteps
     if total is None:  # PPO.__init__ has checked that nothing is scheduled
         return jnp.float32(0.0)
@@ -181,9 +180,9 @@ def progress(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
 
 
 def adapt_learning_rate(rate: Array, kl: Array, desired: Array, config: PPOConfig) -> Array:
-    """Slower where the policy moves too far from the one that acted, faster where too little.
+    """Lower where the policy moves too far from the one that acted, higher where too little.
 
-    The rule of Schulman et al. (2017) for a KL penalty, put on the learning rate as in rsl_rl.
+    The rule of Schulman et al. (2017) for a KL penalty, applied to the learning rate as in rsl_rl.
     """
     factor = jnp.where(kl > 2.0 * desired, 1 / 1.5, 1.0)
     factor = jnp.where(kl < 0.5 * desired, 1.5, factor)

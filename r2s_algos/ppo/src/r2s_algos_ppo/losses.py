@@ -23,8 +23,8 @@ class Batch:
     mean: Array  # float32[N, A], of the policy that acted
     value: Array  # float32[N], the critic's before this update
     advantage: Array  # float32[N], of zero mean and unit variance
-    target: Array  # float32[N], what the value should be
-    weight: Array  # float32[N], 0 for samples to leave out, else 1
+    target: Array  # float32[N], of the value
+    weight: Array  # float32[N], 0 for masked samples, else 1
 
 
 def compute_gae(
@@ -41,11 +41,11 @@ def compute_gae(
 
     Args:
       reward: float32[T, W].
-      value: float32[T, W], of the observation that was acted on.
-      next_value: float32[T, W], of what the step led to, before any reset.
-      terminated: bool[T, W]; nothing follows, so nothing is bootstrapped.
+      value: float32[T, W], of the observation before the step.
+      next_value: float32[T, W], of the observation after the step, before any reset.
+      terminated: bool[T, W]; not bootstrapped.
       done: bool[T, W]; the episode ended. Truncated (done, not terminated): the return is cut
-        here and `next_value` stands for the rest.
+        here and bootstraps from `next_value`.
       valid: bool[T, W]; False where the physics failed during the step. Such a step counts as a
         truncation just before it: its own advantage is zero and the step before bootstraps from
         its `value`.
@@ -93,7 +93,7 @@ def ppo_loss(
       params: {"policy", "critic", "log_std"}.
       old_log_std: float32[A], of the policy that acted.
       apply: (name, its parameters, observation) -> float32[N, outputs].
-      entropy_coefficient: as it now is.
+      entropy_coefficient: the current one.
 
     Returns:
       The loss, float32[], and its parts by metric name; "kl" is KL(old || new), exact.
@@ -117,7 +117,7 @@ def ppo_loss(
 
     entropy = new.entropy().astype(mean.dtype)  # distrax has constants of double precision
     if config.squash == "tanh":
-        # The old sample's noise, put through the new policy, is a sample of the new one.
+        # The old sample's noise, reparameterised by the new policy, is a sample of the new one.
         noise = (batch.raw_action - batch.mean) * jnp.exp(-old_log_std)
         entropy += tanh_log_det(mean + jnp.exp(params["log_std"]) * noise)
     entropy = weighted_mean(entropy, batch.weight)

@@ -28,7 +28,7 @@ from r2s_core.types import Array, EnvSpec, Named, pytree
 
 @pytree
 class Agent:
-    """What learning changes."""
+    """The state that learning changes."""
 
     params: Any  # {"policy", "critic", "log_std"}
     optimizer: Any
@@ -36,12 +36,12 @@ class Agent:
     returns: ReturnScale
     noise: Array  # float32[W, A], the last exploration noise
     learning_rate: Array  # float32[]
-    updates: Array  # int32[], how many were made
+    updates: Array  # int32[], number of updates so far
     key: Array
 
 
 class Model:
-    """The networks and how observations enter and actions leave them; holds no weights."""
+    """The networks, with their input and output processing; holds no weights."""
 
     def __init__(self, spec: EnvSpec, config: PPOConfig, critic_group: str) -> None:
         """critic_group: the observation group that the critic reads."""
@@ -55,7 +55,7 @@ class Model:
         }
 
     def init(self, key: Array) -> Agent:
-        """An agent that has seen nothing. On the host."""
+        """An untrained agent. On the host."""
         key, policy_key, critic_key, noise_key = jax.random.split(key, 4)
         shapes = {g: self.spec.observations[g].shape for g in {"policy", self.critic_group}}
         log_std = np.full(self.spec.action_size, self.config.initial_log_std, np.float32)
@@ -89,7 +89,7 @@ class Model:
         """The statistics with one more batch of observations."""
         return {group: update_statistics(s, obs[group]) for group, s in statistics.items()}
 
-    # Acting. `acting` is the part of an agent that it takes.
+    # Acting. `acting` is the part of an agent that acting needs.
 
     def acting(self, agent: Agent) -> Any:
         return {
@@ -99,7 +99,7 @@ class Model:
         }
 
     def act(self, acting: Any, obs: Named, noise: Array) -> tuple[Array, Named]:
-        """The action [W, A] under standard normal noise [W, A], and what learning must remember."""
+        """The action [W, A] under standard normal noise [W, A], and extras for learning."""
         mean = self.mean(acting, obs)
         raw = mean + jnp.exp(acting["log_std"]) * noise
         return self._to_action(raw), {"mean": mean, "raw_action": raw}
@@ -116,8 +116,8 @@ class Model:
         """The noise of a whole rollout, float32[T, W, A], standard normal at each step.
 
         With `noise_correlation` it is an AR(1) process in each world. The probability ratio still
-        takes each action for an independent sample, which is right for each step by itself;
-        PPO was found to gain from such noise all the same (Hollenstein et al. 2024).
+        treats each action as an independent sample, which is right for each step alone; PPO gains
+        from such noise all the same (Hollenstein et al. 2024).
         """
         key, noise_key = jax.random.split(agent.key)
         noise = exploration_noise(

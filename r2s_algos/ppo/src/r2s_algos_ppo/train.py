@@ -22,7 +22,7 @@ from r2s_core.types import Array, Environment, EnvSpec, Named, pytree
 
 @pytree
 class Learner:
-    """Everything needed to go on."""
+    """Everything needed to continue."""
 
     agent: Agent
     env_state: Any
@@ -71,7 +71,7 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
 
 
 def _check(env: Environment[Any], config: PPOConfig) -> str:
-    """Refuse options that do not fit; returns the observation group that the critic reads."""
+    """Check the options; returns the observation group that the critic reads."""
     spec = env.spec
     steps = config.num_steps * spec.num_worlds
     if steps % config.num_minibatches:

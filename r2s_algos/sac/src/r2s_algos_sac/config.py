@@ -15,18 +15,18 @@ class SACConfig(OffPolicyConfig):
     # Temperature
     initial_temperature: float = option(
         0.001,
-        "what a nat of entropy is worth at the start, in units of the reward scale",
+        "initial temperature: the weight of a nat of entropy, in units of the reward scale",
         above=0.0,
     )
-    learn_temperature: bool = option(True, "follow target_entropy; false: the temperature stays")
+    learn_temperature: bool = option(True, "follow target_entropy; false: constant temperature")
     temperature_learning_rate: float = option(
-        3e-4, "Adam's, of the temperature's logarithm", above=0.0
+        3e-4, "Adam's learning rate for the temperature's logarithm", above=0.0
     )
     target_entropy: float | None = option(
         None, "nats that the temperature aims at; null: -1 per action dimension"
     )
     # Policy
-    initial_log_std: float = option(-0.7, "of the actions before tanh, at the start")
+    initial_log_std: float = option(-0.7, "initial log standard deviation of actions before tanh")
     min_log_std: float = option(-5.0, "its lower bound")
     max_log_std: float = option(1.0, "its upper bound")
 

@@ -19,7 +19,7 @@ from r2s_core.types import Array, EnvSpec, Named, pytree
 
 @pytree
 class Networks:
-    """What learning changes."""
+    """Parameters and optimizers."""
 
     policy: Any
     critics: Critics
@@ -39,8 +39,8 @@ class SAC:
         self.config, self.policy = config, SquashedGaussian(spec, config)
         (inputs,) = spec.observations[critic_group].shape
         self.critic = Critic(config, inputs + spec.action_size, count=2)
-        wanted = config.target_entropy
-        self.target_entropy = -float(spec.action_size) if wanted is None else wanted
+        target = config.target_entropy
+        self.target_entropy = -float(spec.action_size) if target is None else target
         self._adam = Adam(config.max_grad_norm, config.adam_epsilon)
 
     def init(self, key: Array) -> Networks:
@@ -55,7 +55,7 @@ class SAC:
             temperature_optimizer=self._adam.init(log_temperature),
         )
 
-    # Acting takes the policy's parameters.
+    # Acting needs only the policy's parameters.
 
     def acting(self, networks: Networks, progress: Array) -> Any:
         return networks.policy
@@ -100,7 +100,7 @@ class SAC:
         return networks, {"loss/policy": size, "entropy": entropy, "temperature": temperature}
 
     def _learn_temperature(self, networks: Networks, entropy: Array) -> Networks:
-        """Up where the entropy is below its target, down where above (eq. 18, on the log)."""
+        """Raise it where the entropy is below its target, else lower it (eq. 18, on the log)."""
         if not self.config.learn_temperature:
             return networks
         log_temperature, optimizer = self._adam.step(

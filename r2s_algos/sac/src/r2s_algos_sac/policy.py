@@ -24,7 +24,7 @@ class SquashedGaussian:
         self._network = MLP((*config.hidden_sizes, 2 * self._actions), config.activation, 0.01)
         self._middle = (config.max_log_std + config.min_log_std) / 2
         self._reach = (config.max_log_std - config.min_log_std) / 2
-        # What the network must give for the initial deviation.
+        # The network's output for the initial deviation.
         self._offset = math.atanh((config.initial_log_std - self._middle) / self._reach)
 
     def init(self, key: Array) -> Any:
@@ -34,7 +34,7 @@ class SquashedGaussian:
     def distribution(self, params: Any, observation: Array) -> tuple[Array, Array]:
         """Mean and logarithm of the deviation, float32[B, A] each, before tanh."""
         mean, free = jnp.split(self._network.apply(params, observation), 2, axis=-1)  # type: ignore[arg-type]
-        # Not clipped: a bound reached would have no gradient to leave it by.
+        # Not clipped, since the gradient would vanish at a bound.
         return mean, self._middle + self._reach * jnp.tanh(free + self._offset)
 
     def mean(self, params: Any, observation: Array) -> Array:
@@ -42,7 +42,7 @@ class SquashedGaussian:
         return jnp.tanh(self.distribution(params, observation)[0])
 
     def act(self, params: Any, observation: Array, noise: Array) -> Array:
-        """The action, float32[B, A], that this standard normal noise leads to."""
+        """The action, float32[B, A], under standard normal noise [B, A]."""
         mean, log_std = self.distribution(params, observation)
         return jnp.tanh(mean + jnp.exp(log_std) * noise)
 
@@ -53,11 +53,11 @@ class SquashedGaussian:
         return jnp.tanh(raw), log_density(mean, log_std, raw)
 
     def layers(self, params: Any) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-        """Those of the mean alone: see `PolicyExport.layers`."""
+        """The layers of the mean alone; see `PolicyExport.mlp`."""
         *hidden, (kernel, bias) = mlp_layers(params)
         return (*hidden, (kernel[:, : self._actions], bias[: self._actions]))
 
 
 def log_density(mean: Array, log_std: Array, raw: Array) -> Array:
-    """Of tanh(raw) where raw is Gaussian, float32[B]; `raw` float32[B, A]."""
+    """The log density of tanh(raw) for Gaussian `raw` float32[B, A]; float32[B]."""
     return gaussian(mean, log_std).log_prob(raw) - tanh_log_det(raw)

@@ -1,9 +1,9 @@
-"""The model constants that follow from masses and inertias, for backends that keep them as given.
+"""The model constants derived from masses and inertias, for backends that do not recompute them.
 
 What `mj_setConst` computes in C, as a pure function of one world's fields: MJX and MuJoCo Warp read
-these constants from the model, and would go on with those of the masses that it was compiled with.
+these constants from the model, and would keep using those of the masses it was compiled with.
 
-In float64, as MuJoCo does: an arm's inverse inertia loses a digit of float32's seven.
+In float64, as in MuJoCo: an arm's inverse inertia would lose one of float32's seven digits.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from r2s_core import rotation
 from r2s_core.errors import BackendError
 from r2s_core.types import Array, Named
 
-#: The model fields from which the constants follow, as far as randomizers vary them.
+#: The model fields that the constants depend on, as far as randomizers vary them.
 INPUTS = ("body_mass", "body_inertia", "body_ipos", "body_iquat", "dof_armature")
 
 
 def derived_constants(model: mujoco.MjModel) -> Callable[[Named], Named]:
-    """A function from one world's fields, of `INPUTS` or others, to the constants that follow.
+    """A function from one world's fields, of `INPUTS` or others, to the derived constants.
 
     They are body_subtreemass, dof_M0, dof_invweight0, body_invweight0, tendon_invweight0 and
     actuator_acc0, in the configuration `qpos0`; none where no input is among the fields.
 
     Raises:
-      BackendError: when the function is given inputs, if the model has flexes, whose constants it
-        does not know.
+      BackendError: when the function is given inputs of a model with flexes, whose constants it
+        cannot derive.
     """
     reference = _Reference(model)
 
@@ -53,7 +53,7 @@ def derived_constants(model: mujoco.MjModel) -> Callable[[Named], Named]:
 
 
 class _Reference:
-    """What does not depend on masses: the kinematics of `qpos0`."""
+    """The part that does not depend on masses: the kinematics at `qpos0`."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
         data = mujoco.MjData(model)
@@ -98,7 +98,7 @@ class _Reference:
         return outputs
 
     def _by_joint(self, diagonal: Array) -> Array:
-        """One value for the translations of a free joint, one for its or a ball's rotations."""
+        """Averages: one over a free joint's translations, one over its or a ball's rotations."""
         groups = np.arange(self._model.nv)
         for kind, first in zip(self._model.jnt_type, self._model.jnt_dofadr, strict=True):
             if kind == mujoco.mjtJoint.mjJNT_FREE:

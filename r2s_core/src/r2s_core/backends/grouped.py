@@ -1,6 +1,6 @@
-"""Several backends as one: groups of worlds, each with a model of its own.
+"""Several backends as one: groups of worlds, each group with its own model.
 
-For backends that cannot give worlds of one model different objects: MJX takes a mesh for all.
+For backends in which all worlds of a model have the same object: MJX shares meshes between worlds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class GroupedBackend:
     """See `r2s_core.types.Backend`. Worlds are in the order of the groups."""
 
     def __init__(self, groups: Sequence[Backend], variants: Sequence[int]) -> None:
-        """groups: of one kind; their models have the same view and the same sizes of state.
-        variants: which of the scene's each group's model is."""
+        """groups: backends of one kind, whose models have equal views and sizes of state.
+        variants: the scene variant of each group's model."""
         self._groups = tuple(groups)
         worlds = [group.num_worlds for group in groups]
         self.variant = np.repeat(np.asarray(variants, np.int32), worlds)
@@ -54,7 +54,7 @@ class GroupedBackend:
                 self._groups, self._slices, self._split(physics), strict=True
             )
         ]
-        return self._join(parts, physics.fields)  # which a step leaves as they are
+        return self._join(parts, physics.fields)  # a step does not change them
 
     def reset(
         self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
@@ -86,17 +86,16 @@ class GroupedBackend:
         ]
 
     def _join(self, parts: Sequence[Physics], fields: Named | None = None) -> Physics:
-        """fields: of all worlds; None: those of the parts, to which a backend may have added what
-        follows from the given ones."""
+        """fields: of all worlds; None: those of the parts, to which a backend may have added
+        derived constants."""
 
         def joined(*rows: Any) -> Any:
             return (jnp if self.traceable else np).concatenate(rows)
 
-        own = fields
-        if own is None:
-            own = jax.tree.map(joined, *[dict(part.fields) for part in parts])
+        if fields is None:
+            fields = jax.tree.map(joined, *[dict(part.fields) for part in parts])
         view, ok = jax.tree.map(joined, *[(part.view, part.ok) for part in parts])
-        return Physics(tuple(part.carry for part in parts), own, view, ok)
+        return Physics(tuple(part.carry for part in parts), fields, view, ok)
 
 
 def _rows(tree: Any, part: slice) -> Any:

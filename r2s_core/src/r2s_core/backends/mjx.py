@@ -1,10 +1,10 @@
 """The `mjx` and `warp` backends: MuJoCo MJX, traced and compiled by JAX.
 
 `Physics.carry` is a batched `mjx.Data`. After the substeps, positions, velocities and their sensors
-are made current; contact sensors keep what the last substep solved, as on the `mujoco` backend.
+are made current; contact sensors keep the last substep's values, as on the `mujoco` backend.
 
-MuJoCo Warp holds contacts and constraints in buffers of a fixed size, and drops what does not fit.
-Here that is never silent: a world that lost something is not `ok`, and `check` raises.
+MuJoCo Warp holds contacts and constraints in fixed-size buffers, and drops what does not fit. Here
+that is never silent: a world that lost contacts or constraints is not `ok`, and `check` raises.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from r2s_core.backends.plugins import MjxConfig, WarpConfig
 from r2s_core.errors import BackendError
 from r2s_core.types import WRENCH, Array, Named, Physics, SceneSpec, View
 
-#: What may differ per world. Of the rest, much would change constants that are not worked out anew
-#: here, or the model's structure.
+#: What may differ per world. Most other fields would change constants that are not recomputed here,
+#: or the model's structure.
 BATCHABLE = frozenset(
     {
         WRENCH,
@@ -53,11 +53,11 @@ _BUFFERS = {
     1 << 6: "contacts_per_world",  # CONTACT_MATCH
 }
 _LOST = sum(_BUFFERS)
-#: Room as a multiple of the most contacts and constraint rows that the scene's probe had, and the
-#: room in a scene that offers no probe. Twice is ample for contacts, whose buffer all worlds share:
-#: most have few at a time. Rows are each world's own and must last its worst moment in a billion
-#: steps, and a policy that explores presses the object in ways that no probe does: within 200,000
-#: steps one had more than twice the rows. A row costs some dozen floats.
+#: Capacity as a multiple of the scene's worst case of contacts and constraint rows, and the
+#: capacity for a scene without one. Twice is ample for contacts, whose buffer all worlds share:
+#: most have few at a time. Rows are per world and must suffice for its worst moment in a billion
+#: steps, and an exploring policy presses the object in ways that the measured worst case does not:
+#: within 200,000 steps one world needed more than twice the rows. A row costs some dozen floats.
 _HEADROOM, _UNPROBED = (2, 6), (24, 256)
 
 
@@ -104,7 +104,7 @@ class MjxBackend:
             data = data.replace(**pushed)
             data = jax.lax.fori_loop(0, self._substeps, lambda _, d: mjx.step(model, d), data)
             data = self._make_current(model, data)
-            return data, self._view(data), _is_sane(data)
+            return data, self._view(data), _is_stable(data)
 
         pushed = {"ctrl": jnp.asarray(ctrl)}
         if wrench is not None:
@@ -135,13 +135,13 @@ class MjxBackend:
         """See `r2s_core.types.Checked`."""
         if self._impl != "warp":
             return
-        jax.effects_barrier()  # the last steps' overflows may still be on their way
+        jax.effects_barrier()  # wait for callbacks of the last steps
         full = sorted({option for bit, option in _BUFFERS.items() if self._overflowed & bit})
         if full:
             more = " ".join(f"backend.{option}={2 * self.capacity[option]}" for option in full)
             raise BackendError(
                 "MuJoCo Warp ran out of room for contacts and dropped some, so objects would pass "
-                f"through each other; give it more: {more}"
+                f"through each other; raise {more}"
             )
 
     def _make_current(self, model: Any, data: Any) -> Any:
@@ -153,7 +153,7 @@ class MjxBackend:
         return data.replace(sensordata=jnp.where(self._solved, solved, data.sensordata))
 
     def _fitted(self, data: Any) -> Array:
-        """bool[W]: nothing was dropped for lack of room; what was is noted for `check`."""
+        """bool[W]: nothing was dropped for lack of room; overflows are recorded for `check`."""
         if self._impl != "warp":
             return jnp.ones(self.num_worlds, bool)
         seen = data._impl.overflow & _LOST
@@ -176,9 +176,9 @@ class MjxBackend:
         return View.of(values)
 
 
-def _is_sane(data: Any) -> Array:
-    """bool[]: nothing of one world would make C MuJoCo warn of an unstable simulation: each number
-    is finite and within its limit."""
+def _is_stable(data: Any) -> Array:
+    """bool[]: C MuJoCo would not warn of an unstable simulation in this world: each number is
+    finite and within its limit."""
     numbers = (data.ctrl, data.qpos, data.qvel, data.qacc)
     return jnp.stack([(jnp.abs(x) <= mujoco.mjMAXVAL).all() for x in numbers]).all()
 
@@ -191,7 +191,7 @@ def _put_model(model: mujoco.MjModel, impl: str) -> Any:
             f"the scene does not run on MJX ({impl}): {str(error).splitlines()[0]}; use "
             "backend: mujoco"
         ) from error
-    if impl == "warp":  # it would print a line per world and step; `check` reports instead
+    if impl == "warp":  # otherwise it prints a line per world and step; `check` reports instead
         silent = device_model.opt._impl.replace(warn_overflow=0)
         device_model = device_model.replace(opt=device_model.opt.replace(_impl=silent))
     return device_model
@@ -220,7 +220,7 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
             f"the backend warp runs on NVIDIA GPUs and, slowly, on CPUs, not on "
             f"{jax.default_backend()}; use backend: mjx"
         )
-    # It would tell of each of a hundred kernels that it loads.
+    # Otherwise it logs every kernel that it loads.
     warp.config.log_level = max(warp.config.log_level, warp.LOG_WARNING)
     capacity = _capacity(scene, config)
 
@@ -236,10 +236,10 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
 
 
 def _capacity(scene: SceneSpec, config: WarpConfig) -> dict[str, int]:
-    """The configured room for contacts and constraints, else what the scene's worst case needs."""
+    """The configured capacities for contacts and constraints, else those of the worst case."""
     names = ("contacts_per_world", "constraints_per_world")
-    asked = [getattr(config, name) for name in names]
+    configured = [getattr(config, name) for name in names]
     needed = _UNPROBED
-    if None in asked and scene.worst_case is not None:
+    if None in configured and scene.worst_case is not None:
         needed = tuple(k * n for k, n in zip(_HEADROOM, scene.worst_case(), strict=True))
-    return {n: a if a is not None else b for n, a, b in zip(names, asked, needed, strict=True)}
+    return {n: a if a is not None else b for n, a, b in zip(names, configured, needed, strict=True)}

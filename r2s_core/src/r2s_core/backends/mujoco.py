@@ -21,14 +21,14 @@ from r2s_core.types import WRENCH, Array, Named, Physics, SceneSpec, View
 
 _VELOCITY = int(mujoco.mjtStage.mjSTAGE_VEL)
 _ACCELERATION = int(mujoco.mjtStage.mjSTAGE_ACC)
-#: What was not finite, or beyond 1e10, by the warning in which MuJoCo says so.
+#: The quantity that was not finite or beyond 1e10, by MuJoCo's warning.
 _BAD = {
     int(mujoco.mjtWarning.mjWARN_BADCTRL): "control",
     int(mujoco.mjtWarning.mjWARN_BADQPOS): "position",
     int(mujoco.mjtWarning.mjWARN_BADQVEL): "velocity",
     int(mujoco.mjtWarning.mjWARN_BADQACC): "acceleration",
 }
-#: The warnings after which a simulation means nothing.
+#: The warnings that mean a diverged simulation.
 DIVERGED = list(_BAD)
 _OVERFLOWED = [
     int(w) for w in (mujoco.mjtWarning.mjWARN_CONTACTFULL, mujoco.mjtWarning.mjWARN_CNSTRFULL)
@@ -51,7 +51,7 @@ class MujocoBackend:
         self._readers = _view_readers(self._batch, scene.view_fields)
         self._setconst_inputs = frozenset(mujoco.MjModel._setconst_inputs)
         self._warnings = self._batch.warning[:, :, 1].copy()
-        self._latest: np.ndarray | None = None  # the carry that the batch's worlds stand at
+        self._latest: np.ndarray | None = None  # the carry that the batch currently holds
         self._bad: tuple[int, int] | None = None  # the latest divergence: warning, index
 
     @property
@@ -64,15 +64,15 @@ class MujocoBackend:
 
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
         everyone: Any = np.ones(self.num_worlds, bool)
-        own: Any = {k: np.array(v) for k, v in fields.items()}
+        copies: Any = {k: np.array(v) for k, v in fields.items()}
         empty = Physics(
             carry=self._batch.state.copy(),
-            fields=own,
+            fields=copies,
             view=self._view(),
             ok=everyone,
         )
         self._latest = empty.carry
-        self._check_frames(own)
+        self._check_frames(copies)
         self._write_fields(empty.fields, None)
         return self.reset(empty, everyone, fields, qpos, qvel)
 
@@ -142,7 +142,7 @@ class MujocoBackend:
         return diverged
 
     def _load(self, physics: Physics) -> None:
-        """Make the batch's worlds stand at `physics` (free when they already do)."""
+        """Load `physics` into the batch (free when it is there already)."""
         if physics.carry is self._latest:
             return
         self._write_fields(physics.fields, None)
@@ -152,7 +152,7 @@ class MujocoBackend:
         self._latest = physics.carry
 
     def _write_fields(self, fields: Named, ids: np.ndarray | None) -> None:
-        # Only those rows: what follows from the fields is worked out anew for them alone.
+        # Only these rows, so that derived constants are recomputed for them alone.
         rows = slice(None) if ids is None else ids
         for name, values in fields.items():
             self._batch.expand(name)[rows] = np.asarray(values)[rows]
@@ -161,8 +161,8 @@ class MujocoBackend:
                 self._batch.set_const(ids)
 
     def _check_frames(self, fields: Named) -> None:
-        """Raises `BackendError` where a body's inertial frame moves that MuJoCo, for speed, takes
-        to be fixed: it would ignore the movement."""
+        """Raises `BackendError` where the varied inertial frame of a body is one that MuJoCo, for
+        speed, assumes to be fixed: it would ignore the variation."""
         for name in ("body_ipos", "body_iquat"):
             if name not in fields:
                 continue
@@ -173,8 +173,8 @@ class MujocoBackend:
             if len(bodies):
                 body = self.model.body(int(bodies[0])).name
                 raise BackendError(
-                    f"{name} of the body {body} is varied, but its inertial frame is the body's "
-                    "own, which MuJoCo compiles in; give it an `inertial` apart from it"
+                    f"{name} of the body {body} is varied, but its inertial frame coincides with "
+                    "the body's, which MuJoCo compiles in; give it an `inertial` that differs"
                 )
             if "body_sameframe" not in fields:
                 self._batch.expand("body_sameframe")[:] = 0
@@ -188,7 +188,7 @@ class MujocoBackend:
 
 
 def _place(model: mujoco.MjModel, kind: str, index: int) -> str:
-    """Where a number stands in the model: of qpos, of qvel or of ctrl, by its index there."""
+    """The joint or actuator of an index into qpos, qvel or ctrl."""
     if kind == "control":
         return f"the actuator {model.actuator(index).name or index}"
     first = model.jnt_qposadr if kind == "position" else model.jnt_dofadr
@@ -210,5 +210,5 @@ def _view_readers(batch: Batch, names: frozenset[str]) -> dict[str, Callable[[],
 
 
 def make(scene: SceneSpec, num_worlds: int, config: MujocoConfig) -> MujocoBackend:
-    """Builder named by the manifest."""
+    """The builder that the manifest names."""
     return MujocoBackend(scene, num_worlds, config)

@@ -1,4 +1,4 @@
-"""Manifests of the built-in physics backends; light, imports neither JAX nor MuJoCo."""
+"""Manifests of the built-in physics backends; imports neither JAX nor MuJoCo."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class WarpConfig:
 
     contacts_per_world: int | None = option(
         None,
-        "room for contacts, a world on average; by default twice the scene's worst",
+        "capacity for contacts, on average per world; default: twice the scene's worst case",
         minimum=1,
         maximum=10**6,
     )
     constraints_per_world: int | None = option(
         None,
-        "room for constraint rows in each world; by default six times the worst",
+        "capacity for constraint rows in each world; default: six times the worst case",
         minimum=1,
         maximum=10**6,
     )

@@ -1,7 +1,7 @@
-"""MuJoCo's own warnings: counted where they arise, kept off the screen and out of log files.
+"""MuJoCo's own warnings: counted where they arise, but neither printed nor logged.
 
-One unstable world warns at every step: a run would print millions of lines and write as many to
-MUJOCO_LOG.TXT in the user's folder.
+An unstable world warns at every step: a run would print millions of lines and write as many to
+MUJOCO_LOG.TXT in the working directory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _loud: mujoco.MjLogConfig | None = None
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """MuJoCo logs nothing meanwhile, on any thread; MjData still counts its warnings."""
+    """Within it MuJoCo logs nothing, on any thread; MjData still counts its warnings."""
     global _depth, _loud
     with _lock:
         if _depth == 0:

@@ -1,7 +1,7 @@
 """The command line: `r2s COMMAND ...`.
 
-Commands are plugins like all else (group `r2s.commands`), so this module knows none of them; it
-finds the one that is asked for, imports its light part for the arguments, then runs its target.
+Commands are plugins too (group `r2s.commands`), so this module knows none of them; it finds the
+requested one, imports its light part for the arguments, then runs its target.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _EPILOG = """examples:
   r2s plugins                what is installed
   r2s info algorithm:ppo     its options
 
-`r2s COMMAND --help` tells more of each. R2S_DEBUG=1 shows the traceback of an error."""
+`r2s COMMAND --help` shows details. R2S_DEBUG=1 shows the traceback of an error."""
 
-#: Errors of a path that the user chose.
+#: Errors caused by a path that the user chose.
 _PLACES = frozenset(
     {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.EEXIST}
 )
-#: What only reads configurations and packages.
+#: Commands that only read configurations and packages.
 _LIGHT = frozenset({"info", "new", "plugins", "schema", "validate"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status. Users' mistakes become one message, without a traceback."""
+    """Run a command; returns the exit status. Users' mistakes are reported without a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         os.getcwd()
     except FileNotFoundError:
-        print("the working directory is not there any more; cd to another", file=sys.stderr)
+        print("the working directory no longer exists; cd to another", file=sys.stderr)
         return 1
     try:
         with tidy_end():
@@ -77,8 +77,8 @@ def program() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     status = main()
     if status > 128:  # stopped by a signal
-        # JAX may be compiling in a thread of its own, which crashes where Python takes down what
-        # it uses; all that we had open is closed.
+        # JAX may be compiling in its own thread, which would crash when the interpreter is torn
+        # down; everything that we had open is closed.
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):  # the reader has gone
                 stream.flush()
@@ -87,8 +87,8 @@ def program() -> NoReturn:
 
 
 def _let_others_warn() -> None:
-    """PYTHONWARNINGS=error is meant for code of one's own; packages that we import warn of each
-    other, and would not be imported. Children inherit what is set here."""
+    """PYTHONWARNINGS=error is meant for one's own code; third-party packages warn of each other on
+    import, which would then fail. Child processes inherit what is set here."""
     if all(action != "error" for action, *_ in warnings.filters):
         return
     print("PYTHONWARNINGS=error is ignored: packages that r2s imports warn.", file=sys.stderr)
@@ -117,8 +117,8 @@ def _dispatch(arguments: list[str]) -> int:
     if command.plugin.configure is not None:
         with calling(str(command.entry), command.plugin.configure):
             command.plugin.configure(parser)
-    # Intermixed, so that key=value may stand after --options too; argparse has that for commands
-    # without verbs of their own only.
+    # Intermixed, so that key=value may also follow --options; argparse supports that only for
+    # commands without subcommands.
     has_verbs = getattr(parser, "_subparsers", None) is not None
     parse = parser.parse_args if has_verbs else parser.parse_intermixed_args
     parsed = parse(arguments[1:])
@@ -126,7 +126,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _run(command: registry.Installed, arguments: argparse.Namespace) -> int:
-    """The exit status of a command; an error in one from elsewhere is told as its own."""
+    """The exit status of a command; an error in a third-party one is attributed to it."""
     target = registry.load_target(command)
     if command.entry.dist in OURS:
         return int(target(arguments) or 0)
@@ -141,12 +141,12 @@ def _run(command: registry.Installed, arguments: argparse.Namespace) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, with what is wrong on the first line, before the usage."""
+    """argparse's, with the error on the first line, before the usage."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
         sentence = printable(f"{self.prog}: {message}", lines=True)
-        self.exit(2, f"{sentence}\n{self.format_usage()}`{self.prog} --help` tells more\n")
+        self.exit(2, f"{sentence}\n{self.format_usage()}`{self.prog} --help` shows details\n")
 
 
 def _check_python(command: str) -> None:
@@ -162,12 +162,13 @@ def _check_python(command: str) -> None:
     if sys.platform == "win32":
         raise R2SError(
             f"`r2s {command}` runs on Linux and macOS, not on Windows itself; install WSL 2 "
-            "(wsl --install) and use r2s in it as on Linux. Here work: " + ", ".join(sorted(_LIGHT))
+            "(wsl --install) and use r2s there as on Linux. Available here: "
+            + ", ".join(sorted(_LIGHT))
         )
 
 
 def _help() -> str:
-    """The commands; of other people's packages nothing is imported, so none can break this."""
+    """The list of commands; third-party packages are not imported, so none can break it."""
     lines = ["usage: r2s COMMAND [-h] ...", "", "commands:"]
     for entry in registry.discover("command"):
         if entry.dist in OURS:
@@ -190,15 +191,15 @@ def _message(error: R2SError | OSError) -> str | None:
         return f"{error.strerror}{where}: more than `ulimit -f` allows; raise it and start it again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
         if (closed := _closed_folder(Path(error.filename))) is not None:
-            return f"{error.filename}: {error.strerror}; you may not look into {closed}"
-        return f"{error.filename}: {error.strerror}; choose a place that you may write to"
+            return f"{error.filename}: {error.strerror}; you have no access to {closed}"
+        return f"{error.filename}: {error.strerror}; choose a folder that you can write to"
     if error.errno in _PLACES and error.filename:
         return f"{error.filename}: {error.strerror}; check the path"
     return None
 
 
 def _closed_folder(path: Path) -> Path | None:
-    """The outermost folder on the way to `path` that may not be searched, if there is one."""
+    """The outermost parent folder of `path` that the user cannot access, if there is one."""
     for folder in reversed(path.absolute().parents):
         if not os.access(folder, os.X_OK):
             return folder if folder.is_dir() else None

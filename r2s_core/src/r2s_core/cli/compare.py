@@ -14,12 +14,13 @@ _EXAMPLES = """examples:
   r2s compare quickstart --vary algorithm=ppo,sac,ddpg
   r2s compare quickstart --vary algorithms.ppo.learning_rate=1e-4,3e-4
   r2s compare a.yaml b.yaml --output runs/a_or_b training.total_timesteps=2e6
-  r2s compare runs/a_or_b runs/mine            what runs have left already
+  r2s compare runs/a_or_b runs/mine            existing runs
 
-A YAML file is run for the seeds 0 to N-1, whatever seed it names; one run after another, so that
-the times are honest, each in DIR/NAME/seed_I. The same command goes on where it was stopped: what
-is finished there with the same configuration is not run again. Runs evaluate the deterministic
-policy 20 times on the way (evaluation.curve_points), outside of the training's clock."""
+A YAML file is run for the seeds 0 to N-1, whatever seed it names: one run after another, so that
+training times are comparable, each in DIR/NAME/seed_I. The same command continues an interrupted
+comparison: finished runs with the same configuration are not repeated. During training, runs
+evaluate the deterministic policy 20 times (evaluation.curve_points); this does not count as
+training time."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,29 +30,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "inputs",
         metavar="YAML|RUN_DIR|key=value",
         nargs="+",
-        help="configurations to run, folders of runs (or folders that hold them, up to three "
-        "deep), and values to replace in every YAML",
+        help="configurations to run, folders of runs (or folders that contain them, up to three "
+        "levels deep), and values to replace in every YAML",
     )
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each; default 5")
+    parser.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="runs of each configuration; default: 5"
+    )
     parser.add_argument(
         "--vary",
         action="append",
         default=[],
         metavar="KEY=V1,V2,...",
-        help="run each YAML once for each value; several --vary give all combinations",
+        help="run each YAML with each of these values; several --vary give all combinations",
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("runs/compare"),
         metavar="DIR",
-        help="for the runs and compare.html, .json and .md; default: runs/compare",
+        help="folder of the runs and of compare.html, .json and .md; default: runs/compare",
     )
     parser.add_argument("--trust", action="store_true", help=TRUST)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run what is to be run, and report."""
+    """Run what has not been run yet, and report."""
     from r2s_core.compare import compare
 
     with lasting_streams():

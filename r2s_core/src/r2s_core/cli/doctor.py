@@ -1,4 +1,4 @@
-"""`r2s doctor`: what this machine can do, measured, and what to fix."""
+"""`r2s doctor`: what this machine can do, with measurements, and what to fix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from r2s_core.system.cache_folder import cache_folder
 from r2s_core.system.foreign import debugging, describe, machine_fault
 from r2s_core.system.text import printable
 
-#: Without one of these kinds nothing can be trained; what provides them.
+#: The kinds of plugins that training needs, and packages that provide them.
 _NEEDED: dict[Kind, str] = {
     "environment": "r2s-envs-pick-place",
     "algorithm": "r2s-algos-ppo",
@@ -51,13 +51,13 @@ _SCENE = """
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.epilog = """examples:
-  r2s doctor              look, and measure each physics backend for a second
-  r2s doctor --quick      only look"""
+  r2s doctor              check, and measure each physics backend for a second
+  r2s doctor --quick      check only"""
     parser.add_argument("--quick", action="store_true", help="do not measure the backends")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print what there is; exit 1 if something needs fixing."""
+    """Print the findings; exit 1 if something needs fixing."""
     sections: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("machine", _machine),
         ("versions", _versions),
@@ -85,7 +85,7 @@ Finding = tuple[str, str, str]
 
 
 def _patiently(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """A doctor examines the rest of the patient whatever one examination comes to."""
+    """One check's findings; its failure is a finding too, so that the other checks still run."""
     try:
         yield from look()
     except Exception as error:
@@ -116,13 +116,13 @@ def _versions() -> Iterator[Finding]:
 
 def _plugins() -> Iterator[Finding]:
     entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
-    with contextlib.redirect_stderr(io.StringIO()):  # MJX prints that Warp is not there
+    with contextlib.redirect_stderr(io.StringIO()):  # MJX prints that Warp is not installed
         broken = [error for entry in entries if (error := registry.check(entry))]
     yield "installed", str(len(entries)), ""
     for error in broken:
         yield "broken", str(error), "see `r2s plugins --check`"
     for line in registry.damaged():
-        yield "damaged", line, "remove that package or install it anew"
+        yield "damaged", line, "remove that package or reinstall it"
     kinds = {entry.kind for entry in entries}
     for kind, package in _NEEDED.items():
         if kind not in kinds:
@@ -144,20 +144,20 @@ def _disk() -> Iterator[Finding]:
             continue
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(existing).free / 2**30
-        fix = f"less than 1 GiB is free in {existing}; make room" if free < 1 else ""
+        fix = f"less than 1 GiB is free in {existing}; free some space" if free < 1 else ""
         if not os.access(existing, os.W_OK):
-            fix = f"{existing} cannot be written to; choose another place"
+            fix = f"{existing} is not writable; choose another folder"
         yield name, f"{folder}, {free:.1f} GiB free", fix
 
 
 def _backends() -> Iterator[Finding]:
-    """The speed of each physics backend on a small scene; it tells them apart, no more."""
+    """The speed of each physics backend on a small scene, only to compare them."""
     for entry in registry.discover("backend"):
         name = entry.name
         try:
             yield name, f"{_throughput(name):,.0f} physics steps/s ({_WORLDS} worlds)", ""
         except R2SError as error:
-            yield name, f"not here: {error}", ""
+            yield name, f"not available: {error}", ""
         except Exception as error:
             fix = machine_fault(error) or "report this with the above"
             yield name, f"failed: {describe(error)[:200]}", fix
@@ -181,7 +181,7 @@ def _throughput(name: str) -> float:
         init, step = jax.jit(init), jax.jit(step, static_argnums=2)
     physics = init({}, qpos, jnp.zeros((_WORLDS, model.nv)))
     ctrl = jnp.zeros((_WORLDS, model.nu))
-    for _ in range(2):  # what a first step returns may compile anew
+    for _ in range(2):  # stepping the result of the first step may compile again
         physics = jax.block_until_ready(step(physics, ctrl, _SUBSTEPS))
     steps, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < _MEASURE_S:

@@ -13,7 +13,7 @@ _EXAMPLES = """examples:
   r2s eval runs/quickstart --episodes 10000
   r2s eval runs/quickstart --backend warp
   r2s eval runs/quickstart environment.goal_range=0.2     how far does it generalise?
-  r2s eval runs/quickstart --robustness                   what does it bear?"""
+  r2s eval runs/quickstart --robustness                   what does it tolerate?"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,12 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--robustness",
         action="store_true",
-        help="under each of the task's perturbations; writes robustness.json and .html there",
+        help="evaluate under each of the task's perturbations; writes robustness.json and .html",
     )
     parser.add_argument(
-        "--grid", type=Path, metavar="FILE", help="with --robustness: perturbations of your own"
+        "--grid", type=Path, metavar="FILE", help="with --robustness: your own perturbations"
     )
-    parser.add_argument("--backend", metavar="NAME", help="another physics backend than the run's")
+    parser.add_argument("--backend", metavar="NAME", help="physics backend; default: the run's own")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
             measure_robustness(args.run_dir, args.episodes, args.backend, args.overrides, args.grid)
         return 0
     if args.grid is not None:
-        raise ConfigError("--grid is of --robustness; add that")
+        raise ConfigError("--grid only applies with --robustness; add that")
     from r2s_core.evaluation.evaluate import evaluate_run
 
     with lasting_streams():

@@ -1,4 +1,4 @@
-"""`r2s new`: the package of a new plugin, written from a template that works as it stands."""
+"""`r2s new`: writes the package of a new plugin from a working template."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KINDS: dict[str, tuple[Kind, str]] = {
     "backend": ("backend", "r2s-backends"),
 }
 
-#: How it is then named in YAML.
+#: How the plugin is then used in YAML.
 _USAGE = {
     "reward": "environment:\n  rewards:\n    {name}: {{weight: 1.0}}",
     "task": "environment:\n  use: {name}",
@@ -49,15 +49,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", choices=list(_USAGE), help=", ".join(_USAGE))
     parser.add_argument("name", metavar="NAME", help="as it will be written in YAML: my_reward")
     parser.add_argument(
-        "--robot", choices=["panda"], help="of a task: the robot at its table, and a scan to handle"
+        "--robot", choices=["panda"], help="for a task: with this robot at a table, and a scan"
     )
     parser.add_argument(
-        "--output", type=Path, default=Path(), metavar="DIR", help="where the folder is made"
+        "--output", type=Path, default=Path(), metavar="DIR", help="where to create the folder"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the package and say how to go on."""
+    """Write the package and print the next steps."""
     if args.robot is not None and args.kind != "task":
         raise ConfigError(f"--robot is for tasks; a {args.kind} has none")
     folder = create(args.robot or args.kind, args.name, args.output)
@@ -74,15 +74,15 @@ def create(template: str, name: str, output: Path) -> Path:
     Args:
         template: one of `_KINDS`.
         name: the plugin's name, lower case with underscores.
-        output: the folder in which the package's folder is made.
+        output: the folder in which the package's folder is created.
 
     Raises:
-        R2SError: the name cannot be used, or the folder is there already.
+        R2SError: the name cannot be used, or the folder exists already.
     """
     kind, prefix = _KINDS[template]
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
         better = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789") or "my_plugin"
-        raise R2SError(f"'{name}' is no name for a plugin; as in {better}: a-z, 0-9 and _")
+        raise R2SError(f"'{name}' cannot name a plugin; use a-z, 0-9 and _, as in {better}")
     taken = [entry for entry in registry.discover(kind) if entry.name == name]
     if taken:
         raise R2SError(f"the {kind} '{name}' exists already, in {taken[0].dist}; choose another")

@@ -1,4 +1,4 @@
-"""Manifests of the built-in commands; light."""
+"""Manifests of the built-in commands; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from r2s_core.plugin import Plugin
 RUN = Plugin(
     name="run",
     kind="command",
-    summary="Train as a YAML file says, evaluate the policy and write the report.",
+    summary="Train as configured in a YAML file, evaluate the policy and write the report.",
     target="r2s_core.cli.run:main",
     configure=run.configure,
 )
 EVAL = Plugin(
     name="eval",
     kind="command",
-    summary="Evaluate the policy that a run left, on fresh episodes.",
+    summary="Evaluate a run's policy on fresh episodes.",
     target="r2s_core.cli.evaluate:main",
     configure=evaluate.configure,
 )
 COMPARE = Plugin(
     name="compare",
     kind="command",
-    summary="Run configurations over several seeds, or collect runs, and compare them.",
+    summary="Run configurations with several seeds, or take existing runs, and compare them.",
     target="r2s_core.cli.compare:main",
     configure=compare.configure,
 )
 PLUGINS = Plugin(
     name="plugins",
     kind="command",
-    summary="List the installed plugins, importing none of them.",
+    summary="List the installed plugins without importing them.",
     target="r2s_core.cli.plugins:main",
     configure=plugins.configure,
 )
 INFO = Plugin(
     name="info",
     kind="command",
-    summary="Tell a plugin's options: type, default, range, meaning.",
+    summary="Show a plugin's options: type, default, range, meaning.",
     target="r2s_core.cli.plugins:main_info",
     configure=plugins.configure_info,
 )
@@ -57,14 +57,14 @@ SCHEMA = Plugin(
 DOCTOR = Plugin(
     name="doctor",
     kind="command",
-    summary="Look at this machine: devices, physics backends, rendering, versions.",
+    summary="Check this machine: devices, physics backends, rendering, versions.",
     target="r2s_core.cli.doctor:main",
     configure=doctor.configure,
 )
 NEW = Plugin(
     name="new",
     kind="command",
-    summary="Write the package of a new plugin, which works as it stands.",
+    summary="Write the package of a new, working plugin.",
     target="r2s_core.cli.new:main",
     configure=new.configure,
 )

@@ -29,12 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "kind", metavar="KIND", nargs="?", choices=list(GROUPS), help=", ".join(GROUPS)
     )
-    parser.add_argument("--json", action="store_true", help="for programs to read")
-    parser.add_argument("--check", action="store_true", help="import each; exit 1 if one is broken")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.add_argument("--check", action="store_true", help="import all; exit 1 if one is broken")
 
 
 def main(args: argparse.Namespace) -> int:
-    """List, and check if asked."""
+    """List the plugins, and check them if requested."""
     entries = [entry for kind in GROUPS for entry in registry.discover(kind)]
     entries = [entry for entry in entries if args.kind in (None, entry.kind)]
     errors = {entry: registry.check(entry) for entry in entries} if args.check else {}
@@ -63,12 +63,12 @@ def _row(entry: Entry, errors: dict[Entry, Any]) -> tuple[str, ...]:
 
 
 def _summary(entry: Entry) -> str:
-    """What it is for; of other people's packages nothing is imported to tell."""
+    """The plugin's summary; empty for third-party packages, which are not imported for it."""
     if entry.dist not in OURS:
         return ""
     try:
         return registry.load_manifest(entry).plugin.summary
-    except PluginError:  # which --check tells
+    except PluginError:  # --check reports it
         return ""
 
 
@@ -78,11 +78,11 @@ def configure_info(parser: argparse.ArgumentParser) -> None:
   r2s info algorithm:ppo
   r2s info reach                        the kind may be left out where the name is unique"""
     parser.add_argument("plugin", metavar="KIND:NAME", help=f"KIND: {', '.join(GROUPS)}")
-    parser.add_argument("--json", action="store_true", help="for programs to read")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
 def main_info(args: argparse.Namespace) -> int:
-    """Tell of one plugin."""
+    """Show one plugin and its options."""
     installed = _find(args.plugin)
     entry, plugin = installed.entry, installed.plugin
     with calling(str(entry), plugin.config):
@@ -107,7 +107,7 @@ def main_info(args: argparse.Namespace) -> int:
     print(printable(f"from {source}, contract {plugin.contract}, {plugin.target}") + "\n")
     _print_options("options", options)
     if entry.kind == "environment":
-        _print_options("\noptions of the engine, beside these", _options(EngineConfig))
+        _print_options("\noptions of the engine, in the same section", _options(EngineConfig))
     return 0
 
 
@@ -175,7 +175,7 @@ def _show(value: Any) -> str:
 
 
 def print_table(rows: list[tuple[str, ...]]) -> None:
-    """Rows in aligned columns; a long cell moves only its own row."""
+    """Print rows in aligned columns; a long cell shifts only its own row."""
     rows = [tuple(map(printable, row)) for row in rows]
     widths = [min(28, max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
     for row in rows:

@@ -14,12 +14,12 @@ _EXAMPLES = """examples:
   r2s run quickstart
   r2s run quickstart seed=3 training.total_timesteps=2e6
   r2s run quickstart algorithms.ppo.learning_rate=3e-4 --output runs/slower
-  r2s run quickstart --resume         go on from the last checkpoint
-  r2s run my.yaml --trust             it names a reward function of yours in a file"""
+  r2s run quickstart --resume         continue from the last checkpoint
+  r2s run my.yaml --trust             uses your own reward function in a file"""
 
 
-#: Also of `r2s compare`.
-TRUST = "run the Python functions that it names as rewards; remembers what is in their files"
+#: Also used by `r2s compare`.
+TRUST = "allow its reward functions in Python files to run, now and until their content changes"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint, if there is one"
+        "--resume", action="store_true", help="continue from the last checkpoint, if there is one"
     )
     parser.add_argument("--trust", action="store_true", help=TRUST)
 

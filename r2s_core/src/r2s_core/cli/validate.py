@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Load the configuration, which complains about whatever is wrong."""
+    """Load the configuration, which reports everything that is wrong."""
     config = load_config(args.config, args.overrides)
     _require_files(config)
     if args.show:
@@ -44,20 +44,20 @@ def main(args: argparse.Namespace) -> int:
         f"{config.training.total_timesteps:,} steps"
     )
     if untrusted := user_code.untrusted(config):
-        print(f"to be run it needs --trust: {printable(trust.would_run(untrusted))}")
+        print(f"running it needs --trust: {printable(trust.would_run(untrusted))}")
     return 0
 
 
 def _require_files(config: RunConfig) -> None:
-    """Raises `ConfigError` where a file of the environment's is missing. What is in it is not
-    read: that takes MuJoCo, and is for `r2s object check` to say."""
+    """Raises `ConfigError` where a file of the environment is missing. Its content is not checked:
+    that needs MuJoCo, and `r2s object check` does it."""
     for key, value in flat(dataclasses.asdict(config.environment.options)).items():
         for path in value if isinstance(value, tuple | list) else [value]:
             if not isinstance(path, Path):
                 continue
             if path.is_dir():
                 if not os.access(path, os.R_OK | os.X_OK):
-                    raise ConfigError(f"environment.{key}: {path}: you may not read this folder")
+                    raise ConfigError(f"environment.{key}: {path}: this folder is not readable")
                 continue
             try:
                 files.open_regular(path, what="what it names", error=ConfigError).close()

@@ -1,4 +1,4 @@
-"""`r2s compare`: several runs, one report. Imports no JAX: what it runs are other processes."""
+"""`r2s compare`: several runs, one report. Imports no JAX: runs are separate processes."""
 
 from r2s_core.compare.compare import compare
 

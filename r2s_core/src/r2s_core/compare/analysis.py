@@ -21,7 +21,7 @@ from r2s_core.evaluation.intervals import (
 )
 from r2s_core.record.history import EVALUATED, History
 
-#: Success rates that it is told when they were reached.
+#: Success rates whose first crossing is reported.
 LEVELS = (0.5, 0.9, 0.95)
 _TRAINING = "episode/success"
 #: source of a curve -> what it is, in a sentence.
@@ -45,9 +45,9 @@ _STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def analyse(groups: Sequence[Group]) -> dict[str, Any]:
-    """What compare.json holds, but for the notes; plain values, None where nothing was measured."""
+    """The content of compare.json, without the notes; plain values, None where not measured."""
     runs = [run for group in groups for run in group.runs]
-    # For all groups the same, or the one that is judged by easier episodes would win.
+    # The same for all groups, or the one with the easier episodes would win.
     source = EVALUATED if all(_has(run, EVALUATED) for run in runs) else _TRAINING
     sources = [source, _TRAINING] if source != _TRAINING else [source]
     settings = [group.setting for group in groups]
@@ -95,7 +95,7 @@ def reached(points: np.ndarray, level: float) -> tuple[float, float] | None:
 def band(curves: Sequence[np.ndarray], axis: int) -> list[list[float]]:
     """Rows of (x, interquartile mean, 25 %, 75 %) over runs; x: step (axis 0) or seconds (1).
 
-    Only as far as every run has come: beyond that it would be a mean over those that last longer.
+    Only as far as every run came: beyond that it would be the mean of the longer runs.
     """
     if not curves or not all(map(len, curves)):
         return []
@@ -112,7 +112,7 @@ def band(curves: Sequence[np.ndarray], axis: int) -> list[list[float]]:
 def _of_group(group: Group, source: str, sources: Sequence[str]) -> dict[str, Any]:
     results = [run.result for run in group.runs]
     curves = {name: [curve(run, name) for run in group.runs] for name in sources}
-    # A run without a curve (no metrics, too few episodes) is not one that failed to get there.
+    # A run without a curve (no metrics, too few episodes) does not count as not reaching a level.
     measured = [c for c in curves[source] if len(c)]
     hits = {level: [reached(c, level) for c in measured] for level in LEVELS}
     seconds = [result["wall_clock_s"] for result in results]
@@ -160,7 +160,7 @@ def _of_run(run: Run, points: np.ndarray) -> dict[str, Any]:
 
 
 def _reached(hits: Sequence[tuple[float, float] | None]) -> dict[str, Any]:
-    """How many of the runs with a curve got there, and after how many steps and seconds."""
+    """How many of the runs with a curve reached it, and after how many steps and seconds."""
     found = [hit for hit in hits if hit is not None]
     ranges = {name: _range([hit[i] for hit in found], len(hits)) for i, name in _AXES}
     return {"runs": len(found), "of": len(hits), **ranges}
@@ -170,7 +170,7 @@ _AXES = ((0, "steps"), (1, "seconds"))
 
 
 def _range(values: Sequence[float], runs: int) -> dict[str, float | None]:
-    """Median over all runs, those that never got there counting as later than any that did."""
+    """Median over all runs; those that never reached it count as later than any that did."""
     everyone = [*values, *[math.inf] * (runs - len(values))]
     middle = statistics.median(everyone) if everyone else math.inf
     return {
@@ -181,7 +181,7 @@ def _range(values: Sequence[float], runs: int) -> dict[str, float | None]:
 
 
 def _scores(groups: Sequence[Group]) -> list[np.ndarray]:
-    """Final success, one stratum a group; of runs that were evaluated."""
+    """Final success of the evaluated runs, one stratum per group."""
     strata = [[run.success for run in group.runs if run.success is not None] for group in groups]
     return [np.array(scores) for scores in strata if scores]
 
@@ -198,8 +198,8 @@ def _final(strata: Strata) -> dict[str, Any] | None:
 
 
 def _worst(group: Group) -> dict[str, Any] | None:
-    judged = [(run.success, run.seed) for run in group.runs if run.success is not None]
-    return dict(zip(("success", "seed"), min(judged), strict=True)) if judged else None
+    evaluated = [(run.success, run.seed) for run in group.runs if run.success is not None]
+    return dict(zip(("success", "seed"), min(evaluated), strict=True)) if evaluated else None
 
 
 def _improvement(a: tuple[str, Strata], b: tuple[str, Strata]) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _improvement(a: tuple[str, Strata], b: tuple[str, Strata]) -> dict[str, Any]
 
 
 def _by_algorithm(groups: Sequence[Group]) -> dict[str, Any] | None:
-    """Algorithms over several tasks, a stratum each; None unless each was run on the same ones."""
+    """Algorithms over several tasks, a stratum each; None unless all ran on the same tasks."""
     table: dict[str, dict[str, Group]] = {}
     for group in groups:
         task = repr(sorted((k, v) for k, v in group.setting.items() if _is_task(k)))
@@ -222,7 +222,7 @@ def _by_algorithm(groups: Sequence[Group]) -> dict[str, Any] | None:
     tasks = list(next(iter(table.values())))
     if len(table) < 2 or len(tasks) < 2 or any(set(x) != set(tasks) for x in table.values()):
         return None
-    strata = {name: _scores([own[task] for task in tasks]) for name, own in table.items()}
+    strata = {name: _scores([by_task[t] for t in tasks]) for name, by_task in table.items()}
     if any(len(scores) < len(tasks) for scores in strata.values()):
         return None
     names = list(strata)
@@ -242,9 +242,9 @@ def _machine(run: Run) -> str:
     hardware = run.result.get("hardware") or {}
     cpu, cores = hardware.get("cpu"), hardware.get("cpu_cores")
     devices = [str(x) for x in _listed(hardware.get("jax_devices")) if "cpu" not in str(x).lower()]
-    said = [str(cpu)] if cpu else []
-    said += [f"{cores} cores"] if cores else []
-    return ", ".join([*said, *devices])
+    parts = [str(cpu)] if cpu else []
+    parts += [f"{cores} cores"] if cores else []
+    return ", ".join([*parts, *devices])
 
 
 def _listed(value: Any) -> Sequence[Any]:

@@ -20,7 +20,7 @@ from r2s_core.system.console import stderr_console
 from r2s_core.system.files import write_json, write_text
 from r2s_core.system.text import printable
 
-#: What makes times comparable.
+#: Times compare only where these are equal.
 _MACHINE = ("cpu", "cpu_cores", "jax_devices")
 
 
@@ -36,12 +36,12 @@ def compare(
 
     Args:
       inputs: YAML files, folders of runs, and key=value for every YAML.
-      seeds: of each configuration, 0 to seeds - 1.
+      seeds: number of runs of each configuration, with the seeds 0 to seeds - 1.
       vary: KEY=V1,V2,...: each YAML once for every value.
-      output: for the runs, and for compare.html, compare.json and compare.md.
-      trust: the reward functions in files that the configurations name may run.
+      output: folder of the runs, and of compare.html, compare.json and compare.md.
+      trust: allow the reward functions in files that the configurations name to run.
 
-    Returns the exit status: 1 where a run failed and the report is about the others. Raises
+    Returns the exit status: 1 where a run failed and the report covers only the others. Raises
     `ConfigError` before anything is run where any argument is wrong, and `ComparisonStopped`.
     """
     console = stderr_console()
@@ -58,7 +58,7 @@ def compare(
     paths = [path for paths, _ in found for path in paths]
     paths += [job.folder for job in _in_order(jobs) if is_finished(job.folder)]
     if not paths:
-        raise R2SError("No run came to its end, so there is nothing to compare.")
+        raise R2SError("No run finished, so there is nothing to compare.")
     runs = [read_run(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     groups, repeated = group_runs(runs, {job.folder.resolve(): job.label for job in jobs})
     numbers = analyse(groups)
@@ -72,13 +72,13 @@ def compare(
 
 
 def _in_order(jobs: Sequence[Job]) -> list[Job]:
-    """Group by group, as they were named; they are run seed by seed."""
+    """The jobs group by group, in the order of the arguments; they are run seed by seed."""
     labels = list(dict.fromkeys(job.label for job in jobs))
     return sorted(jobs, key=lambda job: (labels.index(job.label), job.config.seed))
 
 
 def _cautions(runs: Iterable[Run], numbers: dict[str, Any]) -> list[str]:
-    """What a reader should know before believing the numbers."""
+    """Notes on what limits the comparison."""
     runs, notes = list(runs), []
     machines = {
         tuple(str((run.result.get("hardware") or {}).get(key)) for key in _MACHINE) for run in runs
@@ -88,15 +88,15 @@ def _cautions(runs: Iterable[Run], numbers: dict[str, Any]) -> list[str]:
     evaluated = [run for run in runs if any(EVALUATED in row for row in run.rows)]
     if 0 < len(evaluated) < len(runs):
         notes.append(
-            f"{len(runs) - len(evaluated)} of {len(runs)} runs have no evaluations on the way "
-            "(evaluation.curve_points), so times to success are of training episodes for all."
+            f"{len(runs) - len(evaluated)} of {len(runs)} runs have no evaluations during training "
+            "(evaluation.curve_points), so times to success are those of training episodes for all."
         )
     without = [str(shown(run.path)) for run in runs if not run.rows]
     if without:
         notes.append(f"No metrics (hook csv), hence no times to success: {', '.join(without)}")
     few = [group["label"] for group in numbers["groups"] if len(group["runs"]) < 2]
     if few:
-        notes.append(f"One run says nothing about how runs differ: {', '.join(few)}")
+        notes.append(f"A single run does not show how runs vary: {', '.join(few)}")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""Runs what is to be run, one `r2s run` after another, each a process of its own."""
+"""Runs the jobs, one `r2s run` after another, each in its own process."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from r2s_core.system.worker import python_command
 
 
 class ComparisonStopped(R2SError):
-    """The user or the system stopped it; the same command goes on."""
+    """The user or the system stopped it; the same command continues it."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__("Stopped; the same command goes on from here.")
+        super().__init__("Stopped; the same command continues from here.")
         self.exit_code = 128 + signum  # 130 after Ctrl-C, as for `r2s run`
 
 
 def run_jobs(
     jobs: Sequence[Job], states: Sequence[State], console: Console, options: Sequence[str] = ()
 ) -> list[str]:
-    """Run each job that is not finished, with these options; a line for each that failed.
+    """Run each job that is not finished, with these options; returns a line per failed one.
 
-    A run that fails (training diverged, say) is told and the others go on: without it the numbers
-    would look better than they are only if nobody knew. Raises `ComparisonStopped` after a signal,
-    once the run under way has saved itself, and `ConfigError` where a run refuses to start.
+    A failed run (training diverged, for example) is reported and the others continue; unreported,
+    its absence would make the numbers look too good. Raises `ComparisonStopped` after a signal,
+    once the current run has saved itself, and `ConfigError` where a run refuses to start.
     """
     failed = []
     with _Signals() as signals:
@@ -41,7 +41,7 @@ def run_jobs(
             if state == "finished":
                 console.print(f"{where}: finished already, in {shown(job.folder)}")
                 continue
-            how = ": going on" if state == "interrupted" else ""
+            how = ": continued" if state == "interrupted" else ""
             console.print(f"{where}{how}")
             resume = ["--resume"] if how else []
             status = signals.run(
@@ -49,21 +49,21 @@ def run_jobs(
             )
             if signals.received is not None:
                 raise ComparisonStopped(signals.received)
-            if status == ConfigError.exit_code:  # no other run would fare better; it has said why
+            if status == ConfigError.exit_code:  # other runs would fail too; it has said why
                 raise ConfigError(f"{job.label}, seed {job.config.seed}: cannot be run")
             if status:
                 failed.append(
-                    f"{job.label}, seed {job.config.seed} failed (exit status {status}) and is in "
-                    f"none of the numbers; {shown(job.folder)} holds what there is of it."
+                    f"{job.label}, seed {job.config.seed} failed (exit status {status}) and is not "
+                    f"in the numbers; its files are in {shown(job.folder)}."
                 )
     return failed
 
 
 class _Signals:
-    """Hands SIGINT, SIGTERM and SIGHUP on to the run under way, once each, and waits for it.
+    """Forwards SIGINT, SIGTERM and SIGHUP to the current run, once each, and waits for it.
 
-    The run is in a session of its own: Ctrl-C would reach it directly too, and of two signals the
-    second stops a run at once, without saving.
+    The run has its own session: otherwise Ctrl-C would reach it directly too, and a second signal
+    stops a run at once, without saving.
     """
 
     def __init__(self) -> None:
@@ -79,19 +79,19 @@ class _Signals:
         self._handling.__exit__(None, None, None)
 
     def run(self, command: Sequence[str]) -> int:
-        """The exit status of a command; its stdout is dropped, stderr shows how it goes."""
+        """The exit status of a command; its stdout is dropped, stderr shows its progress."""
         if self.received is not None:
             return 128 + self.received
         with subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,  # never written to: its end tells the run that we are gone
+            stdin=subprocess.PIPE,  # never written to: its closing tells the run that we are gone
             stdout=subprocess.DEVNULL,
             start_new_session=True,
             env={**os.environ, STOP_WITH_PARENT: "1"},
         ) as child:
             self._child = child
-            if self.received is not None:  # it came just now, before there was anyone to tell
-                self._tell(self.received)
+            if self.received is not None:  # it arrived before there was a child to forward it to
+                self._forward(self.received)
             try:
                 return child.wait()
             finally:
@@ -99,8 +99,8 @@ class _Signals:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self.received = signum
-        self._tell(signum)
+        self._forward(signum)
 
-    def _tell(self, signum: int) -> None:
+    def _forward(self, signum: int) -> None:
         if self._child is not None:
             self._child.send_signal(signal.SIGTERM if signum == HANGUP else signum)

@@ -61,7 +61,7 @@ def _final(numbers: Mapping[str, Any]) -> Iterator[tuple[str, Markup]]:
     if any(finals.values()):
         yield "Success, interquartile mean over runs", _interval_chart(finals)
     if over := numbers["by_algorithm"]:
-        # Algorithms are no groups of runs: they have no colour here.
+        # Algorithms are not groups of runs, so they have no colour here.
         chart = _interval_chart(over["algorithms"], coloured=False)
         yield f"The same over {over['tasks']} tasks", chart
 
@@ -93,7 +93,7 @@ def _table(numbers: Mapping[str, Any]) -> Table:
 
 
 def _curves(numbers: Mapping[str, Any]) -> Iterator[tuple[list[tuple[str, Markup]], str]]:
-    """([(title, chart)], what they show), by source."""
+    """([(title, chart)], caption), by source."""
     for source, meaning in numbers["meaning"].items():
         charts = [
             (
@@ -111,7 +111,7 @@ def _curves(numbers: Mapping[str, Any]) -> Iterator[tuple[list[tuple[str, Markup
 
 
 def _reached(numbers: Mapping[str, Any]) -> Table | None:
-    """Without the levels that no run reached; None where none is left."""
+    """The levels that some run reached; None where there are none."""
     heads, body = [""], [[group["label"]] for group in numbers["groups"]]
     for level in numbers["levels"]:
         hits = [group["reached"][f"{level:g}"] for group in numbers["groups"]]

@@ -16,14 +16,14 @@ from r2s_core.types import Array, Environment, Named, Policy, PolicyExport, pytr
 
 from r2s_template_module.plugin import TemplateNameConfig
 
-_CLIP = 10.0  # observations are used as they are, within +- this
+_CLIP = 10.0  # observations are clipped to +- this, and not normalised
 
 
 @pytree
 class Learner:
-    """Everything needed to go on; a pytree of arrays, so that it can be saved and resumed."""
+    """Everything needed to continue; a pytree of arrays, so that it can be saved and resumed."""
 
-    weights: Array  # float32[P], the mean of what the worlds try
+    weights: Array  # float32[P], the mean of the worlds' weights
     optimizer: Any
     env_state: Any
     obs: Named  # leaves [W, ...]
@@ -88,7 +88,7 @@ class EvolutionStrategy:
         )
 
     def _try_and_improve(self, learner: Learner) -> tuple[Learner, Named]:
-        """Let each pair of worlds try mean + noise and mean - noise, then follow what paid."""
+        """Run each pair of worlds with mean + noise and mean - noise, then follow the gradient."""
         key, noise_key, rollout_key = jax.random.split(learner.key, 3)
         half = (self.env.spec.num_worlds // 2, learner.weights.size)
         noise = jax.random.normal(noise_key, half)

@@ -13,7 +13,7 @@ class TemplateNameConfig:
 
     hidden_size: int = option(16, "units of the policy's hidden layer", minimum=1)
     noise: float = option(0.1, "standard deviation of the trial weights around the mean", above=0.0)
-    learning_rate: float = option(0.05, "of Adam on the mean weights", above=0.0)
+    learning_rate: float = option(0.05, "Adam's learning rate for the mean weights", above=0.0)
     num_steps: int = option(32, "control steps per world and update", minimum=1)
 
 
@@ -21,7 +21,7 @@ PLUGIN = Plugin(
     name="template_name",
     kind="algorithm",
     contract=2,
-    summary="An evolution strategy: every world tries other weights",
+    summary="An evolution strategy: every world tries different weights",
     target="r2s_template_module.algorithm:make",
     config=TemplateNameConfig,
 )

@@ -30,15 +30,15 @@ def make(scene: SceneSpec, num_worlds: int, config: TemplateNameConfig) -> OneBy
 class OneByOne:
     """See `r2s_core.types.Backend`.
 
-    A `Physics` is a value: `step` returns a new one, and the old one can be stepped again. So all
-    that a world is lies in `Physics.carry`, float64[W, size of the state], and the one MjData here
-    is scratch.
+    A `Physics` is a value: `step` returns a new one, and the old one can be stepped again. So the
+    whole state of the worlds is in `Physics.carry`, float64[W, size of the state], and the one
+    MjData here is scratch.
     """
 
     name = "template_name"
     traceable = False  # True where init, step and reset may be called inside jax.jit
     batchable: frozenset[str] = frozenset()  # the model fields that may differ between worlds
-    variant = None  # int32[W] where each world is of one variant of the scene for good
+    variant = None  # int32[W] where each world is fixed to one variant of the scene
 
     def __init__(self, scene: SceneSpec, num_worlds: int, config: TemplateNameConfig) -> None:
         self.num_worlds = num_worlds
@@ -49,7 +49,7 @@ class OneByOne:
         self._fields = sorted(scene.view_fields)
 
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
-        """Worlds at rest on their start states: qpos [W, nq], qvel [W, nv]."""
+        """Worlds in their start states: qpos [W, nq], qvel [W, nv]."""
         starts = zip(np.asarray(qpos), np.asarray(qvel), strict=True)
         return self._physics([self._start(*start) for start in starts])
 
@@ -61,7 +61,7 @@ class OneByOne:
     def reset(
         self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
     ) -> Physics:
-        """Put the worlds under `mask`, bool[W], on new start states; the others stay as they are."""
+        """Put the worlds under `mask`, bool[W], into new start states; the others do not change."""
         worlds = []
         for world, fresh in enumerate(np.asarray(mask)):
             if fresh:
@@ -74,7 +74,7 @@ class OneByOne:
     def _start(self, qpos: np.ndarray, qvel: np.ndarray) -> tuple[Any, ...]:
         mujoco.mj_resetData(self.model, self._data)
         self._data.qpos, self._data.qvel = qpos, qvel
-        with silenced():  # what MuJoCo warns of is in `ok`
+        with silenced():  # MuJoCo's warnings are reported in `ok`
             mujoco.mj_forward(self.model, self._data)
         return self._read()
 
@@ -84,8 +84,8 @@ class OneByOne:
         self._data.ctrl = ctrl
         with silenced():
             mujoco.mj_step(self.model, self._data, self._substeps)
-            # What follows from the state is a substep behind now. The forces are not computed
-            # again: they belong to the interval that led to this state.
+            # Quantities derived from the state are one substep behind now. Forces are not
+            # recomputed: they belong to the interval that led to this state.
             mujoco.mj_fwdPosition(self.model, self._data)
             mujoco.mj_sensorPos(self.model, self._data)
             mujoco.mj_fwdVelocity(self.model, self._data)
@@ -93,7 +93,7 @@ class OneByOne:
         return self._read()
 
     def _read(self) -> tuple[Any, ...]:
-        """The state of the world in `_data`, its view, and whether it is sound."""
+        """The state of the world in `_data`, its view, and whether it is ok."""
         state = np.empty(mujoco.mj_stateSize(self.model, _STATE))
         mujoco.mj_getState(self.model, self._data, state, _STATE)
         view = {name: self._field(name) for name in self._fields}
@@ -106,5 +106,5 @@ class OneByOne:
     def _physics(self, worlds: list[tuple[Any, ...]]) -> Physics:
         states, views, ok = zip(*worlds, strict=True)
         view: Any = {name: np.stack([view[name] for view in views]) for name in self._fields}
-        sound: Any = np.array(ok)
-        return Physics(carry=np.stack(states), fields={}, view=View.of(view), ok=sound)
+        flags: Any = np.array(ok)
+        return Physics(carry=np.stack(states), fields={}, view=View.of(view), ok=flags)

@@ -11,7 +11,9 @@ from r2s_core.plugin import Plugin, option
 class TemplateNameConfig:
     """Options of the backend `template_name`."""
 
-    iterations: int | None = option(None, "of the constraint solver; the scene's own", minimum=1)
+    iterations: int | None = option(
+        None, "iterations of the constraint solver; default: the scene's", minimum=1
+    )
 
 
 PLUGIN = Plugin(

@@ -1,4 +1,4 @@
-"""The hook: an object whose methods are called while a run goes on, between compiled chunks."""
+"""The hook: an object whose methods are called during a run, between compiled chunks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from r2s_template_module.plugin import TemplateNameConfig
 
 
 def make(config: TemplateNameConfig, run_dir: Path) -> StopWithoutProgress:
-    """Build the hook. Whatever it writes belongs into `run_dir`, the run's folder."""
+    """Build the hook. Whatever it writes belongs in `run_dir`, the run's folder."""
     return StopWithoutProgress(config)
 
 
 class StopWithoutProgress:
     """Asks to stop after `patience` updates in which the metric made no progress.
 
-    `r2s_core.hooks.HookSpecs` says what else there is to listen to (a checkpoint, the run's end)
-    and what each method may take; leave out what you do not need.
+    `r2s_core.hooks.HookSpecs` lists the other events (a checkpoint, the run's end) and the
+    arguments of each method; omit what you do not need.
     """
 
-    #: False: when the hook fails, the user is told once and training goes on. True: it ends.
+    #: False: a failure of the hook is reported once, and training continues. True: the run ends.
     failure_is_fatal = False
 
     def __init__(self, config: TemplateNameConfig) -> None:
@@ -32,12 +32,12 @@ class StopWithoutProgress:
 
     @hookimpl
     def r2s_run_start(self, step: int) -> None:
-        """A run starts, or goes on at `step` after an interruption: begin anew."""
+        """A run starts, or resumes at `step`: reset."""
         self.best, self.waited = -math.inf, 0
 
     @hookimpl
     def r2s_metrics(self, metrics: Mapping[str, float]) -> bool:
-        """After every update; True stops training, and the policy is saved and evaluated."""
+        """Called after every update; True stops training: the policy is saved and evaluated."""
         value = metrics.get(self.config.metric, math.nan)
         if not math.isfinite(value):  # no episode ended in this update
             return False

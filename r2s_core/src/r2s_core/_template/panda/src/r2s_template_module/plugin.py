@@ -17,9 +17,9 @@ class TemplateNameConfig:
         (0.06, 0.12), "how far ahead of the object the goal lies, m", above=0.0, maximum=0.15
     )
     goal_width: float = option(
-        0.04, "how far to the left or right of straight ahead, m", minimum=0.0, maximum=0.1
+        0.04, "how far the goal lies to the left or right at most, m", minimum=0.0, maximum=0.1
     )
-    tolerance: float = option(0.03, "as near to the goal counts as success, m", above=0.0)
+    tolerance: float = option(0.03, "distance to the goal that counts as success, m", above=0.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from r2s_template_module.task import goal_distance
 
 
 def reach(config: SharpnessConfig) -> RewardFn:
-    """Draws the hand to the far side of the object, seen from the goal."""
+    """Rewards the hand for reaching the side of the object that faces away from the goal."""
 
     def term(transition: Transition) -> Array:
         distance = jnp.linalg.norm(transition.task.behind - transition.task.hand)
@@ -20,7 +20,7 @@ def reach(config: SharpnessConfig) -> RewardFn:
 
 
 def push(config: SharpnessConfig) -> RewardFn:
-    """Draws the object to the goal."""
+    """Rewards the object for being close to the goal."""
 
     def term(transition: Transition) -> Array:
         return 1.0 - jnp.tanh(config.sharpness * goal_distance(transition.task))

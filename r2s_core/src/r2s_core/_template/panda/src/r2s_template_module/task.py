@@ -34,7 +34,7 @@ _OBSERVATION_NAMES = (
 
 @pytree
 class PushState:
-    """What an episode remembers, and the facts of the current step that rewards read."""
+    """An episode's constants, and quantities of the current step that rewards read."""
 
     goal: Array  # float32[3], m; pictures mark it
     start: Array  # float32[2], m: where the object was
@@ -46,8 +46,8 @@ class PushState:
 class PushTask:
     """Push the object to the goal; see `r2s_core.types.Task`.
 
-    Action: the hand's motion along x and y. Its height, its direction and the closed gripper are
-    kept by the control law.
+    Action: the hand's motion along x and y. The control law keeps its height, its orientation and
+    the gripper closed.
     """
 
     action_low = np.full(2, -1.0, np.float32)
@@ -56,7 +56,7 @@ class PushTask:
     def __init__(self, config: TemplateNameConfig) -> None:
         """Raises `AssetError` where the object is refused."""
         self.config = config
-        # force: what is only pushed need not fit into the gripper.
+        # force: an object that is only pushed need not fit into the gripper.
         asset = load_object(config.object, ObjectOptions(force=True))
         self.object = PickObject.from_asset(asset)
         self.robot = build_robot("panda")
@@ -92,7 +92,7 @@ class PushTask:
         )
 
     def init(self, key: Array, variant: Array) -> tuple[PushState, Array, Array]:
-        """The object before the hand, as it rests, and the goal beyond it."""
+        """The object in front of the hand, in its resting pose, and the goal beyond it."""
         place_key, goal_key = jax.random.split(key)
         spread = jax.random.uniform(place_key, (2,), minval=-1.0)
         place = _OBJECT + _OBJECT_RANGE * spread
@@ -103,7 +103,7 @@ class PushTask:
         rest = jnp.asarray([self.object.rest_height, *self.object.rest_quat])
         pose = jnp.concatenate([place, rest]).astype(jnp.float32)
         qpos = self.body.pose.put(jnp.asarray(self._start), pose)
-        # The last three are facts of the physics, see `update`.
+        # The last three are computed from the physics, see `update`.
         state = PushState(jnp.append(goal, 0.0), place, place, place, place)
         return state, qpos, jnp.zeros(self._model.nv, jnp.float32)
 
@@ -124,7 +124,7 @@ class PushTask:
         )
 
     def observe(self, task: PushState, view: View) -> Named:
-        """Hand 3, object's position 3 and quaternion 4, its speed 2, the ways between them 4."""
+        """Hand 3, object's position 3, quaternion 4 and velocity 2, vectors between them 4."""
         hand = view.site_xpos[self.arm.slots.grip]
         pose, speed = self.body.pose(view.qpos), self.body.velocity(view.qvel)[:2]
         place = pose[:3]
@@ -140,7 +140,7 @@ class PushTask:
         return goal_distance(task) < self.config.tolerance
 
     def metrics(self, task: PushState, view: View) -> Named:
-        """The distance that is left, m, and whether the object was moved at all."""
+        """The remaining distance, m, and whether the object was moved at all."""
         moved = jnp.linalg.norm(task.object - task.start) > _PUSHED
         return {"distance": goal_distance(task), "pushed": moved.astype(jnp.float32)}
 

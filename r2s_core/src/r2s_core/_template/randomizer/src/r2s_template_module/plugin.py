@@ -20,7 +20,7 @@ PLUGIN = Plugin(
     name="template_name",
     kind="randomizer",
     contract=2,
-    summary="The damping of every joint, afresh at each reset",
+    summary="The damping of every joint, sampled at each reset",
     target="r2s_template_module.randomizer:make",
     config=TemplateNameConfig,
 )

@@ -15,8 +15,8 @@ from r2s_template_module.plugin import TemplateNameConfig
 class JointDamping:
     """Multiplies `dof_damping`, joint by joint.
 
-    stage: "model" varies fields of MjModel at each reset; what the other stages vary is listed at
-        `r2s_core.types.Randomizer`.
+    stage: "model" varies fields of MjModel at each reset; `r2s_core.types.Randomizer` lists the
+        other stages.
     writes: exactly the names that a call returns.
     """
 

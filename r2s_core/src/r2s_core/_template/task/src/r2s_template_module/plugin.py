@@ -14,7 +14,7 @@ class TemplateNameConfig:
     target_distance: tuple[float, float] = option(
         (0.1, 0.35), "the target lies between these distances from the shoulder, m", above=0.0
     )
-    tolerance: float = option(0.02, "as near to the target counts as success, m", above=0.0)
+    tolerance: float = option(0.02, "distance to the target that counts as success, m", above=0.0)
 
 
 @dataclasses.dataclass(frozen=True)

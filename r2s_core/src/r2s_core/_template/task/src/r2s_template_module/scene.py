@@ -46,7 +46,7 @@ def _drawn(variant: int) -> mujoco.MjSpec:
 
 
 def make_scene() -> SceneSpec:
-    """25 Hz control. Only the View fields that are named here are computed."""
+    """25 Hz control. Only the View fields that are listed here are computed."""
     return SceneSpec(
         model=mujoco.MjModel.from_xml_string(_XML),
         substeps=4,

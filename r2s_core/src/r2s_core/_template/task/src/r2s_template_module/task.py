@@ -18,7 +18,7 @@ _NEAR = 0.1  # m
 
 @pytree
 class ReachState:
-    """What an episode remembers beside the physics."""
+    """An episode's state besides the physics."""
 
     target: Array  # float32[3], m
 
@@ -80,7 +80,7 @@ class ReachTask:
         return distance_to_target(task, view) < self.config.tolerance
 
     def metrics(self, task: ReachState, view: View) -> Named:
-        """The distance that is left, m, and whether the tip came near by then."""
+        """The remaining distance, m, and whether the tip is near the target."""
         distance = distance_to_target(task, view)
         return {"distance": distance, "near": (distance < _NEAR).astype(jnp.float32)}
 

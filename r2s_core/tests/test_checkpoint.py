@@ -220,7 +220,7 @@ def test_a_leaf_of_another_size_than_its_index_says_is_not_allocated(tmp_path):
         target.writestr("checkpoint.json", index)
         with target.open("0.npy", "w") as member:
             np.lib.format.write_array_header_1_0(member, header)
-    with pytest.raises(DamagedCheckpoint, match="not as large as its leaf"):
+    with pytest.raises(DamagedCheckpoint, match="does not have the size of its leaf"):
         load(path, {"a": np.zeros(3)})
 
 

@@ -491,10 +491,10 @@ def test_a_configuration_that_cannot_run_stops_all(config, commands, tmp_path, c
         (["CONFIG", "--vary", "nonsense.key=1,2"], "nonsense"),
         (["CONFIG", "--vary", "sigma"], "expected KEY=V1,V2"),
         (["CONFIG", "--vary", "algorithms.climb.sigma=1,1"], "written twice"),
-        (["EMPTY"], "nothing to compare: no run is there"),
+        (["EMPTY"], "nothing to compare: there is no run in it"),
         (["UNFINISHED"], "is not finished"),
         (["DAMAGED"], "has a damaged result.json; left out"),
-        (["RUN", "seed=1"], "a run that is over cannot be changed"),
+        (["RUN", "seed=1"], "an existing run cannot be changed"),
         (["RUN", "training.use_gpu=false"], "values are for YAML files"),
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
@@ -521,7 +521,7 @@ def test_a_folder_of_something_else_is_refused(config, commands, tmp_path, capsy
     thesis.parent.mkdir(parents=True)
     thesis.touch()
     assert compare(config, "--output", tmp_path / "out") == 2
-    assert "holds files that are not of a run" in capsys.readouterr().err
+    assert "has files that are not a run's" in capsys.readouterr().err
     assert commands == []
 
 
@@ -546,7 +546,7 @@ def test_stopped_for_real_and_gone_on_with_to_the_same_numbers(config, tmp_path)
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "[1/1] tiny, seed 0: going on" in done.stderr
+    assert "[1/1] tiny, seed 0: continued" in done.stderr
     assert "Resuming at step" in done.stderr
     found = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert found["source"] == "eval/success"

@@ -221,7 +221,7 @@ def test_a_policy_whose_layers_do_not_fit_is_refused_before_it_is_written():
         ({"observation_mean": bias}, r"mean has shape \[2\], not \[3\]"),
         ({"observation_std": 1.0}, r"std has shape \[\], not \[3\]"),
         ({"observation_clip": "x"}, "clip is 'x'; it must be a number"),
-        ({"group": "camera"}, "normalised reads camera, which nothing before it gives"),
+        ({"group": "camera"}, "normalised reads camera, which no earlier layer outputs"),
     ):
         with pytest.raises(ForeignError, match=f"the policy that export returned: .*{told}"):
             exported("algorithm 'odd'", algorithm(**change), None, spec)

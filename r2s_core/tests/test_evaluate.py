@@ -136,7 +136,7 @@ def test_what_is_no_run_is_said_plainly(config, tmp_path):
         evaluate_run(tmp_path)
     Real2SimTrainer(config).train()
     (tmp_path / "tiny" / "policy" / "policy.json").unlink()
-    with pytest.raises(PolicyError, match="holds no policy"):
+    with pytest.raises(PolicyError, match="has no policy"):
         evaluate_run(tmp_path / "tiny")
 
 

@@ -148,9 +148,9 @@ def test_mistakes_are_told_in_one_sentence():
     for call in (env.reset, env.render, lambda: env.step(np.zeros((2, 1)))):
         with pytest.raises(R2SError, match="the environment is closed"):
             call()
-    with pytest.raises(R2SError, match="render_mode is 'human'; there is 'rgb_array'"):
+    with pytest.raises(R2SError, match="render_mode is 'human'; use 'rgb_array'"):
         NumpyEnv(point_mass(2), render_mode="human")
-    with pytest.raises(R2SError, match="has nothing to draw: its scene needs a `render_spec`"):
+    with pytest.raises(R2SError, match="cannot be rendered: its scene needs a `render_spec`"):
         NumpyEnv(cart(), render_mode="rgb_array")
 
 

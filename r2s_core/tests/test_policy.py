@@ -180,14 +180,14 @@ def edit(saved, change):
         (lambda c: step(c, "active_0")["options"].update(function="__import__"), "__import__"),
         (lambda c: step(c, "squashed")["options"].update(function="softmax"), "softmax"),
         (lambda c: step(c, "squashed")["options"].update(function=[1]), r"function is \[1\]"),
-        (lambda c: step(c, "dense_1").update(kind="lambda"), "of the kind 'lambda'; known: nor"),
+        (lambda c: step(c, "dense_1").update(kind="lambda"), "has the kind 'lambda'; known: nor"),
         (lambda c: step(c, "dense_1").update(inputs=["dense_2"]), "reads dense_2, which nothing"),
         (lambda c: step(c, "dense_1").update(inputs=[]), "reads 0 things"),
         (lambda c: step(c, "dense_1").update(name="policy"), "tensor dense_1.bias is unknown"),
-        (lambda c: step(c, "active_1").update(name="policy"), "policy stands for two things"),
+        (lambda c: step(c, "active_1").update(name="policy"), "the name policy is used twice"),
         (lambda c: step(c, "normalised")["options"].pop("clip"), "normalised has the options none"),
         (lambda c: c["network"].pop(), "tensor action.high is unknown"),
-        (lambda c: c["network"].append(c["network"][3]), "dense_1 stands for two things"),
+        (lambda c: c["network"].append(c["network"][3]), "the name dense_1 is used twice"),
         (lambda c: c["observations"]["policy"].update(shape=[6]), "7 names for 6"),
         (lambda c: c["observations"].update(more=c["observations"]["policy"]), "no layer reads"),
         (lambda c: c["tensors"].update({"dense_0.bias": [31]}), r"bias has shape \[31\], not"),
@@ -222,14 +222,14 @@ def test_a_contract_that_is_no_json_object(saved, text):
 
 
 def test_no_policy_yet(tmp_path):
-    with pytest.raises(PolicyError, match="holds no policy"):
+    with pytest.raises(PolicyError, match="has no policy"):
         load_policy(tmp_path)
 
 
 def test_an_export_that_does_not_fit_the_environment_is_refused(tmp_path):
     for groups, message in (
         ({"policy": ArraySpec((6,))}, r"normalised \(normalise\): mean has shape \[7\], not \[6\]"),
-        ({"critic": ArraySpec((7,))}, "normalised reads policy, which nothing before it gives"),
+        ({"critic": ArraySpec((7,))}, "normalised reads policy, which no earlier layer outputs"),
     ):
         other = dataclasses.replace(spec(), observations=groups)
         with pytest.raises(PolicyError, match=message):

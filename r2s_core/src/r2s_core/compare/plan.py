@@ -1,4 +1,4 @@
-"""What is to be run: configurations, varied, for several seeds; all checked before any of it."""
+"""The runs of a comparison: configurations, varied, with several seeds; all checked first."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from r2s_core.record.folder import changed_keys, shown
 from r2s_core.system import files
 from r2s_core.system.run_files import RESULT, is_run_folder
 
-#: Evaluations on the way, where the configuration does not say how many.
+#: Evaluations during training, unless the configuration sets their number.
 CURVE_POINTS = 20
-#: Of a run's result.json, bytes.
+#: Limit of a run's result.json, bytes.
 RESULT_LIMIT = 16 * files.MIB
-#: What `r2s compare` decides itself: key -> how it is said instead.
+#: Keys that `r2s compare` sets itself -> the option to use instead.
 _OURS = {"seed": "--seeds", "output": "--output"}
 
 State = Literal["new", "interrupted", "finished"]
@@ -44,7 +44,7 @@ class Job:
 
     @property
     def arguments(self) -> list[str]:
-        """Of `r2s`."""
+        """The arguments of `r2s`."""
         folder = ["--output", str(self.folder)]
         return ["run", str(self.source), *self.overrides, f"seed={self.config.seed}", *folder]
 
@@ -84,7 +84,7 @@ def make_jobs(
     if seeds < 1:
         raise ConfigError(f"--seeds is {seeds}, but at least one run of each is needed")
     if not files and (overrides or vary):
-        raise ConfigError(f"{[*overrides, *vary][0]}: a run that is over cannot be changed; "
+        raise ConfigError(f"{[*overrides, *vary][0]}: an existing run cannot be changed; "
                           "values are for YAML files")  # fmt: skip
     _refuse_ours([*overrides, *vary])
     variants = [tuple(pairs) for pairs in itertools.product(*map(_values, vary))]
@@ -97,11 +97,11 @@ def make_jobs(
         label = " ".join([name, *values])
         folder = output.absolute() / _folder_name(label)
         for seed in range(seeds):
-            own = dataclasses.replace(config, seed=seed, output=folder / f"seed_{seed}")
-            jobs.append(Job(label, source, changes, own))
+            seeded = dataclasses.replace(config, seed=seed, output=folder / f"seed_{seed}")
+            jobs.append(Job(label, source, changes, seeded))
     _refuse_shared_folders(jobs)
-    # Seed by seed, not group by group: what slows the machine for a while slows all groups alike,
-    # and whoever stops early has as many runs of each.
+    # Seed by seed, not group by group: a slow phase of the machine then affects all groups alike,
+    # and after an early stop all groups have equally many runs.
     return sorted(jobs, key=lambda job: job.config.seed)
 
 
@@ -112,7 +112,7 @@ def state_of(job: Job) -> State:
         return "new"
     if not is_run_folder(folder):
         raise ConfigError(
-            f"{shown(folder)} holds files that are not of a run; name another folder with --output"
+            f"{shown(folder)} has files that are not a run's; name another folder with --output"
         )
     auto = job.config.backend.use == "auto"
     for key, (saved, wanted) in changed_keys(folder, job.config).items():
@@ -127,7 +127,7 @@ def state_of(job: Job) -> State:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run there came to its end: result.json is written before the video, and after."""
+    """Whether the run there has finished: result.json is written before the video, and after."""
     try:
         result = files.read_json(folder / RESULT, limit=RESULT_LIMIT, what="a run's result")
     except R2SError:
@@ -158,17 +158,17 @@ def _load_all(
 
 
 def _curve(path: Path, overrides: Sequence[str]) -> list[str]:
-    """Asks for evaluations on the way, unless the file or the command line says how many."""
+    """Requests evaluations during training, unless the file or the command line sets a number."""
     root = read_file(path, Problems())
     apply_overrides(root, overrides, Problems())
     evaluation = root.value.get("evaluation")
     values: Any = evaluation.value if evaluation is not None else None
-    said = isinstance(values, dict) and "curve_points" in values
-    return [] if said else [f"evaluation.curve_points={CURVE_POINTS}"]
+    is_set = isinstance(values, dict) and "curve_points" in values
+    return [] if is_set else [f"evaluation.curve_points={CURVE_POINTS}"]
 
 
 def _values(vary: str) -> list[tuple[str, str]]:
-    """The (key, value) pairs of one --vary; a value may be a YAML list with commas of its own."""
+    """The (key, value) pairs of one --vary; a value may be a YAML list, which contains commas."""
     key, _, text = vary.partition("=")
     try:
         node = yaml.compose(f"[{text}]", yaml.SafeLoader)
@@ -191,7 +191,7 @@ def _refuse_ours(changes: Sequence[str]) -> None:
 
 
 def _names(files: Sequence[Path], configs: Sequence[RunConfig]) -> list[str]:
-    """What each file is called: its configuration's name, or its own where names are the same."""
+    """A name for each file: its configuration's, or the file's own where those are the same."""
     names = [config.name for config in configs]
     names = [
         name if names.count(name) == 1 else path.stem

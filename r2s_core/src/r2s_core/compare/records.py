@@ -1,4 +1,4 @@
-"""Reads what runs left, and groups those that differ in nothing but their seed."""
+"""Reads the files of runs, and groups runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from r2s_core.system.documents import read_document
 from r2s_core.system.files import MIB, confined, read_json, read_text
 from r2s_core.system.run_files import CONFIG, RESULT, is_run_folder
 
-#: How far below a folder its runs may lie: DIR/NAME/seed_0 are two.
+#: How many levels below a folder its runs may be; DIR/NAME/seed_0 are two.
 _DEPTH = 3
-#: Of metrics.csv, what a comparison reads.
+#: The columns of metrics.csv that a comparison reads.
 _COLUMNS = ("step", "wall_s", "episode/count", "episode/success", EVALUATED)
 _METRICS_LIMIT = 1024 * MIB
-#: What does not make another group.
+#: Settings in which runs of one group may differ.
 _OF_THE_RUN = ("seed", "output")
 
 
@@ -47,18 +47,18 @@ class Run:
 
     @property
     def success(self) -> float | None:
-        """Of the final evaluation; None where there was none."""
+        """The success rate of the final evaluation; None where there was none."""
         return self.result.get("success_rate")
 
     @property
     def setting(self) -> dict[str, Any]:
-        """The configuration but for what tells apart the runs of a group."""
+        """The configuration without the keys in which runs of a group differ."""
         return {key: value for key, value in self.config.items() if key not in _OF_THE_RUN}
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """Of result.json, what a comparison reads."""
+    """The part of result.json that a comparison reads."""
 
     finished_at: str
     wall_clock_s: float = option(minimum=0.0, maximum=1e12)
@@ -74,7 +74,7 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs that differ in nothing but their seed, in its order."""
+    """Runs that differ only in their seed, ordered by it."""
 
     label: str
     runs: Sequence[Run]
@@ -89,7 +89,7 @@ class Group:
 
 
 def find_runs(folder: Path) -> tuple[list[Path], list[str]]:
-    """(finished runs in `folder`, or itself if it is one; a line for each that is left out).
+    """(finished runs in `folder`, or itself if it is one; a line for each skipped one).
 
     Raises `ConfigError` where there is none.
     """
@@ -97,13 +97,13 @@ def find_runs(folder: Path) -> tuple[list[Path], list[str]]:
     for path in _run_folders(folder, _DEPTH):
         original = path.with_name(re.sub(r"-old-\d+$", "", path.name))
         if path not in (folder, original) and original.exists():
-            notes.append(f"{shown(path)} was replaced by {original.name}; left out.")
+            notes.append(f"{shown(path)} was replaced by {original.name}; skipped.")
         elif not is_finished(path):
-            notes.append(f"{shown(path)} {_why_unfinished(path)}; left out.")
+            notes.append(f"{shown(path)} {_why_unfinished(path)}; skipped.")
         else:
             found.append(path)
     if not found:
-        why = notes[0] if notes else f"no run is there, nor up to {_DEPTH} folders below."
+        why = notes[0] if notes else f"there is no run in it, nor up to {_DEPTH} levels below."
         raise ConfigError(f"{folder}: nothing to compare: {why}")
     return found, notes
 
@@ -118,15 +118,16 @@ def _why_unfinished(path: Path) -> str:
 
 
 def read_run(path: Path) -> Run:
-    """What a finished run left; raises `ConfigError` naming the file that cannot be read.
+    """A finished run; raises `ConfigError` naming the file that cannot be read.
 
-    Nothing of it runs, and plugins that it names need not be installed.
+    No code of the run is executed, and its plugins need not be installed.
     """
     config = flat(read_config(path))
     for key, kind in {"name": str, "seed": int, "algorithm": str}.items():
         value = config.get(key)
         if type(value) is not kind or (isinstance(value, int) and abs(value) >= 2**63):
-            raise ConfigError(f"{shown(path / CONFIG)} is no run's: its {key} is {str(value)[:60]}")
+            found = str(value)[:60]
+            raise ConfigError(f"{shown(path / CONFIG)} is not of a run: its {key} is {found}")
     result = read_document(
         path / RESULT,
         Result,
@@ -143,10 +144,10 @@ def read_run(path: Path) -> Run:
 def group_runs(
     runs: Iterable[Run], labels: Mapping[Path, str] | None = None
 ) -> tuple[list[Group], list[str]]:
-    """(groups in the order in which the runs come, a line for each run that is left out).
+    """(groups in the order of the runs, a line for each skipped run).
 
-    labels: what to call the group of the run in a folder; by default its name and algorithm, and
-    where that is not enough, what is different about it.
+    labels: folder of a run -> label of its group; by default the run's name and algorithm, with
+    the differing settings where that is ambiguous.
     """
     found: dict[str, dict[int, Run]] = {}
     notes = []
@@ -156,8 +157,8 @@ def group_runs(
         first = group.setdefault(run.seed, run)
         if first.path.resolve() != run.path.resolve():
             notes.append(
-                f"{shown(run.path)} repeats {shown(first.path)}, seed and all, and is no sample of "
-                "its own; left out."
+                f"{shown(run.path)} repeats {shown(first.path)} with the same seed, so it is not "
+                "an independent sample; skipped."
             )
     members = [[group[seed] for seed in sorted(group)] for group in found.values()]
     names = _labels(members, labels or {})
@@ -174,12 +175,12 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """seed_2 before seed_10."""
+    """A sort key that puts seed_2 before seed_10."""
     return [(int(x) if x.isdigit() else -1, x) for x in re.split(r"(\d+)", path.name)]
 
 
 def _metrics_file(config: Mapping[str, Any]) -> str:
-    """Where the CSV logger wrote; a hook's label may be another than the plugin's name."""
+    """The file of the CSV logger, whose label may differ from the plugin's name."""
     for key, use in config.items():
         if key.startswith("hooks.") and key.endswith(".use") and use in ("csv", "r2s-core:csv"):
             return str(config.get(key.removesuffix("use") + "file", "metrics.csv"))
@@ -187,7 +188,7 @@ def _metrics_file(config: Mapping[str, Any]) -> str:
 
 
 def _rows(path: Path) -> list[dict[str, float]]:
-    """The rows that are whole, in the order of their steps; a damaged line is none."""
+    """The complete rows in the order of their steps; damaged lines are skipped."""
     text = read_text(path, limit=_METRICS_LIMIT, what="a run's metrics", error=ConfigError)
     rows: list[dict[str, float]] = []
     try:
@@ -203,7 +204,7 @@ def _rows(path: Path) -> list[dict[str, float]]:
 
 
 def _number(text: str | None) -> float:
-    """What a field says; NaN where it is empty, no number, or not finite."""
+    """The value of a field; NaN where it is empty, not a number, or not finite."""
     try:
         value = float(text or "nan")
     except ValueError:
@@ -214,16 +215,16 @@ def _number(text: str | None) -> float:
 def _labels(members: Sequence[Sequence[Run]], given: Mapping[Path, str]) -> list[str]:
     labels = []
     for runs in members:
-        own = [given[run.path.resolve()] for run in runs if run.path.resolve() in given]
+        found = [given[run.path.resolve()] for run in runs if run.path.resolve() in given]
         config = runs[0].config
-        labels.append(own[0] if own else f"{config['name']} {config['algorithm']}")
-    twins = [[i for i, other in enumerate(labels) if other == label] for label in labels]
+        labels.append(found[0] if found else f"{config['name']} {config['algorithm']}")
+    namesakes = [[i for i, other in enumerate(labels) if other == label] for label in labels]
     unique = []
-    for i, alike in enumerate(twins):
-        settings = [members[k][0].setting for k in alike]
-        keys = differing(*settings)[:2] if len(alike) > 1 else []
-        said = [f"{key.rpartition('.')[2]}={settings[alike.index(i)].get(key)}" for key in keys]
-        unique.append(" ".join([labels[i], *said]))
+    for i, same in enumerate(namesakes):
+        settings = [members[k][0].setting for k in same]
+        keys = differing(*settings)[:2] if len(same) > 1 else []
+        values = [f"{key.rpartition('.')[2]}={settings[same.index(i)].get(key)}" for key in keys]
+        unique.append(" ".join([labels[i], *values]))
     return [
         label if unique.count(label) == 1 else f"{label} ({unique[:i].count(label) + 1})"
         for i, label in enumerate(unique)

@@ -13,12 +13,12 @@ from r2s_core.system.console import stdout_console
 from r2s_core.system.progress import count, percent
 
 Numbers = Mapping[str, Any]
-#: A difference counts where luck alone would separate so few runs less often than this.
-_LUCK = 0.05
+#: A difference counts where chance alone would separate so few runs less often than this.
+_SIGNIFICANCE = 0.05
 
 
 def rows(group: Numbers, levels: Sequence[float]) -> dict[str, str]:
-    """What the tables say of one group: name of the column -> text."""
+    """The tables' cells for one group: name of the column -> text."""
     training = group["training_s"]
     cells = {
         "runs": str(len(group["runs"])),
@@ -49,7 +49,7 @@ def interval(estimate: Numbers | None) -> str:
 
 
 def reached(hits: Numbers, unit: str) -> str:
-    """ "62 s (55 to 80)" where all runs got there, else "3 of 5: ...".
+    """ "62 s (55 to 80)" where all runs reached it, else "3 of 5: ...".
 
     "not reached": by none of them; "-": not measured.
     """
@@ -65,7 +65,7 @@ def reached(hits: Numbers, unit: str) -> str:
     values = hits[unit]
     spread = f"({number(values['low'])} to {number(values['high'])})"
     few = "" if hits["runs"] == hits["of"] else f"{hits['runs']} of {hits['of']}: "
-    if values["median"] is None:  # most runs never got there, so neither does the median
+    if values["median"] is None:  # most runs never reached it, so there is no median
         return f"{few}{spread[1:-1]}{suffix}"
     return f"{few}{number(values['median'])}{suffix} {spread}"
 
@@ -77,39 +77,38 @@ def improvement(row: Numbers) -> tuple[str, str]:
 
 
 def verdict(numbers: Numbers) -> str:
-    """One sentence: which configuration ends best, or why that cannot be told.
+    """One sentence: which configuration ends best, or why the runs cannot tell.
 
-    One is better than another where the 95 % interval of the probability of improvement leaves
-    out 50 %, and there are runs enough: n and m runs of equal configurations are separated
-    completely with the probability 2 / C(n + m, n), which is 1/3 for two and two.
+    One is better than another where the 95 % interval of the probability of improvement excludes
+    50 %, and there are enough runs: n and m runs of equal configurations are separated completely
+    with probability 2 / C(n + m, n), which is 1/3 for two and two.
     """
-    judged = [group for group in numbers["groups"] if group["success"]]
-    if not judged:
-        return "No run was evaluated, so nothing can be said of success."
-    judged.sort(key=lambda group: -group["success"]["interquartile_mean"]["value"])
-    best, others = judged[0], judged[1:]
+    evaluated = [group for group in numbers["groups"] if group["success"]]
+    if not evaluated:
+        return "No run was evaluated, so success cannot be compared."
+    evaluated.sort(key=lambda group: -group["success"]["interquartile_mean"]["value"])
+    best, others = evaluated[0], evaluated[1:]
     reached = percent(best["success"]["interquartile_mean"]["value"])
     runs = len(best["runs"])
     if not others:
-        return f"{best['label']} succeeds in {reached} ({_runs(runs)}); there is no other."
+        return f"{best['label']} succeeds in {reached} ({_runs(runs)}); nothing to compare it with."
     beaten = [other["label"] for other in others if _better(numbers, best, other)]
     unclear = [other["label"] for other in others if other["label"] not in beaten]
     if not beaten:
-        few = min(len(group["runs"]) for group in judged)
-        these = (
-            f"{_runs(few)} of each" if len({len(g["runs"]) for g in judged}) == 1 else "So few runs"
-        )
+        few = min(len(group["runs"]) for group in evaluated)
+        equal = len({len(group["runs"]) for group in evaluated}) == 1
+        subject = f"{_runs(few)} of each" if equal else "So few runs"
         return (
-            f"{these[0].upper()}{these[1:]} cannot tell {best['label']} ({reached}) and "
+            f"{subject[0].upper()}{subject[1:]} cannot tell {best['label']} ({reached}) and "
             f"{_listed(unclear)} apart."
         )
-    rest = f"; whether it is better than {_listed(unclear)} cannot be told" if unclear else ""
+    rest = f"; whether it is better than {_listed(unclear)} remains open" if unclear else ""
     return f"{best['label']} ({reached}) ends better than {_listed(beaten)}{rest}."
 
 
 def _better(numbers: Numbers, best: Numbers, other: Numbers) -> bool:
     n, m = len(best["runs"]), len(other["runs"])
-    if 2 / math.comb(n + m, n) >= _LUCK:
+    if 2 / math.comb(n + m, n) >= _SIGNIFICANCE:
         return False
     for row in numbers["improvement"]:
         if {row["a"], row["b"]} == {best["label"], other["label"]} and row["ci95"]:
@@ -128,7 +127,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def markdown(numbers: Numbers) -> str:
-    """All that the terminal shows, to be pasted elsewhere."""
+    """Everything that the terminal shows, as Markdown."""
     groups = numbers["groups"]
     cells = [rows(group, numbers["levels"]) for group in groups]
     parts = [
@@ -156,19 +155,19 @@ def markdown(numbers: Numbers) -> str:
 
 
 def captions(numbers: Numbers) -> list[str]:
-    """How the numbers are to be read, in sentences."""
+    """Sentences on how to read the numbers."""
     return [
         "Success: of each run's final evaluation of the deterministic policy. IQM: interquartile "
         "mean over runs; intervals: stratified percentile bootstrap over runs, "
-        f"{numbers['resamples']:,} resamples, too narrow where runs are few.",
-        "Time and steps to success: median over the runs (range over those that got there); a run "
+        f"{numbers['resamples']:,} resamples, too narrow with few runs.",
+        "Time and steps to success: median over the runs (range over those that reached it); a run "
         "that never did counts as later than any other. Training time includes compilation. "
         + numbers["meaning"][numbers["source"]],
     ]
 
 
 def print_comparison(numbers: Numbers, console: Console | None = None) -> None:
-    """Print the table, a column for each group, and what must be known about it."""
+    """Print the table, a column for each group, and the notes on it."""
     console = console or stdout_console()
     groups = numbers["groups"]
     table = Table(title="comparison", title_justify="left")

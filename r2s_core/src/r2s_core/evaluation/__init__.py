@@ -1,1 +1,1 @@
-"""Plays a policy over fresh episodes, and says how sure the numbers are."""
+"""Runs a policy over fresh episodes, and reports the numbers with their intervals."""

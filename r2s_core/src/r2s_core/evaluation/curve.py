@@ -1,7 +1,7 @@
-"""Evaluations of the policy while it is trained: `evaluation.curve_points`.
+"""Evaluations of the policy during training: `evaluation.curve_points`.
 
-Training episodes use the stochastic policy, and some start in the middle of the task; how good the
-policy is on the task's own starts is only seen by playing it there.
+Training episodes use the stochastic policy, and some start in the middle of the task; only separate
+episodes show how good the policy is from the task's own starts.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from r2s_core.types import Environment, EnvSpec, PolicyExport
 
 
 class EvaluationCurve:
-    """Judges the deterministic policy at `curve_points` steps spread evenly over training.
+    """Evaluates the deterministic policy at `curve_points` steps spread evenly over training.
 
-    It shares nothing with the training: an environment of its own, made when it is first needed,
-    and random keys that depend on the run's seed and the point only. So training goes on bit for
-    bit as without it, and a resumed run measures the same.
+    It shares nothing with training: it has its own environment, made when first needed, and random
+    keys that depend only on the run's seed and the point. So training is the same, bit for bit, as
+    without it, and a resumed run measures the same.
     """
 
     def __init__(self, config: RunConfig, make_env: MakeEnvironment) -> None:
@@ -31,13 +31,13 @@ class EvaluationCurve:
         self._env: Environment[Any] | None = None
 
     def point(self, before: int, after: int) -> int | None:
-        """The last point, from 1, that lies in the environment steps (before, after]; or None."""
+        """The last point, counted from 1, in the environment steps (before, after]; or None."""
         points, total = self._config.evaluation.curve_points, self._config.training.total_timesteps
         reached = after * points // max(total, 1)
         return reached if reached > before * points // max(total, 1) else None
 
     def measure(self, export: PolicyExport, spec: EnvSpec, point: int) -> dict[str, float]:
-        """Metrics of the policy on `curve_episodes` fresh episodes; spec: what it is trained in."""
+        """Metrics of the policy on `curve_episodes` fresh episodes; spec: of its training."""
         config, options = self._config, self._config.evaluation
         if self._env is None:
             worlds = min(options.num_parallel_envs, options.curve_episodes)

@@ -1,4 +1,4 @@
-"""Playing complete episodes and summing up what became of them.
+"""Runs complete episodes and summarises their outcomes.
 
 Counting the first N episodes that happen to end would over-count the short ones, which are the
 failures; so each of W worlds plays exactly k episodes and every one of the W * k counts.
@@ -23,7 +23,7 @@ from r2s_core.types import Array, Checked, Environment, Named, Policy, Step, Var
 Advance = Callable[[Policy, Any, Named, Array], tuple[Any, Named, Step]]
 
 _OUTCOMES = ("success", "terminated", "diverged", "episode_return", "episode_length")
-#: What is told of each variant of the scene.
+#: What is reported for each variant of the scene.
 _OF_VARIANT = (
     "episodes",
     "success_rate",
@@ -38,9 +38,9 @@ _OF_VARIANT = (
 class Recording:
     """The motion of one episode, for pictures.
 
-    qpos: float32[T, nq], at the start of every control step. task: the task's state there, leaves
-    [T, ...]. success: how the episode ended. variant: which of the scene's it was. metrics: the
-    task's, float32[T] each, after every control step. succeeded: bool[T], whether the episode
+    qpos: float32[T, nq], at the start of every control step. task: the task's state then, leaves
+    [T, ...]. success: how the episode ended. variant: the scene's. metrics: the task's, float32[T]
+    each, after every control step. succeeded: bool[T], whether the episode
     would have been a success had it ended after that step. failure: the kind, see
     `failure_kinds`; empty for a success.
     """
@@ -56,7 +56,7 @@ class Recording:
 
 @dataclasses.dataclass(frozen=True)
 class Episodes:
-    """What became of E episodes; arrays [E]."""
+    """The outcomes of E episodes; arrays [E]."""
 
     success: np.ndarray
     terminated: np.ndarray
@@ -66,31 +66,31 @@ class Episodes:
     metrics: Mapping[str, np.ndarray]
     recordings: tuple[Recording, ...] = ()
     variant: np.ndarray | None = None  # of the scene; None where it has none
-    rewarded: bool = True  # False where the environment has no rewards, and returns mean nothing
-    world: np.ndarray | None = None  # the one that played it
+    rewarded: bool = True  # False where the environment has no rewards, so returns mean nothing
+    world: np.ndarray | None = None  # int[E], the episode's world
 
     def __len__(self) -> int:
         return len(self.success)
 
     def where(self, which: np.ndarray) -> Episodes:
-        """Those under the mask bool[E], without recordings."""
+        """The episodes under the mask bool[E], without recordings."""
         columns = {name: getattr(self, name)[which] for name in _OUTCOMES}
         metrics = {name: column[which] for name, column in self.metrics.items()}
         variant = None if self.variant is None else self.variant[which]
         world = None if self.world is None else self.world[which]
-        own = {"variant": variant, "world": world, "rewarded": self.rewarded}
-        return Episodes(**columns, metrics=metrics, **own)
+        rest = {"variant": variant, "world": world, "rewarded": self.rewarded}
+        return Episodes(**columns, metrics=metrics, **rest)
 
     def success_by_world(self) -> np.ndarray:
-        """Each world's success rate, float[W]; of episodes that `run_episodes` played."""
+        """Each world's success rate, float[W]; for episodes of `run_episodes`."""
         assert self.world is not None
         return np.bincount(self.world, self.success) / np.bincount(self.world)
 
 
 def advancing(env: Environment[Any]) -> Advance:
-    """One step of an environment under any policy; kept by those who play in it repeatedly.
+    """One step of an environment under any policy, to be reused for repeated evaluations.
 
-    A policy that is a `jax.tree_util.Partial`, as `policy.network.as_jax` makes them, is not
+    For a policy that is a `jax.tree_util.Partial`, as `policy.network.as_jax` returns, it is not
     compiled again for other weights.
     """
     advance = partial(_advance, env)
@@ -107,8 +107,8 @@ def run_episodes(
 ) -> Episodes:
     """Play exactly `per_world` complete episodes in each world, from a fresh reset.
 
-    record: of this many worlds, keep the motion of the first episode (where the environment's
-    state has `physics.view.qpos`). advance: of `advancing(env)`, to compile it only once.
+    record: the number of worlds of which to keep the first episode's motion (where the
+    environment's state has `physics.view.qpos`). advance: `advancing(env)`, to compile it once.
     """
     key, reset_key = jax.random.split(key)
     state, obs = env.reset(reset_key)
@@ -135,8 +135,8 @@ def run_episodes(
     if remaining.any():
         raise R2SError(
             f"{int((remaining > 0).sum())} of {worlds} worlds did not finish {per_world} episodes "
-            f"within {env.spec.max_episode_steps} steps each; the environment's "
-            "max_episode_steps is not what its episodes keep to."
+            f"within {env.spec.max_episode_steps} steps each; the environment's episodes exceed "
+            "its max_episode_steps."
         )
     columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     metrics = {k.removeprefix("metrics/"): v for k, v in columns.items() if "/" in k}
@@ -149,20 +149,19 @@ def run_episodes(
 def summarise(
     episodes: Episodes, info: TaskInfo, variants: Variants | None = None
 ) -> dict[str, Any]:
-    """The numbers of `result.json` that an evaluation yields, as plain Python values.
+    """The evaluation's part of `result.json`, as plain Python values.
 
-    info, variants: of the task and of the scene that were played. With variants there is a row for
-    each, the worst first, and the numbers over all are of those that were trained on;
-    `held_out_*` are of the others.
+    info, variants: of the task and of its scene. With variants there is a row for each, the worst
+    first, the totals cover those that were trained on, and `held_out_*` the others.
     """
     if variants is None or episodes.variant is None:
         return _summary(episodes, info)
     held_out = np.asarray(variants.held_out)[episodes.variant]
     rows = []
     for index in np.unique(episodes.variant):
-        own = _summary(episodes.where(episodes.variant == index), info)
+        part = _summary(episodes.where(episodes.variant == index), info)
         row = {"name": variants.names[index], "held_out": bool(variants.held_out[index])}
-        rows.append(row | {key: own[key] for key in _OF_VARIANT})
+        rows.append(row | {key: part[key] for key in _OF_VARIANT})
     result: dict[str, Any] = {"objects": sorted(rows, key=lambda row: row["success_rate"])}
     if held_out.any():
         unseen = _summary(episodes.where(held_out), info)
@@ -189,7 +188,7 @@ def _summary(episodes: Episodes, info: TaskInfo) -> dict[str, Any]:
 
 
 def failure_kinds(episodes: Episodes, info: TaskInfo) -> dict[str, int]:
-    """How many failed, by how far they came; each failure is of one kind, the first that fits."""
+    """Number of failures by kind; each failure counts once, for the first kind that fits."""
     kinds, number = failures(episodes, info)
     counts = np.bincount(number[number >= 0], minlength=len(kinds))
     return {name: int(count) for name, count in zip(kinds, counts, strict=True) if count}
@@ -201,21 +200,21 @@ def failures(episodes: Episodes, info: TaskInfo) -> tuple[list[str], np.ndarray]
     number = np.full(len(episodes), -1)
     left = ~np.asarray(episodes.success, bool)
 
-    def take(name: str, mask: np.ndarray) -> None:
+    def assign(name: str, mask: np.ndarray) -> None:
         nonlocal left
         number[left & mask] = len(kinds)
         kinds.append(name)
         left = left & ~mask
 
-    take("physics diverged", episodes.diverged)
+    assign("physics diverged", episodes.diverged)
     before = ""
     for name in info.stages:
-        take(f"{before}not {name}", episodes.metrics[name] < 0.5)
+        assign(f"{before}not {name}", episodes.metrics[name] < 0.5)
         before = f"{name}, "
-    take(f"{before}{info.terminated}", episodes.terminated)
+    assign(f"{before}{info.terminated}", episodes.terminated)
     for metric, kind in info.failures.items():
-        take(f"{before}{kind}", episodes.metrics[metric] < 0.5)
-    take(f"{before}{info.out_of_time}", np.ones(len(episodes), bool))
+        assign(f"{before}{kind}", episodes.metrics[metric] < 0.5)
+    assign(f"{before}{info.out_of_time}", np.ones(len(episodes), bool))
     return kinds, number
 
 
@@ -223,7 +222,7 @@ def _advance(
     env: Environment[Any], policy: Policy, state: Any, obs: Named, key: Array
 ) -> tuple[Any, Named, Step]:
     state, step = env.step(state, policy(obs, key))
-    outcome = dataclasses.replace(step, obs={}, final_obs={})  # not worth a copy to the host
+    outcome = dataclasses.replace(step, obs={}, final_obs={})  # so they are not copied to the host
     return state, step.obs, outcome
 
 
@@ -237,7 +236,7 @@ def _ended(step: Step, which: np.ndarray) -> dict[str, np.ndarray]:
 
 
 class _Recorder:
-    """Collects the first episode of `count` worlds, spread over all so that variants are too."""
+    """Collects the first episode of `count` worlds, spread over all worlds and so over variants."""
 
     def __init__(self, state: Any, count: int) -> None:
         view = getattr(getattr(state, "physics", None), "view", None)
@@ -255,20 +254,21 @@ class _Recorder:
 
     def before(self, state: Any) -> None:
         if not self._is_over:
-            self._rows.append(self._own((state.physics.view.qpos, state.task)))
+            self._rows.append(self._select((state.physics.view.qpos, state.task)))
 
     def after(self, step: Step) -> None:
         if self._is_over:
             return
-        self._outcomes.append(self._own((dict(step.metrics), step.success)))
+        self._outcomes.append(self._select((dict(step.metrics), step.success)))
         for i in np.flatnonzero(np.asarray(step.done)[self._worlds]):
             self._ends.setdefault(int(i), len(self._rows))
 
-    def _own(self, tree: Any) -> Any:
+    def _select(self, tree: Any) -> Any:
+        """The rows of the recorded worlds."""
         return jax.tree.map(lambda x: np.array(np.asarray(x)[self._worlds]), tree)
 
     def recordings(self, episodes: Episodes, info: TaskInfo) -> tuple[Recording, ...]:
-        """episodes: all that were played, in the order in which they ended."""
+        """episodes: all of them, in the order in which they ended."""
         if not self._rows:
             return ()
         qpos, task = jax.tree.map(lambda *rows: np.stack(rows), *self._rows)

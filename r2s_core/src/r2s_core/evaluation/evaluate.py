@@ -1,4 +1,4 @@
-"""Evaluating the policy that a run left, by the same episodes that the run itself was judged by."""
+"""Evaluates a run's policy, on the same episodes as the run's own evaluation."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from r2s_core.system.progress import print_result
 from r2s_core.system.run_files import CONFIG
 from r2s_core.types import Array, Environment, HasScene, Variants
 
-#: Rare failures are to be among them; of the quickstart's, a control step of one is 200 bytes.
+#: Enough to include rare failures; in the quickstart a recorded control step takes 200 bytes.
 _RECORDED_EPISODES = 256
-#: What of a run's configuration an evaluation does without: nothing grows, no reward function
-#: runs (the run may be a stranger's, its files gone), and no hook listens.
+#: Parts of a run's configuration that an evaluation switches off: curricula, reward functions (the
+#: run may be someone else's, and its files gone) and hooks.
 UNUSED = ("curriculum={}", "environment.rewards=null", "hooks={}")
 
 
@@ -45,10 +45,10 @@ def play(
 
 
 def episodes_key(config: RunConfig, point: int | None = None) -> Array:
-    """The random key of the evaluation's episodes, or of those of a point on the way there.
+    """The random key of the final evaluation's episodes, or of those of a point of the curve.
 
-    JAX may give the same key as an element of `split` and from `fold_in`; so each purpose has a
-    branch of its own, which nothing else is split off from.
+    JAX may give the same key as an element of `split` and from `fold_in`; so each purpose has its
+    own branch, which nothing else is split off from.
     """
     root = jax.random.key(config.seed + config.evaluation.seed_offset)
     if point is None:
@@ -57,23 +57,23 @@ def episodes_key(config: RunConfig, point: int | None = None) -> Array:
 
 
 def variants_of(env: Environment[Any]) -> Variants | None:
-    """Of the scene of an environment that the engine made, if it has any."""
+    """The variants of an environment's scene, if it has any."""
     return env.scene.variants if isinstance(env, HasScene) else None
 
 
 def num_worlds(config: RunConfig) -> int:
-    """How many worlds an evaluation steps side by side."""
+    """How many worlds an evaluation steps in parallel."""
     return min(config.evaluation.num_parallel_envs, config.evaluation.episodes)
 
 
 def announcement(config: RunConfig) -> str:
-    """What is about to be played; more than asked for where that does not divide evenly."""
-    asked, worlds = config.evaluation.episodes, num_worlds(config)
-    played = -(-asked // worlds) * worlds
+    """A line on the evaluation, which may round the episodes up to a multiple of the worlds."""
+    requested, worlds = config.evaluation.episodes, num_worlds(config)
+    played = -(-requested // worlds) * worlds
     why = (
         ""
-        if played == asked
-        else f" ({asked:,} asked for; each of {worlds:,} worlds plays as many)"
+        if played == requested
+        else f" ({requested:,} requested; each of {worlds:,} worlds plays equally many)"
     )
     return f"evaluating over {played:,} fresh episodes{why} ..."
 
@@ -84,14 +84,14 @@ def evaluate_run(
     backend: str | None = None,
     overrides: tuple[str, ...] | list[str] = (),
 ) -> dict[str, Any]:
-    """Evaluate the policy that a run left, print the table and write `eval-<n>.json`.
+    """Evaluate a run's policy, print the table and write `eval-<n>.json`.
 
     Args:
-      episodes: at least this many; by default as many as the run's configuration says.
-      backend: another physics backend than the run's.
+      episodes: at least this many; default: as configured for the run.
+      backend: a physics backend other than the run's.
       overrides: `key=value`, on top of the run's own config.yaml.
 
-    Returns what the file holds; raises `R2SError` where the run or its policy is not there.
+    Returns the content of the file; raises `R2SError` where the run or its policy is missing.
     """
     run_dir = Path(run_dir)
     path = config_of(run_dir)
@@ -118,9 +118,9 @@ def evaluate_run(
 def evaluate_policy(
     config: RunConfig, policy_dir: Path | str, episodes: int | None = None
 ) -> dict[str, Any]:
-    """Judge a saved policy in the environment that `config` describes; writes nothing.
+    """Evaluate a saved policy in the environment that `config` describes; writes nothing.
 
-    episodes: at least this many; by default `config.evaluation.episodes`.
+    episodes: at least this many; default: `config.evaluation.episodes`.
     """
     began = time.perf_counter()
     policy = load_policy(policy_dir)

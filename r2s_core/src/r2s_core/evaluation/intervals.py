@@ -1,9 +1,9 @@
-"""How far a measured rate, or the mean of several runs, can be trusted.
+"""Confidence intervals of success rates and of statistics over runs.
 
-Of few runs: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
-Precipice", whose recommendations (interquartile mean, stratified bootstrap, probability of
-improvement) these follow. Scores are grouped in strata, one float array [runs] for each task;
-of a single task there is one stratum.
+For small numbers of runs see Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
+Statistical Precipice", whose recommendations (interquartile mean, stratified bootstrap, probability
+of improvement) these follow. Scores are grouped in strata, one float array [runs] for each task; a
+single task has one stratum.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
     """Wilson score interval of a binomial rate, as fractions [low, high].
 
     Unlike the normal approximation it stays inside [0, 1] and keeps its coverage near 0 and 1,
-    where trained policies live. `z` is the normal quantile: 1.959964 gives 95 %. No trials give
-    the interval that says nothing, (0, 1).
+    where rates of trained policies are. `z` is the normal quantile: 1.959964 gives 95 %. Without
+    trials the interval is (0, 1).
     """
     if not 0 <= successes <= trials:
         raise ValueError(f"successes must lie in 0..{trials}, got {successes}")
@@ -34,19 +34,19 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
 def clustered_interval(rates: np.ndarray, trials: int) -> tuple[float, float]:
     """The 95 % interval of a success rate that was measured in independent clusters.
 
-    Within a cluster trials may depend on each other, as those from one start state do; so what
-    the clusters differ by tells how many independent trials would be as good, and Wilson's
-    interval for that many is taken (Kott and Carr 1997), with Student's quantile for few clusters.
+    Within a cluster trials may depend on each other, as those from one start state do. The spread
+    between clusters gives the effective number of independent trials, for which Wilson's interval
+    is computed (Kott and Carr 1997), with Student's quantile for few clusters.
 
     Args:
       rates: float[n], each cluster's success rate.
-      trials: how many there are in each cluster.
+      trials: number of trials in each cluster.
     """
     n, rate = len(rates), float(np.mean(rates))
     if n < 2:
         return 0.0, 1.0
     variance = float(np.var(rates, ddof=1)) / n
-    # Where no trial failed, or none succeeded, nothing is known of the dependence: n, the least.
+    # Where all trials failed or all succeeded, the dependence is unknown: n is the minimum.
     effective = float(n)
     if variance > 0:
         effective = min(rate * (1 - rate) / variance, float(n * trials))
@@ -58,7 +58,7 @@ def clustered_interval(rates: np.ndarray, trials: int) -> tuple[float, float]:
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
     """Mean of the middle half along the last axis, [..., n] -> [...].
 
-    A quarter of the values, rounded down, is left out at each end: none of three, one of five.
+    A quarter of the values, rounded down, is trimmed at each end: none of three, one of five.
     """
     cut = values.shape[-1] // 4
     return np.sort(values, axis=-1)[..., cut : values.shape[-1] - cut].mean(axis=-1)
@@ -72,8 +72,8 @@ def bootstrap_interval(
 ) -> tuple[float, float] | None:
     """Percentile bootstrap interval of a statistic over all runs, resampled within each stratum.
 
-    statistic: [..., n] -> [...]. None where a stratum has fewer than two runs, which cannot say
-    how runs differ. With three to five runs the interval is too narrow; it is the best there is.
+    statistic: [..., n] -> [...]. None where a stratum has fewer than two runs, which do not show
+    how runs vary. With three to five runs the interval is too narrow, but still the best available.
     """
     if not strata or min(map(len, strata)) < 2:
         return None
@@ -92,7 +92,7 @@ def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float] | N
 
 
 def probability_of_improvement(a: Strata, b: Strata) -> float:
-    """The chance that a run of `a` scores higher than one of `b`, averaged over the strata.
+    """The probability that a run of `a` scores higher than one of `b`, averaged over the strata.
 
     Ties count half, so equals get 0.5. `a` and `b` have the same tasks in the same order.
     """
@@ -108,7 +108,7 @@ def improvement_interval(
     rng = np.random.default_rng(seed)
     total = np.zeros(RESAMPLES)
     for x, y in zip(a, b, strict=True):
-        # How often each run is drawn, [RESAMPLES, runs], says all that the mean of wins needs.
+        # The mean of wins depends only on how often each run is drawn, [RESAMPLES, runs].
         times_x, times_y = (
             rng.multinomial(len(v), np.full(len(v), 1 / len(v)), RESAMPLES) for v in (x, y)
         )

@@ -27,10 +27,10 @@ def make(config: CsvConfig, run_dir: Path) -> CsvLogger:
 class CsvLogger:
     """Appends rows, so that a killed run keeps what it wrote.
 
-    A resumed run drops the rows that lie after the step it resumes from: they will be written
-    again. A metric that appears later gets a column of its own, empty in the rows before. A row
-    that was cut short by a kill, or damaged otherwise, is dropped; a file without a sound header
-    is kept beside the new one, as `metrics-damaged.csv`.
+    A resumed run drops the rows after the step that it resumes from: they will be written again. A
+    metric that appears later gets its own column, empty in earlier rows. Truncated or otherwise
+    damaged rows are dropped; a file without a valid header is kept next to the new one, as
+    `metrics-damaged.csv`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class CsvLogger:
     @hookimpl
     def r2s_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one row."""
-        # The step comes last: a metric of that name must not take its place.
+        # The step comes last: a metric of that name must not override it.
         row = {**{name: f"{value:.8g}" for name, value in metrics.items()}, _STEP: str(step)}
         new = [name for name in row if name not in self.columns]
         if new:
@@ -56,7 +56,7 @@ class CsvLogger:
             self._writer(file).writerow(row)
 
     def _read(self, up_to: int) -> list[dict[str, str]]:
-        """The whole rows up to a step."""
+        """The complete rows up to a step."""
         if not self.path.exists():
             return []
         data = read_bytes(self.path, limit=_LIMIT, what="metrics", error=R2SError)
@@ -84,7 +84,7 @@ class CsvLogger:
 
 
 def _parse(text: str) -> tuple[list[str], list[list[str]]]:
-    """The header, and the fields of every line after it that was written to its end."""
+    """The header, and the fields of every complete line after it."""
     stream = io.StringIO(text, newline="")
     try:
         header = next(csv.reader(stream), [])

@@ -1,4 +1,4 @@
-"""Manifests of the built-in loggers; light."""
+"""Manifests of the built-in loggers; imports nothing heavy."""
 
 from __future__ import annotations
 

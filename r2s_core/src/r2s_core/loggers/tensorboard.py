@@ -33,7 +33,7 @@ def make(config: TensorBoardConfig, run_dir: Path) -> TensorBoardLogger:
 
 
 class TensorBoardLogger:
-    """Scalars by metric name; a resumed run hides what lies after the step it resumes from."""
+    """Scalars by metric name; a resumed run purges those after the step that it resumes from."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ class TensorBoardLogger:
 
     @hookimpl
     def r2s_checkpoint(self) -> None:
-        """What a resume would keep is on disk."""
+        """Flush the metrics that a resumed run would keep."""
         self.writer.flush()
 
     @hookimpl

@@ -1,6 +1,6 @@
-"""W worlds behind `reset` and `step` with NumPy arrays, as Gymnasium's vector environments have it.
+"""W worlds behind `reset` and `step` with NumPy arrays, like Gymnasium's vector environments.
 
-The environment underneath is immutable and driven by keys; here the state and the key are kept.
+The underlying environment is immutable and driven by keys; here the state and the key are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ RENDER_MODES = ("rgb_array",)
 class NumpyEnv:
     """Keeps the state of an `Environment`; its worlds reset in the step that ends their episodes.
 
-    Arrays that it returns are new and writable. On a traceable backend a step is compiled whole.
+    Arrays that it returns are new and writable. On a traceable backend a step is one compiled
+    function.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class NumpyEnv:
           width, height: of pictures, pixels.
           camera: by name; default: the scene's first.
 
-        Raises `R2SError` where the render mode is unknown or the environment cannot be drawn.
+        Raises `R2SError` where the render mode is unknown or the environment cannot be rendered.
         """
         if render_mode not in (None, *RENDER_MODES):
             raise R2SError(
-                f"render_mode is {render_mode!r}; there is 'rgb_array', or None for no pictures"
+                f"render_mode is {render_mode!r}; use 'rgb_array', or None for no pictures"
             )
         self.env, self.obs_groups, self.render_mode = env, obs_groups, render_mode
         self._pictures = Pictures(env, width, height, camera) if render_mode else None
@@ -61,7 +62,7 @@ class NumpyEnv:
         self._step = jax.jit(env.step) if traceable else env.step
         self._state: Any = None
         self._key: Any = None
-        self._episodes = np.zeros(self.num_envs, int)  # ended in each world, for its looks
+        self._episodes = np.zeros(self.num_envs, int)  # number per world, for its looks
         self._closed = False
 
     @property
@@ -74,13 +75,13 @@ class NumpyEnv:
         return self.env.spec.num_worlds
 
     def reset(self, seed: SupportsIndex | None = None) -> tuple[Observations, dict[str, Any]]:
-        """Start every world afresh: (observations, {}).
+        """Start a new episode in every world: (observations, {}).
 
         seed: the same seed gives the same episodes under the same actions, those of
-          `env.reset(jax.random.key(seed))`. None goes on with the random numbers of the last
-          seed, or with unforeseeable ones where there was none.
+          `env.reset(jax.random.key(seed))`. None continues the random stream of the last seed, or
+          seeds from the system's entropy where there was none.
 
-        Raises `R2SError` where the seed is no whole number from 0 to 2^32 - 1.
+        Raises `R2SError` where the seed is not a whole number from 0 to 2^32 - 1.
         """
         self._refuse_closed()
         if seed is None and self._key is not None:
@@ -106,10 +107,10 @@ class NumpyEnv:
           reward: float32[W]. terminated, truncated: bool[W], never both.
           info: "success", bool[W]: the episode would count as one if it ended now, and
             "diverged", bool[W]: the physics failed. Where an episode ended in any world, also
-            "final_obs": like obs, what the step led to before any reset, and "final_info": of
-            the episodes that ended, and of no meaning in other worlds, "success", "diverged",
-            "episode" ("r": float32[W], "l": int32[W]), "metrics" (the task's, float32[W] each)
-            and "variant" (int[W], of scenes that have some).
+            "final_obs": like obs, but before any reset, and "final_info": of the episodes that
+            ended, and meaningless in other worlds, "success", "diverged", "episode"
+            ("r": float32[W], "l": int32[W]), "metrics" (the task's, float32[W] each) and "variant"
+            (int[W], where the scene has variants).
 
         Raises `R2SError` where the action is of another shape or not finite, before the first
         `reset`, after `close`, and where the backend reports an error.
@@ -133,9 +134,9 @@ class NumpyEnv:
         return obs, reward, terminated, truncated, info
 
     def render(self) -> np.ndarray | None:
-        """uint8[W, height, width, 3] of all worlds as they stand; None without a render mode.
+        """uint8[W, height, width, 3] of all worlds' current states; None without a render mode.
 
-        Raises `R2SError` before the first `reset`, and where nothing on this machine can draw.
+        Raises `R2SError` before the first `reset`, and where this machine cannot render.
         """
         self._refuse_closed()
         if self._pictures is None:
@@ -145,7 +146,7 @@ class NumpyEnv:
         return self._pictures.draw(self._state, self._episodes)
 
     def close(self) -> None:
-        """End the renderer and let go of the worlds; closing again does nothing."""
+        """Stop the renderer and release the worlds; closing again does nothing."""
         if self._pictures is not None:
             self._pictures.close()
         self._state, self._closed = None, True
@@ -161,7 +162,7 @@ class NumpyEnv:
 
 
 def _final_info(step: Step) -> dict[str, Any]:
-    """What an environment tells of ended episodes, on the host."""
+    """The outcomes of ended episodes, on the host."""
     info: dict[str, Any] = {
         "success": step.success,
         "diverged": step.diverged,
@@ -174,7 +175,7 @@ def _final_info(step: Step) -> dict[str, Any]:
 
 
 def _finite(action: Any) -> Any:
-    """As float32; raises `R2SError` where a number is not finite, which would end the physics."""
+    """As float32; raises `R2SError` where a number is not finite, so that physics would diverge."""
     action = np.asarray(action, np.float32)
     if not np.isfinite(action).all():
         world, number = np.argwhere(~np.isfinite(action))[0]

@@ -39,26 +39,26 @@ def make(
     camera: str | None = None,
     **options: Any,
 ) -> NumpyEnv:
-    """An environment of `num_envs` worlds, with rewards, for programs that speak NumPy.
+    """An environment of `num_envs` worlds, with rewards and a NumPy interface.
 
     Args:
       config: a YAML file, the folder of a run, the name of a sample configuration, or that of an
-        installed environment; or a mapping of the YAML's shape, a `RunConfig`, or an environment
-        that is made already.
-      training: False: the episodes that r2s evaluates on, held-out objects among them. True: those
-        that it trains on, with the start-state bank and the curriculum, and with the first
-        episodes cut short at random so that not all worlds end at once.
-      trust: the reward functions in files that the configuration names may run.
-      backend, randomization, curriculum: in place of the configuration's sections.
+        installed environment; or a mapping of the YAML's shape, a `RunConfig`, or an existing
+        environment.
+      training: False: episodes of evaluation, held-out objects included. True: episodes of
+        training, with the start-state bank and the curriculum, and with the first episodes
+        truncated at random so that not all worlds end at once.
+      trust: allow the reward functions in files that the configuration names to run.
+      backend, randomization, curriculum: replace the configuration's sections.
       overrides: `key=value` texts, as on the command line.
       obs_groups, render_mode, width, height, camera: see `NumpyEnv`.
-      options: any key of the YAML's section `environment`: objects=["scan.stl"],
+      options: any key of the YAML's `environment` section: objects=["scan.stl"],
         action_space="ee_delta", rewards={...}.
 
     Raises:
-      ConfigError: nothing is called `config`, or an option is unknown or out of range.
-      R2SError: a plugin, an object or the backend refuses, or the reward functions in files are
-        not trusted.
+      ConfigError: `config` names nothing, or an option is unknown or out of range.
+      R2SError: a plugin, an object or the backend cannot be used, or the reward functions in files
+        are not trusted.
     """
     given = {"backend": backend, "randomization": randomization, "curriculum": curriculum}
     changes: list[Override] = [*overrides]
@@ -76,7 +76,7 @@ def make(
 
 
 def load_source(source: Source, overrides: Iterable[Override] = ()) -> RunConfig:
-    """The configuration that `make` builds an environment of; raises as it does."""
+    """The configuration that `make` builds an environment from; raises the same errors."""
     if isinstance(source, RunConfig):
         return load_mapping(source.resolved(), overrides, to_train=False)
     if isinstance(source, Mapping):
@@ -114,7 +114,7 @@ def _environment(
     if hasattr(source, "spec") and hasattr(source, "step"):
         env: Any = source
         if changes:
-            raise ConfigError("an environment that is made already takes no further options")
+            raise ConfigError("an existing environment takes no further options")
     else:
         worlds: list[Override] = [("environment.num_parallel_envs", num_envs)]
         config = load_source(source, [*changes, *worlds])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the worlds of an environment look like now."""
+"""Renders the current states of an environment's worlds."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from r2s_core.types import Environment, HasScene
 
 
 class Pictures:
-    """Draws all worlds of an environment; the process that draws starts with the first frame."""
+    """Renders all worlds of an environment; the rendering process starts with the first frame."""
 
     def __init__(self, env: Environment[Any], width: int, height: int, camera: str | None) -> None:
-        """Raises `R2SError` where the environment has nothing to draw."""
+        """Raises `R2SError` where the environment cannot be rendered."""
         scene = env.scene if isinstance(env, HasScene) else None
         if scene is None or scene.render_spec is None or "qpos" not in scene.view_fields:
             raise R2SError(
-                "this environment has nothing to draw: its scene needs a `render_spec`, and `qpos` "
+                "this environment cannot be rendered: its scene needs a `render_spec`, and `qpos` "
                 "among its `view_fields`; leave out render_mode"
             )
         self._scene, self._looks = scene, looks_of(env)
         self._markers = env.spec.task.markers
         self._size = (width, height, camera)
         self._renderer: LiveRenderer | None = None
-        self._plain: dict[int, Any] = {}  # the drawn model of each variant
-        self._loaded: dict[int, int] = {}  # what of each world, or variant, the renderer has
+        self._plain: dict[int, Any] = {}  # the rendered model of each variant
+        self._loaded: dict[int, int] = {}  # model in the renderer, by world or variant
 
     def draw(self, state: Any, episodes: np.ndarray) -> np.ndarray:
         """uint8[W, height, width, 3] of an environment's state.
 
-        episodes: int[W], a number for the running episode of each world: looks change with it.
+        episodes: int[W], the number of each world's running episode: looks change with it.
         """
         if self._renderer is None:
             self._renderer = LiveRenderer(*self._size)
         qpos, variant = np.asarray(state.physics.view.qpos), np.asarray(state.variant)
         worlds = np.arange(len(qpos))
         numbers = variant if self._looks is None else worlds
-        wanted = variant if self._looks is None else worlds + len(worlds) * episodes
+        needed = variant if self._looks is None else worlds + len(worlds) * episodes
         for world in worlds:
-            number, look = int(numbers[world]), int(wanted[world])
+            number, look = int(numbers[world]), int(needed[world])
             if self._loaded.get(number) != look:
                 self._renderer.load(number, self._model(int(variant[world]), look))
                 self._loaded[number] = look
@@ -53,7 +53,7 @@ class Pictures:
         return self._renderer.draw(numbers, qpos, markers)
 
     def close(self) -> None:
-        """End the process that draws."""
+        """Stop the rendering process."""
         if self._renderer is not None:
             self._renderer.close()
         self._renderer, self._loaded = None, {}

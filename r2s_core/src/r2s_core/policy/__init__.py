@@ -1,1 +1,1 @@
-"""Trained policies as files, and the contract that each states."""
+"""Trained policies as files, each with its contract."""

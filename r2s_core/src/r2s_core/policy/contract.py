@@ -1,4 +1,4 @@
-"""`policy.json`: what a policy reads and gives, checked by field, under a digest of its own."""
+"""`policy.json`: a policy's inputs and outputs, checked field by field, with a digest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from r2s_core.system import documents, files
 FORMAT = "r2s-policy/3"
 CONTRACT = "policy.json"
 WEIGHTS = "weights.safetensors"
-# What is so of every policy, told in the file to whoever reads it.
+# Facts about every policy, stated in the file for its readers.
 Units = Literal["SI (m, s, kg, N) and radians; quaternions are (w, x, y, z)"]
 Scaling = Literal["low + (y + 1) / 2 * (high - low), y in [-1, 1]"]
 
@@ -30,7 +30,7 @@ class PolicyError(R2SError):
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """An observation group that is read: numbers in order, or an image of bytes."""
+    """An observation group that the policy reads: a vector of numbers, or an image of bytes."""
 
     shape: tuple[int, ...]
     dtype: Literal["float32", "uint8"]
@@ -47,7 +47,7 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A layer: what its kind makes of its inputs; `r2s_core.policy.graph.KINDS` says what."""
+    """A layer; `r2s_core.policy.graph.KINDS` defines what each kind computes."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Action:
-    """What is given: numbers in order, each between its two bounds."""
+    """The output: numbers in order, each between its two bounds."""
 
     size: int = option(minimum=1)
     names: tuple[str, ...] = option()
@@ -84,7 +84,7 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
-    """Everything in the file; `sha256` is of the others, as `digest` takes it."""
+    """Everything in the file; `sha256` is the `digest` of the other fields."""
 
     format: Literal["r2s-policy/3"]
     task: str
@@ -116,21 +116,21 @@ class Contract:
             )
 
     def groups(self) -> dict[str, ArraySpec]:
-        """What is read, by group."""
+        """The observation groups that the policy reads."""
         return {
             name: ArraySpec(group.shape, group.dtype, group.names)
             for name, group in self.observations.items()
         }
 
     def layers(self) -> tuple[Layer, ...]:
-        """The network, with tensors of which only the shapes mean anything."""
+        """The network, with placeholder tensors of the right shapes."""
         found: dict[str, dict[str, Any]] = {step.name: {} for step in self.network}
         for key, shape in self.tensors.items():
             layer, _, name = key.rpartition(".")
             if layer not in found:
                 raise ValueError(f"the tensor {key} is unknown")
             if min(shape, default=1) < 1:
-                raise ValueError(f"the tensor {key} has shape {list(shape)}, which holds nothing")
+                raise ValueError(f"the tensor {key} has shape {list(shape)}, which is empty")
             found[layer][name] = np.broadcast_to(np.float32(0.0), shape)
         return tuple(
             Layer(step.name, step.kind, step.inputs, step.options, found[step.name])
@@ -139,7 +139,7 @@ class Contract:
 
 
 def sealed(contract: Mapping[str, Any]) -> dict[str, Any]:
-    """The contract with the digest over all of it."""
+    """The contract with its digest."""
     return {**contract, "sha256": digest(contract)}
 
 
@@ -150,22 +150,22 @@ def digest(contract: Mapping[str, Any]) -> str:
 
 
 def text_of(contract: Mapping[str, Any]) -> str:
-    """What stands in the file; ValueError where a value is no JSON."""
+    """The file's text; ValueError where a value is not JSON."""
     return json.dumps(contract, indent=2, allow_nan=False) + "\n"
 
 
 def parse(data: bytes, where: str) -> dict[str, Any]:
     """The contract in a file's content, exactly as it was saved; raises `PolicyError`.
 
-    The digest is over values, and some texts differ in no value (1e-5 and 1E-5); so the content
-    must also be the very text that those values are written as.
+    The digest covers values, and different texts can have the same values (1e-5 and 1E-5); so the
+    content must also be exactly the text that these values are written as.
     """
     try:
         contract = files.parse_json(data.decode())
     except ValueError as error:
         raise PolicyError(f"{where} is not a policy's contract: {error}.") from error
     if not isinstance(contract, dict):
-        raise PolicyError(f"{where} is not a policy's contract: it holds no mapping.")
+        raise PolicyError(f"{where} is not a policy's contract: it is not a mapping.")
     if contract.get("format") in ("r2s-policy/1", "r2s-policy/2"):
         raise PolicyError(
             f"{where} was saved by an earlier r2s, in a format that this one does not read; train "

@@ -1,8 +1,8 @@
-"""What each kind of layer in a policy means: once, for NumPy and JAX alike.
+"""The kinds of layers in a policy, defined once for NumPy and JAX.
 
-A policy is a list of `r2s_core.policy_export.Layer`. Each kind here checks its inputs and tensors
-by their shapes, computes what it gives with the functions of `numpy` or `jax.numpy`, and bounds how
-large that can become. Arrays have any leading dimensions before those that the shapes name.
+A policy is a list of `r2s_core.policy_export.Layer`. Each kind here checks the shapes of its inputs
+and tensors, computes its output with the functions of `numpy` or `jax.numpy`, and bounds how large
+that can become. Arrays have any leading dimensions before those of the shapes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from r2s_core.policy_export import ArraySpec, Layer
 
 Shape = tuple[int, ...]
-#: What is known of the values between two layers.
+#: Shape and dtype of the values between two layers.
 Known = ArraySpec
 
-#: By name, of (values, the module numpy or jax.numpy).
+#: Functions of (values, the module numpy or jax.numpy), by name.
 ACTIVATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "elu": lambda x, xp: xp.where(x >= 0, x, xp.exp(xp.minimum(x, 0.0)) - np.float32(1.0)),
     "relu": lambda x, xp: xp.where(x > 0, x, np.float32(0.0)),
@@ -33,18 +33,18 @@ SQUASHES: Mapping[str, Callable[[Any, Any], Any]] = {
     "tanh": lambda x, xp: xp.tanh(x),
 }
 PADDINGS = ("same", "valid")
-_MOST = 2**24  # numbers that a group or a layer gives for one observation
+_MOST = 2**24  # numbers in a group or in a layer's output, for one observation
 _WIDEST = 64  # rows and columns of a kernel
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What layers of one kind do.
+    """The definition of one kind of layer.
 
-    tensors, options: their names. shape: (layer, its inputs) -> of what it gives, ValueError with
-    a sentence where they do not fit. compute: (layer, tensors, inputs, module) -> values. bound:
-    (layer, tensors, bounds of the inputs) -> the largest that a value can be, as float64 arrays of
-    the shapes.
+    tensors, options: their names. shape: (layer, its inputs) -> shape of the output, ValueError
+    with a sentence where they do not fit. compute: (layer, tensors, inputs, module) -> output.
+    bound: (layer, tensors, bounds of the inputs) -> bounds on the output's magnitude, as float64
+    arrays of these shapes.
     """
 
     tensors: tuple[str, ...]
@@ -55,9 +55,9 @@ class Kind:
 
 
 def infer(layers: Sequence[Layer], groups: Mapping[str, ArraySpec]) -> dict[str, Shape]:
-    """The shape of what each layer gives, by name; ValueError where they do not fit together.
+    """The shape of each layer's output, by name; ValueError where layers do not fit together.
 
-    groups: the observations that may be read.
+    groups: the available observations.
     """
     known: dict[str, Known] = dict(groups)
     for layer in layers:
@@ -70,23 +70,25 @@ def infer(layers: Sequence[Layer], groups: Mapping[str, ArraySpec]) -> dict[str,
 
 def _shape_of(layer: Layer, known: Mapping[str, Known]) -> Shape:
     if layer.kind not in KINDS:
-        raise ValueError(f"{layer.name} is of the kind {layer.kind!r}; known: {', '.join(KINDS)}")
+        raise ValueError(f"{layer.name} has the kind {layer.kind!r}; known: {', '.join(KINDS)}")
     if layer.name in known:
-        raise ValueError(f"the name {layer.name} stands for two things")
+        raise ValueError(f"the name {layer.name} is used twice")
     kind = KINDS[layer.kind]
-    for given, due, what in (
+    for given, expected, what in (
         (layer.tensors, kind.tensors, "tensors"),
         (layer.options, kind.options, "options"),
     ):
-        if set(given) != set(due):
-            has = ", ".join(sorted(given)) or "none"
-            raise ValueError(f"{layer.name} has the {what} {has}; {layer.kind} takes {list(due)}")
+        if set(given) != set(expected):
+            found = ", ".join(sorted(given)) or "none"
+            raise ValueError(
+                f"{layer.name} has the {what} {found}; {layer.kind} takes {list(expected)}"
+            )
     for name in layer.inputs:
         if name not in known:
-            raise ValueError(f"{layer.name} reads {name}, which nothing before it gives")
+            raise ValueError(f"{layer.name} reads {name}, which no earlier layer outputs")
     inputs = [known[name] for name in layer.inputs]
     if layer.kind != "concat" and len(inputs) != 1:
-        raise ValueError(f"{layer.name} reads {len(inputs)} things; {layer.kind} reads one")
+        raise ValueError(f"{layer.name} reads {len(inputs)} inputs; {layer.kind} reads one")
     if layer.kind != "normalise" and any(each.dtype != "float32" for each in inputs):
         raise ValueError(f"{layer.name} reads {inputs[0].dtype}; normalise it first")
     try:
@@ -94,7 +96,7 @@ def _shape_of(layer: Layer, known: Mapping[str, Known]) -> Shape:
     except ValueError as error:
         raise ValueError(f"{layer.name} ({layer.kind}): {error}") from None
     if 0 in shape or any(0 in np.shape(tensor) for tensor in layer.tensors.values()):
-        raise ValueError(f"{layer.name} holds nothing: a size of it is 0")
+        raise ValueError(f"{layer.name} is empty: one of its sizes is 0")
     return shape
 
 
@@ -104,7 +106,7 @@ def evaluate(
     obs: Mapping[str, Any],
     module: Any,
 ) -> Any:
-    """What the last layer gives.
+    """The last layer's output.
 
     tensors: by "layer.tensor", NumPy's or JAX's. obs: group -> values [..., *shape]. module:
     `numpy` or `jax.numpy`.
@@ -120,7 +122,7 @@ def evaluate(
 def largest(
     layers: Sequence[Layer], tensors: Mapping[str, np.ndarray], groups: Mapping[str, ArraySpec]
 ) -> float:
-    """No value within the network is larger than this, whatever is observed; inf: no bound."""
+    """An upper bound on all values within the network, for any observation; inf: unbounded."""
     bounds: dict[str, np.ndarray] = {
         name: np.full(group.shape, np.inf) for name, group in groups.items()
     }
@@ -146,7 +148,7 @@ def tensors_of(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
 
 
 def group_names(layers: Sequence[Layer]) -> tuple[str, ...]:
-    """The observation groups that are read, in the order in which they are."""
+    """The observation groups that are read, in the order of their first use."""
     given = {layer.name for layer in layers}
     read = (name for layer in layers for name in layer.inputs if name not in given)
     return tuple(dict.fromkeys(read))
@@ -219,7 +221,7 @@ def _layer_norm(layer: Layer, tensors: Mapping[str, Any], inputs: Sequence[Any],
 
 
 def padding(layer: Layer, kernel: Shape, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(before, after) of the rows and of the columns of an image [H, W, C]; kernel: its shape."""
+    """(before, after) for the rows and columns of an image [H, W, C]; kernel: its shape."""
     if layer.options["padding"] == "valid":
         return (0, 0), (0, 0)
     stride = layer.options["stride"]
@@ -252,7 +254,7 @@ def _conv_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
 
 
 def _conv(layer: Layer, tensors: Mapping[str, Any], inputs: Sequence[Any], xp: Any) -> Any:
-    """A sum over the kernel's places: one product of matrices for each."""
+    """A sum over the kernel's positions, with one matrix product for each."""
     (x,), kernel, stride = inputs, tensors["kernel"], layer.options["stride"]
     pads = padding(layer, kernel.shape, x.shape[-3:])
     x = xp.pad(x, [(0, 0)] * (x.ndim - 3) + [*pads, (0, 0)])
@@ -342,7 +344,7 @@ KINDS: Mapping[str, Kind] = {
         ("function",),
         _activation_shape,
         lambda layer, _, inputs, xp: ACTIVATIONS[layer.options["function"]](inputs[0], xp),
-        lambda layer, _, inputs: np.maximum(inputs[0], 1.0),  # none leads further from 0
+        lambda layer, _, inputs: np.maximum(inputs[0], 1.0),  # none increases the magnitude
     ),
     # [H, W, C] -> [H * W * C], rows first
     "flatten": Kind(

@@ -1,4 +1,4 @@
-"""A policy's network in JAX: what it is made of, and a saved policy as a function of JAX arrays."""
+"""A policy's network in JAX: its components, and a saved policy as a function of JAX arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from r2s_core.policy.saved import PolicyError, SavedPolicy, action_names
 from r2s_core.policy_export import Layer
 from r2s_core.types import Array, Environment, EnvSpec, Named, Policy
 
-#: What may stand between the layers.
+#: Activation functions by name.
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     name: functools.partial(lambda function, x: function(x, jnp), function)
     for name, function in graph.ACTIVATIONS.items()
@@ -24,7 +24,7 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
 
 
 def squash(raw: Array, output: Literal["clip", "tanh"]) -> Array:
-    """Raw actions [..., A] brought into [-1, 1]."""
+    """Raw actions [..., A] mapped into [-1, 1]."""
     return graph.SQUASHES[output](raw, jnp)
 
 
@@ -38,11 +38,11 @@ def as_jax(policy: SavedPolicy, env: Environment[Any], task: str) -> Policy:
 
     task: the environment's plugin name.
     """
-    for what, own, wanted in _interface(policy, env.spec, task):
-        if own != wanted:
+    for what, trained, found in _interface(policy, env.spec, task):
+        if trained != found:
             raise PolicyError(
-                f"The policy's {what} is {own}, the environment's {wanted}; evaluate it with the "
-                "configuration that it was trained with."
+                f"The policy's {what} is {trained}, the environment's {found}; evaluate it with "
+                "the configuration that it was trained with."
             )
     tensors = {name: jnp.asarray(tensor) for name, tensor in policy.tensors.items()}
     act = _network(tuple(_Static(layer) for layer in policy.layers))
@@ -53,27 +53,28 @@ def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[
     """What must agree: (what, the policy's, the environment's)."""
     contract, action = policy.contract, policy.contract["action"]
     yield "task", contract["task"], task
-    for group, mine in policy.observations.items():
-        theirs = spec.observations.get(group)
-        found = "missing" if theirs is None else f"{theirs.dtype}{list(theirs.shape)}"
-        yield f"observation group '{group}'", f"{mine.dtype}{list(mine.shape)}", found
-        if theirs is not None and theirs.names:
-            for i, pair in enumerate(zip(mine.names, theirs.names, strict=True)):
+    for group, read in policy.observations.items():
+        observed = spec.observations.get(group)
+        found = "missing" if observed is None else f"{observed.dtype}{list(observed.shape)}"
+        yield f"observation group '{group}'", f"{read.dtype}{list(read.shape)}", found
+        if observed is not None and observed.names:
+            for i, pair in enumerate(zip(read.names, observed.names, strict=True)):
                 yield f"observation {i}", *pair
     yield "number of actions", policy.action_size, spec.action_size
     for i, pair in enumerate(zip(action["names"], action_names(spec), strict=True)):
         yield f"action {i}", *pair
     rate = round(1 / spec.control_dt, 6)
-    own = contract["control_rate_hz"]  # steps divided for finer physics round otherwise
-    yield "control rate in Hz", own, own if math.isclose(own, rate, rel_tol=1e-5) else rate
+    trained = contract["control_rate_hz"]  # finer physics steps may round differently
+    same = math.isclose(trained, rate, rel_tol=1e-5)
+    yield "control rate in Hz", trained, trained if same else rate
     for bound, limits in (("low", spec.action_low), ("high", spec.action_high)):
-        wanted = np.asarray(limits, np.float32).tolist()
-        for name, *pair in zip(action["names"], action[bound], wanted, strict=True):
+        bounds = np.asarray(limits, np.float32).tolist()
+        for name, *pair in zip(action["names"], action[bound], bounds, strict=True):
             yield f"action.{bound} of {name}", *pair
 
 
 class _Static(Layer):
-    """A layer without its tensors, to find a compiled network again by."""
+    """A layer without its tensors, as a cache key of compiled networks."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer.name, layer.kind, layer.inputs, layer.options)
@@ -90,11 +91,11 @@ class _Static(Layer):
 
 @functools.lru_cache(maxsize=8)
 def _network(layers: tuple[_Static, ...]) -> Callable[[Named, Named, Array], Array]:
-    """(tensors, obs, key) -> action; weights are arguments, so that others need no compiling."""
+    """(tensors, obs, key) -> action; weights are arguments, so that new ones need no compiling."""
 
     @jax.jit
     def act(tensors: Named, obs: Named, key: Array) -> Array:
-        # As in training: in TF32, JAX's default on recent GPUs, it would be another policy.
+        # As in training: TF32, JAX's default on recent GPUs, would change the policy.
         with jax.default_matmul_precision("highest"):
             return graph.evaluate(layers, tensors, obs, jnp)
 

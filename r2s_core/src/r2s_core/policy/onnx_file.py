@@ -1,4 +1,4 @@
-"""A saved policy as an ONNX file: the same graph, for runtimes that know neither NumPy nor JAX."""
+"""A saved policy as an ONNX file: the same graph, for runtimes without NumPy or JAX."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from r2s_core.policy.saved import PolicyError, SavedPolicy
 from r2s_core.policy_export import Layer
 from r2s_core.system import files
 
-#: Of the operators; that of the file is the oldest that has them all.
+#: Versions of the operator set, and of the file format: the oldest that has it.
 OPSET, _IR_VERSION = 17, 8
 _BATCH = "batch"
 
@@ -50,10 +50,10 @@ def _model(policy: SavedPolicy) -> Any:
     ]
     action = helper.make_tensor_value_info(last, kinds.FLOAT, [_BATCH, policy.action_size])
     constants = [onnx.numpy_helper.from_array(x, name) for name, x in build.constants.items()]
-    whole = helper.make_graph(build.nodes, "policy", inputs, [action], constants)
+    onnx_graph = helper.make_graph(build.nodes, "policy", inputs, [action], constants)
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(
-        whole, producer_name="r2s", opset_imports=[opset], ir_version=_IR_VERSION
+        onnx_graph, producer_name="r2s", opset_imports=[opset], ir_version=_IR_VERSION
     )
     contract = policy.contract
     helper.set_model_props(model, {"task": contract["task"], "sha256": contract["sha256"]})
@@ -79,17 +79,17 @@ class _Builder:
         _NODES[layer.kind](self, layer)
 
     def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """Append a node; its output's name."""
+        """Append a node; returns its output's name."""
         self.nodes.append(self._make(kind, [*inputs], [output], **attributes))
         return output
 
     def constant(self, name: str, value: Any) -> str:
-        """A constant's name."""
+        """Add a constant; returns its name."""
         self.constants[name] = np.ascontiguousarray(value)
         return name
 
     def tensor(self, layer: Layer, name: str) -> str:
-        """One of a layer's, as it is."""
+        """Add one of a layer's tensors unchanged; returns its name."""
         return self.constant(f"{layer.name}.{name}", self._tensors[f"{layer.name}.{name}"])
 
     def normalise(self, layer: Layer) -> None:
@@ -156,7 +156,7 @@ class _Builder:
         self.node("Add", [x, self.tensor(layer, "low")], name)
 
 
-#: One method a kind, see `r2s_core.policy.graph.KINDS`.
+#: One method per kind, see `r2s_core.policy.graph.KINDS`.
 _NODES: Mapping[str, Callable[[_Builder, Layer], None]] = {
     kind: getattr(_Builder, kind) for kind in graph.KINDS
 }

@@ -1,8 +1,7 @@
 """The trained policy as data: `policy/weights.safetensors` and the contract `policy/policy.json`.
 
-Whoever deploys a policy needs neither the plugin that trained it nor JAX: `load_policy` checks
-both files bit for bit and against each other, runs no code from them, and returns a function of
-numpy arrays.
+Deploying a policy needs neither the plugin that trained it nor JAX: `load_policy` checks both files
+bit for bit and against each other, runs no code from them, and returns a function of NumPy arrays.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ _SCALED = "action"  # the layer that r2s adds: from [-1, 1] to the action's boun
 
 @dataclasses.dataclass(frozen=True)
 class PolicySpec:
-    """What a policy reads and gives; names are in the order of the numbers.
+    """A policy's inputs and outputs; names are in the order of the numbers.
 
-    observations: of an environment's groups, those that are read.
-    units: of observations and actions. max_episode_steps: of the episodes it was trained in.
+    observations: the environment's groups that the policy reads.
+    units: of observations and actions. max_episode_steps: of its training episodes.
     """
 
     task: str
@@ -57,9 +56,9 @@ class PolicySpec:
 
 @dataclasses.dataclass(frozen=True)
 class SavedPolicy:
-    """A deterministic policy in numpy: `policy(obs)`, float32[..., n] -> action float32[..., A].
+    """A deterministic policy in NumPy: `policy(obs)`, float32[..., n] -> action float32[..., A].
 
-    contract: what `policy.json` says, see `as_saved`. tensors: float32, by "layer.tensor".
+    contract: the content of `policy.json`, see `as_saved`. tensors: float32, by "layer.tensor".
     """
 
     contract: Mapping[str, Any]
@@ -76,7 +75,7 @@ class SavedPolicy:
 
     @functools.cached_property
     def observations(self) -> dict[str, ArraySpec]:
-        """The groups that are read."""
+        """The observation groups that the policy reads."""
         return self._checked.groups()
 
     @property
@@ -85,7 +84,7 @@ class SavedPolicy:
 
     @property
     def spec(self) -> PolicySpec:
-        """Names, units, bounds and the rate at which the policy is to be called."""
+        """Names, units, bounds and the rate at which to call the policy."""
         action = self.contract["action"]
         return PolicySpec(
             task=self.contract["task"],
@@ -101,7 +100,7 @@ class SavedPolicy:
     def __call__(self, obs: Any) -> np.ndarray:
         """The action, float32[..., A], for a mapping of groups to observations [..., *shape].
 
-        Where the policy reads one group, its array alone does.
+        Where the policy reads a single group, its array may be passed directly.
 
         Raises `PolicyError` where an observation has another shape or is not a number.
         """
@@ -111,19 +110,20 @@ class SavedPolicy:
         }
         if len(set(leading.values())) > 1:
             raise PolicyError(
-                "The observation groups are of different numbers of observations: "
+                "The observation groups have different leading dimensions: "
                 + ", ".join(f"{name} {list(shape)}" for name, shape in leading.items())
             )
         return graph.evaluate(self.layers, self.tensors, read, np).astype(np.float32)
 
     def _read(self, name: str, obs: Any) -> np.ndarray:
-        """A group's array, held to what the contract says of it."""
+        """A group's array, checked against the contract."""
         spec = self.observations[name]
         if isinstance(obs, Mapping):
             if name not in obs:
                 groups = ", ".join(map(str, obs)) or "none"
                 raise PolicyError(
-                    f"The policy reads the observation group {name!r}, but there are: {groups}."
+                    f"The policy reads the observation group {name!r}, but the given ones are: "
+                    f"{groups}."
                 )
             obs = obs[name]
         elif len(self.observations) > 1:
@@ -151,12 +151,12 @@ def as_saved(
     task: str,
     provenance: Mapping[str, Any] | None = None,
 ) -> SavedPolicy:
-    """`export` and the contract it is to be used under, as `load_policy` would read them.
+    """`export` with its contract, as `load_policy` would read them.
 
     Args:
-      spec: of the environment it was trained in; its group "policy" is what the policy reads.
+      spec: of the environment that it was trained in.
       task: the environment's plugin name.
-      provenance: where it comes from (r2s version, configuration hash, seed, ...), stored as is.
+      provenance: its origin (r2s version, configuration hash, seed, ...), stored as is.
 
     Raises `PolicyError` if the export contradicts itself or `spec`, or is not finite.
     """
@@ -210,7 +210,7 @@ def save_policy(
     task: str,
     provenance: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write what `as_saved` makes of the same arguments to `directory`, and return that."""
+    """Write the policy of `as_saved` with these arguments to `directory`, which is returned."""
     policy = as_saved(export, spec, task=task, provenance=provenance)
     directory.mkdir(parents=True, exist_ok=True)
     files.write_bytes(directory / WEIGHTS, _bytes(policy.tensors))
@@ -219,10 +219,10 @@ def save_policy(
 
 
 def load_policy(directory: str | Path) -> SavedPolicy:
-    """The policy saved in `directory` (a `policy/` folder, or the run folder that holds one).
+    """The policy saved in `directory` (a `policy/` folder, or the run folder that contains one).
 
-    Raises `PolicyError`, in one sentence that names the file, if a file is missing, truncated,
-    changed since it was saved, or not what the other one says.
+    Raises `PolicyError`, with a sentence that names the file, if a file is missing, truncated,
+    changed since it was saved, or inconsistent with the other one.
     """
     directory = Path(directory)
     if not (directory / CONTRACT).exists() and (directory / "policy" / CONTRACT).exists():
@@ -232,7 +232,7 @@ def load_policy(directory: str | Path) -> SavedPolicy:
         raise PolicyError(f"{directory}: there is no such folder.")
     if not path.exists():
         raise PolicyError(
-            f"{directory} holds no policy ({CONTRACT} is missing); a run writes one when it ends: "
+            f"{directory} has no policy ({CONTRACT} is missing); a run writes one when it ends: "
             "finish it with `r2s run CONFIG --resume`."
         )
     data = files.read_bytes(path, limit=_LIMIT, what="a policy's contract", error=PolicyError)
@@ -261,7 +261,7 @@ def _bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
 
 
 def action_names(spec: EnvSpec) -> list[str]:
-    """A name for each number of an action; numbered where the task names none."""
+    """A name for each number of an action; numbered where the task has no names."""
     return list(spec.action_names) or [f"action_{i}" for i in range(spec.action_size)]
 
 
@@ -280,8 +280,8 @@ def _read_weights(path: Path, contract: Mapping[str, Any]) -> dict[str, np.ndarr
         tensors = safetensors.numpy.load(data)
     except MemoryError:
         raise
-    except Exception as error:  # its own kinds, and those of numpy on a type that it lacks
-        raise PolicyError(f"{path} is no safetensors file of numbers: {error}") from error
+    except Exception as error:  # its own errors, and NumPy's for unknown types
+        raise PolicyError(f"{path} is not a safetensors file of numbers: {error}") from error
     _check_tensors(tensors, policy_contract.check(contract, str(path)), str(path))
     return tensors
 
@@ -289,7 +289,7 @@ def _read_weights(path: Path, contract: Mapping[str, Any]) -> dict[str, np.ndarr
 def _check_tensors(
     tensors: Mapping[str, np.ndarray], contract: policy_contract.Contract, where: str
 ) -> None:
-    """Whether the tensors are what the contract says, and numbers to compute with."""
+    """Raises `PolicyError` where tensors differ from the contract or cannot be computed with."""
     for name, shape in contract.tensors.items():
         tensor = tensors.get(name)
         if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:

@@ -1,1 +1,1 @@
-"""What a run leaves in its folder, and how that is read again."""
+"""The files in a run's folder: writing and reading them."""

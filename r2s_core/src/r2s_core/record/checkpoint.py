@@ -1,9 +1,9 @@
 """Checkpoints: the whole learner, bit for bit, in a file that cannot be half written.
 
-A checkpoint is one zip file: `checkpoint.json` (the index and the run's own notes) and one `.npy`
-per leaf of the learner. The tree itself is not stored: whoever loads brings a template, an
-`algorithm.init(key)` of the same configuration, and every leaf is checked against it. Nothing
-in the file is ever executed, and the zip's CRC-32 of every member tells a damaged file.
+A checkpoint is one zip file: `checkpoint.json` (the index and the run's metadata) and one `.npy`
+per leaf of the learner. The tree itself is not stored: the loader supplies a template, an
+`algorithm.init(key)` of the same configuration, and every leaf is checked against it. Nothing in
+the file is ever executed, and the zip's CRC-32 of every member reveals a damaged file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class DamagedCheckpoint(CheckpointError):
 
 @dataclasses.dataclass(frozen=True)
 class _Leaf:
-    """What the index says of a leaf."""
+    """A leaf's entry in the index."""
 
     path: str
     kind: Literal["key", "jax", "numpy", "python"]
@@ -59,7 +59,7 @@ class _Index:
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """A learner read back, the notes saved with it, and what had to be skipped on the way."""
+    """A loaded learner, the metadata saved with it, and messages about skipped checkpoints."""
 
     learner: Any
     meta: dict[str, Any]
@@ -70,9 +70,9 @@ class Loaded:
 def save(folder: Path, learner: Any, meta: Mapping[str, Any], *, step: int, keep: int = 2) -> Path:
     """Write `learner` (a pytree of arrays) to `folder`, keeping the newest `keep` checkpoints.
 
-    The file appears under its final name only once it is durable, and older ones go only after
-    that, so a crash or a full disk at any moment leaves the earlier checkpoint as it was. Whoever
-    saves is alone in the folder: what a killed writer left half done there is removed.
+    The file gets its final name only once it is durable, and older ones are deleted only after
+    that, so a crash or a full disk at any moment leaves the earlier checkpoint intact. Only one
+    process may save in the folder: partial files of a killed writer are removed.
     Raises `CheckpointError` with one sentence if the disk is full or the folder not writable.
     """
     path = folder / f"step-{step:015d}{_SUFFIX}"
@@ -98,9 +98,9 @@ def load_latest(
 ) -> Loaded | None:
     """The newest readable checkpoint in `folder`, or None where there is none at all.
 
-    A damaged file is passed over for the one before it, and named in `Loaded.skipped`. A sound
-    checkpoint of another configuration is an error, as are checkpoints that are all damaged.
-    check: as of `load`.
+    A damaged file is skipped in favour of the one before it, and named in `Loaded.skipped`. An
+    intact checkpoint of another configuration is an error, and so is a folder with only damaged
+    ones. check: as in `load`.
     """
     skipped: list[str] = []
     for path in reversed(checkpoints(folder)):
@@ -123,12 +123,12 @@ def load(
 ) -> tuple[Any, dict[str, Any]]:
     """Read one checkpoint into the structure of `template`; returns (learner, meta).
 
-    check: called with the meta and the path before any leaf is read; raises what refuses them.
+    check: called with the meta and the path before any leaf is read; raises to refuse them.
 
-    Leaves come back as what they were saved as: JAX arrays, typed PRNG keys, numpy arrays (their
-    dtype and bits untouched) or Python numbers. Raises `DamagedCheckpoint` naming the file, or
-    `CheckpointError` naming the leaf whose shape or dtype differs from the template's, or saying
-    that the memory or the file system is at fault, not the file.
+    Leaves are restored as they were saved: JAX arrays, typed PRNG keys, NumPy arrays (dtype and
+    bits unchanged) or Python numbers. Raises `DamagedCheckpoint` naming the file, or
+    `CheckpointError` naming the leaf whose shape or dtype differs from the template's, or
+    reporting that the memory or the file system is at fault, not the file.
     """
     flat, treedef = jax.tree_util.tree_flatten_with_path(template)
     with files.open_regular(path, what="a checkpoint", error=CheckpointError) as file:
@@ -139,12 +139,12 @@ def load(
             raise _why_not_read(path, error) from error
         if index.format != _FORMAT:
             raise CheckpointError(
-                f"{path} is {index.format[:60]}, but this r2s reads {_FORMAT}; go on with the r2s "
-                "that saved it, or start a new run."
+                f"{path} is {index.format[:60]}, but this r2s reads {_FORMAT}; continue with the "
+                "r2s that saved it, or start a new run."
             )
         if check is not None:
             check(index.meta, path)
-        # All before the first array: a wrong one may be larger than the memory.
+        # All checks come before the first array: a wrong one may be larger than the memory.
         _check_names(path, [jax.tree_util.keystr(key) for key, _ in flat], index.leaves)
         for (_, expected), leaf in zip(flat, index.leaves, strict=True):
             _check_leaf(path, expected, leaf)
@@ -187,14 +187,14 @@ def _describe(name: str, leaf: Any) -> _Leaf:
 
 
 def _host_array(leaf: Any) -> np.ndarray:
-    """A leaf's numbers as `.npy` can hold them."""
+    """A leaf's numbers as `.npy` can store them."""
     if _kind(leaf) == "key":
         leaf = jax.random.key_data(leaf)
     array = np.asarray(leaf)
     contiguous = np.ascontiguousarray(array).reshape(array.shape)
     if array.dtype.isbuiltin == 1:
         return contiguous
-    # bfloat16 and its like are unknown to the format; their bytes are not.
+    # The format does not know bfloat16 and similar dtypes, so their bytes are stored.
     return contiguous.reshape(array.shape or (1,)).view(np.uint8)
 
 
@@ -211,7 +211,7 @@ def _read_index(archive: zipfile.ZipFile) -> _Index:
 
 
 def _read_array(archive: zipfile.ZipFile, i: int, leaf: _Leaf) -> np.ndarray:
-    """The array of a leaf that the template has, too; its size is known before it is allocated."""
+    """The array of a leaf that matches the template; its size is checked before it is allocated."""
     name, dtype = f"{i}.npy", jnp.dtype(leaf.dtype)
     size = math.prod(leaf.shape) * dtype.itemsize
     with _open(archive, name, size + 2**16) as member:
@@ -220,7 +220,7 @@ def _read_array(archive: zipfile.ZipFile, i: int, leaf: _Leaf) -> np.ndarray:
             raise ValueError(f"{name} is of version {version}")
         shape, _, stored = np.lib.format.read_array_header_1_0(member)
         if stored.hasobject or math.prod(shape) * stored.itemsize != size:
-            raise ValueError(f"{name} is not as large as its leaf")
+            raise ValueError(f"{name} does not have the size of its leaf")
     with archive.open(name) as member:
         array = np.lib.format.read_array(member, allow_pickle=False)
         member.read(1)  # the CRC is checked at the end of the member
@@ -230,7 +230,7 @@ def _read_array(archive: zipfile.ZipFile, i: int, leaf: _Leaf) -> np.ndarray:
 
 
 def _open(archive: zipfile.ZipFile, name: str, limit: int) -> IO[bytes]:
-    """A member, which must be stored as `save` stores it: it takes no more memory than disk."""
+    """A member, which must be uncompressed as `save` stores it, so that its memory is bounded."""
     member = archive.getinfo(name)
     if member.compress_type != zipfile.ZIP_STORED or member.file_size > limit:
         raise ValueError(f"{name} is compressed or too large")
@@ -261,7 +261,7 @@ def _check_leaf(path: Path, expected: Any, leaf: _Leaf) -> None:
                 "a new run."
             )
     if (leaf.kind == "key") != (leaf.impl is not None) or (leaf.kind == "python" and leaf.shape):
-        raise DamagedCheckpoint(f"{path} is damaged: {leaf.path} is no {leaf.kind}.")
+        raise DamagedCheckpoint(f"{path} is damaged: {leaf.path} is not a {leaf.kind}.")
 
 
 def _text(value: Any) -> str:
@@ -281,15 +281,15 @@ def _restore(leaf: _Leaf, array: np.ndarray) -> Any:
 
 
 def _why_not_read(path: Path, error: Exception) -> CheckpointError:
-    """Damage only where the file's content is to blame, since an older one is then taken."""
+    """`DamagedCheckpoint` only where the file's content is at fault: an older one is then used."""
     if isinstance(error, MemoryError):
         return CheckpointError(
-            f"There is not enough memory to load {path}; free some, then go on with --resume."
+            f"There is not enough memory to load {path}; free some, then continue with --resume."
         )
-    # EIO is a bad sector; EINVAL comes of a damaged file's offsets.
+    # EIO is a bad sector; EINVAL results from a damaged file's offsets.
     if isinstance(error, OSError) and error.errno not in (errno.EIO, errno.EINVAL, None):
         return CheckpointError(f"{path} cannot be read: {error.strerror}.")
-    # zipfile and numpy raise a dozen kinds on garbage.
+    # zipfile and NumPy raise a dozen kinds of errors on garbage.
     return DamagedCheckpoint(f"{path} is damaged or truncated: {error or type(error).__name__}")
 
 
@@ -297,6 +297,9 @@ def _why_not_saved(folder: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         earlier = any(folder.glob(f"*{_SUFFIX}"))
         rest = "the earlier checkpoints there are intact: " if earlier else ""
-        go_on = "go on with --resume" if earlier else "start again"
-        return f"No space left to save a checkpoint in {folder}; {rest}free some space and {go_on}."
+        next_step = "continue with --resume" if earlier else "start again"
+        return (
+            f"No space left to save a checkpoint in {folder}; {rest}free some space and "
+            f"{next_step}."
+        )
     return f"Cannot save a checkpoint in {folder}: {error.strerror or error}."

@@ -1,4 +1,4 @@
-"""The folder that a run leaves: who may write to it, and what becomes of what was there."""
+"""A run's folder: locking it, starting or resuming a run in it, moving earlier runs aside."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ except ImportError:
     msvcrt = None
 
 _FOLDERS = (CHECKPOINTS, inputs.INPUTS, "policy")
-#: What may differ when a run is resumed: how long, how judged and watched, never what is learned.
+#: Keys that may change on resume: length, evaluation and hooks, never what is learned.
 _FREE = ("name", "output", "training", "evaluation", "hooks")
-_ATTEMPTS = 1000  # to take a folder that others take and move at the same time
+_ATTEMPTS = 1000  # to lock a folder that others lock and move at the same time
 
 
 class RunFolder:
-    """The folder of one run, held against other processes while it is entered.
+    """The folder of one run, locked against other processes while it is entered.
 
-    Nothing in it changes before `begin`: a start that fails leaves an earlier run where it was.
+    Nothing in it changes before `begin`: a failed start leaves an earlier run where it was.
     """
 
     def __init__(self, path: Path, resume: bool) -> None:
@@ -54,25 +54,27 @@ class RunFolder:
         self._made = self._unmarked = self._began = False
 
     def __enter__(self) -> RunFolder:
-        """Raises `R2SError` if the folder cannot be made, another process is running there, or it
-        holds something that is no run.
+        """Raises `R2SError` if the folder cannot be created, another process is running there, or
+        it has other files than a run's.
         """
-        with _places_are_told(self.path):
+        with _reporting_bad_path(self.path):
             for attempt in range(_ATTEMPTS):
                 try:
-                    self._lock = self._take()
+                    self._lock = self._acquire()
                 except (FileNotFoundError, FileExistsError):
-                    # Another process has just moved, made or removed it; or it can never be.
+                    # Another process has just moved, made or removed it; or it cannot exist.
                     if attempt + 1 == _ATTEMPTS or _is_no_folder(self.path):
                         raise
                 if self._lock is not None:
                     return self
-        raise R2SError(f"Many others are starting in {self.path}; name another with --output.")
+        raise R2SError(
+            f"Many other runs are starting in {self.path}; name another folder with --output."
+        )
 
-    def _take(self) -> int | None:
-        """The descriptor of the folder's mark, locked; the kernel unlocks it however we end.
+    def _acquire(self) -> int | None:
+        """The descriptor of the folder's mark, locked; the kernel unlocks it when we end.
 
-        None where the folder was moved meanwhile: another is to be taken.
+        None where the folder was moved meanwhile: try again.
         """
         self._made = not self.path.is_dir()
         if self._made:
@@ -82,7 +84,7 @@ class RunFolder:
         if names and self._unmarked and not is_run_folder(self.path):
             # A folder that merely has a config.yaml may be anyone's, even the working directory.
             raise R2SError(
-                f"{self.path} holds files that are not of a run; name another folder with --output."
+                f"{self.path} has files that are not a run's; name another folder with --output."
             )
         mark, flags = self.path / MARK, os.O_RDWR | os.O_CREAT
         for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
@@ -90,12 +92,12 @@ class RunFolder:
         descriptor = os.open(mark, flags, 0o666)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise R2SError(f"{mark} is no regular file; name another folder with --output.")
+                raise R2SError(f"{mark} is not a regular file; name another folder with --output.")
             _lock(descriptor, self.path)
-            # Whoever held it before may have moved the folder: then this is not its mark any more.
+            # The previous holder may have moved the folder: then this is no longer its mark.
             if os.path.samestat(os.fstat(descriptor), os.lstat(mark)):
-                descriptor, taken = -1, descriptor
-                return taken
+                descriptor, locked = -1, descriptor
+                return locked
         except FileNotFoundError:
             return None
         finally:
@@ -113,21 +115,21 @@ class RunFolder:
 
     @property
     def resumes(self) -> bool:
-        """Whether there is a run to be gone on with."""
+        """Whether there is a run to resume."""
         return self.resume and (self.path / CONFIG).exists()
 
-    def how_to_go_on(self) -> str:
-        """A sentence for the user whose run was cut short."""
+    def how_to_continue(self) -> str:
+        """A sentence for the user whose run was interrupted."""
         began = self.resumes or self._began
         if began and any((self.path / CHECKPOINTS).glob("step-*")):
-            return f"What was saved is intact; go on with: {resume_command(self.path)}"
+            return f"What was saved is intact; continue with: {resume_command(self.path)}"
         return "Nothing had been saved yet; start it again."
 
     def inputs_of(self, config: RunConfig) -> Inputs:
-        """What the run depends on; of a run that is resumed, what it has kept.
+        """The run's inputs; for a resumed run, those that it has kept.
 
-        Raises `R2SError` where it cannot be had or, on resume, where the run there was configured
-        otherwise.
+        Raises `R2SError` where they are not available or, on resume, where the configuration
+        differs from the run's.
         """
         if not self.resumes:
             return inputs.collect(config, self.path)
@@ -147,18 +149,18 @@ class RunFolder:
         return Inputs(kept, {}, record)
 
     def begin(self, found: Inputs) -> list[str]:
-        """The run begins: an earlier one is moved to `<name>-old-<n>`, and the folder is written.
+        """Begin the run: move an earlier one to `<name>-old-<n>`, and write the folder.
 
         Returns lines for the user.
         """
         notes = []
-        with _places_are_told(self.path):
-            # Again where another run came and went in the place that was just made free.
+        with _reporting_bad_path(self.path):
+            # Repeated where another run started and ended here after the folder was moved.
             while not self.resume and set(os.listdir(self.path)) - {MARK}:
                 notes.append(self._move_aside())
             for folder in (self.path, *(self.path / name for name in _FOLDERS)):
                 if folder != self.path and folder.is_symlink():
-                    raise R2SError(f"{folder} is a link, and would be written through; remove it.")
+                    raise R2SError(f"{folder} is a link, which runs do not write to; remove it.")
                 files.remove_leftovers(folder)  # of a writer that was killed
             found.write(self.path)
             _write_config(self.path / CONFIG, found.config)
@@ -184,7 +186,7 @@ class RunFolder:
         return f"The earlier run is now {shown(old)}."
 
     def release(self) -> None:
-        """Let others have it; a start that has failed takes away what it had made."""
+        """Unlock the folder; a failed start removes what it created."""
         if self._lock is None:
             return
         if self._unmarked:
@@ -198,11 +200,10 @@ class RunFolder:
 
 
 def changed_keys(run_dir: Path, config: RunConfig) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys in which `config` is not that of the run in `run_dir` -> (the run's, config's).
+    """Dotted keys in which `config` differs from the run in `run_dir` -> (the run's, config's).
 
-    Where the run keeps files, what its own config.yaml says of them is not what was written to
-    begin with; the latter is what another file must say. Raises `ConfigError` where the run's
-    config.yaml cannot be read.
+    Where the run keeps copies of files, its own config.yaml names the copies; another configuration
+    must name the original files. Raises `ConfigError` where the run's config.yaml cannot be read.
     """
     saved = flat(inputs.portable(load_config(run_dir / CONFIG).resolved()))
     wanted = flat(inputs.portable(config.resolved()))
@@ -214,7 +215,7 @@ def changed_keys(run_dir: Path, config: RunConfig) -> dict[str, tuple[Any, Any]]
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
-    """The run's config.yaml as it stands there; `ConfigError` where it cannot be read."""
+    """The content of the run's config.yaml; raises `ConfigError` where it cannot be read."""
     problems = Problems()
     root = read_file(run_dir / CONFIG, problems)
     problems.raise_if_any()
@@ -222,19 +223,19 @@ def read_config(run_dir: Path) -> dict[str, Any]:
 
 
 def resume_command(run_dir: Path) -> str:
-    """What a user types to go on with the run."""
+    """The command that resumes the run."""
     return f"r2s run {shown(run_dir / CONFIG)} --resume"
 
 
 def config_hash(config: RunConfig) -> str:
-    """SHA-256 of what determines the policy: the configuration without where it is written."""
+    """SHA-256 of what determines the policy: the configuration without its name and output."""
     resolved = inputs.portable(config.resolved())
     resolved = {key: value for key, value in resolved.items() if key not in ("name", "output")}
     return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
 def learning_configuration(config: RunConfig) -> dict[str, Any]:
-    """What must not differ when a run is resumed, by dotted key, as JSON has it."""
+    """The settings that must not change on resume, by dotted key, as JSON values."""
     resolved = {k: v for k, v in config.resolved().items() if k not in _FREE}
     resolved = inputs.portable(resolved)
     return json.loads(json.dumps(flat(resolved), sort_keys=True))
@@ -246,22 +247,22 @@ def shown(path: Path) -> Path:
 
 
 def _write_config(path: Path, config: RunConfig) -> None:
-    """Portable: kept files are named from the folder, and the output is the folder itself."""
+    """Write it portably: kept files are relative to the folder, and the output is omitted."""
     values = inputs.portable(config.resolved(), path.parent)
     del values["output"]
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    head = "# The complete configuration of this run; `r2s run` takes it as it is.\n"
+    head = "# The complete configuration of this run; `r2s run` accepts it as it is.\n"
     files.write_text(path, head + text)
 
 
 def _is_no_folder(path: Path) -> bool:
-    """Whether something else is there."""
+    """Whether the path is something other than a folder."""
     return os.path.lexists(path) and not path.is_dir()
 
 
 @contextmanager
-def _places_are_told(run_dir: Path) -> Iterator[None]:
-    """A place that cannot be a run's folder is the user's mistake; a full disk goes up."""
+def _reporting_bad_path(run_dir: Path) -> Iterator[None]:
+    """Turns errors of a path that cannot be a run's folder into `R2SError`; not a full disk."""
     try:
         yield
     except (OSError, ValueError) as error:

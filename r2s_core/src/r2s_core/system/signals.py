@@ -26,8 +26,8 @@ STOP_WITH_PARENT = "R2S_STOP_WITH_PARENT"
 class RunInterrupted(R2SError):
     """The user or the system stopped the run; it can be resumed."""
 
-    def __init__(self, what: str, how_to_go_on: str, signum: int | None) -> None:
-        super().__init__(f"Stopped {what}. {how_to_go_on}")
+    def __init__(self, what: str, how_to_continue: str, signum: int | None) -> None:
+        super().__init__(f"Stopped {what}. {how_to_continue}")
         self.exit_code = 128 + (signum or _INT)  # 130 after Ctrl-C, as shells have it
 
 

@@ -69,7 +69,7 @@ def run(
     folder = RunFolder(run_dir, resume)
 
     def last_words() -> str:
-        words = str(RunInterrupted("at once", folder.how_to_go_on(), None))
+        words = str(RunInterrupted("at once", folder.how_to_continue(), None))
         folder.release()
         return words
 
@@ -79,14 +79,14 @@ def run(
             session = _Session(config, folder, console, signals, make_env or _engine, began)
             return session.run()
     except KeyboardInterrupt:
-        raise RunInterrupted("at once", folder.how_to_go_on(), signals.received) from None
+        raise RunInterrupted("at once", folder.how_to_continue(), signals.received) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" while writing {error.filename}" if error.filename else ""
         raise R2SError(
             f"No space left on the disk of {run_dir}{where}; free some space. "
-            f"{folder.how_to_go_on()}"
+            f"{folder.how_to_continue()}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""How much of a policy's success is left in worlds that it was not trained in."""
+"""A policy's success under perturbations that it was not trained with."""
 
 from r2s_core.evaluation.robustness.measure import measure_robustness
 

@@ -1,4 +1,4 @@
-"""The perturbations that a policy is tried under, from a YAML file; imports nothing heavy."""
+"""The perturbations that a policy is evaluated under, from a YAML file; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST = 2**63
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One perturbation in one strength.
+    """One perturbation at one strength.
 
     overrides: `key=value`, on top of the run's configuration without its own randomization.
     """
@@ -34,8 +34,8 @@ class Case:
 def read_grid(path: Path = DEFAULT_GRID) -> list[Case]:
     """The cases of a grid file, in its order.
 
-    A perturbation has `changes` for each of its `values` (times `scale`), of a `unit`; or `cases`,
-    each with changes of its own. Raises ConfigError where the file does not say that.
+    A perturbation has `changes` for each of its `values` (times `scale`), with a `unit`; or
+    `cases`, each with its own changes. Raises ConfigError where the file has another form.
     """
     problems = Problems()
     tree = plain(read_file(path, problems))
@@ -54,7 +54,7 @@ def _cases(path: Path, name: str, entry: Any) -> list[Case]:
         raise ConfigError(f"{where}: expected only the keys {', '.join(sorted(_KEYS))}")
     if "cases" in entry:
         if not isinstance(entry["cases"], dict) or not entry["cases"] or set(entry) != {"cases"}:
-            raise ConfigError(f"{where}: expected changes by the name of each case, and no more")
+            raise ConfigError(f"{where}: expected changes by the name of each case, nothing else")
         return [
             Case(name, str(label), _overrides(where, changes, None))
             for label, changes in entry["cases"].items()
@@ -67,9 +67,9 @@ def _cases(path: Path, name: str, entry: Any) -> list[Case]:
         raise ConfigError(f"{where}: with `scale`, it and all `values` must be finite numbers")
     cases = []
     for value in values:
-        told = value if scale is None else value * scale
+        scaled = value if scale is None else value * scale
         label = f"x {value}" if unit == "x" else f"{value} {unit}".strip()
-        cases.append(Case(name, label, _overrides(where, entry.get("changes"), told)))
+        cases.append(Case(name, label, _overrides(where, entry.get("changes"), scaled)))
     return cases
 
 

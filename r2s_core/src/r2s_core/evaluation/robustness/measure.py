@@ -1,4 +1,4 @@
-"""Plays a policy in every case of a grid."""
+"""Evaluates a policy in every case of a grid."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from r2s_core.system import files
 from r2s_core.system.progress import duration
 from r2s_core.system.text import printable
 
-#: The run's configuration without what it was trained under; before what the user asks for.
+#: Switches off the run's own randomization, before the user's overrides.
 _NOMINAL = "randomization={}"
 _EPISODES = 256
 _KEPT = ("success_rate", "success_ci95", "headline_rates", "episodes", "diverged_episodes")
@@ -42,18 +42,18 @@ def measure_robustness(
     overrides: Sequence[str] = (),
     grid: Path | None = None,
 ) -> dict[str, Any]:
-    """Judge a run's policy under each perturbation; writes `robustness.json` and `.html` beside it.
+    """Evaluate a run's policy under each perturbation; writes `robustness.json` and `.html` there.
 
     Args:
-      episodes: of each case; default 256.
-      backend: another physics backend than the run's.
+      episodes: per case; default 256.
+      backend: a physics backend other than the run's.
       overrides: `key=value`, in every case, on top of the run's own config.yaml without its
         randomization and curriculum.
-      grid: a file of perturbations (see `grid.read_grid`); default: the task's, else a general one.
+      grid: a file of perturbations (see `grid.read_grid`); default: the task's, else a generic one.
 
-    Returns what the file holds. A case that cannot be played, for lack of a package say, is listed
-    with the reason and does not count. Raises `R2SError` where the run or its policy is not there,
-    or no case at all can be played.
+    Returns the content of the file. A case that cannot be evaluated, for example for lack of a
+    package, is listed with the reason and does not count. Raises `R2SError` where the run or its
+    policy is missing, or no case can be evaluated.
     """
     run_dir, began = Path(run_dir), time.perf_counter()
     path = config_of(run_dir)
@@ -100,12 +100,12 @@ def measure_robustness(
 
 
 def summary(rows: Sequence[Mapping[str, Any]], by_world: Sequence[np.ndarray]) -> dict[str, Any]:
-    """The one number: the mean success over all cases but the unperturbed one, which has rates and
-    interval of its own; with the interval of that mean under these cases.
+    """Mean success over the perturbed cases, with its 95 % interval for this grid, and the
+    unperturbed success with its own.
 
     by_world: float[W] for each case that was played, the success rate of each world. A world has
-    the same start state in every case, and hard starts are hard in many of them; so cases are not
-    independent of each other, only worlds are.
+    the same start state in every case, and hard starts are hard in many of them; so only worlds are
+    independent, cases are not.
     """
     played = [row for row in rows[1:] if "success_rate" in row]
     if not played:
@@ -126,7 +126,7 @@ def summary(rows: Sequence[Mapping[str, Any]], by_world: Sequence[np.ndarray]) -
 def _row(
     case: Case, path: Path, common: Sequence[str], policy: SavedPolicy, nominal: RunConfig
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    """What became of a case, and the success rate of each world; None where it was not played."""
+    """The result of a case, and the success rate of each world; None where it was not played."""
     row: dict[str, Any] = {"perturbation": case.perturbation, "label": case.label}
     row["changes"] = list(case.overrides)
     try:
@@ -137,10 +137,10 @@ def _row(
             _names_backend(case)
             and config.backend.use == device.resolve_backend(nominal).backend.use
         ):
-            raise R2SError("it is what the others are played on")
+            raise R2SError("it is the backend of the other cases")
         result, rates = _played(config, policy)
         return row | result, rates
-    except R2SError as error:  # a package that is not there, an object that is refused
+    except R2SError as error:  # a package that is not installed, an object that is refused
         return row | {"not_played": str(error).splitlines()[0]}, None
 
 
@@ -153,7 +153,7 @@ def _played(config: RunConfig, policy: SavedPolicy) -> tuple[dict[str, Any], np.
     env = build.make_environment(config, num_worlds(config), training=False)
     episodes = play(config, policy, env)
     result = summarise(episodes, env.spec.task)
-    jax.clear_caches()  # each case compiles an engine of its own
+    jax.clear_caches()  # each case compiles its own engine
     return {key: result[key] for key in _KEPT}, episodes.success_by_world()
 
 

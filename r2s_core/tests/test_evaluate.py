@@ -175,8 +175,8 @@ def test_the_package_offers_the_trainer_and_stays_light():
         (64, "evaluating over 64 fresh episodes ..."),
         (
             2000,
-            "evaluating over 2,048 fresh episodes (2,000 asked for; each of 128 worlds plays as "
-            "many) ...",
+            "evaluating over 2,048 fresh episodes (2,000 requested; each of 128 worlds plays "
+            "equally many) ...",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_it_reads_its_group_of_a_mapping_and_refuses_what_is_no_number(saved):
     policy, obs = load_policy(saved), np.arange(14, dtype=np.float64).reshape(2, 7)
     np.testing.assert_array_equal(policy({"critic": obs[:, :2], "policy": obs}), policy(obs))
     with pytest.raises(
-        PolicyError, match=r"reads the observation group 'policy', but there .* cri"
+        PolicyError, match=r"reads the observation group 'policy', but the given ones are: .*cri"
     ):
         policy({"critic": obs})
     obs[1, 4] = np.nan
@@ -181,8 +181,11 @@ def edit(saved, change):
         (lambda c: step(c, "squashed")["options"].update(function="softmax"), "softmax"),
         (lambda c: step(c, "squashed")["options"].update(function=[1]), r"function is \[1\]"),
         (lambda c: step(c, "dense_1").update(kind="lambda"), "has the kind 'lambda'; known: nor"),
-        (lambda c: step(c, "dense_1").update(inputs=["dense_2"]), "reads dense_2, which nothing"),
-        (lambda c: step(c, "dense_1").update(inputs=[]), "reads 0 things"),
+        (
+            lambda c: step(c, "dense_1").update(inputs=["dense_2"]),
+            "reads dense_2, which no earlier",
+        ),
+        (lambda c: step(c, "dense_1").update(inputs=[]), "reads 0 inputs"),
         (lambda c: step(c, "dense_1").update(name="policy"), "tensor dense_1.bias is unknown"),
         (lambda c: step(c, "active_1").update(name="policy"), "the name policy is used twice"),
         (lambda c: step(c, "normalised")["options"].pop("clip"), "normalised has the options none"),

@@ -115,6 +115,18 @@ def test_what_could_not_be_held_is_refused_unless_forced(written, tmp_path, verd
     assert load_object(path).forced
 
 
+def test_another_gripper_judges_a_prepared_object_for_itself(written, tmp_path):
+    """What the first one found in a trial is not true of the next."""
+    path, other = tmp_path / "thing.npz", ObjectOptions(robot="ur5e_2f85")
+    write_asset(path, written[1].replace(graspable=False, grasp_width=0.5))
+    again = load_object(path, other)
+    assert (again.robot, again.graspable) == ("ur5e_2f85", None)
+    assert again.grasp_width == pytest.approx(0.04, abs=1e-3)
+    assert load_object(path, ObjectOptions(force=True)).graspable is False
+    with pytest.raises(AssetError, match="too wide for the 85 mm gripper"):
+        load_object(path, ObjectOptions(robot="ur5e_2f85", scale=2.2))
+
+
 def test_an_edited_file_is_refused(written, tmp_path):
     with np.load(written[0] / "asset.npz") as file:
         arrays = {name: file[name] for name in file.files}

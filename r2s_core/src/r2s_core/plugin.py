@@ -38,8 +38,6 @@ GROUPS: dict[Kind, str] = {
     "hook": "r2s.hooks",
     "command": "r2s.commands",
 }
-#: The robot that is used when none is named.
-DEFAULT_ROBOT = "panda"
 
 
 @dataclasses.dataclass(frozen=True)

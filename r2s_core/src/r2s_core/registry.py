@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from r2s_core.errors import PluginError, PluginLoadError, R2SError
-from r2s_core.plugin import CONTRACT_VERSION, DEFAULT_ROBOT, GROUPS, Kind, Plugin
+from r2s_core.plugin import CONTRACT_VERSION, GROUPS, Kind, Plugin
 from r2s_core.suggest import did_you_mean
 from r2s_core.system.foreign import OURS, calling, describe
 from r2s_core.system.text import say_once
@@ -247,7 +247,7 @@ def build(kind: Kind, name: str, *args: Any) -> Any:
     return made
 
 
-def build_robot(name: str = DEFAULT_ROBOT) -> Any:
+def build_robot(name: str) -> Any:
     """The robot plugin `name` with its default options; see `r2s_core.robot.Robot`."""
     return build("robot", name, get("robot", name).default_options())
 

@@ -39,6 +39,7 @@ def test_rewards_are_the_code_s(task):
     table = {term.strip("`"): float(weight) for term, weight, _ in _rows("Rewards")}
     assert table == {n: pytest.approx(w, abs=6e-4) for n, w in task.info.rewards.items()}
     placing = PickPlace(PickPlaceConfig(goal="place"), pick_object.box()).info.rewards
+    assert placing is not None
     changed = {n: w for n, w in placing.items() if w != task.info.rewards.get(n)}
     assert changed == {
         "lift": pytest.approx(0.333, abs=6e-4),

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from r2s_core.plugin import DEFAULT_ROBOT
+from r2s_envs_objects.options import DEFAULT_ROBOT
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -6,8 +6,11 @@ import dataclasses
 import re
 from collections.abc import Callable
 
-from r2s_core.plugin import DEFAULT_ROBOT, option
+from r2s_core.plugin import option
 from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
+
+#: Whose gripper an object is certified for, and who picks, where no robot is named.
+DEFAULT_ROBOT = "panda"
 
 
 @dataclasses.dataclass(frozen=True)

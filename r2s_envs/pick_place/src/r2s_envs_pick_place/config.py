@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from r2s_core import registry
-from r2s_core.plugin import DEFAULT_ROBOT, option
+from r2s_core.plugin import option
+from r2s_envs_objects.options import DEFAULT_ROBOT
 
 ActionSpace = Literal["joint", "ee_delta"]
 Goal = Literal["air", "place"]

@@ -6,8 +6,8 @@ import argparse
 import math
 from collections.abc import Callable
 
-from r2s_core.plugin import DEFAULT_ROBOT
 from r2s_envs_objects.materials import HEAVIEST, LIGHTEST, MATERIALS
+from r2s_envs_objects.options import DEFAULT_ROBOT
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:

@@ -125,7 +125,7 @@ def _solved(apply: Callable[[Field], Field], right: Field, start: Field) -> Fiel
     """x with apply(x) = right, for a positive definite `apply`; as near as `ITERATIONS` come."""
     operator = LinearOperator(
         (right.size, right.size),
-        matvec=lambda x: apply(x.reshape(right.shape)).ravel(),  # type: ignore[call-arg]
+        matvec=lambda x: apply(x.reshape(right.shape)).ravel(),  # pyright: ignore[reportCallIssue]
         dtype=np.float32,
     )
     x, _ = cg(operator, right.ravel(), start.ravel(), rtol=TOLERANCE, maxiter=ITERATIONS)

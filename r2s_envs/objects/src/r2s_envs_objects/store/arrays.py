@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from r2s_core.plugin import DEFAULT_ROBOT
 from r2s_core.system import documents, files
 from r2s_core.system.text import printable
 from r2s_envs_objects.asset import Finding, GraspPose, ObjectAsset, RestingPose
+from r2s_envs_objects.options import DEFAULT_ROBOT
 from r2s_envs_objects.store.sound import require_sound
 
 _Pair = tuple[float, float]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from r2s_core.plugin import DEFAULT_ROBOT, Plugin
+from r2s_core.plugin import Plugin
+from r2s_envs_objects.options import DEFAULT_ROBOT
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -88,7 +88,8 @@ class GymnasiumEnvironment:
             final = obs.copy()
             final[done] = np.stack(list(info["final_obs"][done]))
         episode_return, length = state[0] + reward.astype(np.float32), state[1] + 1
-        step = Step(
+        leaves_of_numpy: Any = Step
+        step = leaves_of_numpy(
             obs={"policy": obs.astype(np.float32)},
             final_obs={"policy": final.astype(np.float32)},
             reward=reward.astype(np.float32),

@@ -28,8 +28,9 @@ from r2s_core.env import build
 from r2s_core.evaluation import evaluate
 from r2s_core.policy.saved import load_policy
 from r2s_core.rendering.pictures import film
-from r2s_envs_pick_place.robot.menagerie import copy_visuals
-from r2s_envs_pick_place.robot.visuals import VISUAL_GROUP
+from r2s_core.robot import VISUAL_GROUP
+from r2s_core.types import HasScene
+from r2s_envs_robots.panda.menagerie import copy_visuals
 
 HERE = Path(__file__).parent
 EPISODES, QUALITY = 8, 62
@@ -53,6 +54,8 @@ def policy_at_work(run: Path, robot: Path | None, path: Path) -> None:
     config = device.resolve_backend(config)
     env = build.make_environment(config, evaluate.num_worlds(config), training=False)
     played = evaluate.play(config, load_policy(run), env, record=True).recordings[:EPISODES]
+    assert isinstance(env, HasScene)
+    assert env.scene.render_spec is not None
     spec = env.scene.render_spec(0)
     if robot is not None:
         _dress(spec, mujoco.MjModel.from_xml_path(str(robot)))

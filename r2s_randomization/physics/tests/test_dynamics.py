@@ -9,6 +9,7 @@ import pytest
 from r2s_core import registry
 from r2s_core.backends.plugins import MujocoConfig
 from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.task_info import TaskInfo
 from r2s_core.testing import build_randomizer
 from r2s_core.types import SceneSpec, View
 
@@ -37,6 +38,7 @@ _BLOCK = """
 class BlockTask:
     """A block on the floor, and a finger on a servo that holds its own weight."""
 
+    info = TaskInfo()
     action_low, action_high = -np.ones(1, np.float32), np.ones(1, np.float32)
 
     def __init__(self, height=0.05):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,12 +124,10 @@ def _backward(flow: Field, axis: int) -> Field:
 
 def _solved(apply: Callable[[Field], Field], right: Field, start: Field) -> Field:
     """x with apply(x) = right, for a positive definite `apply`; as near as `ITERATIONS` come."""
-    operator = LinearOperator(
-        (right.size, right.size),
-        matvec=lambda x: apply(x.reshape(right.shape)).ravel(),  # pyright: ignore[reportCallIssue]
-        dtype=np.float32,
-    )
-    x, _ = cg(operator, right.ravel(), start.ravel(), rtol=TOLERANCE, maxiter=ITERATIONS)
+    shape = (right.size, right.size)
+    operator: Any = LinearOperator  # whose stub knows the base class's arguments alone
+    linear = operator(shape, lambda x: apply(x.reshape(right.shape)).ravel(), dtype=np.float32)
+    x, _ = cg(linear, right.ravel(), start.ravel(), rtol=TOLERANCE, maxiter=ITERATIONS)
     return x.reshape(right.shape)
 
 

@@ -44,7 +44,9 @@ def test_a_divergence_is_told_once_with_where_it_was():
 
 
 def test_training_ends_when_nearly_all_episodes_do_so_by_divergence():
-    with pytest.raises(PhysicsDiverged, match=r"by step 200, 8 of the last 8 episodes ended so"):
+    with pytest.raises(
+        PhysicsDiverged, match=r"by step 200, 8 of the last 8 episodes ended by divergence"
+    ):
         watch([(8, 1), (8, 8), (8, 8)])
     with pytest.raises(PhysicsDiverged, match=r"by step 800"):  # two episodes end an update
         watch([(2, 0)] * 4 + [(2, 2)] * 4)

@@ -22,7 +22,7 @@ def test_a_file_within_its_limit_is_read_whole(tmp_path):
     path.write_bytes(b"x" * 100)
     assert _read(path) == b"x" * 100
     path.write_bytes(b"x" * 101)
-    with pytest.raises(ConfigError, match=r"larger than 100 bytes.*of the scan; check"):
+    with pytest.raises(ConfigError, match=r"larger than 100 bytes.*for the scan; check"):
         _read(path)
 
 
@@ -52,9 +52,9 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
     ("text", "words"),
     [
         ("{", "line 1: "),
-        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
         ('{"a": 1e999}', "1e999 is too large"),
-        ('{"a": 1, "a": 2}', "'a' is there twice"),
+        ('{"a": 1, "a": 2}', "'a' appears twice"),
         ("[" * 100_000, "nested deeper than 100"),
         ("[" * 101 + "]" * 101, "nested deeper than 100"),
         ('{"a": ' + "9" * 5000 + "}", "not the result"),
@@ -91,7 +91,7 @@ def test_a_link_is_replaced_never_followed(tmp_path):
 def test_only_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path, tmp_path / "fifo", "/dev/null"):
-        with pytest.raises(R2SError, match="is there, where a file is to be written"):
+        with pytest.raises(R2SError, match=", where a file is to be written"):
             files.write_text(path, "x")
     assert [path.name for path in tmp_path.iterdir()] == ["fifo"]
 

@@ -93,7 +93,7 @@ def test_what_it_prints_does_not_reach_stdout(theirs, capsys):
         (RuntimeError("Unable to initialize backend 'tpu': no."), "cannot start the device that"),
         (
             AssertionError(),
-            "JAX_PLATFORMS=cuda asks for; unset JAX_PLATFORMS",
+            "JAX_PLATFORMS=cuda selects; unset JAX_PLATFORMS",
         ),  # as JAX 0.10 has it
     ],
 )

@@ -31,7 +31,7 @@ def settle(monkeypatch):
 def test_a_name_that_mujoco_does_not_know_is_dropped_with_one_line(settle, capsys):
     assert settle(MUJOCO_GL="bogus")["MUJOCO_GL"] is None
     assert capsys.readouterr().err == (
-        "r2s: MUJOCO_GL=bogus is ignored: MuJoCo knows glfw, glx, egl, osmesa here\n"
+        "r2s: MUJOCO_GL=bogus is ignored: MuJoCo supports glfw, glx, egl, osmesa on this platform\n"
     )
 
 

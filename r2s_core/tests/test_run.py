@@ -65,7 +65,9 @@ def test_physics_that_diverges_in_all_worlds_ends_the_run_and_keeps_what_was_sav
         return learner, {**metrics, "env/diverged": ended if climb.updates > 4 else 0.0 * ended}
 
     monkeypatch.setattr(tiny_plugin.Climb, "update", breaking)
-    with pytest.raises(PhysicsDiverged, match=r"by step 320, 64 of the last 64 episodes ended so"):
+    with pytest.raises(
+        PhysicsDiverged, match=r"by step 320, 64 of the last 64 episodes ended by divergence"
+    ):
         tiny.run(**OFTEN)
     saved = [path.name for path in (tiny.run_dir / "checkpoints").glob("step-*")]
     assert max(saved).endswith("256.ckpt"), "of before it broke"
@@ -273,7 +275,7 @@ def test_a_finished_run_can_be_trained_further_but_not_changed(tiny, capsys):
     tiny.run()
     capsys.readouterr()
     assert tiny.run(resume=True)["env_steps"] == 6400
-    assert "The training is over, at step 6,400" in capsys.readouterr().err
+    assert "Training had finished, at step 6,400" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"algorithms\.climb\.sigma is 0\.5.*has 0\.3"):
         tiny.run(resume=True, algorithms={"climb": {"sigma": 0.5}})
     with pytest.raises(ConfigError, match=r"seed is 1"):
@@ -290,7 +292,7 @@ def test_a_damaged_checkpoint_is_told_and_passed_over(tiny, capsys):
     result = tiny.run(resume=True)
     shown = capsys.readouterr().err
     assert newest.name in shown
-    assert "going on with the checkpoint before it" in " ".join(shown.split())
+    assert "continuing with the checkpoint before it" in " ".join(shown.split())
     assert result["env_steps"] == 6400
 
 

@@ -149,5 +149,5 @@ def test_without_a_home_there_is_no_cache_and_one_note(monkeypatch, chosen):
     assert cache.folder_of(ObjectOptions()) is None
     assert cache.read(None, "key") is None
     assert "no home folder" in str(cache.write(None, cast(Any, None)))
-    assert render._remembered() is None
-    render._remember("egl")
+    assert render._cached_interface() is None
+    render._cache_interface("egl")

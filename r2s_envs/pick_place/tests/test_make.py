@@ -165,7 +165,7 @@ def test_validate_refuses_what_is_no_file_and_what_may_not_be_read(tmp_path, cap
     monkeypatch.setattr("os.open", as_a_user)
     assert cli.main(["validate", str(path)]) == 2
     assert capsys.readouterr().err == (
-        f"environment.objects: {scan}: you may not read it; what it names needs read permission\n"
+        f"environment.objects: {scan}: no permission to read it; what it names must be readable\n"
     )
 
 

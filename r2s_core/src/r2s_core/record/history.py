@@ -1,4 +1,4 @@
-"""What training measured so far; it travels with the checkpoints."""
+"""The metrics of training so far, saved with the checkpoints."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from r2s_core.plugin import option
 EVALUATED = "eval/success"
 _MOST_ROWS = 2000
 _SUCCESS, _COUNT, _DIVERGED = "episode/success", "episode/count", "env/diverged"
-#: Episodes over which `recent_success` is taken; its standard error is then 1 % at 95 %.
+#: Episodes that `recent_success` averages over; its standard error is then 1 % at 95 %.
 _RECENT_EPISODES = 500
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedHistory:
-    """What a checkpoint holds of a `History`; JSON has no NaN, so it is None in the rows."""
+    """A `History` as stored in a checkpoint; JSON has no NaN, so it is None in the rows."""
 
     rows: tuple[Mapping[str, float | None], ...] = ()
     episodes: float = option(0.0, minimum=0.0)
@@ -35,7 +35,7 @@ class SavedHistory:
 class History:
     """Rows of metrics, thinned evenly once there are thousands, and running totals.
 
-    Rows with an evaluation are few and dear; they stay.
+    Evaluation rows are few and are never thinned.
     """
 
     def __init__(self, saved: SavedHistory | None = None) -> None:
@@ -49,7 +49,7 @@ class History:
         self._recent: list[tuple[float, float]] = list(saved.recent)
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Take in the metrics of one update; `step` is among them."""
+        """Add the metrics of one update, including `step`."""
         count = _finite(row.get(_COUNT))
         self.episodes += count
         self.diverged += _finite(row.get(_DIVERGED))
@@ -72,7 +72,7 @@ class History:
         return sum(successes for _, successes in self._recent) / count
 
     def saved(self) -> SavedHistory:
-        """Everything, as JSON can hold it."""
+        """Everything, as JSON can store it."""
         return SavedHistory(
             rows=tuple(
                 {name: x if math.isfinite(x) else None for name, x in row.items()}

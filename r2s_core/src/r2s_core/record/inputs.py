@@ -1,9 +1,9 @@
-"""What a run depends on besides its configuration, kept in the run's own folder.
+"""The files that a run depends on besides its configuration, kept in the run's own folder.
 
-A run names scans and reward files that lie anywhere. So that it can be moved, copied to another
+A run names scans and reward files anywhere on the disk. So that it can be moved, copied to another
 machine or sent to a colleague, it keeps in `inputs/` each reward file and whatever the
-environment's plugin says it needs (see `Plugin.inputs`), every file named by the hash of its
-content, and its config.yaml names those. `inputs/inputs.json` tells where they came from.
+environment's plugin needs (see `Plugin.inputs`), every file named by the hash of its content, and
+its config.yaml names these copies. `inputs/inputs.json` records where they came from.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from r2s_core.system import files, trust
 from r2s_core.system.documents import read_document
 
 INPUTS = "inputs"
-#: Of one file that is kept, bytes.
+#: The largest file that is kept, bytes.
 LIMIT = 512 * files.MIB
 _RECORD = "inputs.json"
 _HASHED = re.compile(r"-([0-9a-f]{16})\.\w*$")
@@ -35,10 +35,10 @@ class Keep(Protocol):
     """Keeps a file in the run's folder; see `Plugin.inputs`."""
 
     def __call__(self, name: str, data: bytes, source: Path | None = None) -> Path:
-        """The path at which `data` will lie, to stand in the configuration.
+        """The future path of `data`, for the configuration.
 
-        name: such as "mug.npz"; the hash of `data` is put into it. source: the user's file that it
-        was made of, so that a change of it is noticed when the run is resumed.
+        name: such as "mug.npz"; the hash of `data` is added to it. source: the user's file that it
+        was made from, so that a change of it is noticed when the run is resumed.
         """
         ...
 
@@ -47,9 +47,9 @@ class Keep(Protocol):
 class Record:
     """`inputs.json`: where a run's inputs came from.
 
-    written: dotted keys of the configuration -> what stood there before the kept files did.
-    sources: the user's files -> SHA-256 of their content. Paths start from the folder of the
-    configuration file, so that both hold when a whole project is moved.
+    written: dotted keys of the configuration -> their values before they named the kept files.
+    sources: the user's files -> SHA-256 of their content. Paths are relative to the folder of the
+    configuration file, so that both stay valid when a whole project is moved.
     """
 
     written: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -58,7 +58,7 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What `collect` found; nothing is written yet. config: with the kept files' paths."""
+    """The result of `collect`; nothing is written yet. config: with the kept files' paths."""
 
     config: RunConfig
     kept: Mapping[str, bytes]
@@ -89,7 +89,7 @@ def collect(config: RunConfig, run_dir: Path) -> Inputs:
 
 
 def verify(run_dir: Path) -> None:
-    """Raises `R2SError` where a kept file is not what the run was trained with any more."""
+    """Raises `R2SError` where a kept file is no longer the one that the run was trained with."""
     folder = run_dir / INPUTS
     if not folder.is_dir():
         return
@@ -100,13 +100,13 @@ def verify(run_dir: Path) -> None:
         data = files.read_bytes(path, limit=LIMIT, what="an input of the run")
         if not _sha256(data).startswith(named[1]):
             raise R2SError(
-                f"{path}: its content (SHA-256 {_sha256(data)[:16]}...) is not what its name says "
-                "and the run was trained with; copy the run's folder again from where it was made"
+                f"{path}: its content (SHA-256 {_sha256(data)[:16]}...) is not what its name says, "
+                "which the run was trained with; copy the run's folder again from the original"
             )
 
 
 def read_record(run_dir: Path) -> Record:
-    """What is known of where the inputs came from; empty where nothing is kept."""
+    """The record of the inputs' origins; empty where nothing is kept."""
     path = run_dir / INPUTS / _RECORD
     if not path.exists():
         return Record()
@@ -114,9 +114,9 @@ def read_record(run_dir: Path) -> Record:
 
 
 def check_sources(record: Record, base_dir: Path) -> None:
-    """Raises `ConfigError` where a file that an input was made of has changed since.
+    """Raises `ConfigError` where a file that an input was made from has changed since.
 
-    Files that are not there any more are no problem: the run has its own.
+    Files that no longer exist are ignored: the run has its own copies.
     """
     for name, sha256 in record.sources.items():
         path = base_dir / name
@@ -126,21 +126,21 @@ def check_sources(record: Record, base_dir: Path) -> None:
         if _sha256(data) != sha256:
             raise ConfigError(
                 f"{path} has changed since the run began (SHA-256 {_sha256(data)[:16]}..., then "
-                f"{sha256[:16]}...); resume with the run's own config.yaml, which keeps what it "
-                "was, or run without --resume"
+                f"{sha256[:16]}...); resume with the run's own config.yaml, which uses the copy, "
+                "or run without --resume"
             )
 
 
 def object_names(config: RunConfig) -> str | None:
-    """What is handled, as the configuration calls it; None where it names no objects."""
+    """The objects' names from the configuration; None where it names no objects."""
     objects = getattr(config.environment.options, "objects", ())
     return ", ".join(Path(str(source)).name for source in objects) or None
 
 
 def portable(value: Any, run_dir: Path | None = None) -> Any:
-    """A configuration's values with each kept file as `inputs/NAME`, wherever the run lies.
+    """A configuration's values with each kept file as `inputs/NAME`, wherever the run is.
 
-    run_dir: only of files that this run keeps.
+    run_dir: change only the files that this run keeps.
     """
     if isinstance(value, Mapping):
         return {key: portable(item, run_dir) for key, item in value.items()}
@@ -153,7 +153,7 @@ def portable(value: Any, run_dir: Path | None = None) -> Any:
 
 
 def relative_to(values: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
-    """`flat` values with every absolute path as it is seen from `base_dir`."""
+    """`flat` values with every absolute path made relative to `base_dir`."""
 
     def moved(value: Any) -> Any:
         if isinstance(value, list | tuple):

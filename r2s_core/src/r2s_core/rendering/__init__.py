@@ -1,1 +1,1 @@
-"""Frames, videos and pictures, drawn in processes of their own."""
+"""Frames, videos and pictures, rendered in separate processes."""

@@ -1,7 +1,7 @@
-"""$MUJOCO_GL, checked before MuJoCo is imported: a value that fits no library ends its import.
+"""Checks $MUJOCO_GL before MuJoCo is imported, which fails for a value without its library.
 
-Many shells export MUJOCO_GL=osmesa or egl for another machine. r2s draws in processes of its own,
-for which it finds an interface that works (`render`), so such a value is dropped here.
+Many shells export MUJOCO_GL=osmesa or egl for another machine. r2s renders in separate processes,
+for which it finds a working interface (`render`), so such a value is dropped here.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 
-#: What MuJoCo 4 takes, by `sys.platform`.
+#: The values that MuJoCo 4 accepts, by `sys.platform`.
 _ANYWHERE = ("", "enable", "enabled", "on", "true", "1", "disable", "disabled", "off", "false", "0")
 _ON = {"linux": ("glfw", "glx", "egl", "osmesa"), "darwin": ("glfw", "cgl")}
 _LIBRARIES = {"egl": ("EGL", "libegl1"), "osmesa": ("OSMesa", "libosmesa6")}
-#: Set for the processes that try an interface out.
+#: Set for the processes that test an interface.
 PROBING = "R2S_PROBES_GL"
 
 
@@ -33,9 +33,9 @@ def settle() -> None:
 def _refusal(chosen: str) -> str | None:
     known = _ON.get(sys.platform, ("glfw", "wgl"))
     if chosen not in (*_ANYWHERE, *known):
-        return f"MuJoCo knows {', '.join(known)} here"
+        return f"MuJoCo supports {', '.join(known)} on this platform"
     if chosen in _LIBRARIES and sys.platform == "linux":
-        import ctypes.util  # slow to import, and seldom needed
+        import ctypes.util  # slow to import and rarely needed
 
         library, package = _LIBRARIES[chosen]
         if ctypes.util.find_library(library) is None:

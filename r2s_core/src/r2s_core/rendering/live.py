@@ -1,8 +1,8 @@
-"""Frames on demand, drawn in a process that stays: for `render()` of a running environment.
+"""Frames on demand from a persistent process, for `render()` of a running environment.
 
 The worker (`python -m r2s_core.rendering.worker --serve WIDTH HEIGHT`) reads a JSON line for each
-request on its standard input and answers with a JSON line, and the frames behind it as raw bytes,
-on its standard output. It ends when its input does, so it never outlives this process.
+request on its standard input and answers with a JSON line, followed by the frames as raw bytes, on
+its standard output. It ends when its input does, so it never outlives this process.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _ANSWER_S = 60.0  # to start and draw the first frame on a software renderer; 2 
 
 
 class LiveRenderer:
-    """Draws poses of models, which it keeps by a number each.
+    """Renders poses of models, which it stores by number.
 
-    camera: by name; an unknown name, or None, takes a model's first, else a free view.
+    camera: by name; an unknown name, or None, selects a model's first camera, else a free view.
     """
 
     def __init__(self, width: int = 480, height: int = 360, camera: str | None = None) -> None:
-        """Raises `R2SError` where nothing on this machine can draw."""
+        """Raises `R2SError` where this machine cannot render."""
         interface = render.probe_gl()
         if interface is None:
             raise R2SError(render.missing_gl_advice())
@@ -50,7 +50,7 @@ class LiveRenderer:
         )
 
     def load(self, number: int, model: mujoco.MjModel) -> None:
-        """Keep a model under a number, in place of the one that had it."""
+        """Store a model under a number, replacing the one that had it."""
         import mujoco
 
         path = Path(self._folder.name) / "model.mjb"
@@ -65,7 +65,7 @@ class LiveRenderer:
     ) -> np.ndarray:
         """uint8[N, height, width, 3] of the models int[N] in the poses [N, nq].
 
-        markers: where each model's mocap bodies are, [N, 3] m, by name.
+        markers: positions of each model's mocap bodies, [N, 3] m, by name.
 
         Raises `R2SError` where the worker fails, with its reason.
         """
@@ -78,10 +78,10 @@ class LiveRenderer:
         return np.frombuffer(frames, np.uint8).reshape(-1, *self._shape).copy()
 
     def close(self) -> None:
-        """End the worker, which gives the graphics contexts back; closing again does nothing."""
+        """Stop the worker, which releases the graphics contexts; closing again does nothing."""
         for pipe in (self._worker.stdin, self._worker.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # it has ended, with something unread
+                with contextlib.suppress(OSError):  # it has ended, with unread data
                     pipe.close()
         try:
             self._worker.wait(5)
@@ -92,7 +92,7 @@ class LiveRenderer:
         self._folder.cleanup()
 
     def _ask(self, request: dict[str, Any], amount: int) -> bytes:
-        """The bytes that the worker answers with; one that hangs is killed."""
+        """The bytes of the worker's answer; a worker that hangs is killed."""
         stdin, stdout = self._worker.stdin, self._worker.stdout
         assert stdin is not None
         assert stdout is not None

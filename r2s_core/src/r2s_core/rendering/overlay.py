@@ -1,4 +1,4 @@
-"""What is written on the tiles of a video: the time, and a tick or a cross."""
+"""Annotations on the tiles of a video: the time, and a tick or a cross."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-#: Where the strokes of a seven-segment digit begin and end, in a cell 1 wide and 2 high.
+#: Ends of the strokes of a seven-segment digit, in a cell 1 wide and 2 high.
 _STROKES = {
     "a": ((0, 0), (1, 0)), "b": ((1, 0), (1, 1)), "c": ((1, 1), (1, 2)), "d": ((0, 2), (1, 2)),
     "e": ((0, 1), (0, 2)), "f": ((0, 0), (0, 1)), "g": ((0, 1), (1, 1)),
@@ -18,7 +18,7 @@ _DIGITS = {
 _TICK = (((0.0, 1.1), (0.6, 1.7)), ((0.6, 1.7), (1.7, 0.3)))
 _CROSS = (((0.2, 0.2), (1.7, 1.7)), ((1.7, 0.2), (0.2, 1.7)))
 _GREEN, _RED, _INK = (24, 140, 84), (198, 50, 38), (40, 46, 52)
-_PAD = 0.7  # around what is written, in widths of a digit
+_PAD = 0.7  # around the annotation, in widths of a digit
 
 
 def write_time(frame: np.ndarray, seconds: float) -> None:

@@ -22,25 +22,25 @@ from r2s_core.task_info import TaskInfo
 from r2s_core.types import Environment, HasScene, SceneSpec
 
 VIDEO = "video.mp4"
-#: A camera of the scene that looks at what is handled, if it has one.
+#: A camera of the scene that looks at the object, if it has one.
 PORTRAIT = "portrait"
 _WIDTH, _HEIGHT = 400, 300
-_SUCCESSES, _FAILURES = 3, 4  # episodes in the report; the failures of as many kinds
-_EVENLY = 4  # moments of an episode in which no stage is told apart
+_SUCCESSES, _FAILURES = 3, 4  # episodes in the report; each failure of a different kind
+_EVENLY = 4  # moments of an episode of a task without stages
 _PORTRAITS = 9
-_TILES, _EPISODES = 4, 8  # two by two; each plays every fourth of the first episodes
+_TILES, _EPISODES = 4, 8  # two by two; each shows every fourth of the first episodes
 _VIDEO_FRAMES = 240  # rendered at most; longer episodes are shown at a lower frame rate
-_LINGER_S = 0.6  # that an episode is shown after its success
+_LINGER_S = 0.6  # for which an episode is shown after its success
 
-#: What to draw each recording with, by its identity.
+#: The model to render each recording with, by the recording's identity.
 Models = Mapping[int, mujoco.MjModel]
 
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """What was drawn.
+    """The rendered pictures.
 
-    strips: key moments of some episodes. portraits: (name, PNG bytes) of what is handled.
+    strips: key moments of some episodes. portraits: (name, PNG bytes) of the objects.
     video: the file, or None. notes: lines that say why something is missing.
     """
 
@@ -53,23 +53,23 @@ class Pictures:
 def take_pictures(
     run_dir: Path, env: Environment[Any], recordings: Sequence[Recording]
 ) -> Pictures:
-    """Write `video.mp4` to `run_dir` and draw the report's pictures.
+    """Write `video.mp4` to `run_dir` and render the report's pictures.
 
-    recordings: episodes as they came, so that the video flatters nobody.
+    recordings: episodes in the order of play, not selected, so that the video is representative.
 
-    Whatever goes wrong with pictures, the run has its result and goes on.
+    Errors become notes: the run has its result and continues without pictures.
     """
     scene = env.scene if isinstance(env, HasScene) else None
     if not recordings or scene is None or scene.render_spec is None:
         return Pictures()
     try:
-        played, told = recordings[:_EPISODES], _told(recordings)
-        models = _models(env, scene, [*played, *told])
+        filmed, examples = recordings[:_EPISODES], _examples(recordings)
+        models = _models(env, scene, [*filmed, *examples])
         dt = env.spec.control_dt
         info = env.spec.task
-        strips = _strips(models, told, info, dt)
-        portraits = _portraits(scene, models, [*played, *told])
-        _video(run_dir / VIDEO, models, played, info, dt)
+        strips = _strips(models, examples, info, dt)
+        portraits = _portraits(scene, models, [*filmed, *examples])
+        _video(run_dir / VIDEO, models, filmed, info, dt)
     except R2SError as error:
         return Pictures(notes=(str(error),))
     except Exception as error:  # drivers and encoders fail in their own ways
@@ -78,7 +78,7 @@ def take_pictures(
 
 
 def _models(env: Any, scene: SceneSpec, recordings: Sequence[Recording]) -> Models:
-    """Each episode's own where looks are varied, else one for all of a variant."""
+    """A model per episode where looks are varied, else one per variant."""
     assert scene.render_spec is not None
     plain = {
         variant: scene.render_spec(variant).compile()
@@ -93,7 +93,7 @@ def _models(env: Any, scene: SceneSpec, recordings: Sequence[Recording]) -> Mode
     }
 
 
-def _told(recordings: Sequence[Recording]) -> list[Recording]:
+def _examples(recordings: Sequence[Recording]) -> list[Recording]:
     """The first successes, and the first failure of each kind."""
     failures: dict[str, Recording] = {}
     for recording in recordings:
@@ -104,18 +104,18 @@ def _told(recordings: Sequence[Recording]) -> list[Recording]:
 
 
 def _strips(
-    models: Models, told: Sequence[Recording], info: TaskInfo, dt: float
+    models: Models, examples: Sequence[Recording], info: TaskInfo, dt: float
 ) -> tuple[Strip, ...]:
-    moments = [key_moments(recording, info.stages) for recording in told]
-    wanted = [(r, np.array([i for i, _ in own])) for r, own in zip(told, moments, strict=True)]
-    clips = _draw(models, wanted, info)
+    moments = [key_moments(recording, info.stages) for recording in examples]
+    indices = [np.array([i for i, _ in named]) for named in moments]
+    clips = _draw(models, list(zip(examples, indices, strict=True)), info)
     strips = []
-    for recording, own, clip in zip(told, moments, clips, strict=True):
-        last = len(own) - 1
+    for recording, named, clip in zip(examples, moments, clips, strict=True):
+        last = len(named) - 1
         end = "good" if recording.success else "bad"
         shots = [
             Shot(f"{i * dt:.1f} s: {name}", render.encode_png(frame), end if k == last else None)
-            for k, ((i, name), frame) in enumerate(zip(own, clip, strict=True))
+            for k, ((i, name), frame) in enumerate(zip(named, clip, strict=True))
         ]
         title = "success" if recording.success else f"failure: {recording.failure}".rstrip(": ")
         strips.append(Strip(title, end, shots))
@@ -148,7 +148,7 @@ def key_moments(recording: Recording, stages: Sequence[str]) -> list[tuple[int, 
 
 
 def _done_at(recording: Recording) -> int:
-    """The control step after which a success stays one; the last where that is not known."""
+    """The control step after which a success lasts; the last one where that is not known."""
     succeeded = recording.succeeded
     if succeeded is None:
         return len(recording.qpos) - 1
@@ -159,7 +159,7 @@ def _done_at(recording: Recording) -> int:
 def _portraits(
     scene: SceneSpec, models: Models, recordings: Sequence[Recording]
 ) -> tuple[tuple[str, bytes], ...]:
-    """What is handled, in each of its variants, as an episode starts."""
+    """The object of each variant, as an episode starts."""
     first: dict[int, Recording] = {}
     for recording in recordings:
         first.setdefault(recording.variant, recording)
@@ -178,10 +178,10 @@ def _portraits(
 def film(
     models: Models, recordings: Sequence[Recording], info: TaskInfo, dt: float
 ) -> tuple[np.ndarray, float]:
-    """(uint8[N, height, width, 3], frames per second): episodes side by side in real time, each
-    tile one after the other.
+    """(uint8[N, height, width, 3], frames per second): tiles side by side in real time, each with
+    its episodes one after another.
 
-    A success is left soon after it is one; a tile that has played all its own holds its last frame.
+    Episodes are cut soon after their success; a tile holds its last frame when it has finished.
     """
     linger = round(_LINGER_S / dt)
     lengths = [
@@ -190,8 +190,8 @@ def film(
     stride = -(-sum(lengths) // _VIDEO_FRAMES)
     moments = [np.arange(0, length, stride) for length in lengths]
     clips = _draw(models, list(zip(recordings, moments, strict=True)), info)
-    for recording, own, clip in zip(recordings, moments, clips, strict=True):
-        _annotate(clip, own, recording, dt)
+    for recording, indices, clip in zip(recordings, moments, clips, strict=True):
+        _annotate(clip, indices, recording, dt)
     pause = [np.repeat(clip[-1:], -(-linger // stride), axis=0) for clip in clips]
     clips = [np.concatenate(pair) for pair in zip(clips, pause, strict=True)]
     tiles = [np.concatenate(clips[i::_TILES]) for i in range(min(_TILES, len(clips)))]
@@ -207,7 +207,7 @@ def _video(
     path: Path, models: Models, recordings: Sequence[Recording], info: TaskInfo, dt: float
 ) -> None:
     frames, fps = film(models, recordings, info, dt)
-    # In a folder of its own: the encoder would follow a link that lies where it writes.
+    # In a new folder, since the encoder would follow a link at the path that it writes to.
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=path.parent) as folder:
         made = Path(folder) / path.name
         render.write_video(made, frames, fps)
@@ -228,18 +228,18 @@ def _draw(
 ) -> list[np.ndarray]:
     """A clip uint8[N, height, width, 3] of each (recording, moments [N])."""
     clips: dict[int, np.ndarray] = {}
-    own = [models[id(recording)] for recording, _ in shots]
-    for model in {id(model): model for model in own}.values():
-        mine = [i for i in range(len(shots)) if own[i] is model]
-        drawn = _draw_alike(model, [shots[i] for i in mine], info)
-        clips |= dict(zip(mine, drawn, strict=True))
+    model_of = [models[id(recording)] for recording, _ in shots]
+    for model in {id(model): model for model in model_of}.values():
+        numbers = [i for i in range(len(shots)) if model_of[i] is model]
+        drawn = _draw_model(model, [shots[i] for i in numbers], info)
+        clips |= dict(zip(numbers, drawn, strict=True))
     return [clips[i] for i in range(len(shots))]
 
 
-def _draw_alike(
+def _draw_model(
     model: mujoco.MjModel, shots: Sequence[tuple[Recording, np.ndarray]], info: TaskInfo
 ) -> list[np.ndarray]:
-    """Clips of one model, drawn in one go, with the task's markers."""
+    """Clips of one model, rendered in one call, with the task's markers."""
     qpos = np.concatenate([recording.qpos[moments] for recording, moments in shots])
     markers = {
         body: np.concatenate([getattr(r.task, field)[moments] for r, moments in shots])

@@ -1,6 +1,6 @@
 """Pictures and videos of simulated motion, on machines with or without a display.
 
-Drawing happens in a worker process, since MuJoCo settles on a graphics interface when it is
+Rendering happens in a worker process, since MuJoCo fixes its graphics interface when it is
 imported. Importing this module is cheap and has no side effects.
 """
 
@@ -37,25 +37,25 @@ _WORKER = "r2s_core.rendering.worker"
 
 
 def probe_gl() -> str | None:
-    """The graphics interface that can draw on this machine, or None.
+    """The graphics interface that works on this machine, or None.
 
-    Each of `INTERFACES`, or only $MUJOCO_GL where it is set, draws one frame in a process of its
-    own, which may crash or hang. A success is remembered in the user's cache folder.
+    Each of `INTERFACES`, or only $MUJOCO_GL where it is set, renders one frame in a separate
+    process, which may crash or hang. A success is cached in the user's cache folder.
     """
     chosen = os.environ.get("MUJOCO_GL")
     candidates = (chosen,) if chosen else INTERFACES
-    remembered = _remembered()
-    if remembered in candidates:
-        return remembered
+    cached = _cached_interface()
+    if cached in candidates:
+        return cached
     for interface in candidates:
         if not _run_worker(interface, [], timeout=_PROBE_S):
-            _remember(interface)
+            _cache_interface(interface)
             return interface
     return None
 
 
 def missing_gl_advice() -> str:
-    """One line for machines on which nothing can draw."""
+    """One line for machines that cannot render."""
     if chosen := os.environ.get("MUJOCO_GL"):
         return f"No pictures: MUJOCO_GL={chosen} cannot draw on this machine; unset it."
     return (
@@ -74,10 +74,10 @@ def render_frames(
     camera: str | None = None,
     shadows: bool = False,
 ) -> np.ndarray:
-    """Draw uint8[T, height, width, 3] of the poses qpos [T, nq].
+    """Render uint8[T, height, width, 3] of the poses qpos [T, nq].
 
-    model: compiled from a scene's `render_spec`. markers: where its mocap bodies are, [T, 3] m, by
-    name. camera: by name; by default the model's first. Raises R2SError if nothing can draw.
+    model: compiled from a scene's `render_spec`. markers: positions of its mocap bodies, [T, 3] m,
+    by name. camera: by name; default: the model's first. Raises R2SError if rendering fails.
     """
     interface = probe_gl()
     if interface is None:
@@ -102,7 +102,7 @@ def render_frames(
         (job_dir / "job.json").write_text(json.dumps(job))
         cause = _run_worker(interface, [folder], timeout=60 + 2 * len(qpos))
         if cause:
-            _forget()
+            _clear_cache()
             raise R2SError(f"No pictures: drawing through {interface} failed: {cause}")
         return np.load(job_dir / "frames.npy", allow_pickle=False)
 
@@ -112,7 +112,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
     Raises R2SError if there are no frames or the encoder fails.
     """
-    # By default it forks with Python code in the child, which can hang beside JAX's threads.
+    # By default it forks and runs Python code in the child, which can hang with JAX's threads.
     os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
     import imageio_ffmpeg
 
@@ -158,14 +158,14 @@ def encode_png(frame: np.ndarray) -> bytes:
 
 
 def worker_command(*arguments: str) -> list[str]:
-    """How the process that draws is started."""
+    """The command that starts the rendering process."""
     return python_command("-m", _WORKER, *arguments)
 
 
 def worker_environment(interface: str) -> dict[str, str]:
     """The environment variables of that process."""
     environment = os.environ | {"MUJOCO_GL": interface, gl_environment.PROBING: "1"}
-    # PyOpenGL may have been told otherwise by an earlier import in this process.
+    # An earlier import in this process may have set PyOpenGL to another platform.
     environment.pop("PYOPENGL_PLATFORM", None)
     return environment
 
@@ -188,30 +188,30 @@ def _run_worker(interface: str, arguments: list[str], timeout: float) -> str:
     return (worker.stderr.strip().splitlines() or [f"exit status {worker.returncode}"])[-1]
 
 
-def _memory() -> Path | None:
+def _cache_file() -> Path | None:
     folder = cache_folder()
     return folder and folder / "gl.json"
 
 
-def _remembered() -> str | None:
-    if (path := _memory()) is None:
+def _cached_interface() -> str | None:
+    if (path := _cache_file()) is None:
         return None
     try:
-        memory = json.loads(path.read_text())
-        return memory["interface"] if memory["mujoco"] == version("mujoco") else None
+        cached = json.loads(path.read_text())
+        return cached["interface"] if cached["mujoco"] == version("mujoco") else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _remember(interface: str) -> None:
-    if (path := _memory()) is None:
+def _cache_interface(interface: str) -> None:
+    if (path := _cache_file()) is None:
         return
-    with contextlib.suppress(OSError):  # only a convenience: it is found out again the next time
+    with contextlib.suppress(OSError):  # only a convenience: it is probed again the next time
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_json(path, {"interface": interface, "mujoco": version("mujoco")})
 
 
-def _forget() -> None:
-    if (path := _memory()) is not None:
+def _clear_cache() -> None:
+    if (path := _cache_file()) is not None:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Draws frames with MuJoCo's classic renderer; also the worker process behind `render`.
+"""Renders frames with MuJoCo's classic renderer; also the worker process behind `render`.
 
 MUJOCO_GL must be set before MuJoCo is imported, which a training process has done long ago:
-`python -m r2s_core.rendering.worker JOB_DIR` draws in a fresh one, and `--serve WIDTH HEIGHT` in
-one that stays (`r2s_core.rendering.live`).
+`python -m r2s_core.rendering.worker JOB_DIR` renders in a new process, and `--serve WIDTH HEIGHT`
+in a persistent one (`r2s_core.rendering.live`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 
 
 class FrameRenderer:
-    """A model, ready to be drawn in one size by one camera.
+    """A renderer of one model at one size with one camera.
 
-    camera: by name; an unknown name, or None, takes the model's first, else a free view.
+    camera: by name; an unknown name, or None, selects the model's first camera, else a free view.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class FrameRenderer:
     ) -> np.ndarray:
         """uint8[height, width, 3] of the pose `qpos` [nq].
 
-        markers: where mocap bodies are, [3] m, by name. Raises ValueError where there is no such.
+        markers: positions of mocap bodies, [3] m, by name. Raises ValueError for an unknown one.
         """
         self._data.qpos[:] = qpos
         for name, place in (markers or {}).items():
             if name not in self._mocap:
-                raise ValueError(f"the scene that is drawn has no mocap body '{name}'")
+                raise ValueError(f"the rendered scene has no mocap body '{name}'")
             self._data.mocap_pos[self._mocap[name]] = place
         mujoco.mj_forward(self._model, self._data)
         self._renderer.update_scene(self._data, camera=self._camera)
         return self._renderer.render()
 
     def close(self) -> None:
-        """Give the graphics context back."""
+        """Release the graphics context."""
         self._renderer.close()
 
     def __enter__(self) -> FrameRenderer:
@@ -78,7 +78,7 @@ class FrameRenderer:
 
 
 def probe() -> None:
-    """Draw one small frame; raises, or kills the process, where that is impossible."""
+    """Render one small frame; raises, or kills the process, where that is impossible."""
     xml = "<mujoco><worldbody><light pos='0 0 3'/><geom size='1'/></worldbody></mujoco>"
     with FrameRenderer(mujoco.MjModel.from_xml_string(xml), 64, 64) as renderer:
         if not renderer.render(np.zeros(0)).any():
@@ -86,7 +86,7 @@ def probe() -> None:
 
 
 def work(job_dir: Path) -> None:
-    """Draw the frames that `r2s_core.rendering.render.render_frames` asked for in `job_dir`."""
+    """Render the frames that `r2s_core.rendering.render.render_frames` requests in `job_dir`."""
     job = json.loads((job_dir / "job.json").read_text())
     motion = np.load(job_dir / "motion.npz", allow_pickle=False)
     qpos = motion["qpos"]
@@ -104,7 +104,7 @@ def work(job_dir: Path) -> None:
 def serve(width: int, height: int) -> None:
     """Answer the requests of `r2s_core.rendering.live.LiveRenderer` until its pipe closes."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what drivers print is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of drivers is not an answer
     renderers: dict[int, FrameRenderer] = {}
     for line in sys.stdin:
         request, frames = json.loads(line), b""
@@ -114,7 +114,7 @@ def serve(width: int, height: int) -> None:
             else:
                 frames = _draw(renderers, request)
             answer = {"bytes": len(frames)}
-        except Exception as error:  # whatever a driver or a model comes to, told to who asked
+        except Exception as error:  # any failure of a driver or a model is sent to the client
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer).encode() + b"\n" + frames)
         answers.flush()

@@ -1,1 +1,1 @@
-"""Files, text, terminals, processes and other people's code: what touches the machine."""
+"""The system layer: files, text, terminals, processes and calls into third-party code."""

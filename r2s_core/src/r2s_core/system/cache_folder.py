@@ -1,4 +1,4 @@
-"""Where r2s keeps what it can find out again: delete the folder whenever you like."""
+"""The folder of r2s's caches, which can be deleted at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The terminal: one kind of console, on which a string is only ever text."""
+"""The terminal: a console that prints strings literally."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _NARROWEST = 60  # columns
 
 
 class PlainConsole(Console):
-    """Shows strings as they are: `[/red]` is no markup, `:duck:` no emoji, ESC no control sequence.
+    """Prints strings literally: no markup (`[/red]`), emoji (`:duck:`) or control sequences (ESC).
 
-    Names, paths and messages come from users, files and plugins. Whoever wants a style passes it
-    beside the text (`style=`) or makes a `rich.text.Text`.
+    Names, paths and messages come from users, files and plugins. For styled text, pass `style=` or
+    a `rich.text.Text`.
     """
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """See `rich.console.Console`; everything that is printed as a string comes through here."""
+        """See `rich.console.Console`; all strings that are printed pass through here."""
         options |= {"markup": False, "emoji": False}
         return super().render_str(printable(text, lines=True), **options)
 
@@ -31,7 +31,7 @@ def stderr_console() -> Console:
 
 
 def stdout_console() -> Console:
-    """For results, of which none is left out where a terminal is too narrow for them."""
+    """For results; a minimum width keeps columns on narrow terminals."""
     console = PlainConsole(highlight=False, soft_wrap=True)
     console.width = max(console.width, _NARROWEST)
     return console

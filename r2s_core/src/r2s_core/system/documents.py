@@ -1,4 +1,4 @@
-"""Files of other people's making, checked against a dataclass before anyone reads a field.
+"""Untrusted JSON files, checked against a dataclass before any field is used.
 
     @dataclasses.dataclass(frozen=True)
     class Layer:
@@ -6,9 +6,9 @@
 
     layer = read_document(path, Layer, limit=MIB, what="a layer")
 
-Every field is held to its annotation (nested dataclasses, `Mapping[str, X]`, `tuple[X, ...]`,
-`list[X]`, `Literal`, unions with None, float, int, bool, str, `Any`) and to the limits that
-`r2s_core.plugin.option` records. Nothing is converted but a whole number to a float.
+Every field is checked against its annotation (nested dataclasses, `Mapping[str, X]`,
+`tuple[X, ...]`, `list[X]`, `Literal`, unions with None, float, int, bool, str, `Any`) and the
+limits of `r2s_core.plugin.option`. The only conversion is from whole numbers to floats.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def parse(
 ) -> T:
     """JSON data as an instance of a dataclass, or of any annotation listed above.
 
-    where: begins the message, say the file. unknown: what to do about keys that are no fields.
+    where: the start of the message, e.g. the file. unknown: what to do with unknown keys.
 
     Raises `error`, naming the first key that is wrong: "FILE: layers.0.size: expected ...".
     """
@@ -107,13 +107,13 @@ class _Reader:
     def read_dataclass(self, cls: Any, data: Any, key: str) -> Any:
         _require(isinstance(data, dict), key, "a mapping", data)
         kinds = _annotations(cls)
-        own = {field.name: field for field in dataclasses.fields(cls) if field.init}
+        fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
         if not self.ignore_unknown:
             for name in data:
-                if name not in own:
-                    raise _Wrong(_join(key, name), f"unknown key{did_you_mean(name, own)}")
+                if name not in fields:
+                    raise _Wrong(_join(key, name), f"unknown key{did_you_mean(name, fields)}")
         values = {}
-        for name, field in own.items():
+        for name, field in fields.items():
             if name in data:
                 values[name] = self.read(kinds[name], data[name], _join(key, name))
                 _check_limits(field, values[name], _join(key, name))
@@ -195,7 +195,7 @@ def _require(holds: bool, key: str, expected: str, data: Any) -> None:
 
 
 def _shown(data: Any) -> str:
-    """Short enough for a sentence, however large it is."""
+    """The data, cut to a length that fits into a sentence."""
     if isinstance(data, dict | list):
         return f"a {'mapping' if isinstance(data, dict) else 'list'} of {len(data)}"
     if isinstance(data, int) and abs(data) > _LARGEST:

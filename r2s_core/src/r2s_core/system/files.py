@@ -1,8 +1,8 @@
-"""Files read and written in one way: regular files within limits, and writes that cannot be halved.
+"""Safe file access: bounded reads of regular files, and atomic writes.
 
-Reading refuses what is no regular file (a FIFO would block, /dev/zero would never end) and what is
-larger than its kind can be. Writing makes a new file beside the old one and moves it into place, so
-that a crash, a full disk or a link planted there leaves everything else as it was.
+Reading refuses anything but regular files (a FIFO would block, /dev/zero would never end) and files
+larger than their kind allows. Writing creates a new file next to the old one and moves it into
+place, so that a crash, a full disk or a planted link leaves everything else unchanged.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import IO, Any
 
 from r2s_core.errors import R2SError
 
-#: Limits by what a file is, in bytes.
+#: Bytes of a MiB, for limits.
 MIB = 2**20
-#: Begins the name of a file that is being written; one that is left over belongs to nobody.
+#: Prefix of files that are being written; leftovers may be deleted.
 TEMPORARY = ".writing-"
-_DEPTH = 100  # nestings of a JSON file
+_DEPTH = 100  # levels of nesting in a JSON file
 
 
 def read_bytes(
@@ -34,7 +34,7 @@ def read_bytes(
     """The content of a regular file of at most `limit` bytes.
 
     what: what the file should be, for the message: "the configuration". Raises `error`, with one
-    sentence, for anything else than such a file.
+    sentence, for anything else.
     """
     with open_regular(path, what=what, error=error) as file:
         try:
@@ -43,8 +43,8 @@ def read_bytes(
             raise error(_refusal(path, what, cause)) from cause
     if len(data) > limit:
         raise error(
-            f"{path}: larger than {_size(limit)}, the most that r2s reads of {what}; check that it "
-            "is the right file"
+            f"{path}: larger than {_size(limit)}, the limit for {what}; check that it is the right "
+            "file"
         )
     return data
 
@@ -86,7 +86,7 @@ def parse_json(text: str) -> Any:
 def open_regular(path: Path | str, *, what: str, error: type[R2SError] = R2SError) -> IO[bytes]:
     """A regular file, opened for reading; never waits for a FIFO's writer.
 
-    Raises `error`, with one sentence, for what is missing, unreadable or no regular file.
+    Raises `error`, with one sentence, for what is missing, unreadable or not a regular file.
     """
     flags = os.O_RDONLY
     for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY"):  # not all on each system
@@ -99,7 +99,7 @@ def open_regular(path: Path | str, *, what: str, error: type[R2SError] = R2SErro
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         if stat.S_ISDIR(mode):
-            raise error(f"{path}: a folder, where {what} is read from a file; name the file")
+            raise error(f"{path}: a folder, but {what} must be a file; name the file")
         raise error(
             f"{path}: a {_special(mode)}, not a regular file; copy {what} into a file first"
         )
@@ -107,7 +107,7 @@ def open_regular(path: Path | str, *, what: str, error: type[R2SError] = R2SErro
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
-    """Replace `path` by a file with this content, whole or not at all; see `replacing`."""
+    """Replace `path` atomically by a file with this content; see `replacing`."""
     with replacing(path) as file:
         file.write(data)
 
@@ -124,10 +124,10 @@ def write_json(path: Path | str, value: Any) -> None:
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[IO[bytes]]:
-    """A new file beside `path`, to be written; on leaving it is made durable and takes its place.
+    """A new file next to `path`, to be written; on exit it is made durable and replaces `path`.
 
-    A link at `path` is replaced, never followed. Where anything fails, `path` stays as it was and
-    nothing is left over.
+    A link at `path` is replaced, never followed. On any failure `path` is unchanged and nothing is
+    left over.
 
     Raises `R2SError` where `path` is a folder, device or FIFO, and `OSError`, with `path` as its
     `filename`, where the disk is full or the folder not writable.
@@ -170,7 +170,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed writers left in `folder`; only for whoever alone writes there."""
+    """Delete what killed writers left in `folder`; only for its sole writer."""
     with contextlib.suppress(OSError):
         for path in folder.glob(f"{TEMPORARY}*"):
             if path.is_dir() and not path.is_symlink():
@@ -182,9 +182,9 @@ def remove_leftovers(folder: Path) -> None:
 def confined(
     folder: Path, name: str | Path, *, what: str, error: type[R2SError] = R2SError
 ) -> Path:
-    """`folder / name`, which must lie within `folder`, links followed.
+    """`folder / name`, which must be within `folder`, with links followed.
 
-    what: where the name is from, for the message: "hooks.csv.file". Raises `error` otherwise.
+    what: the source of the name, for the message: "hooks.csv.file". Raises `error` otherwise.
     """
     text = str(name)
     parts = (*PurePosixPath(text).parts, *PureWindowsPath(text).parts)
@@ -196,7 +196,7 @@ def confined(
 
 
 def strict(value: Any) -> Any:
-    """Mappings, sequences, numpy numbers and paths as JSON has them; not finite becomes None."""
+    """Mappings, sequences, NumPy numbers and paths as JSON values; non-finite ones become None."""
     if isinstance(value, Mapping):
         return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -224,14 +224,14 @@ def _check_replaceable(path: Path) -> None:
         raise R2SError(_refusal(path, "what is written", cause)) from cause
     if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
         kind = "folder" if stat.S_ISDIR(mode) else _special(mode)
-        raise R2SError(f"{path}: a {kind} is there, where a file is to be written; name another")
+        raise R2SError(f"{path}: a {kind}, where a file is to be written; name another path")
 
 
 def _refusal(path: Path | str, what: str, cause: OSError | ValueError) -> str:
     if isinstance(cause, FileNotFoundError):
         return f"{path}: no such file; check the path of {what}"
     if isinstance(cause, PermissionError):
-        return f"{path}: you may not read it; {what} needs read permission"
+        return f"{path}: no permission to read it; {what} must be readable"
     if isinstance(cause, OSError):
         return f"{path}: cannot be read ({cause.strerror or cause}); check the path of {what}"
     return f"{str(path)!r} cannot be a path; check the path of {what}"
@@ -247,7 +247,7 @@ def _size(limit: int) -> str:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -261,7 +261,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {key[:60]!r} is there twice")
+            raise ValueError(f"the key {key[:60]!r} appears twice")
         found[key] = value
     return found
 

@@ -1,11 +1,11 @@
-"""Where other people's code is called: a failure in it is told as theirs, at its place.
+"""Calls into third-party code, whose failures are attributed to it, with file and line.
 
     with calling("reward 'slow'", term):
         value = term(transition)
 
-What goes wrong inside becomes one `R2SError`: `reward 'slow' failed at my_reward.py:7: TypeError:
-...`. It names the machine instead where the machine is at fault, and lets through what is already
-told in a sentence, a full disk, and the user's Ctrl-C. R2S_DEBUG=1 shows the traceback.
+An exception inside becomes one `R2SError`: `reward 'slow' failed at my_reward.py:7: TypeError:
+...`. It names the machine instead where the machine is at fault. `R2SError`, a full disk and the
+user's Ctrl-C pass through unchanged. R2S_DEBUG=1 shows the traceback.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 from r2s_core.errors import R2SError
 
-#: The packages of r2s itself: where another package offers a name of theirs, theirs is meant.
+#: The packages of r2s itself, whose plugins take precedence over others of the same name.
 OURS = frozenset(
     {
         "r2s",
@@ -44,14 +44,14 @@ OURS = frozenset(
         "r2s-randomization-visual",
     }
 )
-#: What plugins, ours and others', are built on.
+#: The packages that plugins are built on.
 _FOUNDATIONS = frozenset({"r2s_core", "r2s_algos_common"})
-#: Frames of these are never "where it failed": the code that they were handed is.
+#: Frames of these are never reported as the place of a failure: the code passed to them is.
 _LIBRARIES = _FOUNDATIONS | {
     *("distrax", "flax", "jax", "jaxlib", "mujoco", "numpy", "optax", "pluggy", "rich", "scipy")
 }
 _INSTALLED = Path(sysconfig.get_path("purelib"))
-#: What JAX raises where Python or numpy wants to know a value that is still to be computed.
+#: JAX's errors where Python or NumPy needs the value of a tracer.
 _NOT_TRACEABLE = frozenset(
     {
         "ConcretizationTypeError",
@@ -61,17 +61,17 @@ _NOT_TRACEABLE = frozenset(
         "TracerIntegerConversionError",
     }
 )
-#: How XLA begins what no Python code is the cause of.
+#: Prefixes of XLA's errors that no Python code causes.
 _DEVICE_FAILED = ("INTERNAL", "UNAVAILABLE", "FAILED_PRECONDITION")
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 class ForeignError(R2SError):
-    """Code of a plugin's or the user's own failed; the message says whose, where and how."""
+    """Code of a plugin or the user failed; the message says which, where and how."""
 
 
 class MachineError(R2SError):
-    """The machine lacks what was asked of it: memory, or a device."""
+    """The machine lacks a required resource: memory, or a device."""
 
 
 @contextlib.contextmanager
@@ -83,22 +83,22 @@ def calling(
     raising: type[R2SError] = ForeignError,
     may_print: bool = False,
 ) -> Iterator[None]:
-    """Around every call into code that is not r2s's own.
+    """The context of every call into code that is not r2s's own.
 
-    What that code prints goes to stderr: stdout is for results (unless it `may_print`).
+    Output of that code goes to stderr, since stdout is for results (unless it `may_print`).
 
     Args:
-        whose: as the user knows it: "reward 'slow'", "hook plugin 'slack' (r2s-slack 1.0)".
-        code: the function, object or module that is called, which tells its own lines in a
-            traceback from those of the libraries around it.
-        advice: what the user may do about a failure, the end of the sentence; or a function that
-            knows it of an exception.
+        whose: the code's name for messages: "reward 'slow'", "hook plugin 'slack' (r2s-slack 1.0)".
+        code: the function, object or module that is called, to distinguish its own lines in a
+            traceback from those of libraries.
+        advice: what the user can do about a failure, as the end of the sentence; or a function
+            from the exception to that.
         raising: the error that a failure becomes.
 
     Raises:
-        ForeignError: (or `raising`) for any exception of that code, `sys.exit` and a
-            KeyboardInterrupt that it raised itself among them.
-        MachineError: out of memory, or a device that JAX was told to use and that is not there.
+        ForeignError: (or `raising`) for any exception of that code, including `sys.exit` and a
+            KeyboardInterrupt that it raised itself.
+        MachineError: out of memory, or a device that JAX was told to use is missing.
     """
     try:
         with contextlib.redirect_stdout(sys.stdout if may_print else sys.stderr):
@@ -106,7 +106,7 @@ def calling(
     except R2SError:
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        if _is_nobodys(error) or (may_print and isinstance(error, BrokenPipeError)):
+        if _passes_through(error) or (may_print and isinstance(error, BrokenPipeError)):
             raise
         machine = machine_fault(error)
         if machine is not None:
@@ -137,7 +137,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "it raised KeyboardInterrupt"
     text, name = str(error), type(error).__name__
-    if type(error).__module__.startswith("jax"):  # which explains for pages
+    if type(error).__module__.startswith("jax"):  # whose explanations fill pages
         text = text.strip().partition("\n")[0]
     text = _first_paragraph(text)
     if name in _NOT_TRACEABLE:
@@ -146,9 +146,9 @@ def describe(error: BaseException) -> str:
 
 
 def where(error: BaseException, code: Any = None) -> str | None:
-    """ "my_reward.py:7 (slow)": the innermost line of `code`'s own or of other code like it.
+    """ "my_reward.py:7 (slow)": the innermost line that is not of a library.
 
-    Code of libraries is passed over: what they were handed is at fault.
+    Lines of libraries are skipped: the code passed to them is at fault.
     """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}:{error.lineno}"
@@ -171,14 +171,14 @@ def defined_at(code: Any) -> str | None:
 
 
 def machine_fault(error: BaseException) -> str | None:
-    """A sentence where the machine is at fault rather than any code; None where it is not."""
+    """A sentence where the machine is at fault and not the code; None otherwise."""
     text = str(error)
     if _no_device(error):
-        asked = os.environ.get("JAX_PLATFORMS", "")
-        by = f"JAX_PLATFORMS={asked} asks for" if asked else "it was told to use"
+        requested = os.environ.get("JAX_PLATFORMS", "")
+        by = f"JAX_PLATFORMS={requested} selects" if requested else "it was told to use"
         why = f" ({describe(error)})" if text else ""
         return (
-            f"JAX cannot start the device that {by}{why}; unset JAX_PLATFORMS to take what this "
+            f"JAX cannot start the device that {by}{why}; unset JAX_PLATFORMS to use what this "
             "machine has, or set it to cpu"
         )
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
@@ -188,15 +188,15 @@ def machine_fault(error: BaseException) -> str | None:
         )
     runtime = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
     if runtime and text.startswith(_DEVICE_FAILED) and "allback error" not in text:
-        return f"the device failed while it computed ({_first_paragraph(text)})"
+        return f"the device failed while computing ({_first_paragraph(text)})"
     return None
 
 
 def _no_device(error: BaseException) -> bool:
-    """Whether JAX could not start a device, for which it has a text or only an assertion."""
-    told = "Unable to initialize backend" in str(error)
-    if told or not isinstance(error, AssertionError) or str(error) or "jax" not in sys.modules:
-        return told
+    """Whether JAX could not start a device, which it reports by message or by a bare assertion."""
+    reported = "Unable to initialize backend" in str(error)
+    if reported or not isinstance(error, AssertionError) or str(error) or "jax" not in sys.modules:
+        return reported
     try:
         sys.modules["jax"].devices()
     except Exception:
@@ -204,14 +204,15 @@ def _no_device(error: BaseException) -> bool:
     return False
 
 
-def _is_nobodys(error: BaseException) -> bool:
+def _passes_through(error: BaseException) -> bool:
+    """Whether the error is not the called code's: the user's Ctrl-C, or a full disk."""
     if isinstance(error, KeyboardInterrupt):
         return _by_signal(error)
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _by_signal(error: KeyboardInterrupt) -> bool:
-    """Whether a signal's handler raised it: then no `raise` of the foreign code did."""
+    """Whether a signal handler raised it, and not a `raise` in the called code."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -227,13 +228,13 @@ def _home(code: Any) -> Path | None:
     module = _module_of(code)
     top = module.partition(".")[0]
     package = _file_of(top)
-    own = _file_of(module) or package
-    if own is None or top in _LIBRARIES - _FOUNDATIONS:
+    file = _file_of(module) or package
+    if file is None or top in _LIBRARIES - _FOUNDATIONS:
         return None
     if package is not None and Path(package).name == "__init__.py":
         folder = Path(package).parent
-        return folder if Path(own).is_relative_to(folder) else Path(own)
-    return Path(own)
+        return folder if Path(file).is_relative_to(folder) else Path(file)
+    return Path(file)
 
 
 def _file_of(module: str) -> str | None:
@@ -256,7 +257,7 @@ def _module_of(code: Any) -> str:
 
 
 def _plain(code: Any) -> Any:
-    """What partials, methods and decorators such as `jax.jit` are made of."""
+    """The function inside partials, methods and decorators such as `jax.jit`."""
     for _ in range(100):
         for part in ("func", "__func__", "__wrapped__"):
             if hasattr(code, part):
@@ -286,5 +287,5 @@ def _shown(file: str) -> str:
 
 
 def _first_paragraph(text: str) -> str:
-    """In one line; what comes after it explains."""
+    """The first paragraph in one line; what follows only explains."""
     return " ".join(text.strip().partition("\n\n")[0].split())

@@ -1,4 +1,4 @@
-"""What a run shows on the screen while it works, and the table it ends with."""
+"""A run's progress on the screen, and the table of results at its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrainingProgress:
         self.console = console or stderr_console()
         self._total, self._step, self._start = total_steps, start_step, start_step
         self._last_line = time.monotonic()
-        self._unsaid = ""  # the newest line, where it was not its turn
+        self._pending = ""  # the newest line, if not printed yet
         self._bar: Progress | None = None
         if self.console.is_terminal:
             self._bar = Progress(
@@ -60,16 +60,16 @@ class TrainingProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif self._unsaid:  # the last line is where training ended
-            self.note(self._unsaid)
+        elif self._pending:  # the last line shows where training ended
+            self.note(self._pending)
 
     def update(self, step: int, steps_per_second: float, metrics: Mapping[str, float]) -> None:
-        """Show where training stands.
+        """Show the progress of training.
 
         step: environment steps so far; steps_per_second: NaN where it is not known yet;
-        metrics: of these, `episode/success` and `episode/return` are shown where there are any.
+        metrics: `episode/success` and `episode/return` are shown if present.
         """
-        # The most wanted first: a narrow terminal cuts the rest.
+        # The most important first: a narrow terminal cuts the rest.
         parts = [f"{count(step)}/{count(self._total)} steps"]
         if steps_per_second > 0:
             left = max(self._total - step, 0) / steps_per_second
@@ -81,14 +81,14 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.update(self._task, completed=step, line="  ".join(parts))
         now, first = time.monotonic(), self._step == self._start
-        self._step, self._unsaid = step, "  ".join(parts)
+        self._step, self._pending = step, "  ".join(parts)
         if self._bar is None and (first or now - self._last_line > _PLAIN_INTERVAL_S):
             self._last_line = now
-            self.note(self._unsaid)
-            self._unsaid = ""
+            self.note(self._pending)
+            self._pending = ""
 
     def note(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         self.console.print(text)
 
 
@@ -120,7 +120,7 @@ def percent(rate: float | None, digits: int = 1) -> str:
 
 
 def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The short table that a run or an evaluation ends with, from `result.json`'s keys."""
+    """The table at the end of a run or an evaluation, from `result.json`'s keys."""
     rows = []
     if result.get("episodes"):
         low, high = result["success_ci95"]
@@ -144,7 +144,7 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _object_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Success by object, the worst first, where there were several."""
+    """Success by object, the worst first, where there are several."""
     rows = []
     if result.get("held_out_episodes"):
         low, high = result["held_out_success_ci95"]

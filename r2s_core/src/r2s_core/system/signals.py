@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP (a terminal that closes): finish the update, save, and leave."""
+"""Ctrl-C, SIGTERM and SIGHUP (a closing terminal): finish the update, save, and exit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any
 from r2s_core.errors import R2SError
 
 _INT, _TERM = int(signal.SIGINT), int(signal.SIGTERM)
-#: SIGHUP, which Windows has not.
+#: SIGHUP, which Windows does not have.
 HANGUP = getattr(signal, "SIGHUP", None)
-#: How long the main thread may take to notice a signal; it may be within a compiler for a minute.
+#: How long the main thread may take to notice a signal; it may be in a compiler for a minute.
 _PATIENCE_S = 3.0
 #: Set for a run whose parent holds the other end of its stdin: see `stop_with_parent`.
 STOP_WITH_PARENT = "R2S_STOP_WITH_PARENT"
@@ -28,11 +28,11 @@ class RunInterrupted(R2SError):
 
     def __init__(self, what: str, how_to_continue: str, signum: int | None) -> None:
         super().__init__(f"Stopped {what}. {how_to_continue}")
-        self.exit_code = 128 + (signum or _INT)  # 130 after Ctrl-C, as shells have it
+        self.exit_code = 128 + (signum or _INT)  # 130 after Ctrl-C, as in shells
 
 
 class Ended(R2SError):
-    """SIGTERM or SIGHUP ended a command that has nothing to go on with."""
+    """SIGTERM or SIGHUP ended a command that cannot be resumed."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"ended by {signal.Signals(signum).name}")
@@ -43,13 +43,13 @@ class Ended(R2SError):
 def tidy_end() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, and then raise `Ended`.
 
-    So temporary folders and child processes end with a command that would else leave them. Further
-    ones of these do not disturb the tidying; outside the main thread this does nothing.
+    So temporary folders and child processes are cleaned up. Further such signals do not interrupt
+    the clean-up; outside the main thread this does nothing.
     """
     received: list[int] = []
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if _again_later(signum, frame) or (received and signum != _INT):
+        if _retried_later(signum, frame) or (received and signum != _INT):
             return
         received.append(signum)
         raise KeyboardInterrupt
@@ -66,19 +66,19 @@ def tidy_end() -> Iterator[None]:
 
 @contextmanager
 def interruptible_at_once() -> Iterator[None]:
-    """Ctrl-C ends the process on the spot: for the seconds of importing, before `StopSignals`.
+    """Ctrl-C ends the process at once: for the seconds of importing, before `StopSignals`.
 
     There is nothing to save yet, and Python's own KeyboardInterrupt may be lost: raised within
-    the callback that JAX hangs into the garbage collector, it is printed and the program goes on.
+    JAX's garbage-collector callback, it is printed and the program continues.
     """
     with handling([_INT], signal.SIG_DFL):
         yield
 
 
 def stop_with_parent() -> None:
-    """Where the parent asked for it, SIGTERM this process once the parent is gone.
+    """If the parent requested it, SIGTERM this process once the parent is gone.
 
-    Whatever ends the parent, SIGKILL too, closes its end of our stdin.
+    Whatever ends the parent, even SIGKILL, closes its end of our stdin.
     """
     if os.environ.pop(STOP_WITH_PARENT, None) is None:
         return
@@ -96,17 +96,16 @@ class StopSignals:
     """While entered, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, and `received` says which
     it was.
 
-    Within `deferred()` the first one only sets `received`: whoever is at work looks there when it
-    is convenient. Where the main thread does not come back from a compiler within a few seconds to
-    see what was raised, the process ends with `last_words`. Outside the main thread, where Python
-    delivers no signals, this does nothing.
+    Within `deferred()` the first one only sets `received`, which the loop polls. Where the main
+    thread does not return from a compiler within a few seconds, the process prints `last_words`
+    and exits. Outside the main thread, where Python delivers no signals, this does nothing.
     """
 
     def __init__(
         self, notify: Callable[[str], Any], last_words: Callable[[], str] | None = None
     ) -> None:
-        """notify: called with a line for the user when a signal is deferred. last_words: gives the
-        line for one whose process ends at once; None: wait for as long as it takes.
+        """notify: called with a line for the user when a signal is deferred. last_words: returns
+        the line to print before a forced exit; None: wait as long as it takes.
         """
         self.received: int | None = None
         self._defer = False
@@ -131,7 +130,7 @@ class StopSignals:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Until left, the first signal waits for us; a second one interrupts all the same."""
+        """Within it the first signal is deferred; a second one interrupts at once."""
         self._defer = True
         try:
             yield
@@ -139,19 +138,19 @@ class StopSignals:
             self._defer = False
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if _again_later(signum, frame):
+        if _retried_later(signum, frame):
             return
         first, self.received = self.received is None, signum
         if not (self._defer and first):
             raise KeyboardInterrupt
-        self._notify("stopping after this update; again stops at once")
+        self._notify("stopping after this update; a second signal stops at once")
 
     def _watch(self, last_words: Callable[[], str]) -> None:
-        """Start a thread that sees each signal when it comes, whatever the main thread does."""
+        """Start a thread that sees each signal at once, whatever the main thread does."""
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        self._stack.callback(os.close, writer)  # which ends the thread
+        self._stack.callback(os.close, writer)  # ends the thread
         self._stack.callback(signal.set_wakeup_fd, previous)
         handled = {_INT, _TERM, HANGUP}
 
@@ -176,7 +175,7 @@ def _end(signum: int, words: str) -> None:
 
 @contextmanager
 def handling(signums: list[Any], handler: Any) -> Iterator[None]:
-    """In the main thread, `handler` for these signals; a hangup that is ignored (nohup) is left."""
+    """In the main thread, `handler` for these signals; an ignored hangup (nohup) stays ignored."""
     previous = {}
     if _in_main_thread():
         for signum in signums:
@@ -194,10 +193,10 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _again_later(signum: int, frame: FrameType | None) -> bool:
-    """Whether the main thread is within the callback that JAX hangs into the collector.
+def _retried_later(signum: int, frame: FrameType | None) -> bool:
+    """Whether the main thread is within JAX's garbage-collector callback; then it is sent again.
 
-    What is raised there is printed and lost; so the signal comes again when that is over.
+    An exception there is printed and lost, so the signal must arrive after the callback.
     """
     while frame is not None:
         if frame.f_code.co_name == "_xla_gc_callback":

@@ -1,4 +1,4 @@
-"""A screen that goes away does not end the work: a closed pipe, a closed terminal, a full log."""
+"""Output errors do not end a run: a closed pipe, a closed terminal, a full log."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 
 def open_standard_streams() -> None:
-    """Where the process was started without stdin, stdout or stderr (`2>&-`), the null device is.
+    """Open the null device for stdin, stdout or stderr where the process has none (`2>&-`).
 
-    Else the next file that is opened becomes stderr to C libraries, which then write into it.
+    Otherwise the next file that is opened becomes stderr to C libraries, which write into it.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -26,9 +26,9 @@ def open_standard_streams() -> None:
 
 @contextmanager
 def lasting_streams() -> Iterator[None]:
-    """While entered, nobody notices where stdout or stderr can be written to no more.
+    """While entered, failing writes to stdout and stderr are ignored.
 
-    `r2s run ... | head -2` trains to its end; what nobody reads goes to the null device.
+    `r2s run ... | head -2` trains to its end; later output goes to the null device.
     """
     before = sys.stdout, sys.stderr  # None, in a process that was started without
     sys.stdout, sys.stderr = (stream and _Lasting(stream) for stream in before)
@@ -65,7 +65,7 @@ class _Lasting:
         try:
             write()
         except (OSError, ValueError):  # ValueError: the stream is closed
-            # Whoever else writes to the same descriptor, C libraries too, is spared it as well.
+            # This also protects other writers to the same descriptor, such as C libraries.
             with contextlib.suppress(OSError, ValueError):
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, self._stream.fileno())

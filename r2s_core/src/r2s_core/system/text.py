@@ -1,4 +1,4 @@
-"""Text from outside (file names, YAML keys, messages of other people's code) for a terminal."""
+"""Untrusted text (file names, YAML keys, messages of third-party code) for a terminal."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import unicodedata
 #: Control characters, format characters (bidi overrides among them), lone surrogates, and the
 #: separators that start a new line.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-#: Joiners: Persian and emoji are not written without them, and they move nothing.
+#: Joiners, which Persian and emoji need, and which are harmless.
 _HARMLESS = frozenset("\u200c\u200d")
 
 
 def printable(text: object, *, lines: bool = False) -> str:
-    r"""`text` with everything that a terminal would obey instead of show written out.
+    r"""`text` with everything escaped that a terminal would interpret instead of show.
 
-    ESC becomes `\x1b`, a right-to-left override `\u202e`, and a byte of a file name that is no
-    UTF-8 (a lone surrogate to Python) that byte, as in `Gr\xf6\xdfe.stl`: the result can be
+    ESC becomes `\x1b`, a right-to-left override `\u202e`, and a byte of a file name that is not
+    UTF-8 (a lone surrogate in Python) that byte, as in `Gr\xf6\xdfe.stl`: the result can be
     printed and encoded anywhere that UTF-8 can.
 
-    lines: keep line breaks and tabs, for whole messages; a name has none to keep.
+    lines: keep line breaks and tabs, for whole messages; names have none.
     """
     kept = "\n\t" if lines else ""
     text = str(text)
@@ -29,9 +29,9 @@ def printable(text: object, *, lines: bool = False) -> str:
     return "".join(c if c in kept or not _is_hidden(c) else _written_out(c) for c in text)
 
 
-@functools.cache  # a run makes its parts twice: to train, and to evaluate
+@functools.cache  # a run builds its parts twice: to train, and to evaluate
 def say_once(line: str) -> None:
-    """A line for the user, on stderr, once in a process."""
+    """Print a line for the user on stderr, once per process."""
     print(printable(line), file=sys.stderr)
 
 

@@ -1,9 +1,9 @@
-"""A Python file that a configuration names runs only where its user has said that it may.
+"""A Python file that a configuration names runs only where the user has allowed it.
 
-A YAML file, a run folder or an object from a stranger is data. The one kind of code that such data
-can name is a reward, `use: path/to/file.py:function`; it is refused until the user trusts its
-content, by `--trust` or `trust=True`. The content is then remembered for this user by its hash,
-wherever the file lies: the next run of it does not ask, and a changed file does.
+A YAML file, a run folder or an object from a stranger is data. The only code that such data can
+name is a reward, `use: path/to/file.py:function`; it is refused until the user trusts its content,
+by `--trust` or `trust=True`. The hash of the content is then recorded for this user, wherever the
+file is: later runs need no flag, unless the file changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from r2s_core.system import files
 SOURCE_LIMIT = files.MIB  # of a reward file, bytes
 _LIMIT = 4 * files.MIB
 _HASH = 64  # characters of a SHA-256
-#: Trusted by this process; there may be no home to remember it in.
+#: Hashes trusted by this process; there may be no home to record them in.
 _trusted: set[str] = set()
 
 
@@ -34,14 +34,14 @@ def is_trusted(reference: str) -> bool:
 
 
 def record_trust(reference: str) -> None:
-    """The user trusts the file of `path/to/file.py:function` as it is now."""
+    """Record that the user trusts the file of `path/to/file.py:function` as it is now."""
     path = location(reference)
-    _remember(digest(read_source(path)), path)
+    _record(digest(read_source(path)), path)
 
 
 def would_run(references: Iterable[tuple[str, str]]) -> str:
-    """What would run, in words; `references`: the key that names each, which may be empty, and
-    `path/to/file.py:function`."""
+    """A description of what would run; `references`: the key that names each, which may be empty,
+    and `path/to/file.py:function`."""
     return "; ".join(
         f"{key + ' would run ' if key else ''}function {use.rpartition(':')[2]} of {location(use)} "
         f"(SHA-256 {_hash_of(use)[:16]}...)"
@@ -50,8 +50,7 @@ def would_run(references: Iterable[tuple[str, str]]) -> str:
 
 
 def trusted_source(reference: str) -> bytes:
-    """The source of `path/to/file.py:function`, to be run; read once, so that what is run is what
-    was trusted.
+    """The source of `path/to/file.py:function`, read once so that the trusted content is what runs.
 
     Raises `UntrustedCodeError` where the user has not trusted its content, `ConfigError` where it
     cannot be read.
@@ -85,30 +84,30 @@ def refusal(references: Iterable[tuple[str, str]]) -> UntrustedCodeError:
     """The error for these references, each with the key that names it; a key may be empty."""
     return UntrustedCodeError(
         f"{would_run(references)}: Python code that you have not trusted yet; read it, and if "
-        "you trust it add --trust (in Python: trust=True), which remembers this content"
+        "you trust it add --trust (in Python: trust=True), which also holds for later runs"
     )
 
 
 def _is_trusted(sha256: str) -> bool:
-    return sha256 in _trusted or sha256 in _remembered()
+    return sha256 in _trusted or sha256 in _recorded()
 
 
-def _remember(sha256: str, path: Path) -> None:
-    """For this process, and where the user has a home also for the next ones."""
-    known = sha256 in _remembered()
+def _record(sha256: str, path: Path) -> None:
+    """Trust it in this process and, where the user has a home, in later ones."""
+    known = sha256 in _recorded()
     _trusted.add(sha256)
     store = _store()
     if known or store is None:
         return
     name = "".join(c if c.isprintable() else "?" for c in str(path.absolute()))
-    with contextlib.suppress(OSError):  # a read-only home: this process knows it all the same
+    with contextlib.suppress(OSError):  # a read-only home: this process trusts it anyway
         store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         with os.fdopen(os.open(store, flags, 0o600), "ab") as file:
             file.write(f"{sha256}  {name}\n".encode(errors="replace"))
 
 
-def _remembered() -> set[str]:
+def _recorded() -> set[str]:
     store = _store()
     if store is None or not store.exists():
         return set()

@@ -1,4 +1,4 @@
-"""Functions in a file of the user's own, named in YAML: `use: path/to/file.py:function`.
+"""Functions in the user's own files, named in YAML: `use: path/to/file.py:function`.
 
 This is the only place that runs such a file.
 """
@@ -26,10 +26,10 @@ def is_file_reference(name: str) -> bool:
 def load_function(reference: str) -> Callable[..., Any]:
     """The function that `path/to/file.py:function` names.
 
-    The file runs once for all functions that are taken from it, until its content changes.
+    The file runs once for all functions that are loaded from it, until its content changes.
 
     Raises:
-        UntrustedCodeError: the user has not trusted what is in the file.
+        UntrustedCodeError: the user has not trusted the file's content.
         PluginLoadError: the file is missing or fails, or has no such function.
     """
     location, _, attribute = reference.rpartition(":")
@@ -48,11 +48,11 @@ def load_function(reference: str) -> Callable[..., Any]:
 
 @functools.lru_cache(maxsize=64)
 def _run(path: Path, source: bytes) -> ModuleType:
-    """The file as a module; what is run is the source that was trusted, not a second reading."""
+    """The file as a module; runs the source that was trusted, without reading the file again."""
     name = f"_r2s_file_{path.stem}_{digest(bytes(path) + source)[:12]}"
     module = ModuleType(name)
     module.__file__ = str(path)
-    sys.modules[name] = module  # where dataclasses look for what they were defined in
+    sys.modules[name] = module  # dataclasses look up their module here
     try:
         with calling(f"the file {path.name}", module, raising=PluginLoadError):
             exec(compile(source, path, "exec", dont_inherit=True), vars(module))

@@ -1,4 +1,4 @@
-"""Starting Python as a child process: the one place that says how."""
+"""The command line of Python child processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from r2s_core.errors import R2SError
 
 
 def python_command(*arguments: str) -> list[str]:
-    """The command line of this same Python with `arguments`, such as ("-m", "r2s_core").
+    """The command line of this Python with `arguments`, such as ("-m", "r2s_core").
 
-    `-P` keeps the working directory out of the import path: files that lie beside a scan, a
-    trimesh.py or json.py from whomever, are data and must not run as modules. Modules that the
+    `-P` keeps the working directory out of the import path: files next to a scan, such as a
+    stranger's trimesh.py or json.py, are data and must not run as modules. Modules that the
     user put on PYTHONPATH are still found. Raises R2SError where Python does not know its own
     executable (embedded in another program).
     """

@@ -1,1 +1,1 @@
-"""A run: train, evaluate, report, stop and go on."""
+"""A run: train, evaluate, report, stop and resume."""

@@ -1,4 +1,4 @@
-"""Watching training for physics that breaks: told of once, and an end to it where all worlds do."""
+"""Watches training for diverging physics: reports it once, and stops where nearly all worlds do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from r2s_core.errors import R2SError
 from r2s_core.record.history import History
 from r2s_core.types import Environment
 
-#: Training ends where this share of the episodes that ended lately ended by divergence.
+#: Training stops where this share of the latest episodes ended by divergence.
 _HOPELESS = 0.9
 
 
@@ -23,24 +23,24 @@ class DivergenceWatch:
     def __init__(
         self, env: Environment[Any], history: History, note: Callable[[str], None]
     ) -> None:
-        """note: takes the one line that the user is told."""
+        """note: called with the one line for the user."""
         self._env, self._history, self._note = env, history, note
-        self._told = history.diverged > 0
+        self._reported = history.diverged > 0
         self._mark()
 
     def update(self, step: int) -> None:
-        """After an update; `step` is where training stands.
+        """Check after an update; step: environment steps so far.
 
         Raises `PhysicsDiverged` once as many episodes have ended as there are worlds, nearly all of
         them by divergence.
         """
         history, worlds = self._history, self._env.spec.num_worlds
-        if history.diverged and not self._told:
-            self._told = True
+        if history.diverged and not self._reported:
+            self._reported = True
             self._note(
                 f"By step {step:,} {history.diverged:,.0f} of {history.episodes:,.0f} episodes "
-                f"ended by diverging physics{self._cause()}; such worlds start anew and are "
-                "counted as env/diverged, which is told only this once."
+                f"ended by diverging physics{self._cause()}; such worlds are reset and counted in "
+                "env/diverged; this is reported only once."
             )
         ended = history.episodes - self._episodes
         if ended < worlds:
@@ -50,9 +50,9 @@ class DivergenceWatch:
         if diverged >= _HOPELESS * ended:
             raise PhysicsDiverged(
                 f"The physics diverges: by step {step:,}, {diverged:,.0f} of the last {ended:,.0f} "
-                f"episodes ended so{self._cause()}. Training has stopped, and the checkpoints from "
-                "before are kept; look at the objects' masses and sizes, at environment.physics "
-                "and at the ranges under randomization."
+                f"episodes ended by divergence{self._cause()}. Training has stopped, and earlier "
+                "checkpoints are kept; check the objects' masses and sizes, environment.physics "
+                "and the ranges under randomization."
             )
 
     def _mark(self) -> None:

@@ -1,4 +1,4 @@
-"""The training loop: update, tell, save, until there is a reason to stop."""
+"""The training loop: update, report, save, until there is a reason to stop."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from r2s_core.system.signals import RunInterrupted, StopSignals
 from r2s_core.training.divergence import DivergenceWatch
 from r2s_core.types import Algorithm, Checked, Environment, SavesPart
 
-#: What the loop itself writes down.
+#: The columns that the loop itself writes.
 _COLUMNS = frozenset({"step", "wall_s", "steps_per_second", EVALUATED})
 
 
 @dataclasses.dataclass
 class Training:
-    """Where training stands; all but the learner is small and JSON."""
+    """The state of training; all but the learner is small and JSON."""
 
     learner: Any
     step: int = 0  # environment steps over all worlds
@@ -51,9 +51,9 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class SavedTraining:
-    """What a checkpoint holds beside the learner.
+    """A checkpoint's metadata, stored with the learner.
 
-    configuration: what determines the learning, by dotted key.
+    configuration: the settings that determine what is learned, by dotted key.
     """
 
     step: int = option(minimum=0)
@@ -70,7 +70,7 @@ def start(
     resume: bool,
     note: Callable[[str], None],
 ) -> Training:
-    """A fresh learner, or the run's newest sound checkpoint; `note` is told which.
+    """A fresh learner, or the run's newest intact checkpoint; `note` gets a line on which.
 
     Raises `CheckpointError` if the checkpoints do not belong to this configuration.
     """
@@ -85,14 +85,14 @@ def start(
             note("There is no checkpoint yet; starting from the beginning.")
         return Training(fresh)
     for problem in loaded.skipped:
-        note(f"{problem}; going on with the checkpoint before it.")
+        note(f"{problem}; continuing with the checkpoint before it.")
     meta = _read_meta(loaded.meta, loaded.path)
     if meta.step < config.training.total_timesteps:
         note(f"Resuming at step {meta.step:,}.")
     else:
-        note(f"The training is over, at step {meta.step:,}; what follows it is done again.")
+        note(f"Training had finished, at step {meta.step:,}; evaluation and report are repeated.")
     if jax.tree.structure(template) != jax.tree.structure(fresh):
-        note("The checkpoint leaves out a part, which starts anew: the replay buffer, say.")
+        note("The checkpoint omits a part, such as the replay buffer, which starts empty.")
     return Training(
         learner=_restored(algorithm, loaded.learner, fresh),
         step=meta.step,
@@ -107,34 +107,34 @@ def _read_meta(meta: Mapping[str, Any], path: Path) -> SavedTraining:
 
 
 def _is_newer(key: str, saved: Mapping[str, Any]) -> bool:
-    """Whether it is an option that the r2s which saved did not have yet: its section is there.
+    """Whether an option did not exist in the r2s that saved: its section did, its key did not.
 
-    That it has its default now is seen by the run's own config.yaml.
+    Its value is then the default, since the run's own config.yaml does not have the key.
     """
     section = key.rpartition(".")[0]
     return key not in saved and any(known.startswith(f"{section}.") for known in saved)
 
 
 def _check_own(configuration: Mapping[str, Any], meta: Mapping[str, Any], path: Path) -> None:
-    """Refuse the checkpoint of a run that learned something else, whatever fits by its shape."""
+    """Refuse the checkpoint of a run with other settings, even if its shapes fit."""
     saved = _read_meta(meta, path).configuration
     keys = [key for key in differing(saved, configuration) if not _is_newer(key, saved)]
     if not keys:
         return
-    here, there = (str(x.get(keys[0]))[:80] for x in (configuration, saved))
+    configured, trained = (str(x.get(keys[0]))[:80] for x in (configuration, saved))
     others = f" (and {', '.join(keys[1:6])})" if len(keys) > 1 else ""
     raise checkpoint.CheckpointError(
-        f"{path} is of another run: {keys[0]} is {there} there and {here} here{others}. Resume "
-        "with the configuration that it was trained with, or start a new run."
+        f"{path} is of another run: {keys[0]} is {trained} there and {configured} here{others}. "
+        "Resume with the configuration that it was trained with, or start a new run."
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class RunContext:
-    """What a training happens in, and who follows it.
+    """The environment of a training: its parts, its folder and its listeners.
 
-    began: `time.perf_counter()` from where this session's training time counts; what has passed
-    since (building and compiling) is part of it. curve: evaluates on the way, off the clock.
+    began: `time.perf_counter()` at the start of this session's training time, which includes
+    building and compiling. curve: evaluates during training; does not count as training time.
     """
 
     algorithm: Algorithm[Any]
@@ -149,7 +149,7 @@ class RunContext:
 
 
 def train(training: Training, context: RunContext) -> None:
-    """Go on with `training` until its configuration, a hook or a signal says stop, and save.
+    """Continue `training` until its configuration, a hook or a signal stops it, and save.
 
     Raises `RunInterrupted` after a signal, with a checkpoint saved.
     """
@@ -158,21 +158,21 @@ def train(training: Training, context: RunContext) -> None:
         total = context.config.training.total_timesteps
         where = f"at {training.step:,} of {total:,} steps, all saved"
         command = resume_command(context.run_dir)
-        raise RunInterrupted(where, f"Go on with: {command}", context.signals.received)
+        raise RunInterrupted(where, f"Continue with: {command}", context.signals.received)
 
 
 @dataclasses.dataclass
 class _Loop:
     training: Training
     context: RunContext
-    paused_s: float = 0.0  # spent on the evaluation curve, which is no training
+    paused_s: float = 0.0  # spent on the evaluation curve, which is not training time
 
     def __post_init__(self) -> None:
         note = self.context.progress.note
         self.divergence = DivergenceWatch(self.context.env, self.training.history, note)
 
     @property
-    def _whose(self) -> str:
+    def _label(self) -> str:
         return f"algorithm '{self.context.config.algorithm}'"
 
     def run(self) -> None:
@@ -181,13 +181,13 @@ class _Loop:
         reason = self._reason_to_stop(hook=False)
         with contextlib.ExitStack() as work_to_save:
             while reason is None:
-                asked = self._update(before, compiles=not durations)
-                # The first update compiles for a minute: stopped there, nothing is lost.
+                hook_stops = self._update(before, compiles=not durations)
+                # The first update compiles for a minute: if interrupted there, nothing is lost.
                 if not durations:
                     work_to_save.enter_context(self.context.signals.deferred())
                 durations.append(self._clock() - now)
                 now = self._clock()
-                reason = self._reason_to_stop(asked)
+                reason = self._reason_to_stop(hook_stops)
                 interval = self.context.config.training.checkpoint_interval_s
                 if reason is None and now - saved_at >= interval:
                     self._save()
@@ -198,10 +198,10 @@ class _Loop:
                 self._save()
 
     def _update(self, before: float, compiles: bool) -> bool:
-        """One update and everyone told of it; True if a hook asks to stop."""
+        """One update, and its report to hooks and progress; True if a hook requests a stop."""
         state, began = self.training, self._clock()
-        state.learner, metrics = updated(self._whose, self.context.algorithm, state.learner)
-        with calling(self._whose, self.context.algorithm):
+        state.learner, metrics = updated(self._label, self.context.algorithm, state.learner)
+        with calling(self._label, self.context.algorithm):
             row = _row(metrics)
         if isinstance(self.context.env, Checked):
             self.context.env.check()
@@ -212,28 +212,28 @@ class _Loop:
         row = {"wall_s": state.seconds, "steps_per_second": speed, **row, **self._evaluated()}
         state.history.append({"step": state.step, **row})
         self.divergence.update(state.step)
-        asked = self.context.hooks.metrics(state.step, row)
-        # The first update's speed is the compiler's, and would foretell hours.
+        hook_stops = self.context.hooks.metrics(state.step, row)
+        # The first update is slow because it compiles; its speed would predict hours.
         self.context.progress.update(state.step, math.nan if compiles else speed, row)
-        return asked
+        return hook_stops
 
     def _evaluated(self) -> dict[str, float]:
-        """What the curve measures, if this update reached one of its points."""
+        """The evaluation curve's metrics, if this update reached one of its points."""
         state = self.training
         curve = self.context.curve
         before = state.step - self.context.algorithm.steps_per_update
         point = None if curve is None else curve.point(before, state.step)
         if curve is None or point is None:
             return {}
-        jax.block_until_ready(state.learner)  # what is still under way is training
+        jax.block_until_ready(state.learner)  # unfinished work counts as training time
         began = time.perf_counter()
-        export = exported(self._whose, self.context.algorithm, state.learner, self.context.env.spec)
+        export = exported(self._label, self.context.algorithm, state.learner, self.context.env.spec)
         measured = curve.measure(export, self.context.env.spec, point)
         self.paused_s += time.perf_counter() - began
         return measured
 
     def _clock(self) -> float:
-        """Seconds, standing still while the policy is evaluated."""
+        """Seconds, stopped while the policy is evaluated."""
         return time.perf_counter() - self.paused_s
 
     def _reason_to_stop(self, hook: bool) -> str | None:
@@ -279,13 +279,13 @@ def _restored(algorithm: Algorithm[Any], saved: Any, fresh: Any) -> Any:
 
 
 def _compile_seconds(setup_s: float, durations: list[float]) -> float:
-    """Setting up, and what the first update took longer than the others."""
+    """Set-up time, plus the excess of the first update over the others."""
     usual = statistics.median(durations[1:]) if len(durations) > 1 else 0.0
     return setup_s + max(durations[0] - usual, 0.0)
 
 
 def _row(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """An algorithm's metrics; one that is named like a column of ours is "algorithm/..."."""
+    """An algorithm's metrics; one named like a column of the loop becomes "algorithm/..."."""
     return {
         f"algorithm/{name}" if name in _COLUMNS else str(name): _number(name, value)
         for name, value in metrics.items()

@@ -1,4 +1,4 @@
-"""A whole run: set up, train, evaluate, and leave behind the folder that README.md lists."""
+"""A whole run: set up, train, evaluate, and write the folder that README.md describes."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def run(
     trust: bool = False,
     make_env: MakeEnvironment | None = None,
 ) -> dict[str, Any]:
-    """Train, evaluate and report as `config` says; returns what result.json holds.
+    """Train, evaluate and report as configured; returns the content of result.json.
 
     Args:
       output: the run's folder instead of `config.output`. An earlier run there is moved to
         `<name>-old-<n>`, never overwritten.
-      resume: go on from the folder's last sound checkpoint, if there is one.
-      trust: the reward functions in files that the configuration names may run; see
+      resume: continue from the folder's last intact checkpoint, if there is one.
+      trust: allow the reward functions in files that the configuration names to run; see
         `r2s_core.system.trust`.
       make_env: builds the environments; by default the engine, from the configuration.
 
     Raises:
       RunInterrupted: after SIGINT or SIGTERM, with a checkpoint saved.
-      R2SError: whatever else a user can mend, in one sentence.
+      R2SError: any other problem that a user can fix, in one sentence.
     """
     console, began = stderr_console(), time.perf_counter()
     require(config, trust)
@@ -104,9 +104,9 @@ class _Session:
         return self.folder.path
 
     def run(self) -> dict[str, Any]:
-        # Whatever can refuse to start does so before `begin`, which moves an earlier run aside.
+        # Everything that can fail at the start comes before `begin`, which moves an earlier run.
         found = self.folder.inputs_of(self.config)
-        # A fresh run's inputs are not in its folder yet; those of one that is resumed are.
+        # A fresh run's inputs are not in its folder yet; those of a resumed run are.
         config = found.config if self.folder.resumes else self.config
         run_dir = self.run_dir
         hooks = Hooks(config.hooks, run_dir, self.console.print)
@@ -139,7 +139,7 @@ class _Session:
             train(training, context)
         self._save_policy(algorithm, training, env)
         result = self._facts(training, env) | {"setup_s": round(training_began - self.began, 3)}
-        algorithm = env = context = None  # type: ignore[assignment]  # give their memory to the evaluation
+        algorithm = env = context = None  # type: ignore[assignment]  # free memory for the evaluation
         result |= self._evaluate_and_report(training, result)
         hooks.run_end(result)
         print_result(result | {"files": self._files()})
@@ -148,8 +148,8 @@ class _Session:
     def _save_policy(
         self, algorithm: Algorithm[Any], training: Training, env: Environment[Any]
     ) -> None:
-        whose = f"algorithm '{self.config.algorithm}'"
-        export = exported(whose, algorithm, training.learner, env.spec)
+        label = f"algorithm '{self.config.algorithm}'"
+        export = exported(label, algorithm, training.learner, env.spec)
         save_policy(
             self.run_dir / "policy",
             export,
@@ -167,8 +167,8 @@ class _Session:
         )
 
     def _facts(self, training: Training, env: Environment[Any]) -> dict[str, Any]:
-        """What result.json says of the training."""
-        # Rounded before the rates are taken, so that the file agrees with itself.
+        """The part of result.json about training."""
+        # Rounded before rates are computed, so that the file is consistent.
         config, seconds = self.config, round(training.seconds, 3)
         busy = max(seconds - round(training.compile_s, 3), 1e-3)
         return {
@@ -219,7 +219,7 @@ class _Session:
         return result
 
     def _evaluate(self) -> tuple[Episodes, Environment[Any]]:
-        """Judge the policy as it was saved, not as it was trained: what is judged is delivered."""
+        """Evaluate the saved policy, which is what is delivered, not the learner's."""
         config = self.config
         self.console.print(evaluate.announcement(config))
         env = self.make_env(config, evaluate.num_worlds(config), False)
@@ -244,7 +244,7 @@ class _Session:
 
 
 def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
-    """The configured algorithm; its `total_timesteps`, if it has one, is training's by default."""
+    """The configured algorithm; its option `total_timesteps`, if null, is that of training."""
     use = config.chosen_algorithm
     options = use.options
     if getattr(options, "total_timesteps", 0) is None:
@@ -271,5 +271,5 @@ def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[A
 
 
 def _object_name(config: RunConfig, env: Environment[Any]) -> str | None:
-    """What is handled: as the task calls it, else as the configuration does; None where neither."""
+    """The objects' names from the task, else from the configuration, else None."""
     return ", ".join(env.spec.task.objects) or inputs.object_names(config)

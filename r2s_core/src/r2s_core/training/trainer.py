@@ -1,4 +1,4 @@
-"""`Real2SimTrainer`: training from Python, a thin face over `run` and `evaluate`.
+"""`Real2SimTrainer`: training from Python, a thin wrapper around `run` and `evaluate`.
 
 trainer = Real2SimTrainer("configs/quickstart.yaml")
 env = trainer.create_environment()
@@ -26,16 +26,16 @@ from r2s_core.types import Environment, HasEvaluation
 
 
 class Real2SimTrainer:
-    """Trains and evaluates what a configuration describes.
+    """Trains and evaluates as a configuration describes.
 
-    config: a YAML file, a mapping of the same shape, or a loaded `RunConfig`. trust: the reward
-    functions in files that it names may run; see `r2s_core.system.trust`.
+    config: a YAML file, a mapping of the same shape, or a loaded `RunConfig`. trust: allow the
+    reward functions in files that it names to run; see `r2s_core.system.trust`.
     """
 
     def __init__(
         self, config: RunConfig | Mapping[str, Any] | str | Path, *, trust: bool = False
     ) -> None:
-        """Raises `ConfigError` with one line for everything that is wrong."""
+        """Raises `ConfigError` with one line per problem."""
         self._trust = trust
         if isinstance(config, RunConfig):
             self.config = config
@@ -51,7 +51,7 @@ class Real2SimTrainer:
 
     @property
     def run_dir(self) -> Path:
-        """The folder that `train` leaves."""
+        """The folder that `train` writes."""
         return self.config.output
 
     def create_environment(self) -> Environment[Any]:
@@ -75,24 +75,24 @@ class Real2SimTrainer:
         algorithm: str | None = None,
         resume: bool = False,
     ) -> dict[str, Any]:
-        """Train, evaluate and report, as `r2s run` does; returns what result.json holds.
+        """Train, evaluate and report, as `r2s run` does; returns the content of result.json.
 
         Args:
-          env: trained in; by default what `create_environment` gives. An environment made by the
-            engine brings its own configuration, which the run then takes over, so that what is
-            evaluated and written down is what was trained; stderr says where the two differ.
-          algorithm: by plugin name; by default the configured one.
-          resume: go on from the last checkpoint, if there is one.
+          env: the environment to train in; default: that of `create_environment`. An environment
+            of the engine has its own configuration, which the run then uses, so that evaluation
+            and records match the training; stderr lists the differences.
+          algorithm: by plugin name; default: the configured one.
+          resume: continue from the last checkpoint, if there is one.
         """
         if env is not None and not hasattr(env, "spec"):
             raise ConfigError(
-                f"env is {type(env).__name__}, no environment; pass what create_environment() "
-                "gives, or none"
+                f"env is {type(env).__name__}, not an environment; pass the result of "
+                "create_environment(), or none"
             )
         config = self.config if algorithm is None else _with_algorithm(self.config, algorithm)
         make_env = None
         if env is not None:
-            config, make_env = _around(config, env)
+            config, make_env = _with_environment(config, env)
         return run(config, resume=resume, trust=self._trust, make_env=make_env)
 
     def evaluate_model(
@@ -100,8 +100,8 @@ class Real2SimTrainer:
     ) -> Mapping[str, Any]:
         """Evaluate a policy on fresh episodes: `success_rate`, `success_ci95`, `episodes`, ...
 
-        path: a run's folder or the `policy/` in it; by default this trainer's own run. A policy
-        that stands alone is evaluated in the environment of this trainer's configuration.
+        path: a run's folder or the `policy/` in it; default: this trainer's own run. A policy
+        without a run's folder is evaluated in the environment of this trainer's configuration.
         """
         path = Path(path) if path is not None else self.run_dir
         if evaluate.config_of(path) is None:
@@ -116,10 +116,12 @@ def _with_algorithm(config: RunConfig, name: str) -> RunConfig:
     return dataclasses.replace(config, algorithm=name, algorithms=algorithms)
 
 
-def _around(config: RunConfig, env: Environment[Any]) -> tuple[RunConfig, MakeEnvironment]:
-    """The configuration of a run in `env`, and what gives the run its environments."""
+def _with_environment(
+    config: RunConfig, env: Environment[Any]
+) -> tuple[RunConfig, MakeEnvironment]:
+    """The configuration of a run in `env`, and the builder of the run's environments."""
     source = env.origin.config if isinstance(env, VectorEnv) and env.origin else None
-    own = config
+    configured = config
     if source is not None:
         config = dataclasses.replace(
             config,
@@ -132,25 +134,25 @@ def _around(config: RunConfig, env: Environment[Any]) -> tuple[RunConfig, MakeEn
     config = dataclasses.replace(
         config, environment=dataclasses.replace(config.environment, engine=worlds)
     )
-    device.announce(_replaced(device.resolve_backend(own), config))
+    device.announce(_replaced(device.resolve_backend(configured), config))
 
     def make_env(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
-        if training or not isinstance(env, HasEvaluation):  # it can only be judged in itself
+        if training or not isinstance(env, HasEvaluation):  # evaluated in the same environment
             return env
         return env.for_evaluation(num_worlds)
 
     return config, make_env
 
 
-def _replaced(own: RunConfig, taken: RunConfig) -> list[str]:
-    """Lines for the user: which options of the environment are not those of the configuration."""
-    before, after = flat(own.resolved()), flat(taken.resolved())
+def _replaced(configured: RunConfig, used: RunConfig) -> list[str]:
+    """Lines for the user: the environment's options that differ from the configuration's."""
+    before, after = flat(configured.resolved()), flat(used.resolved())
     keys = differing(before, after)
     if not keys:
         return []
     lines = [f"  {key}: {after.get(key)} (configured: {before.get(key)})" for key in keys]
     head = (
-        "The environment that was passed in is trained in, with its own options instead of the "
+        "Training uses the environment that was passed in, with its own options instead of the "
         "configuration's (create_environment() makes one with those):"
     )
     return [head, *lines]

@@ -92,10 +92,11 @@ class GroupedBackend:
         def joined(*rows: Any) -> Any:
             return (jnp if self.traceable else np).concatenate(rows)
 
-        if fields is None:
-            fields = jax.tree.map(joined, *[dict(part.fields) for part in parts])
+        all_fields: Any = fields
+        if all_fields is None:
+            all_fields = jax.tree.map(joined, *[dict(part.fields) for part in parts])
         view, ok = jax.tree.map(joined, *[(part.view, part.ok) for part in parts])
-        return Physics(tuple(part.carry for part in parts), fields, view, ok)
+        return Physics(tuple(part.carry for part in parts), all_fields, view, ok)
 
 
 def _rows(tree: Any, part: slice) -> Any:

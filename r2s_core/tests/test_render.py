@@ -72,7 +72,7 @@ def test_a_model_that_cannot_be_drawn_says_why():
 @pytest.mark.usefixtures("graphics")
 def test_a_live_renderer_draws_as_the_other_does_and_says_why_it_cannot():
     model = mujoco.MjModel.from_xml_string(_SCENE)
-    pose, marker = np.array([[0.5]]), np.array([[-0.5, 0.0, 0.5]])
+    pose, marker = np.array([[0.5]]), {"goal_marker": np.array([[-0.5, 0.0, 0.5]])}
     live = LiveRenderer(96, 64, "top")
     live.load(7, model)
     np.testing.assert_array_equal(

@@ -14,7 +14,7 @@ from r2s_core.testing.environments import point_mass
 def test_action_bounds_that_are_no_range_are_refused_before_training(low):
     spec = point_mass(2).spec
     spec = dataclasses.replace(spec, action_low=np.full_like(spec.action_low, low))
-    with pytest.raises(ConfigError, match="the low below the high"):
+    with pytest.raises(ConfigError, match="with low below high"):
         network_groups(spec, "auto", "ppo")
 
 

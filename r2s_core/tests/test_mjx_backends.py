@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from r2s_core import registry
-from r2s_core.backends.mjx import _is_sane, make, make_warp
+from r2s_core.backends.mjx import _is_stable, make, make_warp
 from r2s_core.backends.plugins import MjxConfig, WarpConfig
 from r2s_core.env import EngineOptions, VectorEnv
 from r2s_core.errors import BackendError
@@ -37,9 +37,9 @@ def test_a_backend_passes_the_kit(name):
 @pytest.mark.parametrize("field", ["ctrl", "qpos", "qvel", "qacc"])
 def test_what_c_mujoco_calls_unstable_is_not_ok(field, value):
     numbers = {name: np.zeros(3) for name in ("ctrl", "qpos", "qvel", "qacc")}
-    assert _is_sane(SimpleNamespace(**numbers))
+    assert _is_stable(SimpleNamespace(**numbers))
     numbers[field][1] = value
-    assert not _is_sane(SimpleNamespace(**numbers))
+    assert not _is_stable(SimpleNamespace(**numbers))
 
 
 def _boxes(worst_case=None) -> SceneSpec:

@@ -195,7 +195,7 @@ def test_more_faces_than_memory_takes_are_reduced_first_and_that_is_said(sphere,
     monkeypatch.setattr(solid, "WORKING_FACES", 2000)
     data = sphere.export(file_type="stl")
     made = solid.solidify(data, ".stl", "scan", ObjectOptions())
-    assert "5120 faces: reduced to 2000" in made.findings[0].what
+    assert "5120 faces: decimated to 2000" in made.findings[0].what
     assert (made.was_faces, made.full_faces) == (5120, 2000)
     assert made.volume == pytest.approx(sphere.volume, rel=0.005)
 

@@ -77,7 +77,7 @@ def test_the_verdict_says_what_is_wanting(bottle):
     assert facts_of(bottle, held(7))["reservations"] == []
     said = facts_of(lump, held(8))
     assert said["verdict"] == "simulation-ready, but collides as a solid lump and graspable"
-    assert "the overlap is 0.30 (wanted: 0.80)" in said["reservations"][0]
+    assert "the overlap is 0.30 (at least 0.80 needed)" in said["reservations"][0]
     worst = facts_of(lump, held(0))
     assert worst["verdict"].endswith("collides as a solid lump and not graspable")
 

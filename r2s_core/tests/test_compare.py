@@ -493,7 +493,7 @@ def test_a_configuration_that_cannot_run_stops_all(config, commands, tmp_path, c
         (["CONFIG", "--vary", "algorithms.climb.sigma=1,1"], "written twice"),
         (["EMPTY"], "nothing to compare: there is no run in it"),
         (["UNFINISHED"], "is not finished"),
-        (["DAMAGED"], "has a damaged result.json; left out"),
+        (["DAMAGED"], "has a damaged result.json; skipped"),
         (["RUN", "seed=1"], "an existing run cannot be changed"),
         (["RUN", "training.use_gpu=false"], "values are for YAML files"),
     ],

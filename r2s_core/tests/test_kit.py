@@ -391,7 +391,7 @@ class Guess:
     ("how", "complaint"),
     [
         ("count", "steps_per_update is 7"),
-        ("leaf", r"\['step'\] is int, no array"),
+        ("leaf", r"\['step'\] is int, not an array"),
         ("hidden", "update of the same learner, a second time"),
         ("layout", "update must return a learner like"),
         ("metric", r"the metric loss has shape \(3,\)"),

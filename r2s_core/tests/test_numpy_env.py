@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +58,7 @@ class Drawn(CartTask):
 
     info = TaskInfo(markers={"goal_marker": "goal"})
 
-    def init(self, key, variant):
+    def init(self, key, variant) -> Any:
         state, qpos, qvel = super().init(key, variant)
         return Goal(state.target, jnp.stack([state.target, 0.8, 0.3])), qpos, qvel
 

@@ -1,6 +1,7 @@
 """A policy's graph means the same to NumPy, JAX and ONNX, and to flax where flax has the layer."""
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -112,9 +113,9 @@ def test_numpy_jax_and_onnx_act_alike_on_random_graphs(tmp_path, seed):
     in_jax = as_jax(policy, env, "see")(obs, jax.random.key(0))
     np.testing.assert_allclose(in_jax, action, atol=2e-5)
     session = onnxruntime.InferenceSession(str(save_onnx(policy, tmp_path / "policy.onnx")))
-    (in_onnx,) = session.run(["action"], obs)
+    in_onnx: Any = session.run(["action"], obs)[0]
     np.testing.assert_allclose(in_onnx, action, atol=2e-5)
-    (one,) = session.run(["action"], {name: x[:1] for name, x in obs.items()})
+    one: Any = session.run(["action"], {name: x[:1] for name, x in obs.items()})[0]
     np.testing.assert_allclose(one, action[:1], atol=2e-5)
     np.testing.assert_allclose(policy({n: x[0] for n, x in obs.items()}), action[0], atol=2e-5)
 
@@ -128,7 +129,8 @@ def test_a_convolution_is_flax_s(padding, stride):
     tensors = {name: np.asarray(leaf) for name, leaf in params["params"].items()}
     layer = Layer("conv", "conv", ("x",), {"stride": stride, "padding": padding}, tensors)
     ours = graph.evaluate([layer], {f"conv.{n}": t for n, t in tensors.items()}, {"x": x}, np)
-    np.testing.assert_allclose(ours, conv.apply(params, x), atol=1e-5)
+    expected: Any = conv.apply(params, x)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 def test_a_layer_norm_is_flax_s():
@@ -137,7 +139,8 @@ def test_a_layer_norm_is_flax_s():
     tensors = {"scale": np.linspace(0.5, 2, 6, dtype=np.float32), "bias": np.arange(6.0)}
     layer = Layer("norm", "layer_norm", ("x",), {"epsilon": norm.epsilon}, tensors)
     ours = graph.evaluate([layer], {f"norm.{n}": t for n, t in tensors.items()}, {"x": x}, np)
-    np.testing.assert_allclose(ours, norm.apply({"params": tensors}, x), atol=1e-5)
+    expected: Any = norm.apply({"params": tensors}, x)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(6))

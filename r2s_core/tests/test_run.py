@@ -102,7 +102,7 @@ def test_a_folder_of_something_else_is_refused(tiny):
     tiny.run_dir.mkdir(parents=True)
     (tiny.run_dir / "thesis.tex").write_text("")
     (tiny.run_dir / "config.yaml").write_text("mine: true")  # many tools call theirs so
-    with pytest.raises(R2SError, match="not of a run"):
+    with pytest.raises(R2SError, match="not a run's"):
         tiny.run()
     assert {p.name for p in tiny.run_dir.iterdir()} == {"thesis.tex", "config.yaml"}
 

@@ -86,10 +86,11 @@ def test_the_readmes_snippets_run(text, capsys):
     envs = seen["envs"]
     if "obs" in seen:
         assert seen["obs"].shape == envs.observation_space.shape == (64, 25)
-        assert float(capsys.readouterr().out) < 0.5  # at random, pick-and-place hardly succeeds
+        rates = [float(line) for line in capsys.readouterr().out.split()]
+        assert np.mean(rates) < 0.5  # at random, pick-and-place hardly succeeds
     else:
         assert (envs.num_envs, envs.single_action_space.shape) == (8, (5,))
-        assert envs.env.env.config.environment.options.objects == ("sample:pear",)
+        assert envs.env.env.origin.config.environment.options.objects == ("sample:pear",)
     envs.close()
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import mujoco
 
-from r2s_core.robot import COLLISION_GROUP, NO_FRICTION, PAD_CONTACT
+from r2s_core.robot import ARM_CONTACT, COLLISION_GROUP, NO_FRICTION, PAD_CONTACT
 
 #: Natural frequency of the arms' servos, rad/s, and the share of critical damping.
 SERVO_FREQUENCY, SERVO_DAMPING_RATIO = 20.0, 0.8
@@ -94,6 +94,18 @@ def add_pad(body: mujoco.MjsBody, name: str, radius: float, pos, servo: FingerSe
         conaffinity=0,
         condim=4,
         friction=(NO_FRICTION, servo.torsional_friction, NO_FRICTION),
+        group=COLLISION_GROUP,
+    )
+
+
+def add_capsule(body: mujoco.MjsBody, start, end, radius: float) -> None:
+    """A collision capsule of the robot's own between two points of the body's frame, m."""
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+        fromto=(*start, *end),
+        size=(radius, 0, 0),
+        contype=ARM_CONTACT,
+        conaffinity=0,
         group=COLLISION_GROUP,
     )
 

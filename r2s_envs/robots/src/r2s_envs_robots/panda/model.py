@@ -8,11 +8,11 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from r2s_core.robot import ARM_CONTACT, COLLISION_GROUP
 from r2s_envs_robots.parts import (
     JOINT_DAMPING,
     FingerServo,
     Link,
+    add_capsule,
     add_chain,
     add_pad,
     add_servo,
@@ -161,14 +161,7 @@ def add_panda(spec: mujoco.MjSpec, servo: FingerServo) -> None:
     _add_finger(spec, hand, "left", "finger_joint1", _IDENTITY, servo)
     _add_finger(spec, hand, "right", "finger_joint2", (0.0, 0.0, 0.0, 1.0), servo)
     for name, start, end, radius in _CAPSULES:
-        spec.body(name).add_geom(
-            type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-            fromto=(*start, *end),
-            size=(radius, 0, 0),
-            contype=ARM_CONTACT,
-            conaffinity=0,
-            group=COLLISION_GROUP,
-        )
+        add_capsule(spec.body(name), start, end, radius)
 
 
 def _add_finger(spec, hand, side: str, joint: str, quat, servo: FingerServo) -> None:

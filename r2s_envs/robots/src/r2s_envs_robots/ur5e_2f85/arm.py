@@ -8,8 +8,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from r2s_core.robot import ARM_CONTACT, COLLISION_GROUP
-from r2s_envs_robots.parts import Link, add_chain, set_inertia
+from r2s_envs_robots.parts import Link, add_capsule, add_chain, set_inertia
 
 _QUARTER = np.pi / 2
 #: Denavit-Hartenberg a (m), d (m) and alpha (rad) of each joint.
@@ -97,12 +96,5 @@ def add_ur5e(spec: mujoco.MjSpec) -> mujoco.MjsBody:
     set_inertia(base, _BASE_MASS, (0.0, 0.0, 0.0), _BASE_INERTIA)
     flange = add_chain(spec, base, LINKS)
     for name, start, end, radius in _CAPSULES:
-        spec.body(name).add_geom(
-            type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-            fromto=(*start, *end),
-            size=(radius, 0, 0),
-            contype=ARM_CONTACT,
-            conaffinity=0,
-            group=COLLISION_GROUP,
-        )
+        add_capsule(spec.body(name), start, end, radius)
     return flange

@@ -10,8 +10,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from r2s_core.robot import ARM_CONTACT, COLLISION_GROUP
-from r2s_envs_robots.parts import FingerServo, add_pad, add_servo, set_inertia
+from r2s_envs_robots.parts import FingerServo, add_capsule, add_pad, add_servo, set_inertia
 
 #: The coupling between flange and gripper, m.
 _MOUNT = 0.0108
@@ -65,7 +64,7 @@ def add_2f85(spec: mujoco.MjSpec, flange: mujoco.MjsBody, servo: FingerServo) ->
     hand = flange.add_body(name="hand", pos=(0.0, 0.0, _MOUNT), gravcomp=1)
     set_inertia(hand, _HAND_MASS, _HAND_COM, _HAND_INERTIA)
     hand.add_site(name="grip", pos=(0.0, 0.0, GRIP), size=(0.005,) * 3, group=4)
-    _capsule(hand, (0.0, -0.03, 0.055), (0.0, 0.03, 0.055), 0.037)
+    add_capsule(hand, (0.0, -0.03, 0.055), (0.0, 0.03, 0.055), 0.037)
     _add_finger(spec, hand, "left", "finger_joint1", (1.0, 0.0, 0.0, 0.0), servo)
     _add_finger(spec, hand, "right", "finger_joint2", (0.0, 0.0, 0.0, 1.0), servo)
 
@@ -87,17 +86,6 @@ def _add_finger(spec, hand, side: str, joint: str, quat, servo: FingerServo) -> 
         solimp=_TIP_SOLIMP,
     )
     add_pad(tip, f"{side}_pad", _PAD_RADIUS, (0.0, *_PAD), servo)
-    _capsule(tip, (0.0, -0.004, 0.005), (0.0, -0.004, 0.036), 0.010)
+    add_capsule(tip, (0.0, -0.004, 0.005), (0.0, -0.004, 0.036), 0.010)
     gains = servo.stiffness * square, servo.damping * square, servo.max_force * _LENGTH
     add_servo(spec, joint, *gains, sorted(FINGER_TARGETS))
-
-
-def _capsule(body: mujoco.MjsBody, start, end, radius: float) -> None:
-    body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-        fromto=(*start, *end),
-        size=(radius, 0, 0),
-        contype=ARM_CONTACT,
-        conaffinity=0,
-        group=COLLISION_GROUP,
-    )

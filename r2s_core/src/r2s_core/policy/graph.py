@@ -299,9 +299,9 @@ def _scale_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
     return shape
 
 
-def _scale(layer: Layer, tensors: Mapping[str, Any], inputs: Sequence[Any], xp: Any) -> Any:
-    low, high = tensors["low"], tensors["high"]
-    return low + (inputs[0] + np.float32(1.0)) / np.float32(2.0) * (high - low)
+def to_bounds(x: Any, low: Any, high: Any) -> Any:
+    """From [-1, 1] to [low, high]; arrays [..., A] of NumPy or JAX."""
+    return low + (x + np.float32(1.0)) / np.float32(2.0) * (high - low)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -374,7 +374,7 @@ KINDS: Mapping[str, Kind] = {
         ("low", "high"),
         (),
         _scale_shape,
-        _scale,
+        lambda layer, t, inputs, xp: to_bounds(inputs[0], t["low"], t["high"]),
         lambda layer, tensors, inputs: tensors["low"] + tensors["high"],
     ),
 }

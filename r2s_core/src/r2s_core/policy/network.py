@@ -30,7 +30,7 @@ def squash(raw: Array, output: Literal["clip", "tanh"]) -> Array:
 
 def scale_action(y: Array, low: Array, high: Array) -> Array:
     """From [-1, 1] to [low, high], float32[..., A]."""
-    return low + (y + 1.0) / 2.0 * (high - low)
+    return graph.to_bounds(y, low, high)
 
 
 def as_jax(policy: SavedPolicy, env: Environment[Any], task: str) -> Policy:
@@ -45,7 +45,9 @@ def as_jax(policy: SavedPolicy, env: Environment[Any], task: str) -> Policy:
                 "the configuration that it was trained with."
             )
     tensors = {name: jnp.asarray(tensor) for name, tensor in policy.tensors.items()}
-    act = _network(tuple(_Static(layer) for layer in policy.layers))
+    act = _network(
+        tuple((la.name, la.kind, la.inputs, tuple(la.options.items())) for la in policy.layers)
+    )
     return jax.tree_util.Partial(act, tensors)
 
 
@@ -73,25 +75,13 @@ def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[
             yield f"action.{bound} of {name}", *pair
 
 
-class _Static(Layer):
-    """A layer without its tensors, as a cache key of compiled networks."""
-
-    def __init__(self, layer: Layer) -> None:
-        super().__init__(layer.name, layer.kind, layer.inputs, layer.options)
-
-    def _key(self) -> tuple[Any, ...]:
-        return self.name, self.kind, self.inputs, tuple(sorted(self.options.items()))
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and self._key() == other._key()
-
-
 @functools.lru_cache(maxsize=8)
-def _network(layers: tuple[_Static, ...]) -> Callable[[Named, Named, Array], Array]:
-    """(tensors, obs, key) -> action; weights are arguments, so that new ones need no compiling."""
+def _network(steps: tuple[tuple[Any, ...], ...]) -> Callable[[Named, Named, Array], Array]:
+    """(tensors, obs, key) -> action; weights are arguments, so that new ones need no compiling.
+
+    steps: name, kind, inputs and options, as pairs, of each layer.
+    """
+    layers = [Layer(name, kind, inputs, dict(options)) for name, kind, inputs, options in steps]
 
     @jax.jit
     def act(tensors: Named, obs: Named, key: Array) -> Array:

@@ -1,6 +1,7 @@
 """The kit passes what is right (the templates' own tests say so) and names what is wrong."""
 
 import dataclasses
+import functools
 import random
 from typing import Any, Literal
 
@@ -304,14 +305,14 @@ def _mujoco(scene, num_worlds):
 
 
 class BrokenBackend:
-    """The mujoco backend with one method replaced."""
+    """The mujoco backend with one method or attribute replaced."""
 
-    def __init__(self, scene, num_worlds, **methods):
+    def __init__(self, scene, num_worlds, **wrong):
         self._inner = _mujoco(scene, num_worlds)
         earlier = dataclasses.replace(scene, substeps=scene.substeps - 1)
         self._inner.one_substep_behind = _mujoco(earlier, num_worlds)
-        for name, method in methods.items():
-            setattr(self, name, lambda *args, method=method: method(self._inner, *args))
+        for name, value in wrong.items():
+            setattr(self, name, functools.partial(value, self._inner) if callable(value) else value)
 
     def __getattr__(self, name):
         return getattr(self._inner, name)
@@ -321,13 +322,13 @@ def _reset_all(inner, physics, mask, fields, qpos, qvel):
     return inner.reset(physics, np.ones_like(mask), fields, qpos, qvel)
 
 
-def _stale_view(inner, physics, ctrl):
-    before = inner.one_substep_behind.step(physics, ctrl).view
-    return dataclasses.replace(inner.step(physics, ctrl), view=before)
+def _stale_view(inner, physics, *control):
+    before = inner.one_substep_behind.step(physics, *control).view
+    return dataclasses.replace(inner.step(physics, *control), view=before)
 
 
-def _always_ok(inner, physics, ctrl):
-    moved = inner.step(physics, ctrl)
+def _always_ok(inner, physics, *control):
+    moved = inner.step(physics, *control)
     return dataclasses.replace(moved, ok=np.ones_like(moved.ok))
 
 
@@ -335,19 +336,45 @@ def _nominal_mass(inner, fields, qpos, qvel):
     return inner.init({}, qpos, qvel)
 
 
+def _old_mass(inner, physics, mask, fields, qpos, qvel):
+    return inner.reset(physics, mask, physics.fields, qpos, qvel)
+
+
+def _new_mass_everywhere(inner, physics, mask, fields, qpos, qvel):
+    reset = inner.reset(physics, mask, fields, qpos, qvel)
+    return dataclasses.replace(reset, fields=fields, carry=reset.carry.copy())
+
+
+def _flat_rotations(inner, fields, qpos, qvel):
+    physics = inner.init(fields, qpos, qvel)
+    if physics.view.site_xmat is None:
+        return physics
+    flat = physics.view.site_xmat.reshape(len(qpos), -1, 9)
+    return dataclasses.replace(physics, view=dataclasses.replace(physics.view, site_xmat=flat))
+
+
 @pytest.mark.parametrize(
-    ("methods", "complaint"),
+    ("wrong", "complaint"),
     [
         ({"reset": _reset_all}, "of a world outside the mask"),
         ({"step": _stale_view}, "is it one substep behind?"),
         ({"step": _always_ok}, "ok where one world is pushed with 1e15 N"),
         ({"init": _nominal_mass}, "body_mass differs per world"),
+        ({"reset": _old_mass}, "after a reset to another body_mass, under the mask"),
+        ({"reset": _new_mass_everywhere}, "after a reset to another body_mass, outside the mask"),
+        ({"step": lambda inner, physics, ctrl, wrench=None: inner.step(physics, ctrl)}, "a wrench"),
+        ({"init": _flat_rotations}, r"site_xmat must be float32\[4, 1, 3, 3\], but .*\[4, 1, 9\]"),
+        ({"step": lambda inner, *_: None}, "`step` returned nothing, not a Physics"),
+        ({"traceable": True}, "traceable is True, but `init` cannot be traced: Tracer"),
+        ({"batchable": {"body_mass"}}, "batchable is a set, not a frozenset"),
+        ({"batchable": frozenset({"boddy_mass"})}, "names 'boddy_mass', which no MjModel has"),
+        ({"variant": np.zeros(3, np.int32)}, r"variant is int32\[3\]; it must be None or int32\[4"),
+        ({"name": ""}, "name is ''"),
     ],
-    ids=["reset", "stale", "ok", "fields"],
 )
-def test_a_backend_that_is_wrong_is_told_why(methods, complaint):
+def test_a_backend_that_is_wrong_is_told_why(wrong, complaint):
     with pytest.raises(AssertionError, match=complaint):
-        check_backend(lambda scene, worlds: BrokenBackend(scene, worlds, **methods))  # type: ignore[arg-type]
+        check_backend(lambda scene, worlds: BrokenBackend(scene, worlds, **wrong))  # type: ignore[arg-type]
 
 
 def test_the_mujoco_backend_passes():

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from r2s_core.system.foreign import describe
 from r2s_core.testing.requirements import require, require_array, require_equal
 from r2s_core.testing.tasks import CartTask
-from r2s_core.types import Backend, Physics, SceneSpec, View
+from r2s_core.types import WRENCH, Backend, Named, Physics, SceneSpec, View
 
 _WORLDS, _STEPS = 4, 10
 
@@ -35,17 +36,40 @@ def check_backend(make: MakeBackend, tolerance: float = 1e-3) -> None:
     """
     scene = _scene()
     backend = make(scene, _WORLDS)
-    require(backend.num_worlds == _WORLDS, f"num_worlds is {backend.num_worlds}, not {_WORLDS}")
+    _check_attributes(backend, scene.model)
     qpos, qvel = _starts(scene)
-    worlds = _Worlds(backend)
-    start = worlds.init({}, qpos, qvel)
-    _check_declared_view(make, qpos, qvel)
+    worlds = _Worlds(backend, _nominal(backend, scene.model), pushes=WRENCH in backend.batchable)
+    start = worlds.init(qpos, qvel)
     _check_against_mujoco(scene, worlds, start, qpos, qvel, tolerance)
+    _check_nothing_varied(make, worlds, start, qpos, qvel)
     _check_values(worlds, start)
     _check_reset(worlds, start, qpos, qvel)
     _check_divergence(worlds, start, qpos, qvel)
-    if "body_mass" in backend.batchable:
-        _check_fields(scene, worlds, qpos, qvel)
+    if worlds.nominal:
+        _check_fields(scene, worlds, qpos)
+    if worlds.pushes:
+        _check_wrench(scene, worlds, qpos)
+
+
+def _check_attributes(backend: Backend, model: mujoco.MjModel) -> None:
+    """What a backend says of itself."""
+    require(backend.num_worlds == _WORLDS, f"num_worlds is {backend.num_worlds}, not {_WORLDS}")
+    name, batchable, variant = backend.name, backend.batchable, backend.variant
+    require(isinstance(name, str) and name, f"name is {name!r}, not the plugin's name")
+    found = type(batchable).__name__
+    require(isinstance(batchable, frozenset), f"batchable is a {found}, not a frozenset")
+    for field in sorted(batchable - {WRENCH}):
+        known: Any = model
+        for part in field.split("."):  # "opt.gravity"
+            known = getattr(known, part, None)
+        require(known is not None, f"batchable names {field!r}, which no MjModel has")
+    if variant is not None:
+        values = np.asarray(variant)
+        require(
+            values.shape == (_WORLDS,) and np.issubdtype(values.dtype, np.integer),
+            f"variant is {values.dtype}{list(values.shape)}; it must be None or int32[{_WORLDS}], "
+            "the variant of each world",
+        )
 
 
 def _scene() -> SceneSpec:
@@ -63,31 +87,89 @@ def _starts(scene: SceneSpec) -> tuple[Any, Any]:
     return jnp.asarray(qpos), jnp.asarray(qvel)
 
 
+def _nominal(backend: Backend, model: mujoco.MjModel) -> Named:
+    """body_mass of every world where it may vary, so that the kit compiles each function once."""
+    if "body_mass" not in backend.batchable:
+        return {}
+    return {"body_mass": jnp.tile(jnp.asarray(model.body_mass, jnp.float32), (_WORLDS, 1))}
+
+
 class _Worlds:
-    """A backend as the engine uses it: compiled where it can be traced."""
+    """A backend as the engine uses it: compiled where it can be traced.
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self.init, self.reset, self._step = backend.init, backend.reset, backend.step
+    nominal: the fields of worlds that are all alike. pushes: whether steps have a wrench.
+    """
+
+    def __init__(self, backend: Backend, nominal: Named, pushes: bool) -> None:
+        self.backend, self.nominal, self.pushes = backend, nominal, pushes
+        functions = {name: getattr(backend, name) for name in ("init", "step", "reset")}
         if backend.traceable:
-            self.init, self.reset = jax.jit(backend.init), jax.jit(backend.reset)
-            self._step = jax.jit(backend.step)
+            functions = {name: jax.jit(function) for name, function in functions.items()}
+        self._functions = functions
 
-    def step(self, physics: Physics, ctrl: np.ndarray = _CTRL) -> Physics:
+    def init(self, qpos: Any, qvel: Any, fields: Named | None = None) -> Physics:
+        return self._call("init", self.nominal if fields is None else fields, qpos, qvel)
+
+    def reset(
+        self, physics: Physics, mask: Any, qpos: Any, qvel: Any, fields: Named | None = None
+    ) -> Physics:
+        fields = self.nominal if fields is None else fields
+        return self._call("reset", physics, jnp.asarray(mask), fields, qpos, qvel)
+
+    def step(self, physics: Physics, ctrl: np.ndarray = _CTRL, wrench: Any = None) -> Physics:
         """One control step, by default with each world pushed a little harder than the last."""
-        return self._step(physics, jnp.asarray(ctrl))
+        if not self.pushes:
+            return self._call("step", physics, jnp.asarray(ctrl))
+        if wrench is None:
+            wrench = np.zeros((*physics.view.xpos.shape[:2], 6), np.float32)
+        return self._call("step", physics, jnp.asarray(ctrl), jnp.asarray(wrench))
+
+    def _call(self, name: str, *arguments: Any) -> Physics:
+        try:
+            made = self._functions[name](*arguments)
+        except TypeError as error:  # as all of JAX's errors of tracing are
+            if not self.backend.traceable:
+                raise
+            raise AssertionError(
+                f"traceable is True, but `{name}` cannot be traced: {describe(error)}"
+            ) from error
+        what = "nothing" if made is None else type(made).__name__
+        require(isinstance(made, Physics), f"`{name}` returned {what}, not a Physics")
+        require_array(made.ok, (_WORLDS,), "bool", f"the ok that `{name}` returned")
+        return made
 
 
-def _check_declared_view(make: MakeBackend, qpos: Any, qvel: Any) -> None:
-    """Only the declared fields are set; the others are None."""
+def _check_nothing_varied(
+    make: MakeBackend, worlds: _Worlds, start: Physics, qpos: Any, qvel: Any
+) -> None:
+    """It does the same without fields and wrenches, and sets only declared fields of the view."""
     scene = dataclasses.replace(_scene(), view_fields=frozenset({"qpos", "xpos"}))
-    view = _Worlds(make(scene, _WORLDS)).init({}, qpos, qvel).view
-    for name in View.__dataclass_fields__:
-        declared = name in scene.view_fields
-        require(
-            (getattr(view, name) is not None) == declared,
-            f"view.{name} is {'None though' if declared else 'not None though not'} declared",
-        )
+    plain = _Worlds(make(scene, _WORLDS), {}, pushes=False)
+    mask = np.arange(_WORLDS) % 2 == 0
+    begun, moved = plain.init(qpos, qvel), worlds.step(start)
+    stepped = plain.step(begun)
+    pairs = {
+        "init": (begun, start),
+        "step": (stepped, moved),
+        "reset": (
+            plain.reset(stepped, mask, qpos, qvel),
+            worlds.reset(moved, mask, qpos, qvel),
+        ),
+    }
+    for function, (physics, expected) in pairs.items():
+        for name in View.__dataclass_fields__:
+            declared = name in scene.view_fields
+            require(
+                (getattr(physics.view, name) is not None) == declared,
+                f"view.{name} of `{function}` is "
+                f"{'None though' if declared else 'not None though not'} declared",
+            )
+            if declared:
+                require_equal(
+                    *(np.asarray(getattr(each.view, name)) for each in (physics, expected)),
+                    f"view.{name} of `{function}` without fields and wrenches",
+                    atol=1e-4,
+                )
 
 
 def _check_against_mujoco(
@@ -115,8 +197,10 @@ def _compare_views(view: View, data: list[Any], tolerance: float, when: str) -> 
     for name in View.__dataclass_fields__:
         value = np.asarray(getattr(view, name))
         expected = np.stack([np.asarray(getattr(one, name)) for one in data])
-        require_array(value, expected.reshape(value.shape).shape, "float32", f"view.{name}")
-        error = np.abs(value - expected.reshape(value.shape)).max(initial=0.0)
+        if name == "site_xmat":
+            expected = expected.reshape(_WORLDS, -1, 3, 3)
+        require_array(value, expected.shape, "float32", f"view.{name}")
+        error = np.abs(value - expected).max(initial=0.0)
         require(
             error <= tolerance,
             f"view.{name} {when} differs from C MuJoCo's by {error:.2g}, more than {tolerance:.2g}"
@@ -141,7 +225,7 @@ def _check_reset(worlds: _Worlds, start: Physics, qpos: Any, qvel: Any) -> None:
     """Only the worlds under the mask are touched, and those are as after init."""
     moved = worlds.step(worlds.step(start))
     mask = np.arange(_WORLDS) % 2 == 0
-    reset = worlds.reset(moved, jnp.asarray(mask), {}, qpos, qvel)
+    reset = worlds.reset(moved, mask, qpos, qvel)
     both = [("right after the reset", reset, moved, start)]
     both.append(("a step after it", worlds.step(reset), worlds.step(moved), worlds.step(start)))
     for when, found, untouched, fresh in both:
@@ -169,18 +253,49 @@ def _check_divergence(worlds: _Worlds, start: Physics, qpos: Any, qvel: Any) -> 
     wild = np.arange(_WORLDS) == 1
     broken = worlds.step(start, np.where(wild[:, None], np.float32(1e6), _CTRL))
     require_equal(np.asarray(broken.ok), ~wild, "ok where one world is pushed with 1e15 N")
-    healed = worlds.reset(broken, jnp.asarray(wild), {}, qpos, qvel)
+    healed = worlds.reset(broken, wild, qpos, qvel)
     require(np.asarray(worlds.step(healed).ok).all(), "ok stays False after a reset")
 
 
-def _check_fields(scene: SceneSpec, worlds: _Worlds, qpos: Any, qvel: Any) -> None:
+def _check_fields(scene: SceneSpec, worlds: _Worlds, qpos: Any) -> None:
     """A model field differs per world, and so do the dynamics that depend on it: a = F / m."""
-    mass = np.tile(np.asarray(scene.model.body_mass, np.float32), (_WORLDS, 1))
-    cart = mujoco.mj_name2id(scene.model, mujoco.mjtObj.mjOBJ_BODY, "cart")
-    mass[:, cart] *= 1.0 + np.arange(_WORLDS)
-    physics = worlds.init({"body_mass": jnp.asarray(mass)}, qpos, jnp.zeros_like(qvel))
+    cart = _cart(scene.model)
+    first, second = (np.array(worlds.nominal["body_mass"]) for _ in range(2))
+    first[:, cart] *= 1.0 + np.arange(_WORLDS)
+    second[:, cart] *= 8.0 / (1.0 + np.arange(_WORLDS))
+    still, mask = jnp.zeros((_WORLDS, scene.model.nv)), np.arange(_WORLDS) % 2 == 0
+    physics = worlds.init(qpos, still, {"body_mass": jnp.asarray(first)})
     for _ in range(_STEPS):
         physics = worlds.step(physics)
+    speeds = _speeds(qpos, first, _STEPS)
+    _compare_speeds(physics, speeds, "where body_mass differs per world")
+    physics = worlds.reset(physics, mask, qpos, still, {"body_mass": jnp.asarray(second)})
+    for _ in range(_STEPS):
+        physics = worlds.step(physics)
+    speeds = np.where(mask[:, None], _speeds(qpos, second, _STEPS), _speeds(qpos, first, 2 * _STEPS))
+    _compare_speeds(physics, speeds, "after a reset to another body_mass, under the mask", mask)
+    _compare_speeds(physics, speeds, "after a reset to another body_mass, outside the mask", ~mask)
+
+
+def _check_wrench(scene: SceneSpec, worlds: _Worlds, qpos: Any) -> None:
+    """A wrench acts on its body for the whole control step."""
+    wrench = np.zeros((_WORLDS, scene.model.nbody, 6), np.float32)
+    wrench[:, _cart(scene.model), 0] = np.arange(_WORLDS)  # N
+    wrench[:, scene.model.body("pole").id, 4] = 1e-3 * np.arange(_WORLDS)  # N m
+    physics = worlds.init(qpos, jnp.zeros((_WORLDS, scene.model.nv)))
+    for _ in range(_STEPS):
+        physics = worlds.step(physics, wrench=wrench)
+    mass = np.tile(scene.model.body_mass, (_WORLDS, 1))
+    speeds = _speeds(qpos, mass, _STEPS, wrench)
+    _compare_speeds(physics, speeds, "under a wrench (batchable has xfrc_applied)")
+
+
+def _cart(model: mujoco.MjModel) -> int:
+    return int(model.body("cart").id)
+
+
+def _speeds(qpos: Any, mass: np.ndarray, steps: int, wrench: Any = None) -> np.ndarray:
+    """float32[W, 2] of cart and pole by C MuJoCo, after control steps from rest."""
     speeds = []
     for world in range(_WORLDS):
         model = _scene().model
@@ -188,11 +303,19 @@ def _check_fields(scene: SceneSpec, worlds: _Worlds, qpos: Any, qvel: Any) -> No
         mujoco.mj_setConst(model, mujoco.MjData(model))
         data = mujoco.MjData(model)
         data.qpos, data.ctrl = np.asarray(qpos[world]), _CTRL[world]
-        mujoco.mj_step(model, data, 2 * _STEPS)
-        speeds.append(data.qvel[0])
+        if wrench is not None:
+            data.xfrc_applied = wrench[world]
+        mujoco.mj_step(model, data, 2 * steps)
+        speeds.append(data.qvel[:2])
+    return np.asarray(speeds, np.float32)
+
+
+def _compare_speeds(
+    physics: Physics, expected: np.ndarray, what: str, mask: np.ndarray | slice = slice(None)
+) -> None:
     require_equal(
-        np.asarray(physics.view.qvel)[:, 0],
-        np.asarray(speeds, np.float32),
-        "the speeds of carts whose body_mass differs per world, against C MuJoCo's",
+        np.asarray(physics.view.qvel)[mask, :2],
+        expected[mask],
+        f"the speeds of cart and pole {what}, against C MuJoCo's",
         atol=1e-3,
     )

@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from r2s_core.errors import R2SError
 from r2s_core.registry import build_robot
 from r2s_core.robot import ARM_CONTACT, FreeJoint, Robot, Slots
 from r2s_core.testing import check_robot
@@ -68,16 +69,32 @@ def _aside(spec: mujoco.MjSpec) -> None:
     spec.site("grip").pos = (x, y + 0.004, z)
 
 
+def _above(spec: mujoco.MjSpec) -> None:
+    x, y, z = spec.site("grip").pos
+    spec.site("grip").pos = (x, y, z - 0.01)
+
+
+def _unlimited(spec: mujoco.MjSpec) -> None:
+    spec.actuator("joint1").ctrllimited = False
+
+
+def _nameless(spec: mujoco.MjSpec) -> None:
+    spec.body("link7").geoms[0].conaffinity = ARM_CONTACT
+
+
 @pytest.mark.parametrize(
     ("robot", "complaint"),
     [
         (_changed(panda(), _heavy), r"gravity is not compensated on \['link3'\]"),
         (_changed(panda(), _off_axis), "'joint2' is not at its body's origin"),
         (_changed(panda(), _turned), "the site 'grip' is rotated"),
-        (_changed(panda(), _touching), "conaffinity of geom left_pad is not 0"),
+        (_changed(panda(), _touching), "conaffinity of geom left_pad of the body left_finger is not 0"),
         (_changed(panda(), _bulky), "ready has 'link5' and 'link7' inside each other"),
         (_changed(panda(), _renamed), "the actuators are"),
         (_changed(panda(), _aside), "the pads meet 4.0 mm beside the grip"),
+        (_changed(panda(), _above), "the pads are 10.0 to 10.0 mm ahead of the site 'grip'"),
+        (_changed(panda(), _unlimited), "actuator 'joint1' has no ctrlrange"),
+        (_changed(panda(), _nameless), r"conaffinity of geom number \d+ of the body link7 is not 0"),
         (dataclasses.replace(panda(), arm_joints=("joint1",)), "home has 7 numbers for 1"),
         (dataclasses.replace(panda(), grip="tcp"), "no site called 'tcp'"),
         (dataclasses.replace(panda(), pads=("left_pad", "pad")), "no geom called 'pad'"),
@@ -97,6 +114,12 @@ def _aside(spec: mujoco.MjSpec) -> None:
         ),
         (
             dataclasses.replace(
+                panda(), gripper=dataclasses.replace(panda().gripper, pad_below_grip=0.005)
+            ),
+            "the pads reach 9.5 mm beyond the grip; the gripper's pad_below_grip says 5.0",
+        ),
+        (
+            dataclasses.replace(
                 panda(), gripper=dataclasses.replace(panda().gripper, payload=30.0)
             ),
             "30 kg in the hand moves it by",
@@ -113,6 +136,36 @@ def _aside(spec: mujoco.MjSpec) -> None:
 def test_a_broken_robot_is_told_what_is_wrong(robot, complaint):
     with pytest.raises(AssertionError, match=complaint):
         check_robot(robot)
+
+
+def test_an_arm_of_fewer_than_six_joints_keeps_the_contract():
+    """The Panda with three of its joints welded, as the remaining four hold it."""
+    kept, ready = (1, 2, 4, 6), panda().ready
+    names = tuple(f"joint{i}" for i in kept)
+
+    def add(spec: mujoco.MjSpec) -> None:
+        panda().add(spec)
+        for i in {1, 2, 3, 4, 5, 6, 7} - set(kept):
+            joint = spec.joint(f"joint{i}")
+            turn = np.array([np.cos(ready[i - 1] / 2), 0.0, 0.0, np.sin(ready[i - 1] / 2)])
+            body, quat = joint.parent, np.empty(4)
+            mujoco.mju_mulQuat(quat, np.array(body.quat), turn)
+            body.quat = quat
+            spec.delete(spec.actuator(f"joint{i}"))
+            spec.delete(joint)
+
+    short = [tuple(values[i - 1] for i in kept) for values in (panda().home, panda().ready)]
+    speeds = tuple(panda().max_speed[i - 1] for i in kept)
+    arm = {"arm_joints": names, "home": short[0], "ready": short[1], "max_speed": speeds}
+    check_robot(dataclasses.replace(panda(), add=add, **arm))
+
+
+def test_a_gripper_has_lengths_above_0():
+    for number in (-1.0, 0.0, np.nan):
+        with pytest.raises(R2SError, match=f"'Franka Hand': pad_half_height is {number}; it must"):
+            dataclasses.replace(panda().gripper, pad_half_height=number)
+    with pytest.raises(R2SError, match="palm is .*; it must be above 0"):
+        dataclasses.replace(panda().gripper, palm=(0.1, 0.0, 0.1))
 
 
 def _tilted() -> mujoco.MjModel:

@@ -18,6 +18,7 @@ _MARGIN = 0.1  # rad from the joints' limits
 _REGULAR = 0.05  # smallest singular value of the grip's Jacobian, m and rad
 _SAG = 0.05  # m, of the grip under the payload
 _MET = 1e-3  # m, tolerance of the distance between the pads
+_LEVEL = 2e-3  # m, of the pads along the approach
 
 
 def check_robot(robot: Robot) -> None:
@@ -94,6 +95,8 @@ def _check_servos(robot: Robot, model: mujoco.MjModel) -> None:
         stiffness = model.actuator_gainprm[servo, 0]
         position = stiffness > 0.0 and np.isclose(model.actuator_biasprm[servo, 1], -stiffness)
         require(driven and position, f"actuator {name!r} is not a position servo of its joint")
+        limited = model.actuator_ctrllimited[servo]
+        require(limited, f"actuator {name!r} has no ctrlrange, within which its targets stay")
     closed, opened = robot.finger_targets
     require(
         closed != opened and closed and opened,
@@ -109,11 +112,13 @@ def _check_geoms(robot: Robot, model: mujoco.MjModel) -> None:
     """Pads touch only objects, other geoms objects and tables, and the robot never itself."""
     pads = [_id(model, mujoco.mjtObj.mjOBJ_GEOM, name) for name in robot.pads]
     for geom in range(model.ngeom):
-        name, bits = model.geom(geom).name or f"number {geom}", int(model.geom_contype[geom])
+        body = model.body(int(model.geom_bodyid[geom])).name
+        name = f"geom {model.geom(geom).name or f'number {geom}'} of the body {body}"
+        bits = int(model.geom_contype[geom])
         allowed = (PAD_CONTACT,) if geom in pads else (0, ARM_CONTACT)
-        require(bits in allowed, f"the contype of geom {name} is {bits}, not one of {allowed}")
+        require(bits in allowed, f"the contype of {name} is {bits}, not one of {allowed}")
         passive = model.geom_conaffinity[geom] == 0
-        require(passive, f"the conaffinity of geom {name} is not 0: the robot would touch itself")
+        require(passive, f"the conaffinity of {name} is not 0: the robot would touch itself")
 
 
 def _check_looks(robot: Robot, model: mujoco.MjModel) -> None:
@@ -161,7 +166,8 @@ def _check_ready(robot: Robot, model: mujoco.MjModel) -> None:
     require(ahead > 0.99, "ready does not point the x axis of the grip ahead, along the world's")
     jacobian = np.zeros((6, model.nv))
     mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], slots.grip)
-    least = float(np.linalg.svd(slots.arm_velocity(jacobian), compute_uv=False)[5])
+    # The smallest of as many as the arm has joints, at most 6: a shorter arm cannot turn every way.
+    least = float(np.linalg.svd(slots.arm_velocity(jacobian), compute_uv=False)[-1])
     require(least > _REGULAR, f"ready is near a singularity: smallest singular value {least:.3f}")
     for first, second in _touching(model, data):
         raise AssertionError(f"ready has {first!r} and {second!r} inside each other")
@@ -205,6 +211,7 @@ def _check_gripper(robot: Robot, model: mujoco.MjModel) -> None:
     closing = data.site_xmat[slots.grip].reshape(3, 3)[:, 1]
     straight = abs(between @ closing) / np.linalg.norm(between)
     require(straight > 0.999, "the pads do not close along the y axis of the grip")
+    depths = []
     for closed in (True, False):
         data.ctrl[:] = robot.ctrl(robot.ready, closed)
         for _ in range(20):
@@ -214,6 +221,7 @@ def _check_gripper(robot: Robot, model: mujoco.MjModel) -> None:
                 f"opening(fingers) says {reported() * 1000:.1f} mm, but the pads are "
                 f"{distance() * 1000:.1f} mm apart",
             )
+            depths.append(_depth(model, data, slots.grip, (left, right)))
         end, doing = (0.0, "close") if closed else (wide, "open")
         require(
             abs(distance() - end) < _MET,
@@ -224,15 +232,49 @@ def _check_gripper(robot: Robot, model: mujoco.MjModel) -> None:
             depth = middle @ data.site_xmat[slots.grip].reshape(3, 3)[:, 2]
             offset = np.linalg.norm(middle - depth * data.site_xmat[slots.grip].reshape(3, 3)[:, 2])
             require(offset < _MET, f"the pads meet {offset * 1000:.1f} mm beside the grip")
+    _check_depths(robot, np.array(depths))
     fingers = slots.fingers(robot.qpos(model, robot.ready)).astype(np.float32)
     same = np.isclose(robot.opening(jnp.asarray(fingers)), robot.opening(fingers), atol=1e-6)
     require(same, "opening gives another number for a JAX array than for a NumPy array")
 
 
+def _depth(
+    model: mujoco.MjModel, data: mujoco.MjData, grip: int, pads: tuple[int, int]
+) -> tuple[float, float]:
+    """How far the middle of the pads, and the end of the farther one, are ahead of the grip, m."""
+    approach = data.site_xmat[grip].reshape(3, 3)[:, 2]
+    centres, ends = [], []
+    for pad in pads:
+        rotation = data.geom_xmat[pad].reshape(3, 3)
+        box = model.geom_aabb[pad].reshape(2, 3)  # its centre and half its size, in its own frame
+        place = data.geom_xpos[pad] - data.site_xpos[grip]
+        centres.append(place @ approach)
+        ends.append((place + rotation @ box[0]) @ approach + box[1] @ abs(approach @ rotation))
+    return float(np.mean(centres)), float(max(ends))
+
+
+def _check_depths(robot: Robot, depths: np.ndarray) -> None:
+    """The grip is level with the pads at some opening; they reach as far as the gripper says.
+
+    depths [N, 2]: of `_depth`, in m, from open to closed.
+    """
+    low, high = depths[:, 0].min(), depths[:, 0].max()
+    require(
+        low - _LEVEL <= 0.0 <= high + _LEVEL,
+        f"the pads are {low * 1000:.1f} to {high * 1000:.1f} mm ahead of the site {robot.grip!r} "
+        "along its z axis; it must be midway between them at some opening",
+    )
+    reach, told = depths[:, 1].max(), robot.gripper.pad_below_grip
+    require(
+        reach <= told + _MET,
+        f"the pads reach {reach * 1000:.1f} mm beyond the grip; the gripper's pad_below_grip says "
+        f"{told * 1000:.1f}",
+    )
+
+
 def _check_payload(robot: Robot, model: mujoco.MjModel) -> None:
     """With the payload hanging from the hand, the arm sags only a little and comes to rest."""
     slots, data = Slots.of(model, robot), _posed(robot, model, robot.ready)
-    require(robot.gripper.payload > 0.0, "the gripper's payload is not above 0")
     start = data.site_xpos[slots.grip].copy()
     data.xfrc_applied[slots.hand, 2] = -9.81 * robot.gripper.payload
     mujoco.mj_step(model, data, nstep=1000)

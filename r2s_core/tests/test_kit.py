@@ -7,10 +7,15 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 import pytest
 
 from r2s_core import registry
+from r2s_core.config import load_mapping
+from r2s_core.env.build import wrap_task
+from r2s_core.errors import R2SError
+from r2s_core.task_info import TaskInfo
 from r2s_core.testing import (
     check_algorithm,
     check_backend,
@@ -202,6 +207,17 @@ def test_an_environment_that_is_wrong_is_told_why(how, complaint):
         check_environment(Broken(how))
 
 
+def test_a_headline_is_a_rate():
+    env = Broken(_with(metrics=lambda s: {"distance": 1.5 * jnp.ones_like(s.reward)}))
+    env.spec = dataclasses.replace(env.spec, task=TaskInfo(headline={"distance": "m"}))
+    complaint = r"info.headline shows the metric distance as a rate, in \[0, 1\], but it is 1.5"
+    with pytest.raises(AssertionError, match=complaint):
+        check_environment(env)
+    env.spec = dataclasses.replace(env.spec, task=TaskInfo(headline={"speed": "m/s"}))
+    with pytest.raises(AssertionError, match=r"info.headline names 'speed', but metrics"):
+        check_environment(env)
+
+
 def test_an_environment_that_does_not_end_in_time_is_told_so():
     late = environments.corridor(4, "truncation")
     with pytest.raises(AssertionError, match="continues after max_episode_steps 5"):
@@ -228,13 +244,89 @@ class DriftingTask(CartTask):
         return dataclasses.replace(task, target=task.target[None])
 
 
+class BlindTask(CartTask):
+    """A task that reads a field of the view that it does not declare."""
+
+    def scene(self):
+        return dataclasses.replace(super().scene(), view_fields=frozenset({"qpos", "qvel"}))
+
+    def metrics(self, task, view):
+        return {"height": view.xpos[1, 2]}
+
+
+class GreyTask(CartTask):
+    """A task with an image that has no channels, or without a policy's group."""
+
+    def __init__(self, group="policy"):
+        super().__init__()
+        self.group = group
+
+    def observe(self, task, view):
+        return {self.group: jnp.zeros((4, 6), jnp.uint8)[..., : 6 if self.group == "policy" else 0]}
+
+
+class DescribedTask(CartTask):
+    """A task whose `info` differs."""
+
+    def __init__(self, **info):
+        super().__init__()
+        self.info = dataclasses.replace(CartTask.info, **info)
+
+    def scene(self):
+        return dataclasses.replace(super().scene(), render_spec=lambda variant: _drawn())
+
+    def observe(self, task, view):
+        return {**super().observe(task, view), "camera": jnp.zeros((4, 6, 3), jnp.uint8)}
+
+
+def _drawn():
+    spec = mujoco.MjSpec()
+    spec.worldbody.add_body(name="goal", mocap=True)
+    spec.worldbody.add_body(name="cart")
+    return spec
+
+
 @pytest.mark.parametrize(
     ("task", "complaint"),
-    [(BranchingTask, "terminated cannot be traced"), (DriftingTask, "update must return a state")],
+    [
+        (BranchingTask(), r"failed at .*test_kit.py:\d+ \(terminated\): TracerBool.* jnp.where"),
+        (DriftingTask(), r"update \(.*\) returned CartState, but must return a state like the one"),
+        (
+            BlindTask(),
+            r"\(metrics\): TypeError: 'NoneType' .*; a field of the view is None unless "
+            "SceneSpec.view_fields declares it, which has qpos, qvel; add the field",
+        ),
+        (GreyTask(), r"a grey image is uint8\[height, width, 1\]: policy\[..., None\]"),
+        (DescribedTask(episode_steps=0), "the task: info.episode_steps is 0; it must be a whole"),
+        (
+            DescribedTask(observation_names={"camera": ("red",)}),
+            "has 1 names for the group 'camera', which is an image; images have no names",
+        ),
+        (
+            DescribedTask(observation_names={"polcy": ("x",)}),
+            "no such group; did you mean policy[?]; it has camera, policy",
+        ),
+        (
+            DescribedTask(markers={"gaol": "target"}),
+            "markers names the body 'gaol', which is not in the scene's render_spec; did you mean "
+            "goal[?]; its mocap bodies: goal",
+        ),
+        (DescribedTask(markers={"cart": "target"}), "'cart', which is no mocap body of the scene"),
+        (DescribedTask(markers={"goal": "target"}), r"'target', which does not exist"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, CartTask) else "",
 )
 def test_a_task_that_is_wrong_is_told_why(task, complaint):
     with pytest.raises(AssertionError, match=complaint):
-        check_environment(task())
+        check_environment(task)
+
+
+def test_a_run_refuses_a_task_whose_episodes_have_no_step():
+    config = load_mapping({"environment": {"use": "real2sim_pick_place"}})
+    with pytest.raises(
+        R2SError, match=r"^environment 'real2sim_pick_place': info.episode_steps is 0"
+    ):
+        wrap_task(DescribedTask(episode_steps=0), config, 2, training=False)
 
 
 class Optional(CartTask):
@@ -282,7 +374,7 @@ class Optional(CartTask):
     [
         (None, None),
         ("level", "init at the level 1, which is the task itself"),
-        ("begin", "begin must return a state like the one of init"),
+        ("begin", r"begin \(.*\) returned CartState, but must return a state like"),
         ("bank", "init_from_bank must return what init does"),
         ("quaternion", "cart_quaternion must be a unit quaternion"),
         ("perceived", "the observation from readings without errors"),

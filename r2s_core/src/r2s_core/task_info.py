@@ -15,8 +15,10 @@ class TaskInfo:
     success: what counts as a success; pages show it after "Success:".
     robot: the robot plugin's name. objects: the names of the objects that are handled.
     observation_names: group -> a name for each of its numbers. action_names: one per action.
-    stages: metrics, in order, that are 1 at the end of an episode that reached the stage.
-    headline: other metrics that reports show beside the success rate -> their labels.
+    stages: metrics, in order, that are 1 at the end of an episode that reached the stage, else 0.
+    headline: other metrics in [0, 1] -> their labels. Reports show their means as rates, in %,
+      beside the success rate; a metric with a unit, such as a distance, belongs in `metrics` only,
+      which the report lists under its details.
     terminated: the label of failed episodes that reached every stage and were terminated.
     failures: metric -> label, in order: a failed episode that reached every stage and was truncated
       gets the label of the first metric that ended below 1/2.

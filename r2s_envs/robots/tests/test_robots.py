@@ -88,13 +88,19 @@ def _nameless(spec: mujoco.MjSpec) -> None:
         (_changed(panda(), _heavy), r"gravity is not compensated on \['link3'\]"),
         (_changed(panda(), _off_axis), "'joint2' is not at its body's origin"),
         (_changed(panda(), _turned), "the site 'grip' is rotated"),
-        (_changed(panda(), _touching), "conaffinity of geom left_pad of the body left_finger is not 0"),
+        (
+            _changed(panda(), _touching),
+            "conaffinity of geom left_pad of the body left_finger is not 0",
+        ),
         (_changed(panda(), _bulky), "ready has 'link5' and 'link7' inside each other"),
         (_changed(panda(), _renamed), "the actuators are"),
         (_changed(panda(), _aside), "the pads meet 4.0 mm beside the grip"),
         (_changed(panda(), _above), "the pads are 10.0 to 10.0 mm ahead of the site 'grip'"),
         (_changed(panda(), _unlimited), "actuator 'joint1' has no ctrlrange"),
-        (_changed(panda(), _nameless), r"conaffinity of geom number \d+ of the body link7 is not 0"),
+        (
+            _changed(panda(), _nameless),
+            r"conaffinity of geom number \d+ of the body link7 is not 0",
+        ),
         (dataclasses.replace(panda(), arm_joints=("joint1",)), "home has 7 numbers for 1"),
         (dataclasses.replace(panda(), grip="tcp"), "no site called 'tcp'"),
         (dataclasses.replace(panda(), pads=("left_pad", "pad")), "no geom called 'pad'"),
@@ -164,7 +170,7 @@ def test_a_gripper_has_lengths_above_0():
     for number in (-1.0, 0.0, np.nan):
         with pytest.raises(R2SError, match=f"'Franka Hand': pad_half_height is {number}; it must"):
             dataclasses.replace(panda().gripper, pad_half_height=number)
-    with pytest.raises(R2SError, match="palm is .*; it must be above 0"):
+    with pytest.raises(R2SError, match=r"palm is .*; it must be above 0"):
         dataclasses.replace(panda().gripper, palm=(0.1, 0.0, 0.1))
 
 

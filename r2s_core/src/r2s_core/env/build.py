@@ -20,6 +20,7 @@ from r2s_core.config.user_code import require
 from r2s_core.device import resolve_backend
 from r2s_core.env.contract import check_complete, check_rewards, check_start, check_task
 from r2s_core.env.curriculum import Growth
+from r2s_core.env.info_check import check_length
 from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import measured
 from r2s_core.env.spec import empty_view
@@ -140,6 +141,7 @@ def _check_info(owner: str, task: Task[Any]) -> None:
         raise ForeignError(
             f"{owner}: info is {type(info).__name__}, not a r2s_core.task_info.TaskInfo"
         )
+    check_length(owner, info)
 
 
 def _scene_of(owner: str, task: Task[Any]) -> SceneSpec:

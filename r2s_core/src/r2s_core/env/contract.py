@@ -8,7 +8,7 @@ line, what it returned and what it could have read. An algorithm's results are c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -46,7 +46,7 @@ def check_task(owner: str, task: Task[Any], scene: SceneSpec) -> Transition:
 
     Raises `ForeignError` where one fails or returns something other than `types.Task` says.
     """
-    traced = _Traced(owner, task)
+    traced = _Traced(owner, task, declared=scene.view_fields)
     view = empty_view(scene)
     with calling(owner, task):
         low, high = (np.asarray(x, np.float32) for x in (task.action_low, task.action_high))
@@ -77,7 +77,7 @@ def check_task(owner: str, task: Task[Any], scene: SceneSpec) -> Transition:
     groups = _check_observation(traced, task, task.observe, after, view)
     shapes = {name: np.shape(group) for name, group in groups.items()}
     check_info(owner, task.info, metrics, shapes, len(low), ForeignError)
-    check_markers(owner, task.info, after, ForeignError)
+    check_markers(owner, task.info, after, scene, ForeignError)
     if isinstance(task, HasReadings):
         readings = traced(task.readings, after, view)
         traced.require(task.readings, isinstance(readings, Mapping), readings, "a mapping")
@@ -110,8 +110,9 @@ def check_rewards(rewards: Mapping[str, RewardFn], transition: Transition) -> No
     Raises `ForeignError`, listing what `transition` has, where one fails or is no single number.
     """
     fields = f"transition.view has {_fields(transition.view)}; .task has {_fields(transition.task)}"
+    declared = [name for name, value in vars(transition.view).items() if value is not None]
     for name, term in rewards.items():
-        traced = _Traced(f"reward '{name}'", term, fields)
+        traced = _Traced(f"reward '{name}'", term, fields, declared=declared)
         value = traced(term, transition)
         traced.require(term, _is(value, (), "fiub"), value, "one number, float32[]")
 
@@ -167,6 +168,7 @@ class _Traced:
     code: Any
     advice: str = ""
     trace: bool = True
+    declared: Collection[str] | None = None  # fields of the view that the functions read
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function returns, whatever that is, with shapes in place of arrays."""
@@ -195,6 +197,12 @@ class _Traced:
             return f"write `{line}` at the top of the file" if line else ""
         if isinstance(error, ArithmeticError):
             return ""
+        none = isinstance(error, TypeError | AttributeError) and "NoneType" in str(error)
+        if none and self.declared is not None:
+            return (
+                "a field of the view is None unless SceneSpec.view_fields declares it, which has "
+                f"{', '.join(sorted(self.declared)) or 'none'}; add the field that is read there"
+            )
         if isinstance(error, AttributeError) and dataclasses.is_dataclass(error.obj):
             fields = [field.name for field in dataclasses.fields(error.obj)]
             meant = did_you_mean(error.name or "", fields).removeprefix("; ")
@@ -218,6 +226,10 @@ def _check_observation(
     groups = traced(observe, state, view)
     sound = isinstance(groups, Mapping) and all(_is_group(group) for group in groups.values())
     expected = "a mapping of groups to float32[n] or uint8[height, width, channels]"
+    if isinstance(groups, Mapping):
+        grey = [n for n, x in groups.items() if len(np.shape(x)) == 2 and _is(x, np.shape(x), "u")]
+        if grey:
+            expected += f"; a grey image is uint8[height, width, 1]: {grey[0]}[..., None]"
     traced.require(observe, sound, groups, expected)
     traced.require(observe, "policy" in groups, groups, "a group 'policy' among its groups")
     return groups

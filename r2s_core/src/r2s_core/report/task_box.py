@@ -60,6 +60,13 @@ def _bounded(action: Mapping[str, Any]) -> str:
 
 def _named(names: Sequence[str]) -> str:
     """What they measure, without axes and numbers: `tip_x` and `tip_y` are "tip 2"."""
-    stems = [re.sub(r"_[xyzw]$", "", re.sub(r"[0-9]+", "", name)).strip("_") for name in names]
+    stems = [_stem(name) for name in names]
     numbers = {stem or "number": stems.count(stem) for stem in stems}
     return ", ".join(f"{stem} {n}" if n > 1 else stem for stem, n in numbers.items())
+
+
+def _stem(name: str) -> str:
+    """Numbers only at the end of a word: `joint1_velocity` is "joint_velocity"."""
+    if re.fullmatch(r"action_.+_[0-9]+_ago", name):  # of `r2s_core.env.action_history`
+        return "past actions"
+    return re.sub(r"_[xyzw]$", "", re.sub(r"_?[0-9]+(?=_|$)", "", name)).strip("_")

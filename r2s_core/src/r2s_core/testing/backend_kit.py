@@ -272,7 +272,9 @@ def _check_fields(scene: SceneSpec, worlds: _Worlds, qpos: Any) -> None:
     physics = worlds.reset(physics, mask, qpos, still, {"body_mass": jnp.asarray(second)})
     for _ in range(_STEPS):
         physics = worlds.step(physics)
-    speeds = np.where(mask[:, None], _speeds(qpos, second, _STEPS), _speeds(qpos, first, 2 * _STEPS))
+    speeds = np.where(
+        mask[:, None], _speeds(qpos, second, _STEPS), _speeds(qpos, first, 2 * _STEPS)
+    )
     _compare_speeds(physics, speeds, "after a reset to another body_mass, under the mask", mask)
     _compare_speeds(physics, speeds, "after a reset to another body_mass, outside the mask", ~mask)
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from r2s_core import registry
 from r2s_core.env import EngineOptions, VectorEnv
-from r2s_core.env.info_check import check_info, check_markers
+from r2s_core.env.contract import check_task
+from r2s_core.env.info_check import check_info
+from r2s_core.system.foreign import ForeignError
 from r2s_core.task_info import TaskInfo
 from r2s_core.testing.requirements import (
     ABSOLUTE,
@@ -64,10 +66,12 @@ def _check_task(task: Task[Any]) -> None:
     """Every function of a task is pure, of one world, and of the declared shape."""
     scene = task.scene()
     model = scene.model
+    require(isinstance(task.info, TaskInfo), f"info is {type(task.info).__name__}, not a TaskInfo")
+    try:
+        check_task("the task", task, scene)  # what a run checks before it begins
+    except ForeignError as error:
+        raise AssertionError(str(error)) from error
     low, high = np.asarray(task.action_low), np.asarray(task.action_high)
-    require(low.ndim == 1 and low.shape == high.shape, "action_low and action_high must be [A]")
-    require((low < high).all(), f"action_low {low} must be below action_high {high}")
-
     arguments = init_arguments(scene, jax.random.key(0), _WORLDS)
     state, qpos, qvel = require_pure(task.init, arguments, "init")
     require_array(qpos[0], (model.nq,), "float32", "the qpos of init")
@@ -94,16 +98,9 @@ def _check_task(task: Task[Any]) -> None:
     for name in ("terminated", "success"):
         flags = require_pure(getattr(task, name), (updated, view), name)
         require_array(flags[0], (), "bool", f"the value of {name}")
-    require(isinstance(task.info, TaskInfo), f"info is {type(task.info).__name__}, not a TaskInfo")
-    one = jax.tree.map(lambda leaf: leaf[0], (updated, view))
-    shapes = {name: np.shape(group) for name, group in task.observe(*one).items()}
-    check_info("the task", task.info, task.metrics(*one), shapes, len(low), AssertionError)
-    check_markers("the task", task.info, one[0], AssertionError)
     for name in ("observe", "metrics"):
         require_finite(require_pure(getattr(task, name), (updated, view), name), name)
     observation = task.observe(*jax.tree.map(lambda leaf: leaf[0], (updated, view)))
-    found = sorted(observation)
-    require("policy" in observation, f"observe returns the groups {found}, but no 'policy'")
     for name, group in observation.items():
         image = np.asarray(group).ndim == 3
         dtype, shape = ("uint8", np.shape(group)) if image else ("float32", (np.size(group),))
@@ -171,6 +168,9 @@ def _check_vectorised(env: Environment[Any]) -> None:
     after, step = env.step(state, action)
     again, same = env.step(state, action)
     require_equal(step, same, "stepping the same state twice")
+    shapes = {name: group.shape for name, group in spec.observations.items()}
+    described = (spec.task, step.metrics, shapes, spec.action_size)
+    check_info("the environment", *described, AssertionError)
     require_equal(after, again, "the state after stepping the same state twice")
     require_same_layout(state, after, "step must return a state like the one of reset")
     if spec.traceable:
@@ -232,6 +232,14 @@ def _check_step(env: Environment[Any], step: Step) -> None:
         require_array(term, worlds, "float32", f"the reward term {name}")
     for name, metric in step.metrics.items():
         require_array(metric, worlds, "float32", f"the metric {name}")
+    for field in ("stages", "headline"):
+        for name in getattr(env.spec.task, field):
+            value = np.asarray(step.metrics[name])
+            require(
+                ((value >= -ABSOLUTE) & (value <= 1.0 + ABSOLUTE)).all(),
+                f"info.{field} shows the metric {name} as a rate, in [0, 1], but it is "
+                f"{float(value[np.abs(value - 0.5).argmax()]):.3g}",
+            )
     _check_observation(env, step.obs, "obs")
     _check_observation(env, step.final_obs, "final_obs")
     require_finite(step, "a step")

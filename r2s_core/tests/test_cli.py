@@ -280,10 +280,31 @@ def test_plugins_lists_twins_and_check_fails_on_a_broken_one(
     install("fake-b", {rewards: {"twin": "fake_b:PLUGIN"}}, {"fake_b": "import nope_nope"})
     assert cli.main(["plugins"]) == 0
     assert "offered twice: write fake-b:twin" in capsys.readouterr().out
+    assert cli.main(["plugins", "--check", "reward"]) == 1
+    rows = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
+    assert rows[0] == "KIND NAME PACKAGE VERSION CHECK SUMMARY"
+    assert "reward twin fake-a 1.2.3 ok offered twice: write fake-a:twin" in rows
+    assert "reward twin fake-b 1.2.3 BROKEN offered twice: write fake-b:twin" in rows
     assert cli.main(["plugins", "--check", "--json"]) == 1
     rows = {row["dist"]: row["error"] for row in json.loads(capsys.readouterr().out)}
     assert rows["fake-a"] is None
     assert "No module named 'nope_nope'" in rows["fake-b"]
+
+
+def test_plugins_tells_what_others_are_for_where_that_is_known(
+    install, manifest, capsys, monkeypatch
+):
+    modules = {"fake_m": manifest("near", "reward", "fake_h:make"), "fake_h": "make = print"}
+    install("fake-a", {"r2s.rewards": {"near": "fake_m:PLUGIN"}}, modules)
+    entry, discover = registry.find("reward", "near"), registry.discover
+    monkeypatch.setattr(
+        registry, "discover", lambda kind: [entry] if kind == "reward" else discover(kind)
+    )
+    assert cli.main(["plugins", "reward"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("see r2s info reward:near")
+    assert cli.main(["plugins", "reward", "--check"]) == 0
+    summary = registry.load_manifest(entry).plugin.summary
+    assert " ".join(capsys.readouterr().out.split()).endswith(f"1.2.3 ok {summary}")
 
 
 def test_plugins_lists_one_kind_with_what_ours_are_for(capsys):

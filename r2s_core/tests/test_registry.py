@@ -45,6 +45,10 @@ def test_a_broken_plugin_that_nothing_uses_harms_nobody(install, manifest):
     [
         ("\n1 / 0", "fake_bad.py:2: ZeroDivisionError"),
         ("import no_such_module_xyz", "No module named 'no_such_module_xyz'; pip install the pac"),
+        (
+            "import fake_bad.lost",
+            "'fake_bad' is not a package; it is of fake_bad itself, which is br",
+        ),
         ("\n\ndef broken(:", "fake_bad.py:3: SyntaxError"),
         ("PLUGIN = 3", "fake_bad:PLUGIN: it is int, not a Plugin; report it to the authors of fak"),
         ("", "has no attribute 'PLUGIN'"),
@@ -202,6 +206,18 @@ def test_a_builder_that_gives_something_else_is_named(install, manifest, kind, b
         registry.build(kind, "odd", None)
     assert f"{kind} plugin 'odd' (fake-a 1.2.3)" in str(caught.value)
     assert cause in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["robot", "backend"])
+def test_what_bears_another_name_than_its_plugin_is_refused(install, manifest, kind):
+    body = "class Any:\n    name = 'odd'\n    def __getattr__(self, part): ...\n"
+    modules = {
+        "fake_m": manifest("even", kind, "fake_h:make"),
+        "fake_h": f"{body}def make(*args): return Any()",
+    }
+    install("fake-a", {GROUPS[kind]: {"even": "fake_m:PLUGIN"}}, modules)
+    with pytest.raises(PluginLoadError, match="fake_h:make: its name is 'odd'"):
+        registry.build(kind, "even", None)
 
 
 def test_a_plugin_that_prints_spoils_nothing(install, manifest, capsys):

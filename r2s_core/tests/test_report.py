@@ -48,8 +48,11 @@ CONTRACT = {
     "units": "SI",
     "observations": {
         "policy": {
-            **{"shape": (4,), "dtype": "float32"},
-            "names": ("tip_x", "tip_y", "joint1_angle", "joint2_angle"),
+            **{"shape": (6,), "dtype": "float32"},
+            "names": (
+                *("tip_x", "tip_y", "joint1_angle", "joint2_angle"),
+                *("action_x_force_1_ago", "action_x_force_2_ago"),
+            ),
         },
         "camera": {"shape": (64, 48, 3), "dtype": "uint8", "names": ()},
     },
@@ -108,7 +111,11 @@ def test_one_self_contained_file_with_the_numbers_and_the_configuration(tmp_path
         assert fact in text
     for fact in ("not reached", "lifted, off goal", "What the 47 failed", "Some CPU", "0.10.2"):
         assert fact in text
-    for fact in ("20 Hz, a step of 50 ms", "80 control steps, 4 s", "tip 2, joint_angle 2"):
+    for fact in (
+        "20 Hz, a step of 50 ms",
+        "80 control steps, 4 s",
+        "tip 2, joint_angle 2, past actions 2",
+    ):
         assert fact in text
     for fact in ("held where it should be", "uint8[64, 48, 3]"):
         assert fact in text

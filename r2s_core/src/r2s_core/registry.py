@@ -42,7 +42,7 @@ _PARTS: dict[Kind, str] = {
     "robot": "name add dress arm_joints finger_joints home ready gripper",
     "reward": "__call__",
     "randomizer": "stage writes",
-    "backend": "num_worlds batchable traceable init step reset",
+    "backend": "name num_worlds batchable variant traceable init step reset",
 }
 
 
@@ -244,6 +244,8 @@ def build(kind: Kind, name: str, *args: Any) -> Any:
         what = "nothing" if made is None else type(made).__name__
         found = f"it returned {what}, no {kind}: there is no {', '.join(missing)}"
         raise _broken(entry, installed.plugin.target, found)
+    if kind in ("robot", "backend") and made.name != entry.name:
+        raise _broken(entry, installed.plugin.target, f"its name is {made.name!r}")
     return made
 
 

@@ -43,7 +43,7 @@ INFO = Plugin(
 VALIDATE = Plugin(
     name="validate",
     kind="command",
-    summary="Check a configuration against the installed plugins.",
+    summary="Check a configuration's keys and values; builds and runs nothing.",
     target="r2s_core.cli.validate:main",
     configure=validate.configure,
 )

@@ -24,13 +24,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """examples:
   r2s plugins
   r2s plugins reward       only the rewards
-  r2s plugins --check      import every plugin and report those that are broken
+  r2s plugins --check      import every plugin, build none, and report those that are broken
   r2s plugins --json"""
     parser.add_argument(
         "kind", metavar="KIND", nargs="?", choices=list(GROUPS), help=", ".join(GROUPS)
     )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
-    parser.add_argument("--check", action="store_true", help="import all; exit 1 if one is broken")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="import all manifests and builders; exit 1 if an import fails (nothing is built)",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -45,8 +49,9 @@ def main(args: argparse.Namespace) -> int:
             rows = [row | {"error": broken.get(e)} for row, e in zip(rows, entries, strict=True)]
         print(json.dumps(rows, indent=2))
     else:
-        rows = [_row(entry, errors) for entry in entries]
-        print_table([("KIND", "NAME", "PACKAGE", "VERSION", ""), *rows])
+        checked = ("CHECK",) if args.check else ()
+        rows = [("KIND", "NAME", "PACKAGE", "VERSION", *checked, "SUMMARY")]
+        print_table(rows + [_row(entry, errors) for entry in entries])
         for message in broken.values():
             print(printable(message), file=sys.stderr)
     for line in registry.damaged():
@@ -56,16 +61,18 @@ def main(args: argparse.Namespace) -> int:
 
 def _row(entry: Entry, errors: dict[Entry, Any]) -> tuple[str, ...]:
     name = registry.name_in_yaml(entry)
-    note = f"offered twice: write {name}" if name != entry.name else _summary(entry)
-    if errors:
-        note = "BROKEN" if errors[entry] else note or "ok"
-    return entry.kind, entry.name, entry.dist, entry.version, note
+    checked = ("BROKEN" if errors[entry] else "ok",) if errors else ()
+    summary = _summary(entry, imported=bool(errors))
+    if name != entry.name:
+        summary = f"offered twice: write {name}"
+    return entry.kind, entry.name, entry.dist, entry.version, *checked, summary
 
 
-def _summary(entry: Entry) -> str:
-    """The plugin's summary; empty for third-party packages, which are not imported for it."""
-    if entry.dist not in OURS:
-        return ""
+def _summary(entry: Entry, imported: bool) -> str:
+    """The plugin's summary; of a third-party package, which is not imported for it, the command
+    that shows it."""
+    if entry.dist not in OURS and not imported:
+        return f"see r2s info {entry.kind}:{entry.name}"
     try:
         return registry.load_manifest(entry).plugin.summary
     except PluginError:  # --check reports it

@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
         f"{printable(args.config)}: valid: {config.chosen_algorithm.use} on "
         f"{config.environment.use}, "
         f"{config.environment.engine.num_parallel_envs} worlds, backend {config.backend.use}, "
-        f"{config.training.total_timesteps:,} steps"
+        f"{config.training.total_timesteps:,} steps (nothing was built: a plugin may still refuse)"
     )
     if untrusted := user_code.untrusted(config):
         print(f"running it needs --trust: {printable(trust.would_run(untrusted))}")

@@ -63,6 +63,7 @@ _NOT_TRACEABLE = frozenset(
 )
 #: Prefixes of XLA's errors that no Python code causes.
 _DEVICE_FAILED = ("INTERNAL", "UNAVAILABLE", "FAILED_PRECONDITION")
+_INSTALL = "pip install the package that provides it"
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
@@ -115,14 +116,16 @@ def calling(
         at = f" at {place}" if place else ""
         remedy = advice if isinstance(advice, str) else advice(error)
         if isinstance(error, ModuleNotFoundError):
-            remedy = "pip install the package that provides it"
+            own, missing = (_top(name) for name in (_module_of(code), error.name or ""))
+            broken = f"it is of {own} itself, which is broken"
+            remedy = ": ".join(filter(None, [broken, remedy])) if own == missing else _INSTALL
         end = f"; {remedy}" if remedy else ""
         raise raising(f"{whose} failed{at}: {describe(error)}{end}") from error
 
 
 def is_ours(code: Any) -> bool:
     """Whether a function or the class of an object is from r2s's own packages."""
-    return _module_of(code).partition(".")[0].replace("_", "-") in OURS
+    return _top(_module_of(code)).replace("_", "-") in OURS
 
 
 def debugging() -> bool:
@@ -226,7 +229,7 @@ def _by_signal(error: KeyboardInterrupt) -> bool:
 def _home(code: Any) -> Path | None:
     """The folder of the package that `code` is from, or its file where it is in none."""
     module = _module_of(code)
-    top = module.partition(".")[0]
+    top = _top(module)
     package = _file_of(top)
     file = _file_of(module) or package
     if file is None or top in _LIBRARIES - _FOUNDATIONS:
@@ -256,6 +259,11 @@ def _module_of(code: Any) -> str:
     return str(getattr(code, "__module__", None) or type(code).__module__)
 
 
+def _top(module: str) -> str:
+    """The package of a module."""
+    return module.partition(".")[0]
+
+
 def _plain(code: Any) -> Any:
     """The function inside partials, methods and decorators such as `jax.jit`."""
     for _ in range(100):
@@ -273,7 +281,7 @@ def _within(file: str, home: Path) -> bool:
 
 
 def _is_library(frame: types.FrameType) -> bool:
-    top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    top = _top(str(frame.f_globals.get("__name__", "")))
     if top in _LIBRARIES or top in sys.stdlib_module_names:
         return True
     return not top.startswith("r2s_") and _within(frame.f_code.co_filename, _INSTALLED)

@@ -10,6 +10,7 @@ import yaml
 
 from r2s_core import cli
 from r2s_core.config import load_mapping
+from r2s_core.registry import build_robot
 
 _PAGE = (Path(__file__).parents[1] / "docs/robots.md").read_text()
 _BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", _PAGE, flags=re.DOTALL | re.MULTILINE)
@@ -29,8 +30,15 @@ def test_the_yaml_is_valid():
         assert config.environment.options.robot == "ur5e_2f85"
 
 
-def test_the_python_runs_in_order():
+def test_the_python_runs_in_order(tmp_path, monkeypatch, recwarn, capfd):
+    spec = build_robot("panda").spec()
+    spec.option.timestep = 0.012  # unlike the default, of which MuJoCo would warn
+    spec.compile()
+    (tmp_path / "my_arm.xml").write_text(spec.to_xml())
+    monkeypatch.chdir(tmp_path)
     exec(compile("\n".join(_blocks("python")), "docs/robots.md", "exec"), {})
+    assert not [warning for warning in recwarn if "Attach" in str(warning.message)]
+    assert "WARNING" not in "".join(capfd.readouterr())
 
 
 def test_the_commands_do_what_they_say(tmp_path, monkeypatch, capsys):

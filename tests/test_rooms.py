@@ -26,6 +26,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("draw", "rotation", "rollout"),
         ("policy", "loggers"),
         ("backends",),
+        ("mjcf",),
         ("env",),
         ("record",),
         ("pages",),

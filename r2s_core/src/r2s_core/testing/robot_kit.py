@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from r2s_core.robot import ARM_CONTACT, PAD_CONTACT, Robot, Slots
+from r2s_core.suggest import did_you_mean
 from r2s_core.testing.requirements import require
 
 READY_HEIGHT = (0.15, 0.30)  # m, of the grip above the table
@@ -42,7 +43,13 @@ def check_robot(robot: Robot) -> None:
 def _id(model: mujoco.MjModel, kind: mujoco.mjtObj, name: str) -> int:
     found = mujoco.mj_name2id(model, kind, name)
     what = kind.name.removeprefix("mjOBJ_").lower()
-    require(found >= 0, f"there is no {what} called {name!r} in what `add` builds")
+    count = {"joint": model.njnt, "site": model.nsite, "geom": model.ngeom}[what]
+    names = [known for i in range(count) if (known := mujoco.mj_id2name(model, kind, i))]
+    require(
+        found >= 0,
+        f"there is no {what} called {name!r} in what `add` builds{did_you_mean(name, names)}; "
+        f"there are {', '.join(names) or 'none with a name'}",
+    )
     return found
 
 

@@ -38,7 +38,9 @@ def package(install, monkeypatch):
 
 @pytest.mark.usefixtures("package")
 def test_its_task_keeps_the_contract_and_is_reported_in_its_own_words():
-    config = load_mapping({"environment": {"use": "seen_cart", "num_parallel_envs": 8}})
+    chosen = {"use": "seen_cart", "num_parallel_envs": 8, "tolerance": 0.03}
+    config = load_mapping({"environment": chosen})
+    assert config.environment.options.tolerance == 0.03
     kit.check_environment(registry.build("environment", "seen_cart", config.environment.options))
     env = make_environment(config, training=True)
     assert str(env.spec.observations["camera"].dtype) == "uint8"

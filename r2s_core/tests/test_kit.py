@@ -312,7 +312,11 @@ def _drawn():
             "goal[?]; its mocap bodies: goal",
         ),
         (DescribedTask(markers={"cart": "target"}), "'cart', which is no mocap body of the scene"),
-        (DescribedTask(markers={"goal": "target"}), r"'target', which does not exist"),
+        (
+            DescribedTask(markers={"goal": "target"}),
+            r"'target', which has the shape \[\], not \[3\]",
+        ),
+        (DescribedTask(markers={"goal": "gaol"}), "'gaol', which does not exist"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, CartTask) else "",
 )

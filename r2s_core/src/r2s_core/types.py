@@ -71,12 +71,20 @@ class View:
 
 @pytree
 class Physics:
-    """The state of W worlds, owned by a backend."""
+    """The state of W worlds, owned by a backend, which makes a new one of each.
 
-    carry: Any  # the backend's own state, opaque to everyone else
-    fields: Named  # per-world model fields, leaves [W, ...]; empty where nothing is varied
-    view: View  # leaves [W, ...]
-    ok: Array  # bool[W]; False: diverged or overflowed in the last step, or started invalid
+    carry: the backend's own state, opaque to everyone else.
+    fields: the MjModel fields that differ between worlds, by name, among `Backend.batchable`:
+      float32[W, ...], empty where nothing is varied. `step` does not change them.
+    view: float32[W, ...], the fields in `SceneSpec.view_fields`; the others are None.
+    ok: bool[W]; False: the world diverged (a position, velocity, acceleration or control that is
+      not finite or beyond 1e10) or overflowed a buffer in the last step, or started invalid.
+    """
+
+    carry: Any
+    fields: Named
+    view: View
+    ok: Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,7 +166,10 @@ class Backend(Protocol):
     traceable: bool  # True: usable inside jit and scan; False: driven from the host
 
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
-        """Worlds in their start states: qpos [W, nq], qvel [W, nv], fields [W, ...]."""
+        """Worlds in their start states: qpos [W, nq], qvel [W, nv], fields [W, ...].
+
+        Constants that MuJoCo derives from `fields`, such as body_subtreemass, follow from them.
+        """
         ...
 
     def step(self, physics: Physics, ctrl: Array, wrench: Array | None = None) -> Physics:
@@ -172,7 +183,11 @@ class Backend(Protocol):
     def reset(
         self, physics: Physics, mask: Array, fields: Named, qpos: Array, qvel: Array
     ) -> Physics:
-        """Put the worlds under `mask` (bool[W]) on new start states and model fields."""
+        """Put the worlds under `mask` (bool[W]) on new start states and model fields.
+
+        fields, qpos and qvel have a row for every world; only those under `mask` count. The names
+        in `fields` are those that `init` got.
+        """
         ...
 
 
@@ -216,8 +231,9 @@ class Task(Protocol[T]):
         ...
 
     def observe(self, task: T, view: View) -> Named:
-        """Observation groups, float32[n] or uint8[H, W, C] each: "policy"; optionally "critic"
-        (privileged) and others, which an algorithm's configuration names."""
+        """Observation groups, float32[n] or uint8[H, W, C] each: "policy", what a policy reads;
+        optionally "critic", privileged facts that only training reads; and others, of any name,
+        for algorithms with an option that names them."""
         ...
 
     def terminated(self, task: T, view: View) -> Array:

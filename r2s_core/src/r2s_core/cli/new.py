@@ -63,7 +63,8 @@ def main(args: argparse.Namespace) -> int:
     folder = create(args.robot or args.kind, args.name, args.output)
     usage = _USAGE[args.kind].format(name=args.name)
     print(f"wrote {folder}; next:\n")
-    print(f"  pip install -e {folder}\n  pytest {folder}\n\nthen in your YAML:\n")
+    print(f"  pip install -e {folder}    # without an index: --no-deps --no-build-isolation too")
+    print(f"  pytest {folder}\n\nthen in your YAML:\n")
     print("\n".join(f"  {line}" for line in usage.splitlines()))
     return 0
 

@@ -81,9 +81,8 @@ def check_markers(
                     + (", ".join(mocap) or "none")
                 )
     for body, field in info.markers.items():
-        shape = np.shape(getattr(state, field, ()))
-        if shape != (3,):
-            raise raising(
-                f"{owner}: info.markers puts '{body}' at the state's field '{field}', which "
-                f"{f'has the shape {list(shape)}, not [3]' if shape else 'does not exist'}"
-            )
+        shape = list(np.shape(getattr(state, field))) if hasattr(state, field) else None
+        if shape != [3]:
+            found = "does not exist" if shape is None else f"has the shape {shape}, not [3]"
+            place = f"info.markers puts '{body}' at the state's field '{field}'"
+            raise raising(f"{owner}: {place}, which {found}")

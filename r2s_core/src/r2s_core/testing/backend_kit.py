@@ -41,8 +41,8 @@ def check_backend(make: MakeBackend, tolerance: float = 1e-3) -> None:
     worlds = _Worlds(backend, _nominal(backend, scene.model), pushes=WRENCH in backend.batchable)
     start = worlds.init(qpos, qvel)
     _check_against_mujoco(scene, worlds, start, qpos, qvel, tolerance)
-    _check_nothing_varied(make, worlds, start, qpos, qvel)
     _check_values(worlds, start)
+    _check_nothing_varied(make, worlds, start, qpos, qvel)
     _check_reset(worlds, start, qpos, qvel)
     _check_divergence(worlds, start, qpos, qvel)
     if worlds.nominal:

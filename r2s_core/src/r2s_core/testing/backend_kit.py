@@ -133,8 +133,9 @@ class _Worlds:
             raise AssertionError(
                 f"traceable is True, but `{name}` cannot be traced: {describe(error)}"
             ) from error
-        what = "nothing" if made is None else type(made).__name__
-        require(isinstance(made, Physics), f"`{name}` returned {what}, not a Physics")
+        if not isinstance(made, Physics):
+            what = "nothing" if made is None else type(made).__name__
+            raise AssertionError(f"`{name}` returned {what}, not a Physics")
         require_array(made.ok, (_WORLDS,), "bool", f"the ok that `{name}` returned")
         return made
 
@@ -166,7 +167,8 @@ def _check_nothing_varied(
             )
             if declared:
                 require_equal(
-                    *(np.asarray(getattr(each.view, name)) for each in (physics, expected)),
+                    np.asarray(getattr(physics.view, name)),
+                    np.asarray(getattr(expected.view, name)),
                     f"view.{name} of `{function}` without fields and wrenches",
                     atol=1e-4,
                 )

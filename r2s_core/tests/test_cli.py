@@ -142,7 +142,9 @@ def test_a_wrong_configuration_is_told_exactly_and_exits_with_2(config, capsys):
 
 def test_validate_tells_what_would_run_and_show_fills_in_the_defaults(config, capsys):
     assert cli.main(["validate", str(config), "seed=4"]) == 0
-    assert "valid: fake_algo on fake_env, 256 worlds" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "valid: fake_algo on fake_env, 256 worlds" in said
+    assert "nothing was built" in said
     assert cli.main(["validate", str(config), "--show", "seed=4"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert (shown["seed"], shown["algorithms"]["fake_algo"]["size"]) == (4, 5)

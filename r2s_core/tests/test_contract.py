@@ -78,6 +78,18 @@ def test_the_remedy_is_that_of_the_fault(transition, body, told):
     assert (_VIEW in str(caught.value)) == ("qvell" in body)
 
 
+def test_a_field_of_the_view_that_is_not_declared_is_told_with_those_that_are():
+    task = CartTask()
+    scene = dataclasses.replace(task.scene(), view_fields=frozenset({"qvel", "qpos"}))
+    transition = check_task("environment 'cart'", task, scene)
+    terms: dict[str, Any] = {"slow": lambda t: t.view.xpos[1, 0]}
+    with pytest.raises(ForeignError, match=r"unless SceneSpec.view_fields declares it, which has "):
+        check_rewards(terms, transition)
+    terms = {"slow": lambda t: jnp.sum(t.view.xpos)}
+    with pytest.raises(ForeignError, match="which has qpos, qvel; add the field that is read"):
+        check_rewards(terms, transition)
+
+
 def test_numbers_of_any_kind_are_rewards(transition):
     terms: dict[str, Any] = {
         "constant": lambda t: 1.0,

@@ -255,14 +255,10 @@ class BlindTask(CartTask):
 
 
 class GreyTask(CartTask):
-    """A task with an image that has no channels, or without a policy's group."""
-
-    def __init__(self, group="policy"):
-        super().__init__()
-        self.group = group
+    """A task with an image that has no channels."""
 
     def observe(self, task, view):
-        return {self.group: jnp.zeros((4, 6), jnp.uint8)[..., : 6 if self.group == "policy" else 0]}
+        return {"policy": jnp.zeros((4, 6), jnp.uint8)}
 
 
 class DescribedTask(CartTask):

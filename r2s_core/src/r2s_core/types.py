@@ -75,7 +75,8 @@ class Physics:
 
     carry: the backend's own state, opaque to everyone else.
     fields: the MjModel fields that differ between worlds, by name, among `Backend.batchable`:
-      float32[W, ...], empty where nothing is varied. `step` does not change them.
+      float32[W, ...] (int32 where MjModel's are integers), empty where nothing is varied. `step`
+      does not change them.
     view: float32[W, ...], the fields in `SceneSpec.view_fields`; the others are None.
     ok: bool[W]; False: the world diverged (a position, velocity, acceleration or control that is
       not finite or beyond 1e10) or overflowed a buffer in the last step, or started invalid.

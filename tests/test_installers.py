@@ -70,7 +70,7 @@ def test_uv_is_told_where_each_package_of_the_repository_lies():
 def test_uv_installs_any_package_by_subdirectory_and_its_kin_with_it(address, index, venv):
     for folder, project in _PROJECTS.items():
         planned = _run(
-            venv, [_uv(), "pip", "install", "--dry-run", "--offline", "--no-index",
+            venv, [venv.uv(), "pip", "install", "--dry-run", "--offline", "--no-index",
                    "--find-links", index, "--python", venv.python,
                    f"{address}#subdirectory={folder}"],
         )  # fmt: skip
@@ -82,7 +82,7 @@ def test_uv_sync_installs_the_whole_repository(address, index, tmp_path, venv):
     clone = address.removeprefix("git+file://").removesuffix("@main")
     shutil.copytree(clone, tmp_path / "clone", ignore=shutil.ignore_patterns(".git"))
     planned = _run(
-        venv, [_uv(), "sync", "--all-packages", "--dry-run", "--offline", "--no-index",
+        venv, [venv.uv(), "sync", "--all-packages", "--dry-run", "--offline", "--no-index",
                "--find-links", index, "--python", venv.python],
         cwd=tmp_path / "clone",
     )  # fmt: skip
@@ -111,13 +111,6 @@ def _with_kin(project: dict) -> set[str]:
             found.add(name)
             left += [dependency.split(">=")[0] for dependency in by_name[name]["dependencies"]]
     return found
-
-
-def _uv() -> str:
-    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.defpath]))
-    if uv is None:
-        pytest.skip("uv is not installed (scripts/setup.sh dev installs it)")
-    return uv
 
 
 def _run(venv, command: list[str | Path], cwd: Path | None = None) -> str:

@@ -80,7 +80,8 @@ def test_warnings_of_packages_are_no_errors():
 def main():
     import warnings, subprocess, flax, distrax, trimesh
     warnings.warn("one of a user's own")
-    return subprocess.run([sys.executable, "-c", "import distrax"]).returncode
+    warn = "import warnings; warnings.warn('a package in a child')"
+    return subprocess.run([sys.executable, "-c", warn]).returncode
 cli.main = main
 cli.program()"""
     environment = {**os.environ, "PYTHONWARNINGS": "error"}

@@ -125,7 +125,7 @@ def _add_lights(spec: mujoco.MjSpec) -> None:
     # The shadow map covers the extent: the smaller, the sharper the shadows.
     spec.stat.extent, spec.stat.center = 1.0, (0.3, 0.0, 0.3)
     spec.visual.map.shadowclip = 1.0
-    spec.visual.quality.shadowsize = 2048
+    spec.visual.quality.shadowsize = 1024
     # Subdivisions of spheres and capsules: fewer than MuJoCo's default, which on a CPU halves the
     # time of a frame.
     spec.visual.quality.numslices, spec.visual.quality.numstacks = 18, 9

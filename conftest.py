@@ -13,7 +13,11 @@ import r2s  # noqa: F401
 import r2s_core  # noqa: F401
 
 #: A sixth of the time for a step of MJX on a CPU. The user's own XLA_FLAGS come after and win.
-_COMPILE_FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+#: Two processes test at once, so splitting one program between compiler threads gains nothing.
+_COMPILE_FAST = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1"
+)
 _KEEP_COMPILED_S = 7 * 24 * 3600.0
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from r2s_core.policy.saved import load_policy
 
+UPDATES = 12
 #: Small, but with everything that a learner holds: the start-state bank, staggered clocks,
 #: normalisers, an adaptive learning rate, correlated noise, a replay buffer that is written over,
 #: several objects (a world's model fields), two physics threads.
@@ -28,7 +29,7 @@ CONFIG = {
         "start_state_share": 0.5,
         "start_state_until": 0.8,
     },
-    "training": {"total_timesteps": 16 * 16 * 24, "checkpoint_interval_s": 0},
+    "training": {"total_timesteps": 16 * 16 * UPDATES, "checkpoint_interval_s": 0},
     "evaluation": {"episodes": 16, "num_parallel_envs": 16, "video": False},
 }
 SMALL = {"num_steps": 16, "noise_correlation": 0.5, "hidden_sizes": [32, 32]}
@@ -36,7 +37,7 @@ OFF_POLICY = {
     **SMALL,
     "batch_size": 64,
     "learning_starts": 512,
-    "buffer_size": 2048,  # a third of what is collected
+    "buffer_size": 1024,  # a third of what is collected
     "update_to_data_ratio": 2,
     "final_learning_rate": 0,
 }
@@ -52,7 +53,7 @@ RANDOMIZED = {
     "curriculum": {
         "randomization": {
             "push": {"over": 0.5},
-            "action_delay": {"at_success": 0.01, "episodes": 200},
+            "action_delay": {"at_success": 0.01, "episodes": 60},
         }
     },
 }
@@ -110,10 +111,8 @@ def test_killed_and_resumed_is_bit_exact(config, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(config, whole))
 
-    kill_after(start(config, killed), killed, checkpoints=3)
+    kill_after(start(config, killed), killed, checkpoints=5)
     assert not (killed / "policy").exists()
-    if "ppo:" in config.read_text():  # a second time, where curricula and randomizers remember
-        kill_after(start(config, killed, "--resume"), killed, checkpoints=5)
     assert "Resuming at step" in finish(start(config, killed, "--resume"))
 
     expected = load_policy(whole).tensors
@@ -125,7 +124,7 @@ def test_killed_and_resumed_is_bit_exact(config, tmp_path):
     assert [results[0][key] for key in same] == [results[1][key] for key in same]
     # And the training did something that could have differed.
     rows = deterministic(whole)
-    assert len(rows) == 1 + 24
+    assert len(rows) == 1 + UPDATES
     assert not np.array_equal(rows[1][1:], rows[-1][1:])
     levels = [i for i, name in enumerate(rows[0]) if "/level/" in name]
     assert bool(levels) is ("curriculum:" in config.read_text())

@@ -527,7 +527,7 @@ def test_an_algorithm_that_learns_nothing_is_told_so():
     with pytest.raises(
         AssertionError, match=r"loss is [\d.]+; it must be below [\d.]+, half the loss"
     ):
-        check_learning(Guess, 640)  # type: ignore[arg-type]
+        check_learning(Guess(environments.bandit(64)), 640)  # type: ignore[arg-type]
 
 
 def test_the_registry_fixture_comes_with_the_package(pytester_registry):

@@ -100,7 +100,7 @@ def _check_task(task: Task[Any]) -> None:
         require_array(flags[0], (), "bool", f"the value of {name}")
     for name in ("observe", "metrics"):
         require_finite(require_pure(getattr(task, name), (updated, view), name), name)
-    observation = task.observe(*jax.tree.map(lambda leaf: leaf[0], (updated, view)))
+    observation = jax.jit(task.observe)(*jax.tree.map(lambda leaf: leaf[0], (updated, view)))
     for name, group in observation.items():
         image = np.asarray(group).ndim == 3
         dtype, shape = ("uint8", np.shape(group)) if image else ("float32", (np.size(group),))
@@ -129,7 +129,7 @@ def _check_difficulty(task: Any, arguments: tuple[Array, ...]) -> None:
 def _check_start_bank(task: Any, backend: Backend, arguments: tuple[Array, ...]) -> None:
     """Starts from the bank are like those of `init`."""
     task.build_start_bank(backend, jax.random.key(2))
-    fresh = jax.vmap(task.init)(*arguments)
+    fresh = jax.jit(jax.vmap(task.init))(*arguments)
     banked = require_pure(task.init_from_bank, arguments, "init_from_bank")
     require_same_layout(fresh, banked, "init_from_bank must return what init does")
     require_finite(banked, "init_from_bank")
@@ -152,7 +152,7 @@ def _check_readings(task: Any, state: Any, view: View) -> None:
         return dict(task.observe(*task.perceived(state, view, readings)))
 
     observed = require_pure(observe, (state, view, readings), "perceived")
-    truth = dict(jax.vmap(task.observe)(state, view))
+    truth = dict(jax.jit(jax.vmap(task.observe))(state, view))
     require_equal(truth, observed, "the observation from readings without errors", 1e-3, 1e-3)
 
 

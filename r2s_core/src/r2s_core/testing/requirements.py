@@ -70,6 +70,16 @@ def require_array(value: Any, shape: tuple[int, ...], dtype: Any, what: str) -> 
     )
 
 
+def _on_host(leaf: Any) -> Any:
+    """As NumPy, whose slices are not compiled shape by shape; keys stay JAX's."""
+    return leaf if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key) else np.asarray(leaf)
+
+
+def _stack(*items: Any) -> Any:
+    items = tuple(map(_on_host, items))
+    return np.stack(items) if isinstance(items[0], np.ndarray) else jnp.stack(items)
+
+
 def require_pure(function: Callable[..., Any], batch: tuple[Any, ...], what: str) -> Any:
     """A pure function of one world: repeatable, and the same under vmap.
 
@@ -80,6 +90,7 @@ def require_pure(function: Callable[..., Any], batch: tuple[Any, ...], what: str
         Its values with a leading [N], computed one world at a time.
     """
     count = len(leaves(batch)[0][1])
+    batch = jax.tree.map(_on_host, batch)
     worlds = [jax.tree.map(lambda leaf, n=n: leaf[n], batch) for n in range(count)]
     # Each is traced separately, so a difference does not come from the arguments. They are
     # compiled, since op by op a task takes many times longer.
@@ -93,7 +104,7 @@ def require_pure(function: Callable[..., Any], batch: tuple[Any, ...], what: str
             f"{what} cannot be traced: use jax.numpy instead of Python's if, float() or numpy on "
             f"what depends on its arguments\n{error}"
         ) from error
-    stacked = jax.tree.map(lambda *items: jnp.stack(items), *singles)
+    stacked = jax.tree.map(_stack, *singles)
     require_equal(singles[0], second, f"{what}: a second call with the same arguments")
     require_equal(stacked, mapped, f"{what}: under vmap", RELATIVE, ABSOLUTE)
     return stacked

@@ -44,15 +44,19 @@ def sample_transitions(
     backend: Backend = registry.build("backend", "mujoco", scene, worlds, config)
     key, init_key = jax.random.split(jax.random.key(seed))
     arguments = init_arguments(scene, init_key, worlds)
-    state, qpos, qvel = jax.vmap(task.init)(*arguments)
+    state, qpos, qvel = jax.jit(jax.vmap(task.init))(*arguments)
     physics = first_physics(scene, backend, arguments, qpos, qvel)
     state = begun(task, state, physics)
+    control = jax.jit(jax.vmap(task.control))
+    judge = jax.jit(jax.vmap(lambda *seen: (task.terminated(*seen), task.success(*seen))))
+    update = jax.jit(jax.vmap(task.update))
     transitions = []
     for action_key in jax.random.split(key, steps):
         action = _random_actions(task, action_key, worlds)
-        ctrl = jax.vmap(task.control)(state, physics.view, action)
+        ctrl = control(state, physics.view, action)
         moved = backend.step(physics, ctrl)
-        updated = jax.vmap(task.update)(state, moved.view)
+        updated = update(state, moved.view)
+        terminated, success = judge(updated, moved.view)
         transitions.append(
             Transition(
                 prev_view=physics.view,
@@ -60,8 +64,8 @@ def sample_transitions(
                 action=action,
                 view=moved.view,
                 task=updated,
-                terminated=jax.vmap(task.terminated)(updated, moved.view),
-                success=jax.vmap(task.success)(updated, moved.view),
+                terminated=terminated,
+                success=success,
             )
         )
         physics, state = moved, updated

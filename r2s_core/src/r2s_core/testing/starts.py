@@ -24,7 +24,7 @@ def first_physics(
     """The worlds in their start states, each with the model of its variant."""
     fields: Any = {}
     if scene.variants is not None:
-        fields = jax.vmap(Variation(scene, backend, None).fields)(arguments[1])
+        fields = jax.jit(jax.vmap(Variation(scene, backend, None).fields))(arguments[1])
     physics = backend.init(fields, qpos, qvel)
     assert np.asarray(physics.ok).all(), "the physics refuses a start state of init"
     return physics
@@ -34,4 +34,4 @@ def begun(task: Task[Any], state: Any, physics: Physics) -> Any:
     """The state of an episode that starts there; see `r2s_core.types.HasBegin`."""
     if not isinstance(task, HasBegin):
         return state
-    return jax.vmap(task.begin)(state, jax.tree.map(jnp.asarray, physics.view))
+    return jax.jit(jax.vmap(task.begin))(state, jax.tree.map(jnp.asarray, physics.view))

@@ -1,6 +1,8 @@
 """What every test of this repository stands on."""
 
 import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -29,6 +31,19 @@ def _own_config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """What the processes of one run share: prepared objects, and what JAX has compiled."""
+    if not hasattr(config, "workerinput"):  # set in a worker of pytest-xdist, which inherits it
+        os.environ["R2S_CACHE_DIR"] = tempfile.mkdtemp(prefix="r2s-tests-")
+    _share_compiled(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Forget the prepared objects: the next run's pipeline may differ."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ["R2S_CACHE_DIR"], ignore_errors=True)
+
+
+def _share_compiled(config: pytest.Config) -> None:
     """Compile fast rather than fast code, and let all processes share what JAX has compiled.
 
     Compiling is most of what these tests do. `pytest --cache-clear` forgets it all.

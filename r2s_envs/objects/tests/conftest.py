@@ -1,4 +1,4 @@
-"""Meshes with known answers, written as files; every test has a cache folder of its own."""
+"""Meshes with known answers, written as files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import trimesh
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """Nothing is prepared yet."""
     monkeypatch.setenv("R2S_CACHE_DIR", str(tmp_path / "cache"))
 
 

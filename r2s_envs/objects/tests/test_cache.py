@@ -18,6 +18,8 @@ from r2s_envs_objects.preparation import pipeline
 from r2s_envs_objects.store import cache
 from r2s_envs_objects.store.arrays import to_arrays
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 
 def same(a, b):
     for field in dataclasses.fields(a):

@@ -17,6 +17,8 @@ from r2s_core.errors import AssetError, R2SError
 from r2s_envs_objects import ObjectOptions, load_object
 from r2s_envs_objects.guard import sandbox
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 HOSTILE = """
 import os, signal, subprocess, sys, time
 import numpy as np

@@ -59,4 +59,4 @@ def _share_compiled(config: pytest.Config) -> None:
         if file.stat().st_mtime < time.time() - _KEEP_COMPILED_S:
             file.unlink(missing_ok=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"

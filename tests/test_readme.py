@@ -40,7 +40,14 @@ _SEEN = [
 _SHORTER = {
     ("r2s", "run"): _SEEN,
     ("r2s", "eval"): ["--episodes", "8", "--grid", "grid.yaml"],
-    ("r2s", "compare"): ["--seeds", "1", "--output", "runs/compared", *_SEEN],
+    ("r2s", "compare"): [
+        "--seeds",
+        "1",
+        "--output",
+        "runs/compared",
+        "evaluation.curve_points=2",
+        *_SEEN,
+    ],
     ("r2s", "object"): [],
     ("r2s", "object", "fix"): ["--no-pictures"],
     ("r2s", "object", "library"): ["--no-pictures"],

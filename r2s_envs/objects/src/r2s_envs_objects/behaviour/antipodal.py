@@ -23,6 +23,7 @@ MOST_GRASPS = 12
 _FACES = 4000  # of the surface on which grasps are searched
 _OBSTACLES = 3000  # points of the surface that fingers and palm must keep clear of
 _ROOMS = (0.003, 0.01, np.inf)  # m beside each contact to which the fingers may be opened
+_AT_ONCE = 16  # grasps: arrays of so many times _OBSTACLES stay in a core's cache
 _LEVER = 0.05  # m off the centre of mass at which a grasp's score has fallen to 1/e
 _COSINE = 1.0 / np.hypot(1.0, FRICTION)
 
@@ -146,17 +147,33 @@ def _has_room(
     gripper: Gripper,
 ) -> np.ndarray:
     """bool [g]: whether palm and fingers, opened just enough or wide, clear the points [k, 3]."""
+    free = np.zeros(len(middle), bool)
+    for start in range(0, len(middle), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        hand = (middle[part], closing[part], approach[part], width[part])
+        free[part] = _few_have_room(obstacles, *hand, gripper)
+    return free
+
+
+def _few_have_room(
+    obstacles: Floats,
+    middle: Floats,
+    closing: Floats,
+    approach: Floats,
+    width: Floats,
+    gripper: Gripper,
+) -> np.ndarray:
     axes = (closing, np.cross(approach, closing), approach)
-    u, v, w = (obstacles @ axis.T - np.einsum("ij,ij->i", middle, axis) for axis in axes)
+    u, v, w = (axis @ obstacles.T - np.einsum("ij,ij->i", middle, axis)[:, None] for axis in axes)
     u, v = np.abs(u), np.abs(v)
     (wide, deep, high), reach = gripper.palm, gripper.palm_clearance
     palm = (u < wide) & (v < deep) & (w <= -reach) & (w > -reach - high)
     beside = (v < gripper.finger_half_width) & (w > -reach) & (w < gripper.pad_half_height)
     blocked = np.ones(len(middle), bool)
     for room in _ROOMS:
-        inner = np.minimum(width / 2.0 + room, gripper.opening / 2.0)
-        blocked &= (beside & (u > inner) & (u < inner + gripper.finger_thickness)).any(axis=0)
-    return ~(blocked | palm.any(axis=0))
+        inner = np.minimum(width / 2.0 + room, gripper.opening / 2.0)[:, None]
+        blocked &= (beside & (u > inner) & (u < inner + gripper.finger_thickness)).any(axis=1)
+    return ~(blocked | palm.any(axis=1))
 
 
 def _vertical(

@@ -43,7 +43,8 @@ def test_a_bottle_is_held_as_the_training_will_hold_it(bottle):
 
 
 def test_a_slippery_bottle_is_dropped(bottle):
-    result = check(bottle.replace(friction=0.05), panda(), pictures=False)
+    slippery = bottle.replace(friction=0.05, grasps=bottle.grasps[:1])  # each is tried
+    result = check(slippery, panda(), pictures=False)
     assert result.passed is False
     assert result.grasp is None
     assert "dropped with each of" in result.summary
@@ -59,13 +60,18 @@ def test_a_block_wider_than_the_gripper_is_not_graspable(tmp_path):
 def test_a_heavy_block_slips_out_in_the_shake(tmp_path):
     heavy = block(tmp_path, 0.05)
     factor = 3.0 / heavy.mass
-    heavy = heavy.replace(mass=3.0, inertia=heavy.inertia * factor)
+    heavy = heavy.replace(
+        mass=3.0,
+        inertia=heavy.inertia * factor,
+        grasps=heavy.grasps[:1],  # each is tried
+    )
     assert check(heavy, panda(), pictures=False).passed is False
     light = heavy.replace(mass=0.1, inertia=heavy.inertia / 30.0)
     assert check(light, panda(), pictures=False).passed is True
 
 
 def test_it_is_repeatable(bottle):
+    bottle = bottle.replace(grasps=bottle.grasps[:1])
     first, second = (check(bottle, panda(), pictures=False) for _ in range(2))
     assert first.details == second.details
 

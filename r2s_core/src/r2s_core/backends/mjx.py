@@ -149,7 +149,7 @@ class MjxBackend:
         if self._solved.all():
             return mjx.kinematics(model, data)
         solved = data.sensordata
-        data = mjx.forward(model, data)
+        data = mjx.forward(model, data) if self._impl == "warp" else _positions(model, data)
         return data.replace(sensordata=jnp.where(self._solved, solved, data.sensordata))
 
     def _fitted(self, data: Any) -> Array:
@@ -174,6 +174,15 @@ class MjxBackend:
             if name in self._fields
         }
         return View.of(values)
+
+
+def _positions(model: Any, data: Any) -> Any:
+    """Positions, velocities and their sensors: `mjx.forward` without contacts, forces and the
+    solver, which the next step computes anyway."""
+    for stage in (mjx.kinematics, mjx.com_pos, mjx.camlight, mjx.tendon, mjx.transmission):
+        data = stage(model, data)
+    data = mjx.fwd_velocity(model, mjx.sensor_pos(model, data))
+    return mjx.sensor_vel(model, data)
 
 
 def _is_stable(data: Any) -> Array:

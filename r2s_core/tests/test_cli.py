@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 import yaml
 
@@ -423,3 +425,27 @@ def test_doctor_measures_a_backend():
     from r2s_core.cli import doctor
 
     assert doctor._throughput("mujoco") > 1000
+
+
+@pytest.mark.parametrize("traceable", [False, True])
+def test_doctor_steps_as_the_contract_says(traceable, monkeypatch):
+    """A control step without a wrench; where the backend can be traced, compiled."""
+    from r2s_core.cli import doctor
+
+    class Still:
+        batchable, variant, num_worlds = frozenset(), None, doctor._WORLDS
+
+        def __init__(self):
+            self.name, self.traceable = "still", traceable
+
+        def init(self, fields, qpos, qvel):
+            return {"qpos": qpos, "ok": jnp.ones(len(qpos), bool)}
+
+        def step(self, physics, ctrl, wrench=None):
+            assert wrench is None
+            assert isinstance(ctrl, jax.core.Tracer) is traceable
+            return physics
+
+    monkeypatch.setattr(doctor, "_MEASURE_S", 0.01)
+    monkeypatch.setattr(registry, "build", lambda *_: Still())
+    assert doctor._throughput("mujoco") > 0

@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -159,8 +160,10 @@ def _backends() -> Iterator[Finding]:
         except R2SError as error:
             yield name, f"not available: {error}", ""
         except Exception as error:
-            fix = machine_fault(error) or "report this with the above"
+            fix = machine_fault(error) or "R2S_DEBUG=1 shows where; report it"
             yield name, f"failed: {describe(error)[:200]}", fix
+            if debugging():
+                traceback.print_exception(error)
 
 
 def _throughput(name: str) -> float:
@@ -178,13 +181,13 @@ def _throughput(name: str) -> float:
     qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (_WORLDS, 1))
     init, step = backend.init, backend.step
     if backend.traceable:
-        init, step = jax.jit(init), jax.jit(step, static_argnums=2)
+        init, step = jax.jit(init), jax.jit(step)
     physics = init({}, qpos, jnp.zeros((_WORLDS, model.nv)))
     ctrl = jnp.zeros((_WORLDS, model.nu))
     for _ in range(2):  # stepping the result of the first step may compile again
-        physics = jax.block_until_ready(step(physics, ctrl, _SUBSTEPS))
+        physics = jax.block_until_ready(step(physics, ctrl))
     steps, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < _MEASURE_S:
-        physics = jax.block_until_ready(step(physics, ctrl, _SUBSTEPS))
+        physics = jax.block_until_ready(step(physics, ctrl))
         steps += _WORLDS * _SUBSTEPS
     return steps / elapsed

@@ -112,7 +112,7 @@ def test_a_certified_mass_is_replaced_only_by_name_and_aloud(library, capfd):
     assert masses(library, object_masses={"bottle": 0.3}) == [pytest.approx(0.3), estimated]
     assert "0.3 kg from environment.object_masses overrides" in capfd.readouterr().err
     masses(library, object_masses={"sample:duck": 0.1})
-    assert "sample:duck matches none of the objects here" in capfd.readouterr().err
+    assert "sample:duck is none of the objects here; ignored" in capfd.readouterr().err
     with pytest.raises(ValueError, match=r"object_masses\.bottle is -1"):
         PickPlaceConfig(object_masses={"bottle": -1.0})
 

@@ -110,6 +110,7 @@ class _Session:
         config = found.config if self.folder.resumes else self.config
         run_dir = self.run_dir
         hooks = Hooks(config.hooks, run_dir, self.console.print)
+        self.console.print("preparing objects, scene and start states ...")
         env = self.make_env(config, config.environment.engine.num_parallel_envs, True)
         training_began = time.perf_counter()
         algorithm = make_algorithm(config, env)

@@ -38,7 +38,7 @@ def report_unused(config: PickPlaceConfig, sources: Sequence[str | Path]) -> Non
     """Report the names in `object_masses` that match none of the objects."""
     for name in config.object_masses:
         if not any(_is_called(source, name) for source in sources):
-            say_once(f"environment.object_masses: {name} matches none of the objects here")
+            say_once(f"environment.object_masses: {name} is none of the objects here; ignored")
 
 
 def _stated(source: str | Path, config: PickPlaceConfig) -> float | None:

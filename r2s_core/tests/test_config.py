@@ -214,6 +214,27 @@ def test_overrides_win_and_are_blamed_by_name(write):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "override", "key"),
+    [
+        ("environment: 3", "environment.num_parallel_envs=2", "environment"),
+        ("environment: a_task", "environment.use=other", "environment"),
+        ("training: [1]", "training.total_timesteps=5", "training"),
+    ],
+)
+def test_an_override_hides_no_section_of_the_wrong_type(text, override, key, write):
+    with pytest.raises(ConfigError, match=rf":1: {key}: expected keys and values under it, got"):
+        load_config(write(text), [override])
+
+
+def test_an_override_adds_to_the_short_form_of_a_backend_and_to_an_empty_section(write):
+    path = write("backend: mujoco\ntraining:\n")
+    overrides = ["backend.threads=2", "training.total_timesteps=5"]
+    config = load_config(path, overrides, to_train=False)
+    assert (config.backend.use, config.backend.options.threads) == ("mujoco", 2)
+    assert config.training.total_timesteps == 5
+
+
 def test_paths_start_from_the_file_or_for_overrides_from_the_working_directory(write, tmp_path):
     path = write("environment: {scan: cup.stl, objects: [sample:mug, m/a.obj]}\n")
     options = _load(path).environment.options

@@ -225,6 +225,11 @@ def test_make_takes_an_environment_that_is_made_already():
         make(point_mass(2), 3)
     with pytest.raises(ConfigError, match="takes no further options"):
         make(point_mass(2), 2, object="x")
+    for two in ({"num_parallel_envs": 7}, {"overrides": ["environment.num_parallel_envs=7"]}):
+        with pytest.raises(ConfigError, match="num_parallel_envs is make's num_envs"):
+            make({}, 2, **two)
+    with pytest.raises(ConfigError, match="environment: expected keys and values under it"):
+        make({"environment": "touch"}, 2)  # and not the default task
     with pytest.raises(ConfigError, match=r"must be a path, a name, .* not int"):
         make(3)  # type: ignore[arg-type]
 

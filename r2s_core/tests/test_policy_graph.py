@@ -1,6 +1,7 @@
 """A policy's graph means the same to NumPy, JAX and ONNX, and to flax where flax has the layer."""
 
 import dataclasses
+import tracemalloc
 from typing import Any
 
 import flax.linen as nn
@@ -191,8 +192,43 @@ def test_groups_of_another_kind_are_refused_by_name():
             Layer("a", "layer_norm", ("policy",), {"epsilon": 0}, {"scale": [1] * 7, "bias": [0]}),
             "epsilon is 0; it must be",
         ),
+        (  # 0 in float32, so that equal numbers would become NaN
+            Layer("a", "layer_norm", ("policy",), {"epsilon": 1e-60}, {"scale": [1], "bias": [0]}),
+            "epsilon is 1e-60; it must be",
+        ),
     ],
 )
 def test_a_layer_that_does_not_fit_is_told_why(layer, message):
     with pytest.raises(ValueError, match=message):
         graph.infer([layer], GROUPS)
+
+
+def _elu(name: str, given: str) -> Layer:
+    return Layer(name, "activation", (given,), {"function": "elu"})
+
+
+def test_a_small_file_takes_neither_gigabytes_nor_minutes():
+    chain = [_elu(f"a{i}", f"a{i - 1}" if i else "policy") for i in range(257)]
+    with pytest.raises(ValueError, match="257 layers; at most 256"):
+        graph.infer(chain, GROUPS)
+    wide = {"policy": ArraySpec((2**24,))}
+    with pytest.raises(ValueError, match="up to a4 the layers output 83,886,080 numbers"):
+        graph.infer(chain[:200], wide)
+    image = {"x": ArraySpec((4096, 4096, 1))}
+    kernel = {"kernel": np.broadcast_to(np.float32(1.0), (64, 64, 1, 1)), "bias": np.zeros(1)}
+    conv = Layer("c", "conv", ("x",), {"stride": 1, "padding": "same"}, kernel)
+    with pytest.raises(ValueError, match=r"by 68,719,476,736 multiplications; at most"):
+        graph.infer([conv], image)
+
+
+def test_bounds_are_kept_no_longer_than_they_are_read():
+    chain = [_elu(f"a{i}", f"a{i - 1}" if i else "n") for i in range(20)]
+    layers = [Layer("n", "normalise", ("policy",), {"clip": 3.0}), *chain]
+    layers.append(Layer("both", "concat", ("n", "a19")))
+    groups = {"policy": ArraySpec((2**18,))}
+    tensors = {"n.mean": np.zeros(1), "n.std": np.ones(1)}
+    tracemalloc.start()
+    assert graph.largest(layers, tensors, groups) == 3.0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * 8 * 2**18

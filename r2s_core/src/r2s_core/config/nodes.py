@@ -92,7 +92,7 @@ def apply_overrides(root: Node, overrides: Iterable[Override], problems: Problem
     for override in overrides:
         if not isinstance(override, str):
             dotted, plain = override
-            _put(root, dotted.split("."), to_node(plain, "argument", Path.cwd()))
+            _put(root, dotted.split("."), to_node(plain, "argument", Path.cwd()), problems)
             continue
         dotted, equals, text = override.partition("=")
         keys = dotted.split(".")
@@ -105,15 +105,22 @@ def apply_overrides(root: Node, overrides: Iterable[Override], problems: Problem
         except ConfigError:
             problems.add("command line", dotted, f"'{short(text)}' is not valid YAML")
             continue
-        _put(root, keys, value)
+        _put(root, keys, value, problems)
 
 
-def _put(root: Node, keys: Sequence[str], value: Node) -> None:
+def _put(root: Node, keys: Sequence[str], value: Node, problems: Problems) -> None:
+    """Where a section on the way is no mapping, that is a problem: it must not vanish unread."""
     node = root
-    for key in keys[:-1]:
+    for depth, key in enumerate(keys[:-1], start=1):
         child = node.value.get(key)
-        if child is None or not isinstance(child.value, dict):
+        if child is None or child.value is None:
             child = node.value[key] = Node(value.where, value.folder, {})
+        elif key == "backend" and depth == 1 and isinstance(child.value, str):  # its short form
+            child = node.value[key] = Node(child.where, child.folder, {"use": child})
+        elif not isinstance(child.value, dict):
+            what = f"expected keys and values under it, got {describe(child)}"
+            problems.add(child.where, ".".join(keys[:depth]), what)
+            return
         node = child
     node.value[keys[-1]] = value
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from r2s_core import device, registry
 from r2s_core.config import RunConfig, load_config, load_mapping
-from r2s_core.config.nodes import Override
+from r2s_core.config.nodes import Override, key_of
 from r2s_core.config.samples import sample_configs
 from r2s_core.env.build import make_environment
 from r2s_core.errors import ConfigError
@@ -116,7 +116,10 @@ def _environment(
         if changes:
             raise ConfigError("an existing environment takes no further options")
     else:
-        worlds: list[Override] = [("environment.num_parallel_envs", num_envs)]
+        name = "environment.num_parallel_envs"
+        if any(key_of(change) == name for change in changes):
+            raise ConfigError("num_parallel_envs is make's num_envs; give that alone")
+        worlds: list[Override] = [(name, num_envs)]
         config = load_source(source, [*changes, *worlds])  # type: ignore[arg-type]
         device.announce(device.select_device(config.training.use_gpu))
         config = device.resolve_backend(config)

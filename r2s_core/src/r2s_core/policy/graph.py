@@ -35,6 +35,9 @@ SQUASHES: Mapping[str, Callable[[Any, Any], Any]] = {
 PADDINGS = ("same", "valid")
 _MOST = 2**24  # numbers in a group or in a layer's output, for one observation
 _WIDEST = 64  # rows and columns of a kernel
+_LAYERS = 256
+_ALL = 2**26  # numbers in the outputs of all layers
+_WORK = 2**34  # multiplications for one observation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +62,30 @@ def infer(layers: Sequence[Layer], groups: Mapping[str, ArraySpec]) -> dict[str,
 
     groups: the available observations.
     """
+    if len(layers) > _LAYERS:
+        raise ValueError(f"{len(layers):,} layers; at most {_LAYERS}")
     known: dict[str, Known] = dict(groups)
+    numbers = work = 0
+    for name, each in groups.items():
+        _check_size(name, each.shape)
     for layer in layers:
-        known[layer.name] = ArraySpec(_shape_of(layer, known))
-    for name, each in known.items():
-        if math.prod(each.shape) > _MOST:
-            raise ValueError(f"{name} is {list(each.shape)}, more than {_MOST:,} numbers")
+        shape = _shape_of(layer, known)
+        _check_size(layer.name, shape)
+        known[layer.name] = ArraySpec(shape)
+        numbers += math.prod(shape)
+        kernel = np.shape(layer.tensors.get("kernel", 0.0))
+        work += math.prod(shape) * math.prod(kernel[:-1])
+        if numbers > _ALL or work > _WORK:
+            raise ValueError(
+                f"up to {layer.name} the layers output {numbers:,} numbers by {work:,} "
+                f"multiplications; at most {_ALL:,} by {_WORK:,}"
+            )
     return {layer.name: known[layer.name].shape for layer in layers}
+
+
+def _check_size(name: str, shape: Shape) -> None:
+    if math.prod(shape) > _MOST:
+        raise ValueError(f"{name} is {list(shape)}, more than {_MOST:,} numbers")
 
 
 def _shape_of(layer: Layer, known: Mapping[str, Known]) -> Shape:
@@ -127,14 +147,18 @@ def largest(
         name: np.full(group.shape, np.inf) for name, group in groups.items()
     }
     most = 0.0
+    last_use = {name: i for i, layer in enumerate(layers) for name in layer.inputs}
     with np.errstate(over="ignore", invalid="ignore"):
-        for layer in layers:
+        for index, layer in enumerate(layers):
             own = {name: tensors[f"{layer.name}.{name}"] for name in KINDS[layer.kind].tensors}
             own = {name: np.abs(tensor.astype(np.float64)) for name, tensor in own.items()}
             inputs = [bounds[name] for name in layer.inputs]
             bound = KINDS[layer.kind].bound(layer, own, inputs)
             bounds[layer.name] = np.where(np.isnan(bound), np.inf, bound)
             most = max(most, float(bounds[layer.name].max()))
+            for name in {*layer.inputs, layer.name}:
+                if last_use.get(name, 0) <= index:
+                    del bounds[name]
     return most
 
 
@@ -206,8 +230,10 @@ def _dense(layer: Layer, tensors: Mapping[str, Any], inputs: Sequence[Any], xp: 
 
 def _layer_norm_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
     shape, epsilon = inputs[0].shape, layer.options["epsilon"]
-    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
-        raise ValueError(f"epsilon is {epsilon!r}; it must be a number between 0 and 1")
+    least = float(np.finfo(np.float32).tiny)  # smaller ones are 0 in float32
+    number = isinstance(epsilon, int | float) and not isinstance(epsilon, bool)
+    if not number or not least <= epsilon < 1:
+        raise ValueError(f"epsilon is {epsilon!r}; it must be a number from {least:.3g} to 1")
     for name in ("scale", "bias"):
         _require(layer, name, shape[-1:])
     return shape

@@ -229,8 +229,7 @@ def test_an_override_hides_no_section_of_the_wrong_type(text, override, key, wri
 
 def test_an_override_adds_to_the_short_form_of_a_backend_and_to_an_empty_section(write):
     path = write("backend: mujoco\ntraining:\n")
-    overrides = ["backend.threads=2", "training.total_timesteps=5"]
-    config = load_config(path, overrides, to_train=False)
+    config = _load(path, "backend.threads=2", "training.total_timesteps=5")
     assert (config.backend.use, config.backend.options.threads) == ("mujoco", 2)
     assert config.training.total_timesteps == 5
 

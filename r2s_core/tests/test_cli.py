@@ -391,9 +391,14 @@ def test_a_package_that_cannot_be_written_whole_leaves_nothing(tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("name", "better"), [("My-Thing", "my_thing"), ("class", "class"), ("3", "")]
-)
+@pytest.mark.parametrize("word", ["class", "null", "yes"])
+def test_new_refuses_words_that_python_or_yaml_takes_otherwise(word, tmp_path, capsys):
+    assert cli.main(["new", "reward", word, "--output", str(tmp_path)]) == 1
+    assert f"choose another, as in my_{word}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "better"), [("My-Thing", "my_thing"), ("3", "")])
 def test_new_refuses_names_that_cannot_be(name, better, tmp_path, capsys):
     assert cli.main(["new", "reward", name, "--output", str(tmp_path)]) == 1
     assert (

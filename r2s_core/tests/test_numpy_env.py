@@ -228,6 +228,11 @@ def test_make_takes_an_environment_that_is_made_already():
     for two in ({"num_parallel_envs": 7}, {"overrides": ["environment.num_parallel_envs=7"]}):
         with pytest.raises(ConfigError, match="num_parallel_envs is make's num_envs"):
             make({}, 2, **two)
+    for wrong in ("a=b", [3]):
+        with pytest.raises(ConfigError, match='overrides is a list of "key=value" texts'):
+            make({}, 2, overrides=wrong)
+    with pytest.raises(ConfigError, match="File name too long"):
+        make("x" * 400)
     with pytest.raises(ConfigError, match="environment: expected keys and values under it"):
         make({"environment": "touch"}, 2)  # and not the default task
     with pytest.raises(ConfigError, match=r"must be a path, a name, .* not int"):

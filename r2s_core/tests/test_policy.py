@@ -97,6 +97,24 @@ def test_it_reads_its_group_of_a_mapping_and_refuses_what_is_no_number(saved):
         policy(obs)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ["abc", [[1.0], [1.0, 2.0]], {1, 2}, [2**2000] * 7, np.zeros(7, complex), np.array(["1"] * 7)],
+    ids=["text", "ragged", "set", "huge", "complex", "texts"],
+)
+def test_what_is_no_array_of_numbers_is_refused(saved, odd):
+    with pytest.raises(PolicyError, match="reads 'policy' as an array of numbers, got"):
+        load_policy(saved)(odd)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"), [(None, "from a folder, not from NoneType"), ("x" * 400, "name too long")]
+)
+def test_what_cannot_be_a_folder_is_refused(source, told):
+    with pytest.raises(PolicyError, match=told):
+        load_policy(source)
+
+
 def test_extreme_observations_stay_within_the_limits(tmp_path):
     for activation in ACTIVATIONS:
         _, export = trained(activation, "tanh")

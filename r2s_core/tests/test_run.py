@@ -14,6 +14,7 @@ import pytest
 from r2s_core.config import load_config
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy.saved import load_policy
+from r2s_core.record import checkpoint
 from r2s_core.record.folder import RunFolder
 from r2s_core.system.signals import RunInterrupted, StopSignals, handling, tidy_end
 from r2s_core.training import loop
@@ -169,6 +170,21 @@ def test_a_killed_run_resumes_to_the_very_same_result(tiny):
     assert tiny.metrics() == whole_metrics
     for key in ("success_rate", "env_steps", "training_episodes", "diverged_in_training"):
         assert tiny.result()[key] == whole[key]
+
+
+def test_every_checkpoint_tells_how_long_compiling_took(tiny, monkeypatch):
+    """Or a run that was killed and resumed would count it as training."""
+    saved, save = [], checkpoint.save
+
+    def note(folder, learner, meta, **options):
+        saved.append(meta["compile_s"])
+        return save(folder, learner, meta, **options)
+
+    monkeypatch.setattr(checkpoint, "save", note)
+    result = tiny.run(**OFTEN)
+    assert len(saved) > 2
+    assert min(saved) > 0.0
+    assert result["compile_s"] == pytest.approx(saved[-1], abs=1e-3)
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tiny):

@@ -27,6 +27,9 @@ _KINDS: dict[str, tuple[Kind, str]] = {
     "backend": ("backend", "r2s-backends"),
 }
 
+#: In YAML these are no text.
+_YAML_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
 #: How the plugin is then used in YAML.
 _USAGE = {
     "reward": "environment:\n  rewards:\n    {name}: {{weight: 1.0}}",
@@ -81,7 +84,12 @@ def create(template: str, name: str, output: Path) -> Path:
         R2SError: the name cannot be used, or the folder exists already.
     """
     kind, prefix = _KINDS[template]
-    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
+    if keyword.iskeyword(name) or name in _YAML_WORDS:
+        raise R2SError(
+            f"'{name}' is a word of Python or YAML and cannot name a plugin; choose another, as in "
+            f"my_{name}"
+        )
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         better = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789") or "my_plugin"
         raise R2SError(f"'{name}' cannot name a plugin; use a-z, 0-9 and _, as in {better}")
     taken = [entry for entry in registry.discover(kind) if entry.name == name]

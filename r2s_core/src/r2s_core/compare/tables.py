@@ -151,7 +151,7 @@ def markdown(numbers: Numbers) -> str:
             )
         )
     parts += [f"* {note}" for note in numbers["notes"]]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts).replace("<", "&lt;") + "\n"  # names are data, not HTML
 
 
 def captions(numbers: Numbers) -> list[str]:

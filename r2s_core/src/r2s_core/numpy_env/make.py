@@ -60,8 +60,11 @@ def make(
       R2SError: a plugin, an object or the backend cannot be used, or the reward functions in files
         are not trusted.
     """
+    changed = [] if isinstance(overrides, str) else [*overrides]
+    if isinstance(overrides, str) or not all(isinstance(each, str | tuple) for each in changed):
+        raise ConfigError('overrides is a list of "key=value" texts, as in ["seed=3"]')
     given = {"backend": backend, "randomization": randomization, "curriculum": curriculum}
-    changes: list[Override] = [*overrides]
+    changes: list[Override] = [*changed]
     changes += [(key, value) for key, value in given.items() if value is not None]
     changes += [(f"environment.{key}", value) for key, value in options.items()]
     env = _environment(config, num_envs, changes, training=training, trust=trust)
@@ -87,6 +90,10 @@ def load_source(source: Source, overrides: Iterable[Override] = ()) -> RunConfig
             f"{type(source).__name__}"
         )
     name, path = os.fspath(source), Path(source)
+    try:
+        path.exists()
+    except OSError as error:  # the name is too long, or a folder on the way forbids it
+        raise ConfigError(f"{name[:80]}: {error.strerror}") from error
     if path.is_dir() and (path / CONFIG).is_file():
         return load_config(path / CONFIG, overrides, to_train=False)
     if not path.is_file() and path.name == name and not path.suffix:

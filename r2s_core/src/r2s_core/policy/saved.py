@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -129,7 +130,7 @@ class SavedPolicy:
         elif len(self.observations) > 1:
             groups = ", ".join(self.observations)
             raise PolicyError(f"The policy reads several groups: give a mapping of {groups}.")
-        x = np.asarray(obs)
+        x = _numbers(obs, name)
         if spec.dtype == "float32":
             x = x.astype(np.float32)
         if x.dtype != spec.dtype or x.shape[max(x.ndim - len(spec.shape), 0) :] != spec.shape:
@@ -142,6 +143,18 @@ class SavedPolicy:
             label = spec.names[number] if spec.names else f"{name} {number}"
             raise PolicyError(f"Observation {number} ({label}) is not a number.")
         return x
+
+
+def _numbers(obs: Any, name: str) -> np.ndarray:
+    """The observation as an array of integers or reals, which NumPy would make of much else."""
+    try:
+        x = np.asarray(obs)
+    except (TypeError, ValueError, OverflowError):
+        x = None
+    if x is None or not (x.dtype.kind in "biuf" or "float" in x.dtype.name):
+        found = type(obs).__name__ if x is None else f"{x.dtype}{list(x.shape)}"
+        raise PolicyError(f"The policy reads {name!r} as an array of numbers, got {found[:80]}.")
+    return x
 
 
 def as_saved(
@@ -224,11 +237,17 @@ def load_policy(directory: str | Path) -> SavedPolicy:
     Raises `PolicyError`, with a sentence that names the file, if a file is missing, truncated,
     changed since it was saved, or inconsistent with the other one.
     """
+    if not isinstance(directory, str | os.PathLike):
+        raise PolicyError(f"A policy is loaded from a folder, not from {type(directory).__name__}.")
     directory = Path(directory)
-    if not (directory / CONTRACT).exists() and (directory / "policy" / CONTRACT).exists():
-        directory = directory / "policy"
+    try:
+        if not (directory / CONTRACT).exists() and (directory / "policy" / CONTRACT).exists():
+            directory = directory / "policy"
+        there = directory.exists()
+    except OSError as error:  # the name is too long, or a folder on the way forbids it
+        raise PolicyError(f"{str(directory)[:80]}: {error.strerror}.") from error
     path = directory / CONTRACT
-    if not directory.exists():
+    if not there:
         raise PolicyError(f"{directory}: there is no such folder.")
     if not path.exists():
         raise PolicyError(

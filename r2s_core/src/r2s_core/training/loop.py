@@ -176,7 +176,7 @@ class _Loop:
         return f"algorithm '{self.context.config.algorithm}'"
 
     def run(self) -> None:
-        before, now = self.training.seconds, self._clock()
+        before, compiled, now = self.training.seconds, self.training.compile_s, self._clock()
         setup_s, durations, saved_at = now - self.context.began, [], now
         reason = self._reason_to_stop(hook=False)
         with contextlib.ExitStack() as work_to_save:
@@ -190,12 +190,11 @@ class _Loop:
                 reason = self._reason_to_stop(hook_stops)
                 interval = self.context.config.training.checkpoint_interval_s
                 if reason is None and now - saved_at >= interval:
-                    self._save()
+                    self._save(compiled + _compile_seconds(setup_s, durations))
                     saved_at = now = self._clock()
             self.training.stopped_by = reason
             if durations:
-                self.training.compile_s += _compile_seconds(setup_s, durations)
-                self._save()
+                self._save(compiled + _compile_seconds(setup_s, durations))
 
     def _update(self, before: float, compiles: bool) -> bool:
         """One update, and its report to hooks and progress; True if a hook requests a stop."""
@@ -251,8 +250,10 @@ class _Loop:
             return "stop_at_success"
         return None
 
-    def _save(self) -> None:
+    def _save(self, compile_s: float) -> None:
+        """compile_s: over all resumes; a killed run's checkpoint must tell its own, too."""
         state = self.training
+        state.compile_s = compile_s
         meta = SavedTraining(
             step=state.step,
             seconds=state.seconds,

@@ -197,6 +197,19 @@ class Paint:
         return {"geom_rgba": colours}
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"camera": "tpo"}, "no camera 'tpo'; did you mean top"),
+        ({"width": 0}, "width is 0; it must be a whole number, 1 to 4096"),
+        ({"height": 7.5}, "height is 7.5; it must be"),
+    ],
+)
+def test_pictures_that_cannot_be_are_refused_at_once(wrong, told):
+    with pytest.raises(R2SError, match=told):
+        NumpyEnv(cart(task=Drawn()), render_mode="rgb_array", **wrong)
+
+
 @pytest.mark.usefixtures("graphics")
 def test_looks_differ_between_worlds_and_change_with_the_episode():
     inner = cart(task=Drawn(), steps=2)

@@ -224,9 +224,13 @@ def test_mistakes_are_told_in_one_sentence():
         envs.reset(options={"reset_mask": np.ones(2, bool)})
     with pytest.raises(R2SError, match=r"one whole number, .* for all worlds together"):
         envs.reset(seed=[1, 2])  # type: ignore[arg-type]
-    envs.reset(seed=0)
+    envs.reset(seed=np.int64(0))  # type: ignore[arg-type]
     with pytest.raises(R2SError, match="step takes numbers, one row for each world"):
         envs.step(np.zeros(2))
+    with pytest.raises(R2SError, match="the action is an array of complex128; step takes"):
+        envs.step(np.zeros((2, 1), complex))
+    with pytest.raises(R2SError, match=r"of world 0 is 1e\+300 at index 0; it must be finite"):
+        envs.step(np.full((2, 1), 1e300))
     with pytest.raises(R2SError, match="must be finite"):
         envs.step(np.full((2, 1), np.nan))
     with pytest.raises(R2SError, match=r"^none.yaml: no such file"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -40,7 +41,7 @@ class Env(gymnasium.Env[Any, Any]):
         start, self._next_start, self._frame = self._next_start, None, None
         if seed is not None or start is None:
             start = _of_one_world(self.env.reset(seed)[0])
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else operator.index(seed))
         return start, {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ class VectorEnv(GymnasiumVectorEnv[Any, Any, np.ndarray]):
         """Start every world afresh; see `NumpyEnv.reset`. There are no options."""
         refuse_options(options)
         start = self.env.reset(seed)
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else operator.index(seed))
         return start
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:

@@ -99,6 +99,8 @@ def checked_action(action: Any, spec: EnvSpec) -> Array:
             action = np.asarray(action, np.float32)
         except (TypeError, ValueError) as error:
             raise R2SError(f"the action is no array of numbers ({error}); {takes}") from error
+    elif isinstance(action, np.ndarray) and action.dtype.kind not in "biuf":
+        raise R2SError(f"the action is an array of {action.dtype}; {takes}")
     if action.shape != wanted:
         raise R2SError(f"the action has the shape {list(action.shape)}, but {takes}")
     return action  # type: ignore[return-value]

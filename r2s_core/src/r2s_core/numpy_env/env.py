@@ -176,12 +176,14 @@ def _final_info(step: Step) -> dict[str, Any]:
 
 def _finite(action: Any) -> Any:
     """As float32; raises `R2SError` where a number is not finite, so that physics would diverge."""
-    action = np.asarray(action, np.float32)
+    given = np.asarray(action)
+    with np.errstate(over="ignore"):
+        action = given.astype(np.float32)
     if not np.isfinite(action).all():
         world, number = np.argwhere(~np.isfinite(action))[0]
         raise R2SError(
-            f"the action of world {world} is {action[world, number]} at index {number}; "
-            "it must be finite"
+            f"the action of world {world} is {given[world, number]} at index {number}; "
+            "it must be finite as float32"
         )
     return action
 

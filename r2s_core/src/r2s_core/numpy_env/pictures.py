@@ -10,20 +10,34 @@ from r2s_core.env.looks import Looks
 from r2s_core.env.vector_env import looks_of
 from r2s_core.errors import R2SError
 from r2s_core.rendering.live import LiveRenderer
+from r2s_core.suggest import did_you_mean
 from r2s_core.types import Environment, HasScene
+
+_LARGEST = 4096  # pixels of a side
 
 
 class Pictures:
     """Renders all worlds of an environment; the rendering process starts with the first frame."""
 
     def __init__(self, env: Environment[Any], width: int, height: int, camera: str | None) -> None:
-        """Raises `R2SError` where the environment cannot be rendered."""
+        """Raises `R2SError` where the environment cannot be rendered so."""
         scene = env.scene if isinstance(env, HasScene) else None
         if scene is None or scene.render_spec is None or "qpos" not in scene.view_fields:
             raise R2SError(
                 "this environment cannot be rendered: its scene needs a `render_spec`, and `qpos` "
                 "among its `view_fields`; leave out render_mode"
             )
+        for name, size in (("width", width), ("height", height)):
+            if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST:
+                raise R2SError(f"{name} is {size!r}; it must be a whole number, 1 to {_LARGEST}")
+        if camera is not None:
+            cameras = [each.name for each in scene.render_spec(0).cameras]
+            if camera not in cameras:
+                known = ", ".join(cameras) or "none"
+                raise R2SError(
+                    f"the scene has no camera {camera!r}{did_you_mean(camera, cameras)}; it has "
+                    f"{known}"
+                )
         self._scene, self._looks = scene, looks_of(env)
         self._markers = env.spec.task.markers
         self._size = (width, height, camera)

@@ -233,6 +233,13 @@ def test_a_contract_that_does_not_fit_is_refused_by_name(saved, change, message)
         load_policy(saved)
 
 
+def test_a_name_as_long_as_a_book_is_not_told_in_full(saved):
+    edit(saved, lambda c: step(c, "dense_1").update(inputs=["x" * 100_000]))
+    with pytest.raises(PolicyError, match="dense_1 reads xxx") as caught:
+        load_policy(saved)
+    assert len(str(caught.value)) < 600
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "\x00", '{"format": Infinity}', "[" * 9999]
 )

@@ -19,6 +19,7 @@ from r2s_core.system import documents, files
 FORMAT = "r2s-policy/3"
 CONTRACT = "policy.json"
 WEIGHTS = "weights.safetensors"
+_LONGEST = 500  # characters of a message
 # Facts about every policy, stated in the file for its readers.
 Units = Literal["SI (m, s, kg, N) and radians; quaternions are (w, x, y, z)"]
 Scaling = Literal["low + (y + 1) / 2 * (high - low), y in [-1, 1]"]
@@ -185,7 +186,11 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
 
 def check(contract: Any, where: str) -> Contract:
     """Everything that `SavedPolicy` relies on; raises `PolicyError` with the key that is wrong."""
-    return documents.parse(Contract, contract, where, error=PolicyError)
+    try:
+        return documents.parse(Contract, contract, where, error=PolicyError)
+    except PolicyError as error:  # names in the file may be of any length
+        text = str(error)
+        raise error if len(text) <= _LONGEST else PolicyError(f"{text[:_LONGEST]} ...") from None
 
 
 def _check_names(names: tuple[str, ...], size: int) -> None:

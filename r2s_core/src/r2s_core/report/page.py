@@ -117,7 +117,7 @@ def _evaluation(result: Mapping[str, Any]) -> list[tuple[str, Markup]]:
         charts.append((title, interval_chart(_by_object(result), "objects")))
     failures = result.get("failures", {})
     if failures:
-        title = f"What the {sum(failures.values())} failed episodes came to"
+        title = f"What the {sum(failures.values()):,} failed episodes came to"
         charts.append((title, bar_chart(list(failures.items()), "failures")))
     return charts
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import pytest
 import yaml
+from jax.core import Tracer
 
 from r2s_core import cli, registry
 from r2s_core.errors import PluginError, R2SError
@@ -448,7 +448,7 @@ def test_doctor_steps_as_the_contract_says(traceable, monkeypatch):
 
         def step(self, physics, ctrl, wrench=None):
             assert wrench is None
-            assert isinstance(ctrl, jax.core.Tracer) is traceable
+            assert isinstance(ctrl, Tracer) is traceable
             return physics
 
     monkeypatch.setattr(doctor, "_MEASURE_S", 0.01)

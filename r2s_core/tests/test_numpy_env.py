@@ -207,7 +207,7 @@ class Paint:
 )
 def test_pictures_that_cannot_be_are_refused_at_once(wrong, told):
     with pytest.raises(R2SError, match=told):
-        NumpyEnv(cart(task=Drawn()), render_mode="rgb_array", **wrong)
+        NumpyEnv(cart(task=Drawn()), render_mode="rgb_array", **wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("graphics")
@@ -240,10 +240,10 @@ def test_make_takes_an_environment_that_is_made_already():
         make(point_mass(2), 2, object="x")
     for two in ({"num_parallel_envs": 7}, {"overrides": ["environment.num_parallel_envs=7"]}):
         with pytest.raises(ConfigError, match="num_parallel_envs is make's num_envs"):
-            make({}, 2, **two)
+            make({}, 2, **two)  # type: ignore[arg-type]
     for wrong in ("a=b", [3]):
         with pytest.raises(ConfigError, match='overrides is a list of "key=value" texts'):
-            make({}, 2, overrides=wrong)
+            make({}, 2, overrides=wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="File name too long"):
         make("x" * 400)
     with pytest.raises(ConfigError, match="environment: expected keys and values under it"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from r2s_core.numpy_env import make
 from r2s_core.numpy_env.env import RENDER_MODES
-from r2s_gymnasium.spaces import action_space, observation_space, refuse_options
+from r2s_gymnasium.spaces import action_space, observation_space, plain_seed, refuse_options
 
 
 class Env(gymnasium.Env[Any, Any]):
@@ -41,7 +40,7 @@ class Env(gymnasium.Env[Any, Any]):
         start, self._next_start, self._frame = self._next_start, None, None
         if seed is not None or start is None:
             start = _of_one_world(self.env.reset(seed)[0])
-        super().reset(seed=None if seed is None else operator.index(seed))
+        super().reset(seed=plain_seed(seed))
         return start, {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from gymnasium import spaces
@@ -23,6 +24,11 @@ def observation_space(spec: EnvSpec, groups: bool) -> spaces.Box | spaces.Dict:
     if not groups:
         return _box(spec.observations["policy"])
     return spaces.Dict({name: _box(group) for name, group in spec.observations.items()})
+
+
+def plain_seed(seed: SupportsIndex | None) -> int | None:
+    """As Gymnasium takes it, which refuses NumPy's whole numbers."""
+    return None if seed is None else operator.index(seed)
 
 
 def refuse_options(options: Mapping[str, Any] | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from r2s_core.numpy_env import make
 from r2s_core.numpy_env.env import RENDER_MODES
-from r2s_gymnasium.spaces import action_space, observation_space, refuse_options
+from r2s_gymnasium.spaces import action_space, observation_space, plain_seed, refuse_options
 
 
 class VectorEnv(GymnasiumVectorEnv[Any, Any, np.ndarray]):
@@ -48,7 +47,7 @@ class VectorEnv(GymnasiumVectorEnv[Any, Any, np.ndarray]):
         """Start every world afresh; see `NumpyEnv.reset`. There are no options."""
         refuse_options(options)
         start = self.env.reset(seed)
-        super().reset(seed=None if seed is None else operator.index(seed))
+        super().reset(seed=plain_seed(seed))
         return start
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:

@@ -27,6 +27,7 @@ _NEEDED: dict[Kind, str] = {
     "backend": "r2s-core",
 }
 _WORLDS, _SUBSTEPS, _MEASURE_S = 256, 4, 1.0
+_REPORT = "R2S_DEBUG=1 shows where; report it"
 
 #: A box falling beside a two-joint arm: contacts, joints, motors, and quick to compile.
 _SCENE = """
@@ -90,7 +91,7 @@ def _patiently(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from look()
     except Exception as error:
-        fix = machine_fault(error) or "R2S_DEBUG=1 shows where; report it"
+        fix = machine_fault(error) or _REPORT
         yield "failed", describe(error), fix
         if debugging():
             raise
@@ -160,7 +161,7 @@ def _backends() -> Iterator[Finding]:
         except R2SError as error:
             yield name, f"not available: {error}", ""
         except Exception as error:
-            fix = machine_fault(error) or "R2S_DEBUG=1 shows where; report it"
+            fix = machine_fault(error) or _REPORT
             yield name, f"failed: {describe(error)[:200]}", fix
             if debugging():
                 traceback.print_exception(error)

@@ -60,11 +60,10 @@ def make(
       R2SError: a plugin, an object or the backend cannot be used, or the reward functions in files
         are not trusted.
     """
-    changed = [] if isinstance(overrides, str) else [*overrides]
-    if isinstance(overrides, str) or not all(isinstance(each, str | tuple) for each in changed):
+    changes: list[Override] = [*overrides]
+    if isinstance(overrides, str) or not all(isinstance(each, str | tuple) for each in changes):
         raise ConfigError('overrides is a list of "key=value" texts, as in ["seed=3"]')
     given = {"backend": backend, "randomization": randomization, "curriculum": curriculum}
-    changes: list[Override] = [*changed]
     changes += [(key, value) for key, value in given.items() if value is not None]
     changes += [(f"environment.{key}", value) for key, value in options.items()]
     env = _environment(config, num_envs, changes, training=training, trust=trust)

@@ -19,7 +19,6 @@ from r2s_core.system import documents, files
 FORMAT = "r2s-policy/3"
 CONTRACT = "policy.json"
 WEIGHTS = "weights.safetensors"
-_LONGEST = 500  # characters of a message
 # Facts about every policy, stated in the file for its readers.
 Units = Literal["SI (m, s, kg, N) and radians; quaternions are (w, x, y, z)"]
 Scaling = Literal["low + (y + 1) / 2 * (high - low), y in [-1, 1]"]
@@ -186,11 +185,7 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
 
 def check(contract: Any, where: str) -> Contract:
     """Everything that `SavedPolicy` relies on; raises `PolicyError` with the key that is wrong."""
-    try:
-        return documents.parse(Contract, contract, where, error=PolicyError)
-    except PolicyError as error:  # names in the file may be of any length
-        text = str(error)
-        raise error if len(text) <= _LONGEST else PolicyError(f"{text[:_LONGEST]} ...") from None
+    return documents.parse(Contract, contract, where, error=PolicyError)
 
 
 def _check_names(names: tuple[str, ...], size: int) -> None:

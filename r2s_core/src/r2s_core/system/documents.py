@@ -28,6 +28,7 @@ from r2s_core.system import files
 T = TypeVar("T")
 _LARGEST = 2**63 - 1
 _ITEMS, _CHARACTERS = 1_000_000, 1_000_000
+_LONGEST = 400  # characters of a message, after the file's name
 _NAMES = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
 _LIMITS = {
     "minimum": ("at least", lambda value, limit: value >= limit),
@@ -68,7 +69,9 @@ def parse(
     try:
         return _Reader(unknown == "ignore").read(cls, data, "")
     except _Wrong as wrong:
-        raise error(f"{where}: {wrong}") from None
+        text = str(wrong)  # names in the file may be of any length
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+        raise error(f"{where}: {text}") from None
 
 
 class _Wrong(Exception):

@@ -19,11 +19,15 @@ def require(condition: Any, message: str) -> None:
         raise AssertionError(message)
 
 
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def leaves(tree: Any) -> list[tuple[str, np.ndarray]]:
     """Every leaf as a host array, with its path; typed PRNG keys as their data."""
     found = []
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if _is_key(leaf):
             leaf = jax.random.key_data(leaf)
         found.append((jax.tree_util.keystr(path) or "the value", np.asarray(leaf)))
     return found
@@ -72,7 +76,7 @@ def require_array(value: Any, shape: tuple[int, ...], dtype: Any, what: str) -> 
 
 def _on_host(leaf: Any) -> Any:
     """As NumPy, whose slices are not compiled shape by shape; keys stay JAX's."""
-    return leaf if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key) else np.asarray(leaf)
+    return leaf if _is_key(leaf) else np.asarray(leaf)
 
 
 def _stack(*items: Any) -> Any:

@@ -147,33 +147,26 @@ def _has_room(
     gripper: Gripper,
 ) -> np.ndarray:
     """bool [g]: whether palm and fingers, opened just enough or wide, clear the points [k, 3]."""
+    axes = (closing, np.cross(approach, closing), approach)
+    (wide, deep, high), reach = gripper.palm, gripper.palm_clearance
     free = np.zeros(len(middle), bool)
     for start in range(0, len(middle), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        hand = (middle[part], closing[part], approach[part], width[part])
-        free[part] = _few_have_room(obstacles, *hand, gripper)
+        few = slice(start, start + _AT_ONCE)
+        u, v, w = (
+            axis[few] @ obstacles.T - np.einsum("ij,ij->i", middle[few], axis[few])[:, None]
+            for axis in axes
+        )
+        u, v = np.abs(u), np.abs(v)
+        palm = (u < wide) & (v < deep) & (w <= -reach) & (w > -reach - high)
+        beside = (v < gripper.finger_half_width) & (w > -reach) & (w < gripper.pad_half_height)
+        blocked = palm.any(axis=1)
+        fingers = np.ones_like(blocked)
+        for room in _ROOMS:
+            inner = np.minimum(width[few] / 2.0 + room, gripper.opening / 2.0)[:, None]
+            hits = beside & (u > inner) & (u < inner + gripper.finger_thickness)
+            fingers &= hits.any(axis=1)
+        free[few] = ~(blocked | fingers)
     return free
-
-
-def _few_have_room(
-    obstacles: Floats,
-    middle: Floats,
-    closing: Floats,
-    approach: Floats,
-    width: Floats,
-    gripper: Gripper,
-) -> np.ndarray:
-    axes = (closing, np.cross(approach, closing), approach)
-    u, v, w = (axis @ obstacles.T - np.einsum("ij,ij->i", middle, axis)[:, None] for axis in axes)
-    u, v = np.abs(u), np.abs(v)
-    (wide, deep, high), reach = gripper.palm, gripper.palm_clearance
-    palm = (u < wide) & (v < deep) & (w <= -reach) & (w > -reach - high)
-    beside = (v < gripper.finger_half_width) & (w > -reach) & (w < gripper.pad_half_height)
-    blocked = np.ones(len(middle), bool)
-    for room in _ROOMS:
-        inner = np.minimum(width / 2.0 + room, gripper.opening / 2.0)[:, None]
-        blocked &= (beside & (u > inner) & (u < inner + gripper.finger_thickness)).any(axis=1)
-    return ~(blocked | palm.any(axis=1))
 
 
 def _vertical(

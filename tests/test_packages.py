@@ -49,12 +49,19 @@ def test_core_and_each_plugin_register_by_being_installed(wheels, venv):
     venv.r2s("plugins", "--check")  # fails if a manifest or builder cannot be imported
 
 
-_IMPORT_ALL = """
-import importlib, pkgutil, sys
-for top in sys.argv[1:]:
+#: One process, as importing everything takes seconds: argv names packages whose every module is
+#: imported, then command lines that have to succeed.
+_IMPORT_ALL_AND_RUN = """
+import importlib, json, pkgutil, sys
+from r2s_core.cli import main
+packages, commands = map(json.loads, sys.argv[1:])
+for top in packages:
     for found in pkgutil.walk_packages(importlib.import_module(top).__path__, f"{top}."):
         if "._template" not in found.name and not found.name.endswith(".__main__"):
             importlib.import_module(found.name)
+for command in commands:
+    if main(command):
+        sys.exit(f"{command} failed")
 """
 
 
@@ -62,16 +69,21 @@ def test_only_algorithms_need_flax_optax_and_distrax(wheels, venv_without_flax, 
     venv = venv_without_flax
     first = ("r2s_core", "r2s_envs/objects", "r2s_envs/robots")
     venv.pip_install(*(wheels[x] for x in first))
-    venv.run("-c", _IMPORT_ALL, "r2s_core", "r2s_envs_objects", "r2s_envs_robots")
-    venv.r2s("plugins", "--check")
-    assert "soap" in venv.r2s("object", "check", "sample:soap")
-    venv.r2s("object", "fix", "sample:soap", "--no-pictures", "--output", tmp_path / "soap")
+    commands = [
+        ["plugins", "--check"],
+        ["object", "check", "sample:soap"],
+        ["object", "fix", "sample:soap", "--no-pictures", "--output", str(tmp_path / "soap")],
+    ]
+    packages = ["r2s_core", "r2s_envs_objects", "r2s_envs_robots"]
+    script = ("-c", _IMPORT_ALL_AND_RUN, json.dumps(packages), json.dumps(commands))
+    assert "soap" in venv.run(*script)
     assert (tmp_path / "soap/certificate.html").exists()
     # Of an algorithm, `validate` reads the manifest and the options.
     venv.pip_install(*(path for folder, path in wheels.items() if folder not in first))
     for name in ("ppo", "sac", "ddpg"):
-        venv.r2s("validate", "quickstart", f"algorithm={name}", cwd=tmp_path)
-        assert "hidden_sizes" in venv.r2s("info", f"algorithm:{name}")
+        both = [["validate", "quickstart", f"algorithm={name}"], ["info", f"algorithm:{name}"]]
+        told = venv.run("-c", _IMPORT_ALL_AND_RUN, "[]", json.dumps(both), cwd=tmp_path)
+        assert "hidden_sizes" in told
 
 
 KINDS = ("reward", "task", "robot", "algorithm", "randomizer", "hook", "backend")
@@ -81,9 +93,9 @@ def test_scaffolded_packages_pass_their_own_tests(wheels, venv, tmp_path):
     """As a user would: r2s new, pip install -e, pytest; from wheels, so the templates ship."""
     ours = ("r2s_core", "r2s_envs/objects", "r2s_envs/robots", "r2s_envs/pick_place")
     venv.pip_install(*(wheels[x] for x in ours))
-    for kind in KINDS:
-        venv.r2s("new", kind, f"my_{kind}", "--output", tmp_path)
-    venv.r2s("new", "task", "my_push", "--robot", "panda", "--output", tmp_path)
+    commands = [["new", kind, f"my_{kind}", "--output", str(tmp_path)] for kind in KINDS]
+    commands.append(["new", "task", "my_push", "--robot", "panda", "--output", str(tmp_path)])
+    venv.run("-c", _IMPORT_ALL_AND_RUN, "[]", json.dumps(commands))
     folders = sorted(tmp_path.glob("r2s-*"))
     assert len(folders) == len(KINDS) + 1
     venv.pip_install(*(x for folder in folders for x in ("-e", folder)))

@@ -46,6 +46,7 @@ _SHORTER = {
         "--output",
         "runs/compared",
         "evaluation.curve_points=2",
+        "evaluation.curve_episodes=8",
         *_SEEN,
     ],
     ("r2s", "object"): [],

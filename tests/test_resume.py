@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ CONFIG = {
     "training": {"total_timesteps": 16 * 16 * UPDATES, "checkpoint_interval_s": 0},
     "evaluation": {"episodes": 16, "num_parallel_envs": 16, "video": False},
 }
-SMALL = {"num_steps": 16, "noise_correlation": 0.5, "hidden_sizes": [32, 32]}
+SMALL = {"num_steps": 16, "noise_correlation": 0.5, "hidden_sizes": [32]}
 OFF_POLICY = {
     **SMALL,
     "batch_size": 64,
@@ -96,22 +97,30 @@ def deterministic(run_dir: Path) -> list[list[str]]:
     return [[line.split(",")[i] for i in keep] for line in lines]
 
 
-def kill_after(process: subprocess.Popen[str], run_dir: Path, checkpoints: int) -> None:
+def left_if_killed(process: subprocess.Popen[str], run_dir: Path, copy: Path) -> None:
+    """Copy the run's folder as SIGKILL would leave it now, after five checkpoints.
+
+    The process is stopped meanwhile, so that nothing is written, and then goes on: this saves a
+    third run. r2s_core/tests/test_run.py really kills one.
+    """
     deadline, seen = time.monotonic() + 240, set()
-    while len(seen) < checkpoints:
+    while len(seen) < 5:
         assert time.monotonic() < deadline, "the run saved nothing"
         assert process.poll() is None, process.communicate()[1]
         seen |= {p.name for p in (run_dir / "checkpoints").glob("step-*")}
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)  # the signal takes a moment
+    assert os.WIFSTOPPED(status)
+    shutil.copytree(run_dir, copy)
+    process.send_signal(signal.SIGCONT)
 
 
 def test_killed_and_resumed_is_bit_exact(config, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(start(config, whole))
-
-    kill_after(start(config, killed), killed, checkpoints=5)
+    process = start(config, whole)
+    left_if_killed(process, whole, killed)
+    finish(process)
     assert not (killed / "policy").exists()
     assert "Resuming at step" in finish(start(config, killed, "--resume"))
 

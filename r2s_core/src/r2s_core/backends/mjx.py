@@ -82,12 +82,16 @@ class MjxBackend:
         self._make_data = make_data
         self._constants = derived_constants(scene.model)
         self._fields, self._substeps = scene.view_fields, scene.substeps
+        self._fresh = jax.jit(self._init)  # jitted, so that `init` and `reset` trace it once
         needs = np.repeat(scene.model.sensor_needstage, scene.model.sensor_dim)
         self._solved = needs == int(mujoco.mjtStage.mjSTAGE_ACC)  # sensors of the last substep
         self.capacity = dict(capacity or {})
         self._overflowed = 0  # bits of `_BUFFERS`, of all steps so far
 
     def init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
+        return self._fresh(fields, jnp.asarray(qpos), jnp.asarray(qvel))
+
+    def _init(self, fields: Named, qpos: Array, qvel: Array) -> Physics:
         def one(fields: Named, qpos: Array, qvel: Array) -> tuple[Any, View]:
             data = self._make_data().replace(qpos=qpos, qvel=qvel)
             data = mjx.forward(self._with(fields), data)
@@ -95,7 +99,7 @@ class MjxBackend:
 
         if fields:
             fields = {**fields, **jax.vmap(self._constants)(fields)}
-        data, view = jax.vmap(one)(fields, jnp.asarray(qpos), jnp.asarray(qvel))
+        data, view = jax.vmap(one)(fields, qpos, qvel)
         return Physics(data, fields, view, jnp.ones(self.num_worlds, bool))
 
     def step(self, physics: Physics, ctrl: Array, wrench: Array | None = None) -> Physics:

@@ -76,7 +76,8 @@ def run(
     signals = StopSignals(console.print, last_words)
     try:
         with folder, signals:
-            session = _Session(config, folder, console, signals, make_env or _engine, began)
+            make_env = _shared_in_evaluation(make_env or _engine)
+            session = _Session(config, folder, console, signals, make_env, began)
             return session.run()
     except KeyboardInterrupt:
         raise RunInterrupted("at once", folder.how_to_continue(), signals.received) from None
@@ -269,6 +270,21 @@ def _check_seed(config: RunConfig) -> None:
 
 def _engine(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
     return build.make_environment(config, num_worlds, training=training)
+
+
+def _shared_in_evaluation(make_env: MakeEnvironment) -> MakeEnvironment:
+    """It makes one environment for all evaluations with equally many worlds, so that the curve's
+    and the final one's is compiled once."""
+    made: dict[int, Environment[Any]] = {}
+
+    def make(config: RunConfig, num_worlds: int, training: bool) -> Environment[Any]:
+        if training:
+            return make_env(config, num_worlds, training)
+        if num_worlds not in made:
+            made[num_worlds] = make_env(config, num_worlds, training)
+        return made[num_worlds]
+
+    return make
 
 
 def _object_name(config: RunConfig, env: Environment[Any]) -> str | None:

@@ -9,21 +9,23 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from r2s_algos_common.off_policy import known_answers
+from r2s_algos_common.off_policy.batch import Batch
+from r2s_algos_common.off_policy.known_answers import KnownAnswers
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_algos_ddpg.train import make
 from r2s_core.testing.environments import bandit
 
 SMALL = {
-    "hidden_sizes": (32, 32),
+    "hidden_sizes": (32,),
+    "activation": "relu",
     "num_steps": 4,
-    "batch_size": 128,
-    "update_to_data_ratio": 8,
+    "batch_size": 64,
+    "update_to_data_ratio": 4,
     "learning_starts": 256,
     "buffer_size": 8192,
     "target_update_rate": 0.05,
-    "learning_rate": 3e-3,
-    "num_atoms": 21,
+    "learning_rate": 1e-2,
+    "num_atoms": 11,
 }
 AS_PUBLISHED = {
     "num_atoms": None,
@@ -38,32 +40,40 @@ def _make(env, **options):
     return make(env, DDPGConfig(**{**SMALL, **options}))
 
 
-@pytest.fixture(params=[{}, AS_PUBLISHED], ids=["td3", "ddpg"])
-def variant(request):
-    return functools.partial(_make, **request.param)
+@pytest.fixture(scope="module")
+def td3():
+    """Exploring with correlated noise."""
+    return KnownAnswers(functools.partial(_make, noise_correlation=0.7), asymmetric=True)
+
+
+@pytest.fixture(scope="module")
+def ddpg():
+    return KnownAnswers(functools.partial(_make, **AS_PUBLISHED))
 
 
 @pytest.mark.parametrize(
-    ("options", "ends_by"), [({}, "termination"), (AS_PUBLISHED, "truncation")]
+    ("variant", "ends_by"),
+    [("td3", "termination"), ("td3", "truncation"), ("ddpg", "truncation")],
 )
-def test_truncation_is_not_termination(options, ends_by):
-    known_answers.check_truncation(functools.partial(_make, **options), ends_by)
+def test_truncation_is_not_termination(variant, ends_by, request):
+    request.getfixturevalue(variant).check_truncation(ends_by)
 
 
-def test_the_bandit_s_best_action_is_the_observation(variant):
-    known_answers.check_bandit(variant)
+@pytest.mark.parametrize("variant", ["td3", "ddpg"])
+def test_the_bandit_s_best_action_is_the_observation(variant, request):
+    request.getfixturevalue(variant).check_bandit()
 
 
-def test_credit_reaches_back_over_two_steps():
-    known_answers.check_two_step_credit(_make)
+def test_credit_reaches_back_over_two_steps(td3):
+    td3.check_two_step_credit()
 
 
-def test_it_learns_to_hold_a_point_mass_exploring_with_correlated_noise():
-    known_answers.check_point_mass(functools.partial(_make, noise_correlation=0.7))
+def test_it_learns_to_hold_a_point_mass_exploring_with_correlated_noise(td3):
+    td3.check_point_mass()
 
 
-def test_an_asymmetric_critic_reads_what_the_policy_cannot():
-    known_answers.check_privileged_critic(_make)
+def test_an_asymmetric_critic_reads_what_the_policy_cannot(td3):
+    td3.check_privileged_critic()
 
 
 def test_each_world_explores_at_a_scale_of_its_own_that_shrinks_on_schedule():
@@ -78,9 +88,12 @@ def test_each_world_explores_at_a_scale_of_its_own_that_shrinks_on_schedule():
         np.testing.assert_allclose(scales, scale * np.array([0.1, 0.3, 0.5]), 1e-5)
 
 
-def test_the_first_actions_are_drawn_uniformly_then_the_policy_acts():
+def test_the_first_actions_are_drawn_uniformly_then_the_policy_acts(monkeypatch):
     options = {"exploration_noise": (0.0, 0.0), "learning_starts": 4096}
     ddpg = _make(bandit(64), random_steps=512, **options)  # two updates
+    # Before learning_starts there are no gradient steps, which would take seconds to compile.
+    none = lambda agent, networks, *_: (networks, {"finite": jnp.float32(1.0)})  # noqa: E731
+    monkeypatch.setattr(ddpg.learning, "_gradient_steps", none)
     learner, _ = ddpg.update_many(ddpg.init(jax.random.key(0)), 3)
     drawn, acted = np.split(np.asarray(learner.replay.action)[:12], [8])
     assert scipy.stats.kstest(drawn.ravel(), "uniform", (-1.0, 2.0)).pvalue > 0.01
@@ -88,13 +101,30 @@ def test_the_first_actions_are_drawn_uniformly_then_the_policy_acts():
 
 
 def test_adam_s_epsilon_reaches_all_that_learns():
-    ddpg = _make(bandit(64), adam_epsilon=1e9, learning_starts=1)
-    fresh = ddpg.init(jax.random.key(0))
-    before = jax.tree.map(np.array, (fresh.agent.networks.policy, fresh.agent.networks.critics))
-    networks = ddpg.update_many(fresh, 3)[0].agent.networks
+    """So large that a gradient step leaves all as it was; without it, all moves."""
+    one = jnp.ones((8, 1))
+    weight = one[:, 0]
+    batch = Batch(one, one, one, weight, weight, one, one, weight)
+    arguments = batch, jnp.float32(1e-3), jax.random.key(1)
     close = functools.partial(chex.assert_trees_all_close, rtol=1e-6, atol=1e-9)
-    close(before[0], networks.policy)
-    close(before[1].online, networks.critics.online)
+    for epsilon in (1e9, 1e-5):
+        ddpg = _make(bandit(64), adam_epsilon=epsilon).actor_critic
+        fresh = ddpg.init(jax.random.key(0))
+
+        @jax.jit
+        def learn(networks, ddpg=ddpg):
+            return ddpg.learn_policy(ddpg.learn_critics(networks, *arguments)[0], *arguments)[0]
+
+        moved = learn(fresh)
+        for before, after in (
+            (fresh.policy, moved.policy),
+            (fresh.critics.online, moved.critics.online),
+        ):
+            if epsilon > 1:
+                close(before, after)
+            else:
+                with pytest.raises(AssertionError):
+                    close(before, after)
 
 
 def test_the_noise_must_rise_from_zero_or_more():

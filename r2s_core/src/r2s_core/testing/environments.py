@@ -24,7 +24,8 @@ class Rules:
 
     init: (key) -> memory.
     step: (memory, action float32[A]) -> (memory, reward float32[], terminated bool[]).
-    observe: (memory) -> float32[n].
+    observe: (memory) -> float32[n], the group "policy".
+    observe_critic: (memory) -> float32[n], the group "critic"; None: there is none.
     """
 
     observation_size: int
@@ -33,6 +34,7 @@ class Rules:
     init: Callable[[Array], Array]
     step: Callable[[Array, Array], tuple[Array, Array, Array]]
     observe: Callable[[Array], Array]
+    observe_critic: Callable[[Array], Array] | None = None
 
 
 @pytree
@@ -51,9 +53,10 @@ class TinyEnvironment:
 
     def __init__(self, rules: Rules, num_worlds: int) -> None:
         self.rules = rules
+        groups = ("policy",) if rules.observe_critic is None else ("policy", "critic")
         self.spec = EnvSpec(
             num_worlds=num_worlds,
-            observations={"policy": ArraySpec((rules.observation_size,))},
+            observations={group: ArraySpec((rules.observation_size,)) for group in groups},
             action_low=np.full(rules.action_size, -1.0, np.float32),
             action_high=np.full(rules.action_size, 1.0, np.float32),
             max_episode_steps=rules.max_episode_steps,
@@ -108,7 +111,12 @@ class TinyEnvironment:
         return memory.astype(jnp.float32)
 
     def _observe(self, memory: Array) -> Named:
-        return {"policy": jax.vmap(self.rules.observe)(memory).astype(jnp.float32)}
+        observed = {"policy": self.rules.observe, "critic": self.rules.observe_critic}
+        return {
+            group: jax.vmap(observe)(memory).astype(jnp.float32)
+            for group, observe in observed.items()
+            if observe is not None
+        }
 
 
 def constant_reward(num_worlds: int, max_episode_steps: int = 8) -> TinyEnvironment:
@@ -144,6 +152,23 @@ def bandit(num_worlds: int) -> TinyEnvironment:
             jnp.bool_(True),
         ),
         observe=lambda memory: memory,
+    )
+    return TinyEnvironment(rules, num_worlds)
+
+
+def coin(num_worlds: int) -> TinyEnvironment:
+    """One step: the reward is a coin, 0 or 1, that only the group "critic" shows.
+
+    Known answer: the value is what the critic sees, for any policy, which sees nothing.
+    """
+    rules = Rules(
+        observation_size=1,
+        action_size=1,
+        max_episode_steps=2,
+        init=lambda key: jax.random.bernoulli(key, 0.5, (1,)).astype(jnp.float32),
+        step=lambda memory, action: (memory, memory[0], jnp.bool_(True)),
+        observe=jnp.zeros_like,
+        observe_critic=lambda memory: memory,
     )
     return TinyEnvironment(rules, num_worlds)
 
@@ -244,16 +269,18 @@ class HostDriven:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.spec = dataclasses.replace(environment.spec, traceable=False)
+        # Op by op they would take many times longer.
+        self._reset, self._step = jax.jit(environment.reset), jax.jit(environment.step)
 
     def reset(self, key: Array) -> tuple[Any, Named]:
         """As that of the environment."""
         self._refuse_tracing(key)
-        return self.environment.reset(key)
+        return self._reset(key)
 
     def step(self, state: Any, action: Array) -> tuple[Any, Step]:
         """As that of the environment."""
         self._refuse_tracing((state, action))
-        return self.environment.step(state, action)
+        return self._step(state, action)
 
     @staticmethod
     def _refuse_tracing(values: Any) -> None:

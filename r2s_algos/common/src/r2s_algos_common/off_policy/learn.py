@@ -62,13 +62,17 @@ class Learning(Generic[N]):
         enough = max(enough, self.config.n_step)
         rate = self._learning_rate(agent)
 
+        # Jitted only to be traced once for the two branches: tracing takes a second.
+        steps = jax.jit(self._gradient_steps)
+
         def learn(networks: N) -> tuple[N, Named]:
-            networks, metrics = self._gradient_steps(agent, networks, replay, rate, key)
+            networks, metrics = steps(agent, networks, replay, rate, key)
             return networks, {**metrics, "happened": jnp.float32(1.0)}
 
         def wait(networks: N) -> tuple[N, Named]:
-            metrics = jax.eval_shape(learn, networks)[1]
-            return networks, {n: jnp.float32(n == "finite") for n in metrics}
+            metrics = jax.eval_shape(steps, agent, networks, replay, rate, key)[1]
+            metrics = {n: jnp.float32(n == "finite") for n in metrics}
+            return networks, {**metrics, "happened": jnp.float32(0.0)}
 
         return jax.lax.cond(replay.filled >= enough, learn, wait, agent.networks)
 

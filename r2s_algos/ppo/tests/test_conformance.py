@@ -7,5 +7,5 @@ from r2s_core.testing import check_algorithm
 
 
 def test_conformance(registry):
-    config = dataclasses.replace(PLUGIN.config(), hidden_sizes=(32, 32))
+    config = dataclasses.replace(PLUGIN.config(), hidden_sizes=(32,))
     check_algorithm(lambda env: registry.build("algorithm", "ppo", env, config))

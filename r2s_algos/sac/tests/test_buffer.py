@@ -23,14 +23,25 @@ CONFIG = SACConfig(
 )
 
 
-def _trained(config, updates=6):
-    sac = make(point_mass(8), config)
-    return sac, sac.update_many(sac.init(jax.random.key(0)), updates)
+@pytest.fixture(scope="module")
+def sac():
+    """On a point mass, compiled once for all."""
+    return make(point_mass(8), CONFIG)
+
+
+def _trained(sac, updates):
+    """A learner, and the metrics of every update."""
+    learner, rows = sac.init(jax.random.key(0)), []
+    for _ in range(updates):
+        learner, metrics = sac.update(learner)
+        rows.append(metrics)
+    return learner, {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_buffer_is_saved_by_choice(tmp_path, whole):
-    sac, (learner, _) = _trained(dataclasses.replace(CONFIG, checkpoint_buffer=whole))
+def test_a_buffer_is_saved_by_choice(sac, tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(sac, "config", dataclasses.replace(CONFIG, checkpoint_buffer=whole))
+    learner, _ = _trained(sac, 6)
     saved: Any = sac.saved(learner)
     meta = loop.SavedTraining(192, 1.0, 0.5, History().saved(), configuration={})
     checkpoint.save(tmp_path / CHECKPOINTS, saved, dataclasses.asdict(meta), step=192)
@@ -46,17 +57,16 @@ def test_a_buffer_is_saved_by_choice(tmp_path, whole):
     assert bool(np.isfinite(metrics["loss/critic"])) is whole  # else it waits for learning_starts
 
 
-def test_learning_starts_with_enough_to_learn_from():
+def test_learning_starts_with_enough_to_learn_from(sac):
     """With what the buffer held before the update: 64 transitions, which the third one finds."""
-    _, (_, metrics) = _trained(CONFIG, 5)
+    _, metrics = _trained(sac, 5)
     np.testing.assert_array_equal(metrics["replay/transitions"], [32, 64, 96, 128, 160])
     np.testing.assert_array_equal(
         np.isfinite(metrics["loss/critic"]), [False, False, True, True, True]
     )
 
 
-def test_what_the_buffer_takes_is_said_and_must_be_there():
-    sac, _ = _trained(CONFIG, 1)
+def test_what_the_buffer_takes_is_said_and_must_be_there(sac):
     assert sac.notes == ("replay buffer: 256 transitions, 6.91 kB",)
     with pytest.raises(ConfigError, match=r"algorithms.sac.buffer_size: .* memory is free"):
         make(point_mass(8), dataclasses.replace(CONFIG, buffer_size=10**12))

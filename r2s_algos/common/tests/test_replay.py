@@ -54,10 +54,14 @@ def _action(chunk):
     return jnp.asarray(chunk.obs["critic"])
 
 
+_insert = jax.jit(replays.insert)
+_sample = jax.jit(replays.sample, static_argnums=(2, 3, 4))
+
+
 def _filled(chunks):
     buffer = replays.init_replay(_spec(), ("critic", "policy"), ROWS)
     for chunk in chunks:
-        buffer = replays.insert(buffer, chunk, _action(chunk))
+        buffer = _insert(buffer, chunk, _action(chunk))
     return buffer
 
 
@@ -87,9 +91,9 @@ def _expected(chunks, n_step):
 def test_samples_are_n_step_transitions_that_end_with_their_episode(n_step, count):
     chunks = [_chunk(4 * i, seed=7) for i in range(count)]
     expected = _expected(chunks[-ROWS // 4 :], n_step)
-    draw = jax.jit(replays.sample, static_argnums=(2, 3, 4))
-    samples = draw(_filled(chunks), jax.random.key(0), 4000, n_step, DISCOUNT)
-    marks = np.asarray(samples.obs["critic"][:, 0])
+    samples = _sample(_filled(chunks), jax.random.key(0), 4000, n_step, DISCOUNT)
+    samples = jax.device_get(samples)
+    marks = samples.obs["critic"][:, 0]
     assert set(marks) == set(expected)  # every start there is, and no other
     for i, mark in enumerate(marks[:400]):
         reward, discount, follows, weight = expected[mark]
@@ -106,7 +110,7 @@ def test_samples_are_n_step_transitions_that_end_with_their_episode(n_step, coun
 def test_every_start_is_drawn_as_often_as_any_other():
     chunks = [_chunk(4 * i) for i in range(4)]
     draws = 44_000
-    samples = replays.sample(_filled(chunks), jax.random.key(1), draws, 2, DISCOUNT)
+    samples = _sample(_filled(chunks), jax.random.key(1), draws, 2, DISCOUNT)
     _, counts = np.unique(samples.obs["critic"], return_counts=True)
     mean = draws / ((ROWS - 1) * WORLDS)
     assert len(counts) == (ROWS - 1) * WORLDS

@@ -7,34 +7,56 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2s_algos_common.collect_and_learn import own_buffers
+from r2s_algos_common.off_policy.known_answers import reward_per_step
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.train import PPO
 from r2s_core.testing.environments import (
-    TinyEnvironment,
     bandit,
+    coin,
     constant_reward,
     corridor,
     corridor_values,
     point_mass,
     two_step_credit,
 )
-from r2s_core.types import ArraySpec
+from r2s_core.testing.one_of import OneOf, pad
 
-SMALL = PPOConfig(num_steps=16, hidden_sizes=(32, 32), num_minibatches=2)
+SMALL = PPOConfig(num_steps=16, hidden_sizes=(32,), num_minibatches=2)
 
 
-def _train(env, updates, seed=0, **options):
+def _train(env, updates, **options):
     ppo = PPO(env, dataclasses.replace(SMALL, **options))
-    learner, metrics = ppo.update_many(ppo.init(jax.random.key(seed)), updates)
-    return ppo, learner, metrics
+    return ppo, *ppo.update_many(ppo.init(jax.random.key(0)), updates)
 
 
 def _values(ppo, learner, observations):
     """What the critic says, in units of the reward."""
     agent, model = learner.agent, ppo.model
-    x = model.normalize(agent.statistics, model.critic_group, jnp.asarray(observations))
+    observations = pad(jnp.asarray(observations), *ppo.env.spec.observations["policy"].shape)
+    x = model.normalize(agent.statistics, model.critic_group, observations)
     scale = np.sqrt(learner.agent.returns.mean_square) if ppo.config.normalize_rewards else 1.0
     return np.asarray(model.apply("critic", agent.params["critic"], x)[..., 0]) * scale
+
+
+@pytest.fixture(scope="module")
+def ppo():
+    """Exploring with correlated noise; compiled once for all that it learns."""
+    environments = {
+        "termination": corridor(64, "termination"),
+        "truncation": corridor(64, "truncation"),
+        "two_step_credit": two_step_credit(64),
+        "point_mass": point_mass(64),
+        "coin": coin(64),
+    }
+    return PPO(OneOf(environments), dataclasses.replace(SMALL, discount=0.9, noise_correlation=0.7))
+
+
+def _learn(ppo, name):
+    """A learner in the environment of that name, and its metrics."""
+    learner = ppo.init(jax.random.key(0))
+    env_state, obs = own_buffers(ppo.env.playing(name).reset(jax.random.key(1)))
+    return ppo.update_many(dataclasses.replace(learner, env_state=env_state, obs=obs), 100)
 
 
 def test_the_value_of_a_constant_reward():
@@ -45,9 +67,8 @@ def test_the_value_of_a_constant_reward():
 
 
 @pytest.mark.parametrize("ends_by", ["termination", "truncation"])
-def test_truncation_is_not_termination(ends_by):
-    env = corridor(32, ends_by)
-    ppo, learner, _ = _train(env, 150, discount=0.9, gae_lambda=0.8)
+def test_truncation_is_not_termination(ppo, ends_by):
+    learner, _ = _learn(ppo, ends_by)
     values = _values(ppo, learner, np.eye(6)[:5])
     np.testing.assert_allclose(values, corridor_values(0.9, ends_by), rtol=0.05)
 
@@ -59,63 +80,23 @@ def test_the_bandit_s_best_action_is_the_observation():
     np.testing.assert_allclose(action, obs["policy"], atol=0.1)
 
 
-def test_credit_reaches_back_over_two_steps():
-    ppo, learner, metrics = _train(two_step_credit(64), 100)
-    action = ppo.policy(learner, deterministic=True)(
-        {"policy": jnp.zeros((1, 2))}, jax.random.key(0)
-    )
+def test_credit_reaches_back_over_two_steps(ppo):
+    learner, metrics = _learn(ppo, "two_step_credit")
+    start = np.zeros((1, 6), np.float32)
+    action = ppo.policy(learner, deterministic=True)({"policy": start}, jax.random.key(0))
     assert float(action[0, 0]) > 0.9
     assert float(metrics["episode/return"][0]) < 0.2
-    assert _values(ppo, learner, [[0.0, 0.0]])[0] == pytest.approx(0.9, abs=0.02)
+    assert _values(ppo, learner, start)[0] == pytest.approx(0.9, abs=0.02)
 
 
-def test_it_learns_to_hold_a_point_mass_exploring_with_correlated_noise():
-    env = point_mass(64)
-    ppo, learner, _ = _train(env, 80, discount=0.95, noise_correlation=0.7)
-    policy = ppo.policy(learner, deterministic=True)
-    state, obs = env.reset(jax.random.key(7))
-
-    def one(carry, _):
-        state, obs = carry
-        state, step = env.step(state, policy(obs, jax.random.key(0)))
-        return (state, step.obs), step.reward
-
-    _, reward = jax.lax.scan(one, (state, obs), length=env.spec.max_episode_steps)
-    assert float(reward.mean()) > 0.85  # as the environment's docstring says; random earns 0.4
+def test_it_learns_to_hold_a_point_mass_exploring_with_correlated_noise(ppo):
+    learner, _ = _learn(ppo, "point_mass")
+    # As the environment's docstring says; random earns 0.4.
+    assert reward_per_step(ppo, learner, ppo.env.playing("point_mass")) > 0.85
 
 
-def test_an_asymmetric_critic_reads_what_the_policy_cannot():
+def test_an_asymmetric_critic_reads_what_the_policy_cannot(ppo):
     """The reward is a coin that only the critic's group shows."""
-    env = _Coin(32)
-    ppo, learner, _ = _train(env, 100, num_steps=8)
+    learner, _ = _learn(ppo, "coin")
     assert ppo.model.critic_group == "critic"
-    assert learner.agent.params["policy"]["params"]["Dense_0"]["kernel"].shape[0] == 1
     np.testing.assert_allclose(_values(ppo, learner, [[0.0], [1.0]]), [0.0, 1.0], atol=0.05)
-
-
-class _Coin:
-    """One step; the reward, 0 or 1, is what the group "critic" shows, whatever is done."""
-
-    def __init__(self, num_worlds):
-        rules = dataclasses.replace(
-            bandit(1).rules,
-            init=lambda key: jax.random.bernoulli(key, 0.5, (1,)).astype(jnp.float32),
-            step=lambda memory, action: (memory, memory[0], jnp.bool_(True)),
-        )
-        self.inner = TinyEnvironment(rules, num_worlds)
-        groups = {name: ArraySpec((1,)) for name in ("policy", "critic")}
-        self.spec = dataclasses.replace(self.inner.spec, observations=groups)
-
-    def reset(self, key):
-        state, obs = self.inner.reset(key)
-        return state, self._split(obs)
-
-    def step(self, state, action):
-        state, step = self.inner.step(state, action)
-        return state, dataclasses.replace(
-            step, obs=self._split(step.obs), final_obs=self._split(step.final_obs)
-        )
-
-    @staticmethod
-    def _split(obs):
-        return {"policy": 0.0 * obs["policy"], "critic": obs["policy"]}

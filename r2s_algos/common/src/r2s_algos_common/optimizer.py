@@ -19,10 +19,11 @@ class Adam:
         self._transformation = optax.chain(
             optax.clip_by_global_norm(max_grad_norm), optax.scale_by_adam(eps=epsilon)
         )
+        self._init = jax.jit(self._transformation.init)
 
     def init(self, params: Any) -> Any:
         """The optimizer's state. On the host."""
-        return jax.jit(self._transformation.init)(params)
+        return self._init(params)
 
     def step(self, params: Any, state: Any, gradient: Any, rate: Array) -> tuple[Any, Any]:
         """The parameters after one step at this learning rate, and the optimizer's state."""

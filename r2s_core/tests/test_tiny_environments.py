@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r2s_core.testing import environments
+from r2s_core.testing import check_environment, environments
+from r2s_core.testing.one_of import OneOf
 
 
 def _play(environment, policy, steps, seed=0):
@@ -81,6 +82,34 @@ def test_point_mass_rewards_as_its_docstring_says():
         obs = step.obs
         rewards.append(step.reward.mean())
     assert 0.2 < np.mean(rewards) < 0.5
+
+
+def test_only_the_critic_sees_the_coin():
+    steps = _play(environments.coin(64), _idle, 3)
+    assert steps.terminated.all()
+    np.testing.assert_array_equal(steps.reward, steps.final_obs["critic"][..., 0])
+    assert 0.3 < steps.reward.mean() < 0.7
+    assert not steps.final_obs["policy"].any()
+
+
+def test_one_of_several_is_played_as_it_is_alone():
+    each = {
+        "corridor": environments.corridor(4, "termination", 3),
+        "two_step_credit": environments.two_step_credit(4),
+        "coin": environments.coin(4),
+    }
+    several = OneOf(each)
+    check_environment(several)
+    for name, environment in each.items():
+        alone, among = (
+            _play(env, _idle, 5, seed=1) for env in (environment, several.playing(name))
+        )
+        for field in ("reward", "terminated", "truncated", "episode_length"):
+            np.testing.assert_array_equal(getattr(alone, field), getattr(among, field))
+        for group, shown in among.final_obs.items():
+            own = alone.final_obs.get(group, alone.final_obs["policy"])
+            np.testing.assert_array_equal(shown[..., : own.shape[-1]], own)
+            assert not shown[..., own.shape[-1] :].any()
 
 
 def test_a_host_driven_environment_refuses_to_be_traced():

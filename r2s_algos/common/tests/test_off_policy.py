@@ -46,6 +46,8 @@ def test_options_that_do_not_fit_each_other_are_refused():
 
 def _critic(**options):
     critic = Critic(dataclasses.replace(CONFIG, **options), 5, count=2)
+    for name in ("values", "target", "loss"):
+        setattr(critic, name, jax.jit(getattr(critic, name)))
     critics = critic.init(jax.random.key(0))
     observation = jax.random.normal(jax.random.key(1), (7, 3))
     action = jax.random.uniform(jax.random.key(2), (7, 2), minval=-1.0)

@@ -120,15 +120,20 @@ def test_before_any_gradient_step_the_policy_is_the_one_that_acted():
     learner = ppo.init(jax.random.key(0))
     # Weights as large as after training: fresh ones hardly look at the observation.
     params = jax.tree.map(lambda x: 10.0 * x, learner.agent.params)
-    agent, noise = ppo.model.explore(dataclasses.replace(learner.agent, params=params))
-    *_, trajectory = rollout(
-        ppo.env, ppo.model.act, ppo.model.acting(agent), learner.env_state, learner.obs, noise, 8
-    )
-    learned_from, batch, _ = prepare(
-        ppo.model, SMALL, agent, trajectory, jnp.float32(SMALL.discount)
-    )
-    old_log_std = agent.params["log_std"]
-    _, parts = ppo_loss(agent.params, old_log_std, batch, ppo.model.apply, SMALL, 0.0)
+    agent = dataclasses.replace(learner.agent, params=params)
+
+    @jax.jit
+    def before_learning(agent):
+        agent, noise = ppo.model.explore(agent)
+        acting, start = ppo.model.acting(agent), (learner.env_state, learner.obs)
+        *_, trajectory = rollout(ppo.env, ppo.model.act, acting, *start, noise, 8)
+        discount = jnp.float32(SMALL.discount)
+        learned_from, batch, _ = prepare(ppo.model, SMALL, agent, trajectory, discount)
+        old_log_std = agent.params["log_std"]
+        _, parts = ppo_loss(agent.params, old_log_std, batch, ppo.model.apply, SMALL, 0.0)
+        return learned_from, batch, parts
+
+    learned_from, batch, parts = before_learning(agent)
     assert float(jnp.abs(batch.mean).max()) > 0.01
     assert not _same(learned_from.statistics, agent.statistics)
     assert float(parts["kl"]) < 1e-6  # rounding
@@ -157,13 +162,15 @@ def test_the_divergence_aimed_at_falls_to_its_final_value():
 
 
 def test_an_entropy_bonus_that_falls_leaves_less_noise():
-    stds = []
-    for final in (0.3, 0.0):
-        config = dataclasses.replace(
-            SMALL, entropy_coefficient=0.3, final_entropy_coefficient=final, total_timesteps=8 * 128
-        )
-        ppo = PPO(point_mass(16), config)
-        stds.append(ppo.update_many(ppo.init(jax.random.key(0)), 8)[1]["action_std"])
+    env, start = point_mass(16), {"entropy_coefficient": 0.3, "total_timesteps": 8 * 128}
+
+    @jax.jit  # the final value is traced: compiled once
+    def stds_under(learner, final):
+        config = dataclasses.replace(SMALL, **start, final_entropy_coefficient=final)
+        return PPO(env, config)._scan_updates(learner, 8)[1]["action_std"]
+
+    learner = PPO(env, SMALL).init(jax.random.key(0))
+    stds = [np.asarray(stds_under(learner, final)) for final in (0.3, 0.0)]
     np.testing.assert_allclose(stds[0][0], stds[1][0], rtol=1e-3)
     assert stds[1][-1] < stds[0][-1] - 0.005
 
@@ -177,13 +184,18 @@ def test_the_horizon_grows_by_the_same_factor_in_every_update():
 
 
 def test_at_the_end_of_training_it_learns_under_the_final_discount():
-    first = dataclasses.replace(SMALL, discount=0.5, total_timesteps=128)
-    learned = []
-    for options in ({"final_discount": 0.9}, {"discount": 0.9}, {}):
-        ppo = PPO(point_mass(16), dataclasses.replace(first, **options))
-        learner = ppo.init(jax.random.key(0))
-        over = dataclasses.replace(learner.agent, updates=jnp.int32(1))
-        learned.append(ppo.update(dataclasses.replace(learner, agent=over))[0].agent)
+    env = point_mass(16)
+
+    @jax.jit  # the discounts are traced: compiled once
+    def learn(learner, first, final):
+        options = {"discount": first, "final_discount": final, "total_timesteps": 128}
+        ppo = PPO(env, dataclasses.replace(SMALL, **options))
+        return ppo._collect_and_learn(learner)[0].agent
+
+    learner = PPO(env, SMALL).init(jax.random.key(0))
+    over = dataclasses.replace(learner.agent, updates=jnp.int32(1))
+    learner = dataclasses.replace(learner, agent=over)
+    learned = [learn(learner, *discounts) for discounts in ((0.5, 0.9), (0.9, 0.9), (0.5, 0.5))]
     for path in ("params", "returns"):
         ends, always, never = (getattr(agent, path) for agent in learned)
         jax.tree.map(

@@ -267,16 +267,15 @@ class VectorEnv:
     def _reset_done(
         self, state: EnvState, physics: Physics, done: Array, key: Array
     ) -> tuple[EnvState, Physics]:
-        state, start = self._restart(state, done, key)
-        qpos, qvel, fields, valid = start
-        physics = self.backend.reset(physics, done, fields, qpos, qvel)
+        # Drawn by the program that `reset` has compiled, for all worlds.
+        start = self._start(key, state.start_bank_share, state.levels)
+        state, valid = self._restart(state, done, start)
+        physics = self.backend.reset(physics, done, start.fields, start.qpos, start.qvel)
         return state, self._marked(physics, valid)
 
-    def _restart_worlds(
-        self, state: EnvState, done: Array, key: Array
-    ) -> tuple[EnvState, tuple[Any, ...]]:
-        """New episodes for the worlds that are done; the others keep what they have."""
-        start = self._start_worlds(key, state.start_bank_share, state.levels)
+    def _restart_worlds(self, state: EnvState, done: Array, start: Start) -> tuple[EnvState, Array]:
+        """New episodes for the worlds that are done; the others keep what they have. And bool[W],
+        whether each start is valid or not used."""
         before = {stage: state.memory[stage] for stage in start.memory}
         state = dataclasses.replace(
             state,
@@ -287,7 +286,7 @@ class VectorEnv:
             episode_return=jnp.where(done, 0.0, state.episode_return),
             past_actions=_where(done, self._no_actions, state.past_actions),
         )
-        return state, (start.qpos, start.qvel, start.fields, start.valid | ~done)
+        return state, start.valid | ~done
 
     def _start_worlds(self, key: Array, share: Array, levels: Levels) -> Start:
         return self._starts.draw(key, self.spec.num_worlds, share, levels)

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import mujoco
 import numpy as np
 from mujoco import mjx
@@ -66,16 +65,7 @@ def main() -> None:
 
 def record(env: Any) -> tuple[Any, Any, Any, float]:
     """The scripted pick: its start, actions and actuator targets, and mean contacts."""
-    script = env.task.scripted_pick()
-    pace = env.task.robot.pace
-    steps = np.array([pace.ee] * 3 + [pace.ee_yaw], np.float32)
-
-    @jax.jit
-    @jax.vmap
-    def act(task: Any, view: Any) -> Any:
-        move, yaw, opens = script.twist(task, view)
-        action = jnp.append(jnp.append(move, yaw) / steps, jnp.where(opens, 1.0, -1.0))
-        return jnp.clip(action, -1.0, 1.0)
+    act = jax.jit(jax.vmap(env.task.expert))
 
     def one(state: Any, _: Any) -> Any:
         action = act(state.task, state.physics.view)

@@ -277,6 +277,19 @@ class HasStartBank(Protocol):
 
 
 @runtime_checkable
+class HasExpert(Protocol[T]):
+    """A task that knows a scripted solution, from which a policy can learn."""
+
+    def expert(self, task: T, view: View) -> Array:
+        """float32[A]: an action in [action_low, action_high], for one world.
+
+        Pure, of the true state, which a policy may not observe whole. It can be asked from any
+        state, also one that a policy got itself into.
+        """
+        ...
+
+
+@runtime_checkable
 class HasReadings(Protocol[T]):
     """A task that separates what a robot would measure from what is computed from it.
 

@@ -17,14 +17,14 @@ WORLDS, STEPS = 4, 35
 def test_a_grasp_and_a_lift_are_the_same_on_warp():
     """Both are driven by the targets that a script chose on C MuJoCo."""
     task = PickPlace(PickPlaceConfig(), pick_object.box())
-    scene, script = task.scene(), task.scripted_pick()
+    scene = task.scene()
     reference = MujocoBackend(scene, WORLDS, MujocoConfig())
     backend = make_warp(scene, WORLDS, WarpConfig())
     state, qpos, qvel = jax.vmap(task.init, (0, None))(
         jax.random.split(jax.random.key(0), WORLDS), jnp.int32(0)
     )
     qpos = qpos.at[:, 11].add(1e-3)  # in the air: at exactly 0 rounding decides what touches
-    control = jax.jit(jax.vmap(lambda state, view: script.ctrl(state, view)))
+    control = jax.jit(jax.vmap(task.expert_ctrl))
     step = jax.jit(lambda physics, ctrl: backend.step(physics, ctrl))
     expected, found = reference.init({}, qpos, qvel), jax.jit(backend.init)({}, qpos, qvel)
     for _ in range(STEPS):

@@ -32,12 +32,11 @@ def _task(**options) -> PickPlace:
 def test_the_script_picks_with_it():
     task = _task()
     backend = MujocoBackend(task.scene(), WORLDS, MujocoConfig())
-    script = task.scripted_pick()
-    control, update = jax.jit(jax.vmap(script.ctrl)), jax.jit(jax.vmap(task.update))
+    control, update = jax.jit(jax.vmap(task.expert_ctrl)), jax.jit(jax.vmap(task.update))
     keys = jax.random.split(jax.random.key(0), WORLDS)
     state, qpos, qvel = jax.vmap(lambda key: task.init(key, jnp.int32(0)))(keys)
     physics = backend.init({}, qpos, qvel)
-    for _ in range(script.steps):
+    for _ in range(task.info.episode_steps):
         physics = backend.step(physics, control(state, physics.view))
         state = update(state, physics.view)
     assert np.mean(jax.vmap(task.success)(state, physics.view)) >= 0.9  # 1.0 in 64 worlds

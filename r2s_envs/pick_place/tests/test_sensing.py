@@ -39,7 +39,7 @@ def make(*things: PickObject, randomizers: Any = None, worlds=WORLDS, **options)
 def grasping() -> tuple[Any, Any]:
     """Worlds in the middle of a pick."""
     env = make()
-    control = jax.jit(jax.vmap(env.task.scripted_pick().ctrl))
+    control = jax.jit(jax.vmap(env.task.expert_ctrl))
     state, _ = env.reset(jax.random.key(0))
     physics, task = state.physics, state.task
     for _ in range(25):
@@ -159,7 +159,7 @@ def test_poses_are_variants_of_one_model_and_are_grasped_where_they_lie(lying):
     played = tuple(range(len(things)))
     env = VectorEnv(task, scene, backend, {}, EngineOptions(200, variants=played))
     state, _ = env.reset(jax.random.key(2))
-    control = jax.jit(jax.vmap(task.scripted_pick().ctrl))
+    control = jax.jit(jax.vmap(task.expert_ctrl))
     update = jax.jit(jax.vmap(task.update))
     physics, told = state.physics, state.task
     for _ in range(60):

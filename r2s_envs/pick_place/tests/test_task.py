@@ -116,8 +116,7 @@ def test_starts_and_goals_cover_their_ranges():
 
 def drive(env: Any, steps: int, seed: int = 0, action=None):
     """The scripted pick, or a constant action, without resets: states and views by step."""
-    script = env.task.scripted_pick()
-    control = jax.jit(jax.vmap(lambda task, view: script.ctrl(task, view)))
+    control = jax.jit(jax.vmap(env.task.expert_ctrl))
     update = jax.jit(jax.vmap(env.task.update))
     state, _ = env.reset(jax.random.key(seed))
     task, physics = state.task, state.physics
@@ -339,7 +338,7 @@ def test_a_finer_timestep_records_as_good_a_bank():
 
 def test_a_task_is_freed_though_it_was_asked_for_its_worst_case(monkeypatch):
     calls = []
-    monkeypatch.setattr(capacity, "worst_case", lambda task, script: calls.append(1) or (7, 9))
+    monkeypatch.setattr(capacity, "worst_case", lambda task: calls.append(1) or (7, 9))
     task = PickPlace(PickPlaceConfig(), pick_object.box())
     worst_case = task.scene().worst_case
     assert worst_case is not None

@@ -55,7 +55,7 @@ def make(
 
 def picks(env: Any, steps: int, state=None):
     """A scripted pick in every world: the states along it."""
-    control = jax.jit(jax.vmap(env.task.scripted_pick().ctrl))
+    control = jax.jit(jax.vmap(env.task.expert_ctrl))
     update = jax.jit(jax.vmap(env.task.update))
     state = env.reset(jax.random.key(0))[0] if state is None else state
     task, physics = state.task, state.physics

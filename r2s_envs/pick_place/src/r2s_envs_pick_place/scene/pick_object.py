@@ -18,10 +18,10 @@ from r2s_envs_pick_place.scene import build as scene
 from r2s_envs_pick_place.scene.build import SceneObject, SceneOptions
 
 #: Directions of the shape embedding, body axes: of a cube, its faces, edges and corners.
-_DIRECTIONS = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), -1).reshape(-1, 3)
-_DIRECTIONS = _DIRECTIONS[np.abs(_DIRECTIONS).sum(axis=1) > 0]
-_DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1, keepdims=True)
-EMBEDDING_SIZE = len(_DIRECTIONS)
+DIRECTIONS = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), -1).reshape(-1, 3)
+DIRECTIONS = DIRECTIONS[np.abs(DIRECTIONS).sum(axis=1) > 0]
+DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
+EMBEDDING_SIZE = len(DIRECTIONS)
 #: Least fraction of random drops for a pose to be one that an object starts in.
 _LIKELY = 0.05
 
@@ -89,7 +89,7 @@ class PickObject:
             grasp_offset=jnp.array(self.grasp_offset, jnp.float32),
             closing=rotation.to_matrix(jnp.asarray(self.rest_quat)).T @ at_rest,
             size=jnp.asarray(np.ptp(points, axis=0), jnp.float32),
-            embedding=jnp.asarray((points @ _DIRECTIONS.T).max(axis=0), jnp.float32),
+            embedding=jnp.asarray((points @ DIRECTIONS.T).max(axis=0), jnp.float32),
         )
 
     @staticmethod

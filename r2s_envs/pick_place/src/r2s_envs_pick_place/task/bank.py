@@ -15,9 +15,8 @@ import numpy as np
 
 from r2s_core.env.variants import Variation
 from r2s_core.errors import R2SError
-from r2s_core.types import Array, Backend, Task
-from r2s_envs_pick_place.task.script import ScriptedPick
-from r2s_envs_pick_place.task.state import PickPlaceState
+from r2s_core.types import Array, Backend
+from r2s_envs_pick_place.task.script import Scripted
 
 _KEPT = 12  # snapshots per world
 
@@ -32,14 +31,14 @@ class Bank(NamedTuple):
     number: np.ndarray  # int[K]: of snapshots; zero where the script never succeeds on an object
 
 
-def record(task: Task[PickPlaceState], script: ScriptedPick, backend: Backend, key: Array) -> Bank:
+def record(task: Scripted, backend: Backend, key: Array) -> Bank:
     """Snapshots along the successful scripted picks of the training objects.
 
     Raises:
       R2SError: the script never succeeds on any object.
     """
-    scene, objects = task.scene(), script.objects
-    control = jax.jit(jax.vmap(script.ctrl))
+    scene, objects = task.scene(), task.objects
+    control = jax.jit(jax.vmap(task.expert_ctrl))
     update = jax.jit(jax.vmap(task.update))
     start_key, variant_key, pick_key = jax.random.split(key, 3)
     starts = jax.random.split(start_key, backend.num_worlds)
@@ -49,7 +48,7 @@ def record(task: Task[PickPlaceState], script: ScriptedPick, backend: Backend, k
     state, qpos, qvel = jax.jit(jax.vmap(task.init))(starts, variant)
     physics = backend.init(jax.vmap(variation.fields)(variant), qpos, qvel)
     snapshots, placed = [], []
-    for _ in range(script.steps):
+    for _ in range(task.info.episode_steps):
         physics = backend.step(physics, control(state, physics.view))
         state = update(state, physics.view)
         snapshots.append((np.asarray(physics.view.qpos), np.asarray(physics.view.qvel)))

@@ -77,6 +77,9 @@ class PickPlace:
         self._centre = np.array(robot.workspace, np.float32)
         self._ready = robot.qpos(self._model, robot.ready).astype(np.float32)
         self._control = LAWS[config.action_space]
+        self._script = ScriptedPick(
+            self.arm, self.observer, self.objects, config.action_space, config.goal == "place"
+        )
         self.info = self._describe()
         self.action_low = -np.ones(len(self.info.action_names), np.float32)
         self.action_high = np.ones(len(self.info.action_names), np.float32)
@@ -255,19 +258,23 @@ class PickPlace:
             terms |= {"lift": 3 / 9, "release": 2 / 9}
         return terms
 
-    def scripted_pick(self) -> ScriptedPick:
-        """The controller that picks this task's objects."""
-        return ScriptedPick(self.arm, self.observer, self.objects, self.config.goal == "place")
+    def expert(self, task: PickPlaceState, view: View) -> Array:
+        """See `r2s_core.types.HasExpert`."""
+        return self._script.action(task, view)
+
+    def expert_ctrl(self, task: PickPlaceState, view: View) -> Array:
+        """Servo targets [nu] of the expert's action."""
+        return self.control(task, view, self.expert(task, view))
 
     def _worst_case(self) -> tuple[int, int]:
         if self._capacity is None:  # each group of worlds asks for it
-            self._capacity = capacity.worst_case(self, self.scripted_pick())
+            self._capacity = capacity.worst_case(self)
         return self._capacity
 
     # Start-state bank (`r2s_core.types.HasStartBank`).
 
     def build_start_bank(self, backend: Backend, key: Array) -> None:
-        self._bank = bank.record(self, self.scripted_pick(), backend, key)
+        self._bank = bank.record(self, backend, key)
 
     def init_from_bank(self, key: Array, variant: Array) -> tuple[PickPlaceState, Array, Array]:
         """From a banked snapshot; a fresh start where the script never solved this object."""

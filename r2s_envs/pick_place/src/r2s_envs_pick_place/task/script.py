@@ -1,89 +1,166 @@
-"""A scripted pick: hover, descend, grasp, carry; with `goal: place` set down and release.
+"""A scripted expert: come down over the object, close, lift, carry; with `goal: place` set down
+and release.
 
-Used by the start-state bank, the benchmarks' replayed actions and the demonstrations.
+It starts the start-state bank, replays in benchmarks and demonstrates to learners, so it acts as a
+policy does: in the task's own action space, bounded as a policy's actions are.
 
-Stateless: each step's phase follows from the view, so it recovers from a slip.
+Each step's phase follows from the state and the view alone, so it recovers from a slip.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.types import Array, View
-from r2s_envs_pick_place.scene.pick_object import Facts, ObjectSet
+from r2s_core import rotation
+from r2s_core.types import Array, Task, View
+from r2s_envs_pick_place.config import ActionSpace
+from r2s_envs_pick_place.scene.pick_object import DIRECTIONS, Facts, ObjectSet
 from r2s_envs_pick_place.task.observation import Observer
-from r2s_envs_pick_place.task.state import PickPlaceState
+from r2s_envs_pick_place.task.state import GOAL_RADIUS, PickPlaceState, norm
 from r2s_envs_robots import Arm
 
 _UP = np.array([0.0, 0.0, 1.0], np.float32)
-_GAIN = 0.45  # fraction of the distance per step: at 1 the servos' lag causes a limit cycle
-_HOVER = 0.08  # m above the grasp point
-_ALIGNED_AT, _YAWED_AT = 0.012, 0.15  # m and rad: good enough to descend
-_CLOSE_AT = 0.012  # m: near enough to close
-_CARRY, _OVER_AT = 0.08, 0.02  # m: height above the goal, kept until this near to it horizontally
-_PLACED_AT = 0.012  # m: near enough to the goal to release
-_MAX_STEP, _MAX_YAW = 0.04, 0.25  # per control step, m and rad
+#: A motion is _GAIN * (what is left - _LAG * velocity): the velocity term makes up for the servos'
+#: lag, without which a gain above 0.45 causes a limit cycle.
+_GAIN, _LAG = 0.7, 0.05  # 1 and s
+_CLEARANCE = 0.015  # m of the fingertips above the object's top until they are aligned with it
+_WITHIN, _TURNED = 0.006, 0.15  # m and rad: the mouth of the funnel through which they come down
+_THERE = (0.004, 0.003, 0.06)  # m sideways, m in height, rad: close enough to close the gripper
+_STAYS = (0.012, 0.012, 0.2)  # the same: a gripper that was told to close goes on
+_HELD = 0.03  # m: an object that both pads touch is held if the grip is as near as this to it
+_STILL = 0.03  # m/s: the opening changes by less, so the grip has settled
+_EMPTY = 0.004  # m: a gripper that is closed further than this holds nothing
+_LOOSE, _SLOW = 0.01, 0.02  # m: below this height an object is lifted by at most that in a step
+_CLEAR = 0.03  # m of height before an object moves sideways at full speed
+_CARRY, _OVER = 0.08, 0.02  # m: height above a goal on the table, until as near as this sideways
+_PLACED = 0.012  # m: near enough to a goal on the table to let go
+_RISE = 0.1  # m per step, after letting go
+
+
+class Scripted(Task[PickPlaceState], Protocol):
+    """A task on these objects that can play its expert."""
+
+    objects: ObjectSet
+
+    def expert_ctrl(self, task: PickPlaceState, view: View) -> Array:
+        """Servo targets [nu] of the expert's action."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class ScriptedPick:
-    """One world's controller: pure functions of the task's state and a view."""
+    """One world's expert: pure functions of the task's state and a view.
+
+    places: it sets the object down at the goal and releases it, rather than hold it there.
+    """
 
     arm: Arm
     observer: Observer
     objects: ObjectSet
-    places: bool  # set down at the goal and release, rather than hold there
+    action_space: ActionSpace
+    places: bool
 
-    @property
-    def steps(self) -> int:
-        """Control steps within which it is usually done."""
-        return 100 if self.places else 60
+    def action(self, state: PickPlaceState, view: View) -> Array:
+        """float32[A]: the action in the task's action space, within -1 and 1."""
+        move, yaw, opens = self._twist(state, view)
+        pace, fingers = self.arm.robot.pace, jnp.where(opens, 1.0, -1.0)
+        if self.action_space == "ee_delta":
+            turn = jnp.clip(yaw / pace.ee_yaw, -1.0, 1.0)
+            return jnp.concatenate([_bounded(move / pace.ee), turn[None], fingers[None]])
+        # The control law adds the pull to the arm's posture, which `joint_step` includes.
+        pull = self.arm.joint_step(view, jnp.zeros(6))
+        travel, turn = (
+            (self.arm.joint_step(view, jnp.concatenate(twist)) - pull) / pace.joint
+            for twist in ((move, jnp.zeros(3)), (jnp.zeros(3), self.arm.downward(view, yaw)))
+        )
+        # Apart, so that a long turn, which is for the wrist, does not hold up the arm.
+        joints = jnp.clip(_bounded(travel) + turn, -1.0, 1.0)
+        return jnp.concatenate([joints, jnp.stack([fingers, fingers])])
 
-    def twist(self, state: PickPlaceState, view: View) -> tuple[Array, Array, Array]:
+    def _twist(self, state: PickPlaceState, view: View) -> tuple[Array, Array, Array]:
         """Motion [3] (m), yaw [] (rad) and whether to open the gripper, bool[]."""
-        grip = view.site_xpos[self.arm.slots.grip]
-        place = self.observer.body.position(view.qpos)
-        _, grasped = self.observer.contact(view)
         facts = self.objects.facts(state.variant)
-        target = self.observer.grasp_point(facts, view)
+        grip = view.site_xpos[self.arm.slots.grip]
+        away = self.observer.grasp_point(facts, view) - grip
         yaw = self._yaw_error(facts, view)
-        aside = jnp.linalg.norm(target[:2] - grip[:2])
-        ready = (aside < _ALIGNED_AT) & (jnp.abs(yaw) < _YAWED_AT)
-        there = ready & (jnp.abs(target[2] - grip[2]) < _CLOSE_AT)
-        carry, placed = self._carry(state.goal, place)
-        hover = jnp.where(ready & ~placed, 0.0, _HOVER)
-        pick = jnp.where(there & ~placed, 0.0, target + _UP * hover - grip)
-        move = jnp.where(grasped, jnp.where(placed, 0.0, carry), pick)
+        speed = self.arm.jacobian(view) @ self.arm.slots.arm_velocity(view.qvel)
+        told, opening, still = self._gripper(view)
+        touching, grasped = self.observer.contact(view)
+        held = grasped | (touching.all() & told & (norm(away) < _HELD))
+        released = self.places & state.ever_lifted & ~told & (state.goal_distance < GOAL_RADIUS)
+
+        empty = told & still & ~held & (opening < _EMPTY)
+        there = _near(away, yaw, _THERE) | (told & _near(away, yaw, _STAYS))
+        closes = (there | held) & ~empty & ~released
+        settled = still | (state.lift > _LOOSE)
+        carry, arrived = self._carry(state, view)
+        approach = jnp.where(closes, away, self._approach(facts, view, away, yaw))
+        move = jnp.where(held, jnp.where(settled, carry, 0.0), approach)
+        move = jnp.where(released, _RISE * _UP, move)
+        turn = jnp.where(closes | released, 0.0, yaw)
         return (
-            jnp.clip(_GAIN * move, -_MAX_STEP, _MAX_STEP),
-            jnp.clip(_GAIN * jnp.where(grasped | placed, 0.0, yaw), -_MAX_YAW, _MAX_YAW),
-            ~(grasped | there) | placed,
+            _GAIN * (move - _LAG * speed[:3]),
+            _GAIN * (turn - _LAG * speed[5]),
+            ~closes | (held & arrived),
         )
 
-    def _carry(self, goal: Array, place: Array) -> tuple[Array, Array]:
-        """Motion [3] (m) of the held object, and bool[]: it is placed, so release it."""
-        away = goal - place
-        if not self.places:
-            return away, jnp.bool_(False)
-        over = jnp.linalg.norm(away[:2]) < _OVER_AT
-        lifted = -away[2] > 0.75 * _CARRY
-        aside = jnp.where(over | lifted, 1.0, 0.0) * away * (1.0 - _UP)
-        upward = _UP * (away[2] + jnp.where(over, 0.0, _CARRY))
-        return aside + upward, jnp.linalg.norm(away) < _PLACED_AT
+    def _approach(self, facts: Facts, view: View, away: Array, yaw: Array) -> Array:
+        """Motion [3] of the open hand: above the object until aligned, then down upon it."""
+        body, quat = self.observer.body, self.observer.body.quaternion(view.qpos)
+        heights = facts.embedding * (DIRECTIONS.astype(np.float32) @ rotation.to_matrix(quat)[2])
+        top = body.position(view.qpos)[2] + heights.max()
+        tip = view.site_xpos[self.arm.slots.grip][2] - self.arm.robot.gripper.pad_below_grip
+        off = jnp.maximum(norm(away[:2]) / _WITHIN, jnp.abs(yaw) / _TURNED)  # 1: at the mouth
+        rise = jnp.maximum(top + _CLEARANCE - tip, away[2])
+        up = away[2] + jnp.clip(2.0 * off - 1.0, 0.0, 1.0) * (rise - away[2])
+        # A hand beside a tall object rises before it moves over it.
+        sideways = jnp.where(off < 1.0, 1.0, jnp.clip(1.0 - up / _CLEAR, 0.0, 1.0))
+        return jnp.append(sideways * away[:2], up)
 
-    def ctrl(self, state: PickPlaceState, view: View) -> Array:
-        """Servo targets [nu]."""
-        move, yaw, opens = self.twist(state, view)
-        twist = jnp.concatenate([move, self.arm.downward(view, yaw)])
-        command = jnp.where(opens, 1.0, -1.0)[None]
-        return jnp.concatenate([self.arm.follow(view, twist), self.arm.gripper(command, view)])
+    def _carry(self, state: PickPlaceState, view: View) -> tuple[Array, Array]:
+        """Motion [3] of the held object, and bool[]: it is where it is to be let go."""
+        away = state.goal - self.observer.body.position(view.qpos)
+        aside, up, lift = norm(away[:2]), away[2], state.lift
+        if self.places:
+            up = up + jnp.where(aside < _OVER, 0.0, _CARRY)
+        else:
+            # Not along the table, to a goal that is lower than what a grip can be carried at.
+            up = jnp.maximum(up, jnp.where(aside > _OVER, 1.2 * _CLEAR - lift, -1.0))
+        up = jnp.where(lift < _LOOSE, jnp.minimum(up, _SLOW), up)
+        over = (aside < _OVER) if self.places else jnp.bool_(False)
+        sideways = jnp.where(over, 1.0, jnp.clip(lift / _CLEAR, 0.0, 1.0))
+        arrived = (norm(away) < _PLACED) if self.places else jnp.bool_(False)
+        return jnp.append(sideways * away[:2], up), arrived
+
+    def _gripper(self, view: View) -> tuple[Array, Array, Array]:
+        """Whether it was told to close, bool[]; its opening, m; whether that stays, bool[]."""
+        slots, robot = self.arm.slots, self.arm.robot
+        target, (closed, opened) = slots.finger_targets(view.ctrl)[0], robot.finger_targets
+        # A target of 0 is that of an episode's start: none yet.
+        told = (target != 0.0) & (jnp.abs(target - closed) < jnp.abs(target - opened))
+        fingers, velocities = slots.fingers(view.qpos), slots.finger_velocity(view.qvel)
+        opening, rate = jax.jvp(robot.opening, (fingers,), (velocities,))
+        return told, opening, jnp.abs(rate) < _STILL
 
     def _yaw_error(self, facts: Facts, view: View) -> Array:
-        """From the closing axis to the object's narrow direction, in (-pi/2, pi/2], rad."""
+        """From the closing axis to the direction to close along, in (-pi/2, pi/2], rad."""
         closing = view.site_xmat[self.arm.slots.grip][:, 1]
         narrow = self.observer.closing_direction(facts, view)
         error = jnp.arctan2(narrow[1], narrow[0]) - jnp.arctan2(closing[1], closing[0])
         return jnp.mod(error + jnp.pi / 2, jnp.pi) - jnp.pi / 2
+
+
+def _near(away: Array, yaw: Array, within: tuple[float, float, float]) -> Array:
+    """bool[]: the grip is at its grasp, within m sideways, m in height and rad."""
+    sideways, height, turn = within
+    return (norm(away[:2]) < sideways) & (jnp.abs(away[2]) < height) & (jnp.abs(yaw) < turn)
+
+
+def _bounded(action: Array) -> Array:
+    """The action, shortened where its largest component is beyond 1: its direction stays."""
+    return action / jnp.maximum(1.0, jnp.abs(action).max())

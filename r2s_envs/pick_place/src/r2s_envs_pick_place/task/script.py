@@ -30,10 +30,11 @@ _UP = np.array([0.0, 0.0, 1.0], np.float32)
 _GAIN, _LAG = 0.7, 0.05  # 1 and s
 _CLEARANCE = 0.015  # m of the fingertips above the object's top until they are aligned with it
 _WITHIN, _TURNED = 0.006, 0.15  # m and rad: the mouth of the funnel through which they come down
-_THERE = (0.004, 0.003, 0.06)  # m sideways, m in height, rad: close enough to close the gripper
-_STAYS = (0.012, 0.012, 0.2)  # the same: a gripper that was told to close goes on
+_THERE = (0.008, 0.008, 0.12)  # m sideways, m in height, rad: close enough to close the gripper
+_STAYS = (0.015, 0.015, 0.25)  # the same: a gripper that is closing goes on
 _HELD = 0.03  # m: an object that both pads touch is held if the grip is as near as this to it
 _STILL = 0.03  # m/s: the opening changes by less, so the grip has settled
+_OPEN = 0.95  # of the full opening: open
 _EMPTY = 0.004  # m: a gripper that is closed further than this holds nothing
 _LOOSE, _SLOW = 0.01, 0.02  # m: below this height an object is lifted by at most that in a step
 _CLEAR = 0.03  # m of height before an object moves sideways at full speed
@@ -89,20 +90,20 @@ class ScriptedPick:
         away = self.observer.grasp_point(facts, view) - grip
         yaw = self._yaw_error(facts, view)
         speed = self.arm.jacobian(view) @ self.arm.slots.arm_velocity(view.qvel)
-        told, opening, still = self._gripper(view)
+        closing, opening, still = self._gripper(view)
         touching, grasped = self.observer.contact(view)
-        held = grasped | (touching.all() & told & (norm(away) < _HELD))
-        released = self.places & state.ever_lifted & ~told & (state.goal_distance < GOAL_RADIUS)
+        held = grasped | (touching.all() & closing & (norm(away) < _HELD))
+        released = self.places & state.ever_lifted & ~closing & (state.goal_distance < GOAL_RADIUS)
 
-        empty = told & still & ~held & (opening < _EMPTY)
-        there = _near(away, yaw, _THERE) | (told & _near(away, yaw, _STAYS))
+        empty = closing & still & ~held & (opening < _EMPTY)
+        there = _near(away, yaw, _THERE) | (closing & _near(away, yaw, _STAYS))
         closes = (there | held) & ~empty & ~released
         settled = still | (state.lift > _LOOSE)
         carry, arrived = self._carry(state, view)
         approach = jnp.where(closes, away, self._approach(facts, view, away, yaw))
         move = jnp.where(held, jnp.where(settled, carry, 0.0), approach)
         move = jnp.where(released, _RISE * _UP, move)
-        turn = jnp.where(closes | released, 0.0, yaw)
+        turn = jnp.where(touching.any() | held | released, 0.0, yaw)
         return (
             _GAIN * (move - _LAG * speed[:3]),
             _GAIN * (turn - _LAG * speed[5]),
@@ -138,14 +139,15 @@ class ScriptedPick:
         return jnp.append(sideways * away[:2], up), arrived
 
     def _gripper(self, view: View) -> tuple[Array, Array, Array]:
-        """Whether it was told to close, bool[]; its opening, m; whether that stays, bool[]."""
+        """Whether it is closing or closed, bool[]; its opening, m; whether that stays, bool[].
+
+        From the fingers' motion, which a policy observes, rather than from the last command.
+        """
         slots, robot = self.arm.slots, self.arm.robot
-        target, (closed, opened) = slots.finger_targets(view.ctrl)[0], robot.finger_targets
-        # A target of 0 is that of an episode's start: none yet.
-        told = (target != 0.0) & (jnp.abs(target - closed) < jnp.abs(target - opened))
         fingers, velocities = slots.fingers(view.qpos), slots.finger_velocity(view.qvel)
         opening, rate = jax.jvp(robot.opening, (fingers,), (velocities,))
-        return told, opening, jnp.abs(rate) < _STILL
+        closing = (opening < _OPEN * robot.gripper.opening) & (rate < _STILL)
+        return closing, opening, jnp.abs(rate) < _STILL
 
     def _yaw_error(self, facts: Facts, view: View) -> Array:
         """From the closing axis to the direction to close along, in (-pi/2, pi/2], rad."""

@@ -17,6 +17,7 @@ from r2s_core.env.variants import Variation
 from r2s_core.errors import R2SError
 from r2s_core.types import Array, Backend
 from r2s_envs_pick_place.task.script import Scripted
+from r2s_envs_pick_place.task.state import HOLD_STEPS
 
 _KEPT = 12  # snapshots per world
 
@@ -47,12 +48,12 @@ def record(task: Scripted, backend: Backend, key: Array) -> Bank:
     variant = variation.draw(variant_key)
     state, qpos, qvel = jax.jit(jax.vmap(task.init))(starts, variant)
     physics = backend.init(jax.vmap(variation.fields)(variant), qpos, qvel)
-    snapshots, placed = [], []
+    snapshots, arrived = [], []
     for _ in range(task.info.episode_steps):
         physics = backend.step(physics, control(state, physics.view))
         state = update(state, physics.view)
         snapshots.append((np.asarray(physics.view.qpos), np.asarray(physics.view.qvel)))
-        placed.append(np.asarray(state.placed))
+        arrived.append(np.asarray(state.placed | (state.steps_near >= HOLD_STEPS)))
     succeeded = np.flatnonzero(np.asarray(jax.vmap(task.success)(state, physics.view)))
     if not len(succeeded):
         raise R2SError(
@@ -60,7 +61,7 @@ def record(task: Scripted, backend: Backend, key: Array) -> Bank:
             "there are no start states to train from; set environment.start_state_share: 0"
         )
     rng = np.random.default_rng(np.asarray(jax.random.key_data(pick_key)).tolist())
-    times = rng.integers(0, _ends(np.stack(placed)[:, succeeded])[:, None], (len(succeeded), _KEPT))
+    times = rng.integers(0, _ends(np.stack(arrived)[:, succeeded])[:, None], (len(succeeded), _KEPT))
     worlds = np.repeat(succeeded[:, None], _KEPT, 1)
     qpos = np.stack([q for q, _ in snapshots])[times, worlds].reshape(-1, qpos.shape[-1])
     qvel = np.stack([v for _, v in snapshots])[times, worlds].reshape(-1, qvel.shape[-1])
@@ -69,7 +70,7 @@ def record(task: Scripted, backend: Backend, key: Array) -> Bank:
     return Bank(jnp.asarray(qpos), jnp.asarray(qvel), np.cumsum(count) - count, count)
 
 
-def _ends(placed: np.ndarray) -> np.ndarray:
-    """int[W]: the step of the picks [T, W] at which snapshots end: once the object is placed, an
-    episode would only collect reward without anything to learn."""
-    return np.where(placed.any(axis=0), placed.argmax(axis=0), len(placed))
+def _ends(arrived: np.ndarray) -> np.ndarray:
+    """int[W]: the step of the picks [T, W] at which snapshots end: once the object is placed or has
+    been held at the goal, an episode would only collect reward with little to learn."""
+    return np.where(arrived.any(axis=0), arrived.argmax(axis=0), len(arrived))

@@ -29,9 +29,9 @@ _UP = np.array([0.0, 0.0, 1.0], np.float32)
 #: lag, without which a gain above 0.45 causes a limit cycle.
 _GAIN, _LAG = 0.7, 0.05  # 1 and s
 _CLEARANCE = 0.015  # m of the fingertips above the object's top until they are aligned with it
-_WITHIN, _TURNED = 0.006, 0.15  # m and rad: the mouth of the funnel through which they come down
-_THERE = (0.008, 0.008, 0.12)  # m sideways, m in height, rad: close enough to close the gripper
-_STAYS = (0.015, 0.015, 0.25)  # the same: a gripper that is closing goes on
+_WITHIN, _TURNED = 0.012, 0.3  # m and rad: the mouth of the funnel through which they come down
+_THERE = (0.01, 0.01, 0.15)  # m sideways, m in height, rad: close enough to close the gripper
+_STAYS = (0.02, 0.02, 0.3)  # the same: a gripper that is closing goes on
 _HELD = 0.03  # m: an object that both pads touch is held if the grip is as near as this to it
 _STILL = 0.03  # m/s: the opening changes by less, so the grip has settled
 _OPEN = 0.95  # of the full opening: open

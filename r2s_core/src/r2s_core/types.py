@@ -38,6 +38,10 @@ def pytree(cls: _C) -> _C:
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
 
 
+#: The observation group of an environment with an expert: what the expert does, float32[A]. It is
+#: the label of what a policy observes; a policy itself never reads it.
+EXPERT_GROUP = "expert"
+
 T = TypeVar("T")  # a task's own per-episode state, a pytree
 S = TypeVar("S")  # an environment's state
 L = TypeVar("L")  # an algorithm's learner state
@@ -489,7 +493,8 @@ class Algorithm(Protocol[L]):
     normalisers, PRNG keys, buffers, environment state. `update` returns metrics as float32[]
     on the host or device; the names are the run's columns. `steps_per_update` is the number of
     environment steps (over all worlds) of one update. An algorithm may have `notes`, a tuple of
-    lines shown to the user before training, e.g. how much memory a buffer takes.
+    lines shown to the user before training, e.g. how much memory a buffer takes; and `imitates`,
+    True if it learns from the environment's expert (`EXPERT_GROUP`).
     """
 
     steps_per_update: int

@@ -34,6 +34,7 @@ from r2s_core.config.nodes import (
 from r2s_core.config.samples import locate
 from r2s_core.config.schema import (
     LARGEST_SEED,
+    DemonstrationsConfig,
     EngineConfig,
     EnvironmentConfig,
     EvaluationConfig,
@@ -136,6 +137,7 @@ class _Loader:
             "environment": self.environment(),
             "randomization": randomization,
             "curriculum": self.curriculum(randomization),
+            "demonstrations": self.section("demonstrations", DemonstrationsConfig),
             "training": self.section("training", TrainingConfig),
             "evaluation": self.section("evaluation", EvaluationConfig),
             "algorithms": algorithms,

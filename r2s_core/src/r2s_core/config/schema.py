@@ -141,6 +141,15 @@ class EnvironmentConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class DemonstrationsConfig:
+    """Whom a policy learns from, with an algorithm that imitates."""
+
+    source: Literal["script"] | None = option(
+        None, "script: the task's scripted expert, which can be asked in every state"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """How long to train, on what, and when to save."""
 
@@ -205,6 +214,7 @@ class RunConfig:
     environment: EnvironmentConfig
     randomization: Mapping[str, Use]
     curriculum: Mapping[str, GrowthConfig]
+    demonstrations: DemonstrationsConfig
     training: TrainingConfig
     evaluation: EvaluationConfig
     algorithms: Mapping[str, Use]
@@ -234,6 +244,7 @@ class RunConfig:
             },
             "randomization": {name: _use(use) for name, use in self.randomization.items()},
             "curriculum": _nested(self.curriculum),
+            "demonstrations": to_plain(self.demonstrations),
             "training": to_plain(self.training),
             "evaluation": to_plain(self.evaluation),
             "algorithms": {name: _use(use) for name, use in self.algorithms.items()},

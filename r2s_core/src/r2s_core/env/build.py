@@ -25,7 +25,7 @@ from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import measured
 from r2s_core.env.spec import empty_view
 from r2s_core.env.variants import variant_of_world
-from r2s_core.env.vector_env import EngineOptions, Origin, VectorEnv
+from r2s_core.env.vector_env import EngineOptions, Expert, Origin, VectorEnv
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.keys import key_for
 from r2s_core.suggest import did_you_mean
@@ -34,6 +34,7 @@ from r2s_core.task_info import TaskInfo
 from r2s_core.types import (
     Backend,
     Environment,
+    HasExpert,
     HasStartBank,
     RandomizerContext,
     RewardFn,
@@ -123,7 +124,20 @@ def wrap_task(
         Looks(randomizers, scene),
         functools.partial(make_environment, config, training=False),
     )
-    return VectorEnv(task, scene, backend, rewards, options, moving, origin)
+    expert = _expert(task, config) if training else None
+    return VectorEnv(task, scene, backend, rewards, options, moving, origin, expert)
+
+
+def _expert(task: Task[Any], config: RunConfig) -> Expert | None:
+    """Whom the run learns from; raises `ConfigError` if the task has no expert."""
+    if config.demonstrations.source is None:
+        return None
+    if not isinstance(task, HasExpert):
+        raise ConfigError(
+            f"demonstrations.source: script: the task {type(task).__name__} has no scripted "
+            "expert; give it the method `expert`, or drop `demonstrations`"
+        )
+    return task.expert
 
 
 def _check_contract(

@@ -11,7 +11,17 @@ import numpy as np
 
 from r2s_core.env.action_history import with_action_names, with_actions
 from r2s_core.errors import R2SError
-from r2s_core.types import Array, ArraySpec, Backend, EnvSpec, Named, SceneSpec, Task, View
+from r2s_core.types import (
+    EXPERT_GROUP,
+    Array,
+    ArraySpec,
+    Backend,
+    EnvSpec,
+    Named,
+    SceneSpec,
+    Task,
+    View,
+)
 
 
 def make_spec(
@@ -20,8 +30,12 @@ def make_spec(
     backend: Backend,
     max_episode_steps: int,
     action_history: int,
+    has_expert: bool = False,
 ) -> EnvSpec:
-    """The spec of a task in a backend's worlds; `action_history`: past actions observed."""
+    """The spec of a task in a backend's worlds.
+
+    action_history: past actions observed. has_expert: what an expert does is observed too.
+    """
 
     def first_observation(key: Array) -> Named:
         state, _, _ = task.init(key, jnp.int32(0))
@@ -33,12 +47,15 @@ def make_spec(
     info = task.info
     past = info.action_names or tuple(map(str, range(len(low))))
     names = with_action_names(info.observation_names, past, action_history)
+    observations = {
+        name: ArraySpec(leaf.shape, str(leaf.dtype), tuple(names.get(name, ())))
+        for name, leaf in groups.items()
+    }
+    if has_expert:
+        observations[EXPERT_GROUP] = ArraySpec(low.shape, "float32", info.action_names)
     return EnvSpec(
         num_worlds=backend.num_worlds,
-        observations={
-            name: ArraySpec(leaf.shape, str(leaf.dtype), tuple(names.get(name, ())))
-            for name, leaf in groups.items()
-        },
+        observations=observations,
         action_low=low,
         action_high=np.asarray(task.action_high, np.float32),
         max_episode_steps=max_episode_steps,

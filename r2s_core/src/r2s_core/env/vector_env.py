@@ -26,6 +26,7 @@ from r2s_core.env.starts import TASK_LEVEL, Start, Starts
 from r2s_core.env.variants import Variation
 from r2s_core.errors import R2SError
 from r2s_core.types import (
+    EXPERT_GROUP,
     Array,
     Backend,
     Checked,
@@ -62,6 +63,10 @@ class EnvState:
     levels: Levels  # of the curriculum
     past_actions: Array  # float32[W, K, A], the episode's last commanded actions, newest first
     key: Array
+
+
+#: (the task's state, view) of one world -> its action float32[A]; see `HasExpert`.
+Expert = Callable[[Any, View], Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +124,7 @@ class VectorEnv:
         options: EngineOptions,
         randomizers: Mapping[str, Randomizer | RemembersEpisode[Any]] | None = None,
         origin: Origin | None = None,
+        expert: Expert | None = None,
     ) -> None:
         """Compose an environment.
 
@@ -126,6 +132,7 @@ class VectorEnv:
           rewards: name -> (term, weight).
           randomizers: name -> randomizer; applied in order within each stage.
           origin: what it is made from; None where it is composed by hand.
+          expert: whose action in each state is observed, in the group `EXPERT_GROUP`.
 
         Raises:
           BackendError: a randomizer varies what the backend cannot, or the scene has numbers that
@@ -134,7 +141,7 @@ class VectorEnv:
         """
         check_scene(scene)
         self.task, self.scene, self.backend, self.options = task, scene, backend, options
-        self.origin = origin
+        self.origin, self._expert = origin, expert
         self.rewards = {name: term for name, (term, _) in rewards.items()}
         self._weights = {name: jnp.float32(weight) for name, (_, weight) in rewards.items()}
         self._randomization = Randomization(randomizers or {}, scene, backend)
@@ -157,7 +164,12 @@ class VectorEnv:
         self._restart = jax.jit(self._restart_worlds)
         self._observe = jax.jit(self._observe_worlds)
         self.spec = make_spec(
-            task, scene, backend, options.max_episode_steps, options.action_history
+            task,
+            scene,
+            backend,
+            options.max_episode_steps,
+            options.action_history,
+            has_expert=expert is not None,
         )
         self._no_action = jnp.clip(0.0, self.spec.action_low, self.spec.action_high)
         history = (self.spec.num_worlds, options.action_history, self.spec.action_size)
@@ -432,7 +444,11 @@ class VectorEnv:
                 obs = observed(self.task, task, view, readings)
                 obs |= {name: truth[name] for name in ("critic",) if name in truth}
             remembered, obs = step("observation", obs)
-            return {"reading": read, "observation": remembered}, with_actions(obs, past_actions)
+            obs = with_actions(obs, past_actions)
+            if self._expert is not None:
+                action = self._expert(task, view)
+                obs[EXPERT_GROUP] = jnp.clip(action, self.spec.action_low, self.spec.action_high)
+            return {"reading": read, "observation": remembered}, obs
 
         keys = jax.random.split(key, self.spec.num_worlds)
         return jax.vmap(one)(

@@ -61,7 +61,9 @@ def record(task: Scripted, backend: Backend, key: Array) -> Bank:
             "there are no start states to train from; set environment.start_state_share: 0"
         )
     rng = np.random.default_rng(np.asarray(jax.random.key_data(pick_key)).tolist())
-    times = rng.integers(0, _ends(np.stack(arrived)[:, succeeded])[:, None], (len(succeeded), _KEPT))
+    times = rng.integers(
+        0, _ends(np.stack(arrived)[:, succeeded])[:, None], (len(succeeded), _KEPT)
+    )
     worlds = np.repeat(succeeded[:, None], _KEPT, 1)
     qpos = np.stack([q for q, _ in snapshots])[times, worlds].reshape(-1, qpos.shape[-1])
     qvel = np.stack([v for _, v in snapshots])[times, worlds].reshape(-1, qvel.shape[-1])

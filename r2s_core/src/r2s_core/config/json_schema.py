@@ -13,6 +13,7 @@ from typing import Any, Literal, Union
 from r2s_core import registry
 from r2s_core.config.convert import field_types
 from r2s_core.config.schema import (
+    DemonstrationsConfig,
     EngineConfig,
     EvaluationConfig,
     GrowthConfig,
@@ -46,6 +47,7 @@ def config_schema() -> Schema:
             "environment": _environment(),
             "randomization": _named("randomizer"),
             "curriculum": _curriculum(),
+            "demonstrations": dataclass_schema(DemonstrationsConfig),
             "training": dataclass_schema(TrainingConfig),
             "evaluation": dataclass_schema(EvaluationConfig),
             "algorithms": _named("algorithm"),

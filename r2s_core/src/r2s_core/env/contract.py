@@ -27,6 +27,7 @@ from r2s_core.types import (
     EnvSpec,
     HasBegin,
     HasDifficulty,
+    HasExpert,
     HasReadings,
     Named,
     PolicyExport,
@@ -82,6 +83,9 @@ def check_task(owner: str, task: Task[Any], scene: SceneSpec) -> Transition:
         readings = traced(task.readings, after, view)
         traced.require(task.readings, isinstance(readings, Mapping), readings, "a mapping")
         traced(lambda *args: task.observe(*task.perceived(*args)), after, view, readings)
+    if isinstance(task, HasExpert):
+        advice = traced(task.expert, after, view)
+        traced.require(task.expert, _is(advice, low.shape), advice, f"an action, [{len(low)}]")
     flag: Any = jax.ShapeDtypeStruct((), jnp.bool_)
     return Transition(view, state, action, view, after, flag, flag)
 

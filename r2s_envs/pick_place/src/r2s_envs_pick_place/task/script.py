@@ -165,4 +165,4 @@ def _near(away: Array, yaw: Array, within: tuple[float, float, float]) -> Array:
 
 def _bounded(action: Array) -> Array:
     """The action, shortened where its largest component is beyond 1: its direction stays."""
-    return action / jnp.maximum(1.0, jnp.abs(action).max())
+    return jnp.clip(action / jnp.maximum(1.0, jnp.abs(action).max()), -1.0, 1.0)

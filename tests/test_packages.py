@@ -40,6 +40,7 @@ def test_core_and_each_plugin_register_by_being_installed(wheels, venv):
         ("r2s_algos/ppo", "algorithm", "ppo"),
         ("r2s_algos/sac", "algorithm", "sac"),
         ("r2s_algos/ddpg", "algorithm", "ddpg"),
+        ("r2s_algos/bc", "algorithm", "bc"),
     ):
         venv.pip_install(wheels[folder])
         after = json.loads(venv.r2s("plugins", "--json"))
@@ -80,7 +81,7 @@ def test_only_algorithms_need_flax_optax_and_distrax(wheels, venv_without_flax, 
     assert (tmp_path / "soap/certificate.html").exists()
     # Of an algorithm, `validate` reads the manifest and the options.
     venv.pip_install(*(path for folder, path in wheels.items() if folder not in first))
-    for name in ("ppo", "sac", "ddpg"):
+    for name in ("ppo", "sac", "ddpg", "bc"):
         both = [["validate", "quickstart", f"algorithm={name}"], ["info", f"algorithm:{name}"]]
         told = venv.run("-c", _IMPORT_ALL_AND_RUN, "[]", json.dumps(both), cwd=tmp_path)
         assert "hidden_sizes" in told

@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "r2s_algos_common": (
         ("metrics", "networks", "normalize", "noise", "optimizer", "gaussian"),
-        ("checks", "collect_and_learn"),
+        ("checks", "cloning", "collect_and_learn"),
         ("off_policy",),
     ),
     "r2s_envs_objects": (

@@ -29,6 +29,7 @@ _PACKAGES: dict[tuple[Kind, str], str] = {
     ("algorithm", "ppo"): "r2s-algos-ppo",
     ("algorithm", "sac"): "r2s-algos-sac",
     ("algorithm", "ddpg"): "r2s-algos-ddpg",
+    ("algorithm", "bc"): "r2s-algos-bc",
     ("robot", "panda"): "r2s-envs-robots",
     ("robot", "ur5e_2f85"): "r2s-envs-robots",
     ("command", "object"): "r2s-envs-objects",

@@ -1,10 +1,11 @@
-"""Exploration noise, white or correlated in time."""
+"""Exploration noise, white or correlated in time, and its scale in each world."""
 
 from __future__ import annotations
 
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.types import Array, EnvSpec
@@ -32,3 +33,21 @@ def exploration_noise(key: Array, last: Array, length: int, correlation: float) 
         return last, last
 
     return jax.lax.scan(one, last, noise)[1]
+
+
+def spread(worlds: int) -> Array:
+    """Evenly spaced numbers in [0, 1], float32[W], in an order that mixes small and large ones.
+
+    Where worlds are grouped by object, neighbours share one: with sorted numbers some objects would
+    only be explored with little noise and others only with much. Ordered by the golden ratio
+    (Weyl's sequence), every group of worlds gets nearly the same distribution.
+    """
+    places = np.arange(worlds) * (np.sqrt(5.0) - 1.0) / 2.0 % 1.0
+    ranks = np.argsort(np.argsort(places))
+    return jnp.asarray(ranks / max(worlds - 1, 1), jnp.float32)
+
+
+def share_of_worlds(worlds: int, share: float) -> np.ndarray:
+    """This share of the worlds, in the nearest whole number, bool[W]; mixed as `spread` is."""
+    ranks = np.asarray(spread(worlds), np.float64) * (worlds - 1)
+    return ranks < share * worlds - 0.5

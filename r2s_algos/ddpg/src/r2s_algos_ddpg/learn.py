@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from r2s_algos_common.networks import MLP, init_mlp, mlp_layers
+from r2s_algos_common.noise import spread
 from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_common.off_policy.critic import Critic, Critics, polyak
 from r2s_algos_common.optimizer import Adam
@@ -123,15 +123,3 @@ class DDPG:
     def _raw(self, params: Any, observation: Array) -> Array:
         """The action before tanh, float32[B, A]."""
         return self._policy.apply(params, observation)  # type: ignore[return-value]
-
-
-def spread(worlds: int) -> Array:
-    """Evenly spaced numbers in [0, 1], float32[W], in an order that mixes small and large ones.
-
-    Where worlds are grouped by object, neighbours share one: with sorted numbers some objects would
-    only be explored with little noise and others only with much. Ordered by the golden ratio
-    (Weyl's sequence), every group of worlds gets nearly the same distribution.
-    """
-    places = np.arange(worlds) * (np.sqrt(5.0) - 1.0) / 2.0 % 1.0
-    ranks = np.argsort(np.argsort(places))
-    return jnp.asarray(ranks / max(worlds - 1, 1), jnp.float32)

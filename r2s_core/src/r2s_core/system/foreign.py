@@ -34,6 +34,7 @@ OURS = frozenset(
         "r2s-algos-ppo",
         "r2s-algos-sac",
         "r2s-algos-ddpg",
+        "r2s-algos-bc",
         "r2s-envs-objects",
         "r2s-envs-pick-place",
         "r2s-gymnasium",

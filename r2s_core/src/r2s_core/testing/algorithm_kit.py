@@ -29,27 +29,33 @@ _WORLDS = 32
 MakeAlgorithm = Callable[[Environment[Any]], Algorithm[Any]]
 
 
-def check_algorithm(make: MakeAlgorithm, learning_steps: int = 60_000) -> None:
+def check_algorithm(
+    make: MakeAlgorithm, learning_steps: int = 60_000, expert: bool = False
+) -> None:
     """An algorithm learns, is deterministic, and keeps all of its state in its learner.
 
     Args:
         make: builds it for an environment: `lambda env: registry.build("algorithm", ..., env, c)`.
         learning_steps: environment steps within which it must halve the loss of doing nothing in
             a one-step bandit; 0 skips this.
+        expert: whether the environments have an expert, for an algorithm that imitates one.
 
     Raises:
         AssertionError: with a sentence that says what the algorithm does wrong.
     """
-    driven = environments.HostDriven(environments.point_mass(_WORLDS))
+    point, bandit = environments.point_mass(_WORLDS), environments.bandit(64)
+    if expert:
+        point = environments.WithExpert(point, environments.push_to_the_middle)
+        bandit = environments.WithExpert(bandit, lambda observation: observation)
+    driven = environments.HostDriven(point)
     algorithm = make(driven)
     learner = _check_update(algorithm, driven)
     _check_policy(algorithm, driven, learner)
     _check_checkpoint(algorithm, learner)
     _check_export(algorithm, driven, learner)
     # One environment for both: a traced update is compiled once, which is what takes the time.
-    traced = environments.bandit(64)
-    algorithm = make(traced)
-    _check_policy(algorithm, traced, _check_update(algorithm, traced))
+    algorithm = make(bandit)
+    _check_policy(algorithm, bandit, _check_update(algorithm, bandit))
     if learning_steps:
         check_learning(algorithm, learning_steps)
 

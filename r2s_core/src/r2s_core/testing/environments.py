@@ -1,7 +1,8 @@
 """Tiny environments with known answers, which expose a wrong algorithm.
 
 Each is vectorised, auto-resetting and pure JAX; its docstring says what a correct learner finds.
-`HostDriven` makes any of them refuse to be traced, as the `mujoco` backend does.
+`HostDriven` makes any of them refuse to be traced, as the `mujoco` backend does; `WithExpert` gives
+any of them an expert.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from r2s_core.types import Array, ArraySpec, Environment, EnvSpec, Named, Step, pytree
+from r2s_core.types import (
+    EXPERT_GROUP,
+    Array,
+    ArraySpec,
+    Environment,
+    EnvSpec,
+    Named,
+    Step,
+    pytree,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,6 +270,38 @@ def point_mass(num_worlds: int, max_episode_steps: int = 40) -> TinyEnvironment:
         observe=lambda memory: memory,
     )
     return TinyEnvironment(rules, num_worlds)
+
+
+def push_to_the_middle(observation: Array) -> Array:
+    """A good policy of `point_mass`: proportional-derivative control, float32[..., 1]."""
+    position, velocity = observation[..., :1], observation[..., 1:]
+    return jnp.clip(-8.0 * position - 4.0 * velocity, -1.0, 1.0)
+
+
+@final
+class WithExpert:
+    """The same environment, in which one also observes what an expert would do."""
+
+    def __init__(self, environment: Environment, expert: Callable[[Array], Array]) -> None:
+        """expert: from what a policy observes, float32[W, n], its actions, float32[W, A]."""
+        self.environment, self.expert = environment, expert
+        label = {EXPERT_GROUP: ArraySpec((environment.spec.action_size,))}
+        observations = {**environment.spec.observations, **label}
+        self.spec = dataclasses.replace(environment.spec, observations=observations)
+
+    def reset(self, key: Array) -> tuple[Any, Named]:
+        """As that of the environment."""
+        state, obs = self.environment.reset(key)
+        return state, self._labelled(obs)
+
+    def step(self, state: Any, action: Array) -> tuple[Any, Step]:
+        """As that of the environment."""
+        state, step = self.environment.step(state, action)
+        obs, final_obs = self._labelled(step.obs), self._labelled(step.final_obs)
+        return state, dataclasses.replace(step, obs=obs, final_obs=final_obs)
+
+    def _labelled(self, obs: Named) -> Named:
+        return {**obs, EXPERT_GROUP: self.expert(obs["policy"])}
 
 
 @final

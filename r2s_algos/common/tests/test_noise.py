@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from r2s_algos_ddpg.learn import spread
+from r2s_algos_common.noise import spread
 
 
 @pytest.mark.parametrize("groups", [2, 3, 6])

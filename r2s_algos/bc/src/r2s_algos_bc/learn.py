@@ -1,0 +1,105 @@
+"""From a trajectory to a better agent: one pure function, compiled once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from r2s_algos_bc.config import BCConfig
+from r2s_algos_bc.model import Agent, Model
+from r2s_algos_common.cloning import Aggregate, add, agreement, cloning_loss, sample
+from r2s_algos_common.metrics import rollout_metrics
+from r2s_algos_common.normalize import update_statistics
+from r2s_core.rollout import Trajectory
+from r2s_core.types import Array, Named
+
+_MIN_LOG_STD, _MAX_LOG_STD = -5.0, 1.0
+
+
+def learn(
+    model: Model, config: BCConfig, agent: Agent, aggregate: Aggregate, trajectory: Trajectory
+) -> tuple[Agent, Aggregate, Named]:
+    """One update from T control steps of W worlds, leaves [T, W, ...].
+
+    Every visited state is labelled, whoever acted in it (Ross et al. 2011).
+
+    Returns:
+      The agent and the aggregate, and the metrics, float32[]. "finite" is 1 where every loss and
+      gradient was.
+    """
+    observation, label = trajectory.obs["policy"], model.label(trajectory.obs)
+    done = progress(agent, config, trajectory.step.reward.size)
+    rate = learning_rate(config, done)
+    aggregate = add(aggregate, observation, label)
+    decisive = model.decisive(aggregate)
+    statistics = {"policy": update_statistics(agent.statistics["policy"], observation)}
+
+    def loss(params: Any, key: Array) -> tuple[Array, Named]:
+        x, y = sample(aggregate, key, config.batch_size)
+        raw = model.raw(params["policy"], statistics, x)
+        weight, log_std = config.decisive_weight, params.get("log_std")
+        return cloning_loss(raw, y, decisive, weight, model.output, log_std)
+
+    def one(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], Named]:
+        params, state = carry
+        (size, parts), gradient = jax.value_and_grad(loss, has_aux=True)(params, key)
+        params, state = model.optimizer.step(params, state, gradient, rate)
+        if "log_std" in params:
+            params["log_std"] = jnp.clip(params["log_std"], _MIN_LOG_STD, _MAX_LOG_STD)
+        norm = optax.tree.norm(gradient)
+        finite = (jnp.isfinite(size) & jnp.isfinite(norm)).astype(jnp.float32)
+        return (params, state), {**parts, "grad_norm": norm, "finite": finite}
+
+    key, learn_key = jax.random.split(agent.key)
+    keys = jax.random.split(learn_key, config.num_batches)
+    (params, state), metrics = jax.lax.scan(one, (agent.params, agent.optimizer), keys)
+    metrics = {name: jnp.min(x) if name == "finite" else jnp.mean(x) for name, x in metrics.items()}
+    if "log_std" in params:
+        metrics["action_std"] = jnp.mean(jnp.exp(params["log_std"]))
+    metrics |= {
+        "learning_rate": rate,
+        "expert_share": expert_share(config, done),
+        "decisive_actions": jnp.sum(decisive.astype(jnp.float32)),
+        "aggregate/samples": aggregate.filled.astype(jnp.float32),
+        **agreement(trajectory.extras["own"], label, decisive),
+        **rollout_metrics(trajectory.step),
+    }
+    agent = Agent(
+        params=params,
+        optimizer=state,
+        statistics=statistics,
+        updates=agent.updates + 1,
+        key=key,
+    )
+    return agent, aggregate, metrics
+
+
+def progress(agent: Agent, config: BCConfig, steps_per_update: int) -> Array:
+    """The finished share of training, float32[] in [0, 1]."""
+    total = config.total_timesteps
+    if total is None:  # BC.__init__ has checked that nothing is scheduled
+        return jnp.float32(0.0)
+    return jnp.minimum(agent.updates.astype(jnp.float32) * (steps_per_update / total), 1.0)
+
+
+def expert_share(config: BCConfig, done: Array) -> Array:
+    """The share of the worlds in which the expert acts, at a share `done` of the training."""
+    if config.expert_until == 0:
+        return jnp.float32(config.final_expert_share)
+    reached = jnp.minimum(done / config.expert_until, 1.0)
+    return config.expert_share + reached * (config.final_expert_share - config.expert_share)
+
+
+def learning_rate(config: BCConfig, done: Array) -> Array:
+    """The learning rate at a share `done` of the training, float32[]."""
+    if config.learning_rate_schedule == "constant":
+        return jnp.float32(config.learning_rate)
+    start = config.learning_rate_decay_from
+    fallen = jnp.maximum(done - start, 0.0) / (1.0 - start)
+    if config.learning_rate_schedule == "linear":
+        return config.learning_rate * (1.0 - fallen)
+    return config.learning_rate * 0.5 * (1.0 + jnp.cos(jnp.pi * fallen))

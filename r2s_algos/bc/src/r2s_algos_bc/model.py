@@ -1,0 +1,124 @@
+"""The cloned policy over normalised observations, and who acts while it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from r2s_algos_bc.config import BCConfig
+from r2s_algos_common.cloning import Aggregate, expert_label
+from r2s_algos_common.networks import MLP, init_mlp
+from r2s_algos_common.noise import share_of_worlds
+from r2s_algos_common.normalize import RunningStatistics, init_statistics, normalize
+from r2s_algos_common.optimizer import Adam
+from r2s_core.policy.network import scale_action, squash
+from r2s_core.types import Array, EnvSpec, Named, pytree
+
+#: The log standard deviation that `loss: likelihood` starts with.
+_INITIAL_LOG_STD = -0.7
+
+
+@pytree
+class Agent:
+    """The state that learning changes, without the aggregate."""
+
+    params: Any  # {"policy"}; with `loss: likelihood` also "log_std", float32[A]
+    optimizer: Any
+    statistics: Mapping[str, RunningStatistics]  # of the group "policy"
+    updates: Array  # int32[], number of updates so far
+    key: Array
+
+
+class Model:
+    """The network, with its input and output processing; holds no weights."""
+
+    def __init__(self, spec: EnvSpec, config: BCConfig, decisive: Array | None) -> None:
+        """decisive: bool[A], the actions of which only the sign is learned; None: those whose
+        labels are all at a bound."""
+        self.spec, self.config, self._decisive = spec, config, decisive
+        self.output: Literal["clip", "tanh"] = "tanh" if config.loss == "likelihood" else "clip"
+        self._low = jnp.asarray(spec.action_low, jnp.float32)
+        self._high = jnp.asarray(spec.action_high, jnp.float32)
+        self._noisy = jnp.asarray(share_of_worlds(spec.num_worlds, config.noisy_share))
+        self._network = MLP((*config.hidden_sizes, spec.action_size), config.activation, 0.01)
+        self.optimizer = Adam(config.max_grad_norm)
+
+    def init(self, key: Array) -> Agent:
+        """An untrained agent. On the host."""
+        key, policy_key = jax.random.split(key)
+        shape = self.spec.observations["policy"].shape
+        params: dict[str, Any] = {"policy": init_mlp(self._network, policy_key, *shape)}
+        if self.config.loss == "likelihood":
+            params["log_std"] = jnp.full(self.spec.action_size, _INITIAL_LOG_STD, jnp.float32)
+        return Agent(
+            params=params,
+            optimizer=self.optimizer.init(params),
+            statistics={"policy": init_statistics(shape)},
+            updates=jnp.int32(0),
+            key=key,
+        )
+
+    def raw(
+        self, policy: Any, statistics: Mapping[str, RunningStatistics], observation: Array
+    ) -> Array:
+        """The action before it is squashed, float32[..., A]. policy: the network's parameters."""
+        own = statistics["policy"] if self.config.normalize_observations else None
+        return self._network.apply(policy, normalize(own, observation))  # type: ignore[return-value]
+
+    def label(self, obs: Named) -> Array:
+        """What the expert does, in [-1, 1] units, float32[..., A]."""
+        return expert_label(self.spec, obs)
+
+    def decisive(self, aggregate: Aggregate) -> Array:
+        """The actions of which only the sign is learned, bool[A]."""
+        return aggregate.at_bound if self._decisive is None else self._decisive
+
+    # Acting. `acting` is the part of an agent that acting needs.
+
+    def acting(self, agent: Agent) -> Any:
+        return {"params": agent.params, "statistics": agent.statistics}
+
+    def explore(self, agent: Agent, expert_share: Array) -> tuple[Agent, Any, Array]:
+        """The agent with another key, and who acts in a rollout.
+
+        expert_share: float32[], the probability of each world that the expert acts in it.
+
+        Returns:
+          The agent; its acting part with "expert_acts", bool[W]; and the noise, float32[T, W, A],
+          standard normal in noisy worlds and 0 in the others.
+        """
+        key, expert_key, noise_key = jax.random.split(agent.key, 3)
+        worlds = self.spec.num_worlds
+        expert_acts = jax.random.uniform(expert_key, (worlds,), jnp.float32) < expert_share
+        shape = (self.config.num_steps, worlds, self.spec.action_size)
+        noise = jax.random.normal(noise_key, shape, jnp.float32) * self._noisy[:, None]
+        acting = {**self.acting(agent), "expert_acts": expert_acts}
+        return dataclasses.replace(agent, key=key), acting, noise
+
+    def act(self, acting: Any, obs: Named, noise: Array) -> tuple[Array, Named]:
+        """The action [W, A] of the expert or the policy under noise [W, A]; and "own", what the
+        policy would do without it, in [-1, 1] units."""
+        own = self._action(acting, obs)
+        action = jnp.where(acting["expert_acts"][:, None], self.label(obs), own)
+        return self._scaled(action + self.config.noise_std * noise), {"own": own}
+
+    def deterministic(self, acting: Any, obs: Named) -> Array:
+        return self._scaled(self._action(acting, obs))
+
+    def stochastic(self, acting: Any, obs: Named, noise: Array) -> Array:
+        """A sample [W, A] of the learned Gaussian, or else with noise of `noise_std`."""
+        if self.config.loss == "squared":
+            return self._scaled(self._action(acting, obs) + self.config.noise_std * noise)
+        raw = self.raw(acting["params"]["policy"], acting["statistics"], obs["policy"])
+        return self._scaled(jnp.tanh(raw + jnp.exp(acting["params"]["log_std"]) * noise))
+
+    def _action(self, acting: Any, obs: Named) -> Array:
+        raw = self.raw(acting["params"]["policy"], acting["statistics"], obs["policy"])
+        return squash(raw, self.output)
+
+    def _scaled(self, action: Array) -> Array:
+        return scale_action(jnp.clip(action, -1.0, 1.0), self._low, self._high)

@@ -1,0 +1,158 @@
+"""Behaviour cloning and DAgger (Ross, Gordon and Bagnell 2011), as `r2s_core.types.Algorithm`."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_algos_bc.config import BCConfig
+from r2s_algos_bc.learn import expert_share, learn, progress
+from r2s_algos_bc.model import Agent, Model
+from r2s_algos_common.checks import check_networks, finite_metrics, network_groups
+from r2s_algos_common.cloning import Aggregate, aggregate_bytes, check_expert, init_aggregate
+from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
+from r2s_algos_common.metrics import where
+from r2s_algos_common.networks import mlp_layers
+from r2s_core.device import check_memory, size_text
+from r2s_core.errors import ConfigError
+from r2s_core.policy.saved import action_names
+from r2s_core.rollout import rollout_bytes
+from r2s_core.suggest import did_you_mean
+from r2s_core.types import Array, Environment, EnvSpec, Named, pytree
+
+#: The largest aggregate that null options give, in samples.
+_LARGEST = 2**20
+
+
+@pytree
+class Learner:
+    """Everything needed to continue."""
+
+    agent: Agent
+    aggregate: Aggregate
+    env_state: Any
+    obs: Named  # leaves [W, ...]
+
+
+def make(env: Environment[Any], config: BCConfig) -> BC:
+    """The plugin's builder."""
+    return BC(env, config)
+
+
+class BC(CollectAndLearn[Learner, BCConfig]):
+    """One update: `num_steps` control steps of every world, in which the expert or the policy acts
+    and which the expert labels, then `num_batches` gradient steps on all labels so far.
+
+    With the expert acting throughout it is behaviour cloning, with noise on its actions DART
+    (Laskey et al. 2017), and with the policy taking over DAgger.
+    """
+
+    imitates = True
+
+    def __init__(self, env: Environment[Any], config: BCConfig) -> None:
+        """Raises `ConfigError` where the options do not fit the environment or the memory."""
+        network_groups(env.spec, "policy", "bc")
+        check_expert(env.spec, "bc")
+        _check_schedules(config)
+        self._size = _aggregate_size(env.spec, config)
+        self.notes = (_check_memory(env.spec, config, self._size),)
+        self.model = Model(env.spec, config, _decisive(env.spec, config))
+        super().__init__(env, config, config.num_steps, self.model.output)
+        self._explore = self._piece(self._draw)
+        self._learn = self._piece(partial(learn, self.model, config), donate=(0, 1))
+
+    def init(self, key: Array) -> Learner:
+        agent_key, env_key = jax.random.split(key)
+        agent = own_buffers(self.model.init(agent_key))
+        aggregate = init_aggregate(self.env.spec, self._size)
+        return Learner(agent, aggregate, *self._reset(env_key))
+
+    def _acting(self, agent: Agent) -> Any:
+        return self.model.acting(agent)
+
+    def _act(self, acting: Any, obs: Named, noise: Array) -> tuple[Array, Named]:
+        return self.model.act(acting, obs, noise)
+
+    def _act_deterministically(self, acting: Any, obs: Named, key: Array) -> Array:
+        return self.model.deterministic(acting, obs)
+
+    def _act_stochastically(self, acting: Any, obs: Named, key: Array) -> Array:
+        shape = (*obs["policy"].shape[:-1], self.env.spec.action_size)
+        return self.model.stochastic(acting, obs, jax.random.normal(key, shape, jnp.float32))
+
+    def _layers(self, agent: Agent) -> tuple[tuple[Any, Any], ...]:
+        return mlp_layers(agent.params["policy"])
+
+    def _draw(self, agent: Agent) -> tuple[Agent, Any, Array]:
+        share = expert_share(self.config, progress(agent, self.config, self.steps_per_update))
+        return self.model.explore(agent, share)
+
+    def _collect_and_learn(self, learner: Learner) -> tuple[Learner, Named]:
+        agent, acting, noise = self._explore(learner.agent)
+        env_state, obs, trajectory = self._collect(learner, acting, noise)
+        agent, aggregate, metrics = self._learn(agent, learner.aggregate, trajectory)
+        return Learner(agent, aggregate, env_state, obs), metrics
+
+    def _checked(self, metrics: Named) -> Named:
+        """The metrics; an agreement over no action is NaN."""
+        checked = dict(finite_metrics(metrics, "algorithms.bc.learning_rate"))
+        decisive = np.asarray(checked["decisive_actions"])
+        of = {"error": decisive < self.env.spec.action_size, "sign": decisive > 0}
+        for name, measured in of.items():
+            checked[f"agreement/{name}"] = where(measured, checked[f"agreement/{name}"])
+        return checked
+
+
+def _check_schedules(config: BCConfig) -> None:
+    scheduled = None
+    if config.learning_rate_schedule != "constant":
+        scheduled = f"learning_rate_schedule {config.learning_rate_schedule}"
+    elif config.expert_share != config.final_expert_share and config.expert_until > 0:
+        scheduled = "expert_until"
+    if scheduled and config.total_timesteps is None:
+        raise ConfigError(
+            f"algorithms.bc: {scheduled} needs total_timesteps, where the schedule ends"
+        )
+
+
+def _decisive(spec: EnvSpec, config: BCConfig) -> Array | None:
+    """bool[A] of the actions that are named; None: found from the labels."""
+    names, chosen = action_names(spec), config.decisive_actions
+    if chosen == "auto":
+        return None
+    chosen = () if chosen == "none" else chosen
+    for name in chosen:
+        if name not in names:
+            hint = did_you_mean(name, ["auto", "none", *names])
+            raise ConfigError(
+                f"algorithms.bc.decisive_actions: there is no action '{name}'{hint}; there are "
+                f"{', '.join(names)}"
+            )
+    return jnp.asarray([name in chosen for name in names])
+
+
+def _aggregate_size(spec: EnvSpec, config: BCConfig) -> int:
+    """Samples that the aggregate holds: a multiple of those of an update."""
+    per_update = config.num_steps * spec.num_worlds
+    size = config.buffer_size or min(config.total_timesteps or _LARGEST, _LARGEST)
+    return -(-size // per_update) * per_update
+
+
+def _check_memory(spec: EnvSpec, config: BCConfig, size: int) -> str:
+    """A line on the aggregate's memory; raises `ConfigError` where something does not fit."""
+    check_memory(
+        rollout_bytes(spec, config.num_steps),
+        f"algorithms.bc.num_steps: {config.num_steps:,} steps of {spec.num_worlds:,} worlds",
+        "lower num_steps or environment.num_parallel_envs",
+    )
+    needed = aggregate_bytes(spec, size)
+    what = f"{size:,} labelled samples"
+    check_memory(needed, f"algorithms.bc.buffer_size: an aggregate of {what}", "lower it")
+    inputs = math.prod(spec.observations["policy"].shape)
+    check_networks("bc", (inputs, config.hidden_sizes, spec.action_size))
+    return f"aggregate: {what}, {size_text(needed)}"

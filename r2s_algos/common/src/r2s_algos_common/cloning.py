@@ -1,0 +1,157 @@
+"""Learning from an expert: the aggregate of labelled observations, and the losses of cloning."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from r2s_algos_common.metrics import weighted_mean
+from r2s_core.errors import ConfigError
+from r2s_core.types import EXPERT_GROUP, Array, EnvSpec, Named, pytree
+
+#: A component of a label lies at a bound if it is as near as this to -1 or 1.
+_AT_BOUND = 1e-4
+#: Labels are kept as far as this from the ends of tanh, which it reaches at infinity.
+_TANH_EDGE = 1e-3
+#: The raw action beyond which the hinge loss is 0: clipped it is 1, and its tanh is 0.96.
+_MARGIN = {"clip": 1.0, "tanh": 2.0}
+
+
+def check_expert(spec: EnvSpec, name: str) -> None:
+    """Raises `ConfigError` where the environment has no expert; `name` is the algorithm's."""
+    group = spec.observations.get(EXPERT_GROUP)
+    if group is None:
+        raise ConfigError(
+            f"algorithms.{name}: there is no expert to learn from; write "
+            "`demonstrations: {source: script}`"
+        )
+    if group.shape != (spec.action_size,):
+        raise ConfigError(
+            f"algorithms.{name}: observation group '{EXPERT_GROUP}' has shape {group.shape}; it "
+            f"must be the expert's action, {spec.action_size} numbers"
+        )
+
+
+def expert_label(spec: EnvSpec, obs: Named) -> Array:
+    """What the expert does in the observed state, in [-1, 1] units, float32[..., A]."""
+    low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
+    return jnp.clip(2.0 * (obs[EXPERT_GROUP] - low) / (high - low) - 1.0, -1.0, 1.0)
+
+
+@pytree
+class Aggregate:
+    """N labelled observations, the newest overwriting the oldest, as DAgger aggregates them."""
+
+    observation: Array  # float32[N, n], the group "policy", not normalised
+    label: Array  # float32[N, A], the expert's action, in [-1, 1]
+    at_bound: Array  # bool[A], whether all labels so far were at a bound
+    position: Array  # int32[], the row to be written next
+    filled: Array  # int32[], rows in use
+
+
+def init_aggregate(spec: EnvSpec, size: int) -> Aggregate:
+    """An empty one for `size` samples."""
+    return Aggregate(
+        observation=jnp.zeros((size, *spec.observations["policy"].shape), jnp.float32),
+        label=jnp.zeros((size, spec.action_size), jnp.float32),
+        at_bound=jnp.ones(spec.action_size, bool),
+        position=jnp.int32(0),
+        filled=jnp.int32(0),
+    )
+
+
+def aggregate_bytes(spec: EnvSpec, size: int) -> int:
+    """Bytes that the samples of `init_aggregate` take."""
+    return 4 * size * (math.prod(spec.observations["policy"].shape) + spec.action_size)
+
+
+def add(aggregate: Aggregate, observation: Array, label: Array) -> Aggregate:
+    """With samples [..., n] and [..., A], whose number must divide the aggregate's size.
+
+    Under `jit` with the aggregate donated nothing is copied.
+    """
+    fresh = [x.reshape(-1, x.shape[-1]) for x in (observation, label)]
+    size, count = len(aggregate.label), len(fresh[0])
+    assert size % count == 0, (size, count)
+    observations, labels = (
+        jax.lax.dynamic_update_slice_in_dim(ring, x, aggregate.position, axis=0)
+        for ring, x in zip((aggregate.observation, aggregate.label), fresh, strict=True)
+    )
+    return Aggregate(
+        observation=observations,
+        label=labels,
+        at_bound=aggregate.at_bound & jnp.all(jnp.abs(fresh[1]) > 1.0 - _AT_BOUND, axis=0),
+        position=(aggregate.position + count) % size,
+        filled=jnp.minimum(aggregate.filled + count, size),
+    )
+
+
+def sample(aggregate: Aggregate, key: Array, size: int) -> tuple[Array, Array]:
+    """Observations float32[size, n] and labels float32[size, A], drawn uniformly."""
+    rows = jax.random.randint(key, (size,), 0, aggregate.filled, jnp.int32)
+    return aggregate.observation[rows], aggregate.label[rows]
+
+
+def cloning_loss(
+    raw: Array,
+    label: Array,
+    decisive: Array,
+    decisive_weight: float | Array,
+    output: Literal["clip", "tanh"],
+    log_std: Array | None = None,
+) -> tuple[Array, Named]:
+    """How far a policy is from the expert: a mean over samples, a sum over components.
+
+    The error of decisive components is max(0, margin - raw * sign(label)), which stops pulling
+    once the sign is safe: a squared error would average the two bounds where the expert's switch
+    is not yet known exactly, and command something between them.
+
+    Args:
+      raw: float32[B, A], the policy's mean actions before `squash`.
+      label: float32[B, A], the expert's actions, in [-1, 1].
+      decisive: bool[A], components of which only the sign counts.
+      output: what `squash` does to raw actions.
+      log_std: float32[A], of a Gaussian around the raw action: the error of the other components
+        is the negative log-likelihood of its tanh; None: the squared error of the raw action.
+
+    Returns:
+      The loss, float32[], and its two parts, unweighted, by metric name.
+    """
+    hinge = jax.nn.relu(_MARGIN[output] - raw * jnp.sign(label))
+    error = jnp.square(raw - label)
+    if log_std is not None:
+        error = tanh_gaussian_nll(raw, log_std, label)
+    continuous = jnp.mean(jnp.sum(jnp.where(decisive, 0.0, error), axis=-1))
+    sign = jnp.mean(jnp.sum(jnp.where(decisive, hinge, 0.0), axis=-1))
+    parts = {"loss/continuous": continuous, "loss/decisive": sign}
+    return continuous + decisive_weight * sign, parts
+
+
+def tanh_gaussian_nll(mean: Array, log_std: Array, action: Array) -> Array:
+    """-log p(action) of each component where action = tanh(N(mean, std)); float32[B, A].
+
+    action: in [-1, 1]; its ends, which have no density, count as 0.999 from 0.
+    """
+    action = jnp.clip(action, _TANH_EDGE - 1.0, 1.0 - _TANH_EDGE)
+    z = (jnp.arctanh(action) - mean) * jnp.exp(-log_std)
+    density = 0.5 * jnp.square(z) + log_std + 0.5 * math.log(2.0 * math.pi)
+    return density + jnp.log1p(-jnp.square(action))
+
+
+def agreement(action: Array, label: Array, decisive: Array) -> Named:
+    """How far actions float32[..., A], in [-1, 1], are from the expert's; float32[] each.
+
+    "agreement/error": the mean absolute difference of the components that are not decisive;
+    "agreement/sign": the share of decisive ones with the expert's sign. 0 where there are none.
+    """
+    axes = tuple(range(action.ndim - 1))
+    difference = jnp.mean(jnp.abs(action - label), axes)
+    same = jnp.mean((jnp.sign(action) == jnp.sign(label)).astype(jnp.float32), axes)
+    of_decisive = decisive.astype(jnp.float32)
+    return {
+        "agreement/error": weighted_mean(difference, 1.0 - of_decisive),
+        "agreement/sign": weighted_mean(same, of_decisive),
+    }

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2s_algos_bc.config import BCConfig
+from r2s_algos_bc.train import make as make_bc
 from r2s_algos_common.metrics import rollout_metrics
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_algos_ddpg.train import make as make_ddpg
@@ -12,17 +14,26 @@ from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.train import make as make_ppo
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.train import make as make_sac
-from r2s_core.testing.environments import point_mass
+from r2s_core.testing.environments import WithExpert, point_mass, push_to_the_middle
 from r2s_core.types import Step
 
 SMALL = {"num_steps": 4, "hidden_sizes": (8,), "total_timesteps": 1000, "noise_correlation": 0.5}
 OFF_POLICY = {**SMALL, "buffer_size": 256, "learning_starts": 64, "batch_size": 32}
 OFF_POLICY |= {"update_to_data_ratio": 2.0, "final_learning_rate": 0.0, "random_steps": 32}
+BC = {"num_steps": 4, "hidden_sizes": (8,), "total_timesteps": 1000, "num_batches": 2}
+
+
+def _make_bc(env, config):
+    return make_bc(WithExpert(env, push_to_the_middle), config)
+
+
 ALGORITHMS = {
     "ppo": (make_ppo, PPOConfig(**SMALL, num_epochs=2, num_minibatches=2, final_desired_kl=0.01)),
     "sac": (make_sac, SACConfig(**OFF_POLICY)),
     "sac-atoms": (make_sac, SACConfig(**OFF_POLICY, num_atoms=11)),
     "ddpg": (make_ddpg, DDPGConfig(**OFF_POLICY)),
+    "bc": (_make_bc, BCConfig(**BC)),
+    "bc-likelihood": (_make_bc, BCConfig(**BC, loss="likelihood")),
 }
 
 

@@ -1,9 +1,9 @@
-"""Each world explores at a scale of its own, whatever object it has."""
+"""How exploration is spread over the worlds, whatever objects they have."""
 
 import numpy as np
 import pytest
 
-from r2s_algos_common.noise import spread
+from r2s_algos_common.noise import share_of_worlds, spread
 
 
 @pytest.mark.parametrize("groups", [2, 3, 6])
@@ -18,3 +18,10 @@ def test_every_group_of_worlds_explores_timidly_and_boldly(groups):
 
 def test_a_world_alone_is_timid():
     np.testing.assert_array_equal(spread(1), [0.0])
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.25, 63), (0.501, 126), (1.0, 252)])
+def test_a_share_of_the_worlds_is_that_of_every_group(share, count):
+    chosen = share_of_worlds(252, share)
+    assert chosen.sum() == count
+    np.testing.assert_allclose(chosen.reshape(6, 42).mean(1), share, atol=0.05)

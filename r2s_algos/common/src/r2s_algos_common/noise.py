@@ -42,12 +42,15 @@ def spread(worlds: int) -> Array:
     only be explored with little noise and others only with much. Ordered by the golden ratio
     (Weyl's sequence), every group of worlds gets nearly the same distribution.
     """
-    places = np.arange(worlds) * (np.sqrt(5.0) - 1.0) / 2.0 % 1.0
-    ranks = np.argsort(np.argsort(places))
-    return jnp.asarray(ranks / max(worlds - 1, 1), jnp.float32)
+    return jnp.asarray(_ranks(worlds) / max(worlds - 1, 1), jnp.float32)
 
 
 def share_of_worlds(worlds: int, share: float) -> np.ndarray:
-    """This share of the worlds, in the nearest whole number, bool[W]; mixed as `spread` is."""
-    ranks = np.asarray(spread(worlds), np.float64) * (worlds - 1)
-    return ranks < share * worlds - 0.5
+    """True in this share of the worlds, rounded to whole ones, bool[W]; mixed as `spread` is."""
+    return _ranks(worlds) < share * worlds - 0.5
+
+
+def _ranks(worlds: int) -> np.ndarray:
+    """0 to W - 1 in the order of Weyl's sequence, int[W]."""
+    places = np.arange(worlds) * (np.sqrt(5.0) - 1.0) / 2.0 % 1.0
+    return np.argsort(np.argsort(places))

@@ -1,0 +1,140 @@
+"""The losses of cloning against NumPy, and what the aggregate holds."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from r2s_algos_common import cloning
+from r2s_core.errors import ConfigError
+from r2s_core.testing.environments import WithExpert, point_mass, push_to_the_middle
+from r2s_core.types import ArraySpec
+
+SPEC = WithExpert(point_mass(4), push_to_the_middle).spec
+_add = jax.jit(cloning.add)
+_loss = jax.jit(cloning.cloning_loss, static_argnums=4)
+_sample = jax.jit(cloning.sample, static_argnums=2)
+
+
+def _draw(seed=0, size=50):
+    """Raw actions and labels [size, 3], of which the last is always at a bound."""
+    rng = np.random.default_rng(seed)
+    raw = rng.normal(size=(size, 3))
+    label = np.tanh(rng.normal(size=(size, 3)))
+    label[:, 2] = np.sign(label[:, 2])
+    return raw.astype(np.float32), label.astype(np.float32)
+
+
+DECISIVE = np.array([False, False, True])
+
+
+@pytest.mark.parametrize(("output", "margin"), [("clip", 1.0), ("tanh", 2.0)])
+def test_decisive_actions_have_a_hinge_loss_and_the_others_a_squared_error(output, margin):
+    raw, label = _draw()
+    loss, parts = _loss(raw, label, DECISIVE, 0.3, output)
+    squared = np.mean(np.sum((raw[:, :2] - label[:, :2]) ** 2, -1))
+    hinge = np.mean(np.maximum(0.0, margin - raw[:, 2] * label[:, 2]))
+    assert float(parts["loss/continuous"]) == pytest.approx(squared, rel=1e-5)
+    assert float(parts["loss/decisive"]) == pytest.approx(hinge, rel=1e-5)
+    assert float(loss) == pytest.approx(squared + 0.3 * hinge, rel=1e-5)
+
+
+def test_beyond_the_margin_nothing_pulls_on_a_decisive_action():
+    raw, label = np.array([[0.0, 0.0, 1.5], [0.0, 0.0, 0.5]], np.float32), np.ones((2, 3))
+    gradient = jax.jit(jax.grad(lambda x: _loss(x, label, DECISIVE, 1.0, "clip")[0]))(raw)
+    np.testing.assert_allclose(gradient[:, 2], [0.0, -0.5])
+
+
+def test_the_likelihood_is_that_of_a_tanh_gaussian():
+    raw, label = _draw()
+    log_std = np.array([-0.5, 0.3, 0.0], np.float32)
+    _, parts = _loss(raw, label, DECISIVE, 0.3, "tanh", log_std)
+    x, mean, std = np.arctanh(label[:, :2].astype(float)), raw[:, :2], np.exp(log_std[:2])
+    normal = np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
+    density = normal / (1.0 - label[:, :2].astype(float) ** 2)
+    expected = -np.mean(np.sum(np.log(density), -1))
+    assert float(parts["loss/continuous"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_label_at_a_bound_has_a_finite_likelihood():
+    ends, zeros = np.array([[-1.0], [1.0]], np.float32), np.zeros((2, 1), np.float32)
+    total = lambda mean: cloning.tanh_gaussian_nll(mean, zeros[0], ends).sum()  # noqa: E731
+    loss, slope = jax.jit(jax.value_and_grad(total))(zeros)
+    assert np.isfinite(loss)
+    assert float(slope[0, 0]) > 0 > float(slope[1, 0])
+
+
+def test_agreement_is_in_the_distance_and_in_the_sign():
+    label = np.array([[0.5, 1.0], [-0.5, -1.0], [0.0, 1.0]], np.float32)
+    action = np.array([[0.4, 0.2], [-0.2, 0.1], [0.2, 1.0]], np.float32)
+    found = jax.jit(cloning.agreement)(action, label, np.array([False, True]))
+    assert float(found["agreement/error"]) == pytest.approx(0.2)
+    assert float(found["agreement/sign"]) == pytest.approx(2 / 3)
+
+
+def test_a_label_is_the_expert_s_action_within_the_bounds():
+    low, high = np.array([-2.0], np.float32), np.array([4.0], np.float32)
+    spec = dataclasses.replace(SPEC, action_low=low, action_high=high)
+    actions = np.array([[-2.0], [1.0], [4.0], [9.0]], np.float32)
+    label = jax.jit(lambda x: cloning.expert_label(spec, {"expert": x}))(actions)
+    np.testing.assert_allclose(label[:, 0], [-1.0, 0.0, 1.0, 1.0], atol=1e-6)
+
+
+def _marked(start, count=4):
+    """Samples that tell their number, [2, count / 2, ...] as trajectories are."""
+    mark = np.arange(start, start + count, dtype=np.float32).reshape(2, -1, 1)
+    return np.concatenate([mark, mark], -1), -mark / 100
+
+
+def test_the_newest_samples_overwrite_the_oldest():
+    aggregate = cloning.init_aggregate(SPEC, 8)
+    for start in (0, 4, 8):
+        aggregate = _add(aggregate, *_marked(start))
+    aggregate = jax.device_get(aggregate)
+    assert aggregate.filled == 8
+    assert sorted(aggregate.observation[:, 0].tolist()) == [4, 5, 6, 7, 8, 9, 10, 11]
+    np.testing.assert_allclose(aggregate.label[:, 0], -aggregate.observation[:, 1] / 100)
+
+
+def test_only_what_is_filled_is_drawn_and_each_sample_as_often_as_any_other():
+    aggregate = _add(cloning.init_aggregate(SPEC, 8), *_marked(1))
+    observation, label = jax.device_get(_sample(aggregate, jax.random.key(0), 4000))
+    np.testing.assert_allclose(label[:, 0], -observation[:, 0] / 100, rtol=1e-6)
+    marks, counts = np.unique(observation[:, 0], return_counts=True)
+    assert marks.tolist() == [1, 2, 3, 4]
+    assert np.sum((counts - 1000) ** 2) / 1000 < 16.3  # chi square of 3 degrees: 99.9 %
+
+
+def test_an_action_stays_decisive_until_a_label_lies_within_the_bounds():
+    aggregate = cloning.init_aggregate(SPEC, 4)
+    observation = np.zeros((2, 2), np.float32)
+    for labels, decisive in (([1, -1], True), ([1, 0.999], False), ([1, -1], False)):
+        aggregate = _add(aggregate, observation, np.array(labels, np.float32)[:, None])
+        assert bool(aggregate.at_bound[0]) is decisive
+
+
+def test_writing_into_a_donated_aggregate_copies_nothing():
+    write = jax.jit(cloning.add, donate_argnums=0)
+    aggregate = cloning.init_aggregate(SPEC, 8)
+    before = aggregate.observation.unsafe_buffer_pointer()
+    after = write(aggregate, *_marked(0))
+    assert after.observation.unsafe_buffer_pointer() == before
+
+
+def test_it_takes_the_bytes_that_it_says():
+    aggregate = cloning.init_aggregate(SPEC, 8)
+    total = aggregate.observation.nbytes + aggregate.label.nbytes
+    assert cloning.aggregate_bytes(SPEC, 8) == total
+
+
+@pytest.mark.parametrize(
+    ("observations", "message"),
+    [
+        ({"policy": ArraySpec((2,))}, r"no expert.*demonstrations: \{source: script\}"),
+        ({"policy": ArraySpec((2,)), "expert": ArraySpec((2,))}, r"shape \(2,\).*1 number"),
+    ],
+)
+def test_an_environment_without_an_expert_is_refused(observations, message):
+    with pytest.raises(ConfigError, match=message):
+        cloning.check_expert(dataclasses.replace(SPEC, observations=observations), "bc")

@@ -7,6 +7,7 @@ import pytest
 
 from r2s_core.testing import check_environment, environments
 from r2s_core.testing.one_of import OneOf
+from r2s_core.types import EXPERT_GROUP
 
 
 def _play(environment, policy, steps, seed=0):
@@ -121,3 +122,20 @@ def test_a_host_driven_environment_refuses_to_be_traced():
     environment.step(state, jnp.zeros((2, 1)))
     with pytest.raises(TypeError, match="host-driven"):
         jax.jit(environment.step)(state, jnp.zeros((2, 1)))
+
+
+def test_an_expert_labels_what_is_observed_and_what_a_step_led_to():
+    environment = environments.WithExpert(
+        environments.point_mass(64), environments.push_to_the_middle
+    )
+    assert environment.spec.observations[EXPERT_GROUP].shape == (1,)
+    state, obs = environment.reset(jax.random.key(0))
+    _, step = environment.step(state, obs[EXPERT_GROUP])
+    for seen in (obs, step.obs, step.final_obs):
+        expected = environments.push_to_the_middle(seen["policy"])
+        np.testing.assert_allclose(seen[EXPERT_GROUP], expected)
+
+
+def test_the_expert_of_the_point_mass_is_a_good_policy():
+    steps = _play(environments.point_mass(64), environments.push_to_the_middle, 40)
+    assert float(steps.reward.mean()) > 0.85

@@ -43,7 +43,8 @@ def check_algorithm(
     Raises:
         AssertionError: with a sentence that says what the algorithm does wrong.
     """
-    point, bandit = environments.point_mass(_WORLDS), environments.bandit(64)
+    point: Environment[Any] = environments.point_mass(_WORLDS)
+    bandit: Environment[Any] = environments.bandit(64)
     if expert:
         point = environments.WithExpert(point, environments.push_to_the_middle)
         bandit = environments.WithExpert(bandit, lambda observation: observation)

@@ -64,7 +64,7 @@ class BC(CollectAndLearn[Learner, BCConfig]):
         self.model = Model(env.spec, config, _decisive(env.spec, config))
         super().__init__(env, config, config.num_steps, self.model.output)
         self._explore = self._piece(self._draw)
-        self._learn = self._piece(partial(learn, self.model, config), donate=(0, 1))
+        self._learn = self._piece(partial(learn, self.model, config), donate=(1,))
 
     def init(self, key: Array) -> Learner:
         agent_key, env_key = jax.random.split(key)

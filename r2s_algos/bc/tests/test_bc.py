@@ -243,13 +243,14 @@ def test_the_export_acts_as_the_policy(loss, normalize_observations):
     obs = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     tensors = graph.tensors_of(export.layers)
     y = graph.evaluate(export.layers, tensors, {"policy": obs}, np)
-    action = bc.policy(learner, deterministic=True)({"policy": obs}, jax.random.key(0))
+    seen = {"policy": jnp.asarray(obs)}
+    action = bc.policy(learner, deterministic=True)(seen, jax.random.key(0))
     assert np.std(y) > 0.1
     np.testing.assert_allclose(action, y, atol=1e-5)
 
 
 def test_the_stochastic_policy_has_the_learned_deviation_or_that_of_the_noise():
-    obs = {"policy": np.zeros((20_000, 2), np.float32)}
+    obs = {"policy": jnp.zeros((20_000, 2))}
     for loss, spread in (("squared", 0.2), ("likelihood", np.exp(-0.7))):
         bc = BC(_point(), dataclasses.replace(SMALL, loss=loss, noise_std=0.2))
         action = bc.policy(bc.init(jax.random.key(0)), False)(obs, jax.random.key(1))

@@ -44,7 +44,7 @@ def test_a_linear_expert_is_cloned_exactly_and_a_decisive_one_by_its_sign():
     config = dataclasses.replace(SMALL, hidden_sizes=(), total_timesteps=64 * 8 * 40)
     bc = BC(WithExpert(_two_numbers(64), _linear_and_decisive), config)
     learner, metrics = bc.update_many(bc.init(jax.random.key(0)), 40)
-    obs = {"policy": np.random.default_rng(0).uniform(-1, 1, (500, 2)).astype(np.float32)}
+    obs = {"policy": jax.random.uniform(jax.random.key(1), (500, 2), minval=-1.0)}
     action = np.asarray(bc.policy(learner, deterministic=True)(obs, jax.random.key(0)))
     expected = np.asarray(_linear_and_decisive(obs["policy"]))
     np.testing.assert_allclose(action[:, 0], expected[:, 0], atol=1e-3)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -58,7 +59,7 @@ def test_the_likelihood_is_that_of_a_tanh_gaussian():
 
 
 def test_a_label_at_a_bound_has_a_finite_likelihood():
-    ends, zeros = np.array([[-1.0], [1.0]], np.float32), np.zeros((2, 1), np.float32)
+    ends, zeros = jnp.array([[-1.0], [1.0]]), jnp.zeros((2, 1))
     total = lambda mean: cloning.tanh_gaussian_nll(mean, zeros[0], ends).sum()  # noqa: E731
     loss, slope = jax.jit(jax.value_and_grad(total))(zeros)
     assert np.isfinite(loss)

@@ -2,6 +2,7 @@
 
 from r2s_core.config.load import load_config, load_mapping
 from r2s_core.config.schema import (
+    DemonstrationsConfig,
     EngineConfig,
     EnvironmentConfig,
     EvaluationConfig,
@@ -15,6 +16,7 @@ from r2s_core.config.schema import (
 )
 
 __all__ = [
+    "DemonstrationsConfig",
     "EngineConfig",
     "EnvironmentConfig",
     "EvaluationConfig",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r2s_core.config import (
+    DemonstrationsConfig,
     EngineConfig,
     EnvironmentConfig,
     EvaluationConfig,
@@ -84,6 +85,7 @@ def _config(run_dir: Path) -> RunConfig:
         environment=EnvironmentConfig("none", NoConfig(), EngineConfig()),
         randomization={},
         curriculum={},
+        demonstrations=DemonstrationsConfig(),
         training=TrainingConfig(),
         evaluation=EvaluationConfig(),
         algorithms={"none": Use("none", NoConfig())},

@@ -16,6 +16,7 @@ SPEC = WithExpert(point_mass(4), push_to_the_middle).spec
 _add = jax.jit(cloning.add)
 _loss = jax.jit(cloning.cloning_loss, static_argnums=4)
 _sample = jax.jit(cloning.sample, static_argnums=2)
+_nll = jax.jit(cloning.tanh_gaussian_nll)
 
 
 def _draw(seed=0, size=50):
@@ -35,7 +36,7 @@ def test_decisive_actions_have_a_hinge_loss_and_the_others_a_squared_error(outpu
     raw, label = _draw()
     loss, parts = _loss(raw, label, DECISIVE, 0.3, output)
     squared = np.mean(np.sum((raw[:, :2] - label[:, :2]) ** 2, -1))
-    hinge = np.mean(np.maximum(0.0, margin - raw[:, 2] * label[:, 2]))
+    hinge = np.mean(margin * np.maximum(0.0, margin - raw[:, 2] * label[:, 2]))
     assert float(parts["loss/continuous"]) == pytest.approx(squared, rel=1e-5)
     assert float(parts["loss/decisive"]) == pytest.approx(hinge, rel=1e-5)
     assert float(loss) == pytest.approx(squared + 0.3 * hinge, rel=1e-5)
@@ -49,21 +50,45 @@ def test_beyond_the_margin_nothing_pulls_on_a_decisive_action():
 
 def test_the_likelihood_is_that_of_a_tanh_gaussian():
     raw, label = _draw()
+    label[:, :2] *= 0.9  # within what is not censored
     log_std = np.array([-0.5, 0.3, 0.0], np.float32)
-    _, parts = _loss(raw, label, DECISIVE, 0.3, "tanh", log_std)
+    loss, parts = _loss(raw, label, DECISIVE, 0.3, "tanh", log_std)
     x, mean, std = np.arctanh(label[:, :2].astype(float)), raw[:, :2], np.exp(log_std[:2])
     normal = np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
     density = normal / (1.0 - label[:, :2].astype(float) ** 2)
-    expected = -np.mean(np.sum(np.log(density), -1))
-    assert float(parts["loss/continuous"]) == pytest.approx(expected, rel=1e-4)
+    error = -np.mean(np.log(density), axis=0)
+    assert float(parts["loss/continuous"]) == pytest.approx(error.sum(), rel=1e-4)
+    total = np.sum(2.0 * std**2 * error) + 0.3 * float(parts["loss/decisive"])
+    assert float(loss) == pytest.approx(total, rel=1e-4)
 
 
-def test_a_label_at_a_bound_has_a_finite_likelihood():
-    ends, zeros = jnp.array([[-1.0], [1.0]]), jnp.zeros((2, 1))
-    total = lambda mean: cloning.tanh_gaussian_nll(mean, zeros[0], ends).sum()  # noqa: E731
-    loss, slope = jax.jit(jax.value_and_grad(total))(zeros)
-    assert np.isfinite(loss)
-    assert float(slope[0, 0]) > 0 > float(slope[1, 0])
+def test_the_likelihood_pulls_on_raw_actions_as_a_squared_error_of_them_does():
+    raw, label = _draw(size=8)
+    label *= 0.9
+    log_std = np.array([-2.0, 0.5, 0.0], np.float32)
+    none = np.zeros(3, bool)
+    slope = jax.jit(jax.grad(lambda x: _loss(x, label, none, 0.3, "tanh", log_std)[0]))(raw)
+    np.testing.assert_allclose(slope, 2.0 * (raw - np.arctanh(label)) / 8, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.5, -3.0])
+def test_with_its_censored_ends_the_likelihood_integrates_to_one(mean):
+    edge = np.linspace(-0.97, 0.97, 20_001)
+    action = np.concatenate([(edge[1:] + edge[:-1]) / 2, [-1.0, 1.0]]).astype(np.float32)
+    log_std = jnp.full(1, 0.3)
+    nll = _nll(jnp.full((action.size, 1), mean), log_std, jnp.asarray(action)[:, None])
+    likelihood = np.exp(-np.asarray(nll, np.float64)[:, 0])
+    inside = np.sum(likelihood[:-2] * np.diff(edge))
+    assert inside + likelihood[-2:].sum() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_beyond_a_censored_label_nothing_pulls_on_the_action():
+    """And before it the pull is finite, however far away."""
+    mean, one = jnp.array([[-30.0], [4.0]]), jnp.ones((2, 1))
+    total = lambda mean: cloning.tanh_gaussian_nll(mean, jnp.full(1, -1.0), one).sum()  # noqa: E731
+    slope = np.asarray(jax.jit(jax.grad(total))(mean))
+    assert -1e3 < slope[0, 0] < -1.0
+    assert abs(slope[1, 0]) < 1e-3
 
 
 def test_agreement_is_in_the_distance_and_in_the_sign():

@@ -19,7 +19,7 @@ from r2s_core.policy.network import scale_action, squash
 from r2s_core.types import Array, EnvSpec, Named, pytree
 
 #: The log standard deviation that `loss: likelihood` starts with.
-_INITIAL_LOG_STD = -0.7
+_INITIAL_LOG_STD = -1.0
 
 
 @pytree

@@ -14,8 +14,8 @@ from r2s_core.types import EXPERT_GROUP, Array, EnvSpec, Named, pytree
 
 #: A component of a label lies at a bound if it is as near as this to -1 or 1.
 _AT_BOUND = 1e-4
-#: Labels are kept as far as this from the ends of tanh, which it reaches at infinity.
-_TANH_EDGE = 1e-3
+#: Where a tanh-Gaussian's actions are censored: tanh reaches its ends only at infinity.
+_CENSORED = 0.97
 #: The raw action beyond which the hinge loss is 0: clipped it is 1, and its tanh is 0.96.
 _MARGIN = {"clip": 1.0, "tanh": 2.0}
 
@@ -105,9 +105,10 @@ def cloning_loss(
 ) -> tuple[Array, Named]:
     """How far a policy is from the expert: a mean over samples, a sum over components.
 
-    The error of decisive components is max(0, margin - raw * sign(label)), which stops pulling
-    once the sign is safe: a squared error would average the two bounds where the expert's switch
-    is not yet known exactly, and command something between them.
+    The error of decisive components is a hinge loss, margin * max(0, margin - raw * sign(label)),
+    which stops pulling once the sign is safe: where the expert's switch is not yet known exactly, a
+    squared error would average the two bounds and command something between them. The margin is 1;
+    under tanh, where raw actions are about twice as large, 2.
 
     Args:
       raw: float32[B, A], the policy's mean actions before `squash`.
@@ -115,30 +116,39 @@ def cloning_loss(
       decisive: bool[A], components of which only the sign counts.
       output: what `squash` does to raw actions.
       log_std: float32[A], of a Gaussian around the raw action: the error of the other components
-        is the negative log-likelihood of its tanh; None: the squared error of the raw action.
+        is the negative log-likelihood of its tanh, weighted by twice the variance as a constant
+        (Seitzer et al. 2022, beta 1), so that raw actions have the gradient of the squared error
+        and no component gains weight as its deviation falls. None: the squared error of the raw
+        action.
 
     Returns:
       The loss, float32[], and its two parts, unweighted, by metric name.
     """
-    hinge = jax.nn.relu(_MARGIN[output] - raw * jnp.sign(label))
-    error = jnp.square(raw - label)
+    margin = _MARGIN[output]
+    hinge = margin * jax.nn.relu(margin - raw * jnp.sign(label))
+    error, weight = jnp.square(raw - label), jnp.float32(1.0)
     if log_std is not None:
         error = tanh_gaussian_nll(raw, log_std, label)
-    continuous = jnp.mean(jnp.sum(jnp.where(decisive, 0.0, error), axis=-1))
+        weight = 2.0 * jnp.exp(2.0 * jax.lax.stop_gradient(log_std))
+    error = jnp.mean(jnp.where(decisive, 0.0, error), axis=0)
     sign = jnp.mean(jnp.sum(jnp.where(decisive, hinge, 0.0), axis=-1))
-    parts = {"loss/continuous": continuous, "loss/decisive": sign}
-    return continuous + decisive_weight * sign, parts
+    parts = {"loss/continuous": jnp.sum(error), "loss/decisive": sign}
+    return jnp.sum(weight * error) + decisive_weight * sign, parts
 
 
 def tanh_gaussian_nll(mean: Array, log_std: Array, action: Array) -> Array:
     """-log p(action) of each component where action = tanh(N(mean, std)); float32[B, A].
 
-    action: in [-1, 1]; its ends, which have no density, count as 0.999 from 0.
+    action: in [-1, 1]. Beyond 0.97 it is censored, as in Tobin (1958): all that counts is the
+      probability of being there. Otherwise an expert that is often at a bound, where there is no
+      density, would pull the raw action far out, at the cost of what lies between.
     """
-    action = jnp.clip(action, _TANH_EDGE - 1.0, 1.0 - _TANH_EDGE)
-    z = (jnp.arctanh(action) - mean) * jnp.exp(-log_std)
+    inside = jnp.clip(action, -_CENSORED, _CENSORED)
+    z = (jnp.arctanh(inside) - mean) * jnp.exp(-log_std)
     density = 0.5 * jnp.square(z) + log_std + 0.5 * math.log(2.0 * math.pi)
-    return density + jnp.log1p(-jnp.square(action))
+    density += jnp.log1p(-jnp.square(inside))
+    beyond = (jnp.sign(action) * mean - math.atanh(_CENSORED)) * jnp.exp(-log_std)
+    return jnp.where(jnp.abs(action) > _CENSORED, -jax.scipy.special.log_ndtr(beyond), density)
 
 
 def agreement(action: Array, label: Array, decisive: Array) -> Named:

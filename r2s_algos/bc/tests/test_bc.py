@@ -221,11 +221,11 @@ def test_a_label_that_is_not_a_number_is_a_named_error():
         bc.update(bc.init(jax.random.key(0)))
 
 
-@pytest.mark.parametrize("loss", ["squared", "likelihood"])
+@pytest.mark.parametrize("squash", ["clip", "tanh"])
 @pytest.mark.parametrize("normalize_observations", [True, False])
-def test_the_export_acts_as_the_policy(loss, normalize_observations):
+def test_the_export_acts_as_the_policy(squash, normalize_observations):
     config = dataclasses.replace(
-        SMALL, loss=loss, normalize_observations=normalize_observations, activation="tanh"
+        SMALL, squash=squash, normalize_observations=normalize_observations, activation="tanh"
     )
     bc = BC(_point(), config)
     learner = bc.init(jax.random.key(0))
@@ -252,7 +252,8 @@ def test_the_export_acts_as_the_policy(loss, normalize_observations):
 def test_the_stochastic_policy_has_the_learned_deviation_or_that_of_the_noise():
     obs = {"policy": jnp.zeros((20_000, 2))}
     for loss, spread in (("squared", 0.2), ("likelihood", np.exp(-1.0))):
-        bc = BC(_point(), dataclasses.replace(SMALL, loss=loss, noise_std=0.2))
+        squash = "tanh" if loss == "likelihood" else "clip"
+        bc = BC(_point(), dataclasses.replace(SMALL, loss=loss, squash=squash, noise_std=0.2))
         action = bc.policy(bc.init(jax.random.key(0)), False)(obs, jax.random.key(1))
         raw = np.arctanh(action) if loss == "likelihood" else action
         assert np.std(raw) == pytest.approx(spread, rel=0.03)

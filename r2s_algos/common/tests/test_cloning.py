@@ -16,7 +16,7 @@ SPEC = WithExpert(point_mass(4), push_to_the_middle).spec
 _add = jax.jit(cloning.add)
 _loss = jax.jit(cloning.cloning_loss, static_argnums=4)
 _sample = jax.jit(cloning.sample, static_argnums=2)
-_nll = jax.jit(cloning.tanh_gaussian_nll)
+_nll = jax.jit(cloning.squashed_gaussian_nll, static_argnums=3)
 
 
 def _draw(seed=0, size=50):
@@ -35,7 +35,8 @@ DECISIVE = np.array([False, False, True])
 def test_decisive_actions_have_a_hinge_loss_and_the_others_a_squared_error(output, margin):
     raw, label = _draw()
     loss, parts = _loss(raw, label, DECISIVE, 0.3, output)
-    squared = np.mean(np.sum((raw[:, :2] - label[:, :2]) ** 2, -1))
+    action = raw if output == "clip" else np.tanh(raw)
+    squared = np.mean(np.sum((action[:, :2] - label[:, :2]) ** 2, -1))
     hinge = np.mean(margin * np.maximum(0.0, margin - raw[:, 2] * label[:, 2]))
     assert float(parts["loss/continuous"]) == pytest.approx(squared, rel=1e-5)
     assert float(parts["loss/decisive"]) == pytest.approx(hinge, rel=1e-5)
@@ -48,35 +49,42 @@ def test_beyond_the_margin_nothing_pulls_on_a_decisive_action():
     np.testing.assert_allclose(gradient[:, 2], [0.0, -0.5])
 
 
-def test_the_likelihood_is_that_of_a_tanh_gaussian():
+OUTPUTS = pytest.mark.parametrize("output", ["clip", "tanh"])
+
+
+@OUTPUTS
+def test_the_likelihood_is_that_of_a_squashed_gaussian(output):
     raw, label = _draw()
     label[:, :2] *= 0.9  # within what is not censored
     log_std = np.array([-0.5, 0.3, 0.0], np.float32)
-    loss, parts = _loss(raw, label, DECISIVE, 0.3, "tanh", log_std)
-    x, mean, std = np.arctanh(label[:, :2].astype(float)), raw[:, :2], np.exp(log_std[:2])
+    loss, parts = _loss(raw, label, DECISIVE, 0.3, output, log_std)
+    y, mean, std = label[:, :2].astype(float), raw[:, :2], np.exp(log_std[:2])
+    x, jacobian = (np.arctanh(y), 1.0 - y**2) if output == "tanh" else (y, 1.0)
     normal = np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
-    density = normal / (1.0 - label[:, :2].astype(float) ** 2)
-    error = -np.mean(np.log(density), axis=0)
+    error = -np.mean(np.log(normal / jacobian), axis=0)
     assert float(parts["loss/continuous"]) == pytest.approx(error.sum(), rel=1e-4)
     total = np.sum(2.0 * std**2 * error) + 0.3 * float(parts["loss/decisive"])
     assert float(loss) == pytest.approx(total, rel=1e-4)
 
 
-def test_the_likelihood_pulls_on_raw_actions_as_a_squared_error_of_them_does():
+@OUTPUTS
+def test_the_likelihood_pulls_on_raw_actions_as_a_squared_error_of_them_does(output):
     raw, label = _draw(size=8)
     label *= 0.9
-    log_std = np.array([-2.0, 0.5, 0.0], np.float32)
-    none = np.zeros(3, bool)
-    slope = jax.jit(jax.grad(lambda x: _loss(x, label, none, 0.3, "tanh", log_std)[0]))(raw)
-    np.testing.assert_allclose(slope, 2.0 * (raw - np.arctanh(label)) / 8, rtol=1e-4)
+    log_std, none = np.array([-2.0, 0.5, 0.0], np.float32), np.zeros(3, bool)
+    slope = jax.jit(jax.grad(lambda x: _loss(x, label, none, 0.3, output, log_std)[0]))(raw)
+    target = np.arctanh(label) if output == "tanh" else label
+    np.testing.assert_allclose(slope, 2.0 * (raw - target) / 8, rtol=1e-4)
 
 
+@OUTPUTS
 @pytest.mark.parametrize("mean", [0.0, 1.5, -3.0])
-def test_with_its_censored_ends_the_likelihood_integrates_to_one(mean):
-    edge = np.linspace(-0.97, 0.97, 20_001)
+def test_with_its_censored_ends_the_likelihood_integrates_to_one(mean, output):
+    bound = {"clip": 1.0 - 1e-4, "tanh": 0.97}[output]
+    edge = np.linspace(-bound, bound, 20_001)
     action = np.concatenate([(edge[1:] + edge[:-1]) / 2, [-1.0, 1.0]]).astype(np.float32)
-    log_std = jnp.full(1, 0.3)
-    nll = _nll(jnp.full((action.size, 1), mean), log_std, jnp.asarray(action)[:, None])
+    means = jnp.full((action.size, 1), mean)
+    nll = _nll(means, jnp.full(1, 0.3), jnp.asarray(action)[:, None], output)
     likelihood = np.exp(-np.asarray(nll, np.float64)[:, 0])
     inside = np.sum(likelihood[:-2] * np.diff(edge))
     assert inside + likelihood[-2:].sum() == pytest.approx(1.0, abs=1e-3)
@@ -85,7 +93,7 @@ def test_with_its_censored_ends_the_likelihood_integrates_to_one(mean):
 def test_beyond_a_censored_label_nothing_pulls_on_the_action():
     """And before it the pull is finite, however far away."""
     mean, one = jnp.array([[-30.0], [4.0]]), jnp.ones((2, 1))
-    total = lambda mean: cloning.tanh_gaussian_nll(mean, jnp.full(1, -1.0), one).sum()  # noqa: E731
+    total = lambda mean: _nll(mean, jnp.full(1, -1.0), one, "tanh").sum()  # noqa: E731
     slope = np.asarray(jax.jit(jax.grad(total))(mean))
     assert -1e3 < slope[0, 0] < -1.0
     assert abs(slope[1, 0]) < 1e-3

@@ -51,7 +51,7 @@ class BCConfig:
     num_batches: int = option(40, "gradient steps per update", minimum=1, maximum=100_000)
     batch_size: int = option(2048, "samples per gradient step", minimum=1, maximum=2**20)
     loss: Literal["squared", "likelihood"] = option(
-        "squared", "squared error, or the negative log-likelihood of a tanh-Gaussian"
+        "squared", "squared error, or the negative log-likelihood under a squashed Gaussian"
     )
     decisive_actions: Literal["auto", "none"] | tuple[str, ...] = option(
         "auto",
@@ -74,6 +74,7 @@ class BCConfig:
         None, "where schedules end; default: training.total_timesteps", minimum=1, maximum=10**12
     )
     # Network
+    squash: Literal["clip", "tanh"] = option("clip", "how raw actions are kept within bounds")
     normalize_observations: bool = option(True, "observations to zero mean and unit variance")
     hidden_sizes: tuple[int, ...] = option(
         (128, 128), "units of the policy's hidden layers", minimum=1, maximum=2**14

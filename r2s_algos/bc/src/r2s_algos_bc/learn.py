@@ -41,7 +41,7 @@ def learn(
         x, y = sample(aggregate, key, config.batch_size)
         raw = model.raw(params["policy"], statistics, x)
         weight, log_std = config.decisive_weight, params.get("log_std")
-        return cloning_loss(raw, y, decisive, weight, model.output, log_std)
+        return cloning_loss(raw, y, decisive, weight, config.squash, log_std)
 
     def one(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], Named]:
         params, state = carry

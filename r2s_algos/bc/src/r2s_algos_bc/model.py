@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,6 @@ class Model:
         """decisive: bool[A], the actions of which only the sign is learned; None: those whose
         labels are all at a bound."""
         self.spec, self.config, self._decisive = spec, config, decisive
-        self.output: Literal["clip", "tanh"] = "tanh" if config.loss == "likelihood" else "clip"
         self._low = jnp.asarray(spec.action_low, jnp.float32)
         self._high = jnp.asarray(spec.action_high, jnp.float32)
         self._noisy = jnp.asarray(share_of_worlds(spec.num_worlds, config.noisy_share))
@@ -114,11 +113,12 @@ class Model:
         if self.config.loss == "squared":
             return self._scaled(self._action(acting, obs) + self.config.noise_std * noise)
         raw = self.raw(acting["params"]["policy"], acting["statistics"], obs["policy"])
-        return self._scaled(jnp.tanh(raw + jnp.exp(acting["params"]["log_std"]) * noise))
+        raw += jnp.exp(acting["params"]["log_std"]) * noise
+        return self._scaled(squash(raw, self.config.squash))
 
     def _action(self, acting: Any, obs: Named) -> Array:
         raw = self.raw(acting["params"]["policy"], acting["statistics"], obs["policy"])
-        return squash(raw, self.output)
+        return squash(raw, self.config.squash)
 
     def _scaled(self, action: Array) -> Array:
         return scale_action(jnp.clip(action, -1.0, 1.0), self._low, self._high)

@@ -62,7 +62,7 @@ class BC(CollectAndLearn[Learner, BCConfig]):
         self._size = _aggregate_size(env.spec, config)
         self.notes = (_check_memory(env.spec, config, self._size),)
         self.model = Model(env.spec, config, _decisive(env.spec, config))
-        super().__init__(env, config, config.num_steps, self.model.output)
+        super().__init__(env, config, config.num_steps, config.squash)
         self._explore = self._piece(self._draw)
         self._learn = self._piece(partial(learn, self.model, config), donate=(1,))
 

@@ -14,8 +14,8 @@ from r2s_core.types import EXPERT_GROUP, Array, EnvSpec, Named, pytree
 
 #: A component of a label lies at a bound if it is as near as this to -1 or 1.
 _AT_BOUND = 1e-4
-#: Where a tanh-Gaussian's actions are censored: tanh reaches its ends only at infinity.
-_CENSORED = 0.97
+#: Actions beyond this count as at a bound, in the likelihood; tanh reaches 1 only at infinity.
+_CENSORED = {"clip": 1.0 - _AT_BOUND, "tanh": 0.97}
 #: The raw action beyond which the hinge loss is 0: clipped it is 1, and its tanh is 0.96.
 _MARGIN = {"clip": 1.0, "tanh": 2.0}
 
@@ -115,20 +115,20 @@ def cloning_loss(
       label: float32[B, A], the expert's actions, in [-1, 1].
       decisive: bool[A], components of which only the sign counts.
       output: what `squash` does to raw actions.
-      log_std: float32[A], of a Gaussian around the raw action: the error of the other components
-        is the negative log-likelihood of its tanh, weighted by twice the variance as a constant
-        (Seitzer et al. 2022, beta 1), so that raw actions have the gradient of the squared error
-        and no component gains weight as its deviation falls. None: the squared error of the raw
-        action.
+      log_std: float32[A]. The error of the other components is their `squashed_gaussian_nll`,
+        weighted by twice the variance as a constant (Seitzer et al. 2022, beta 1), so that raw
+        actions have the gradient of a squared error and no component gains weight as its deviation
+        falls. None: the squared error, of the raw action where it is clipped, which gives it a
+        gradient beyond the bounds too.
 
     Returns:
       The loss, float32[], and its two parts, unweighted, by metric name.
     """
     margin = _MARGIN[output]
     hinge = margin * jax.nn.relu(margin - raw * jnp.sign(label))
-    error, weight = jnp.square(raw - label), jnp.float32(1.0)
+    error, weight = jnp.square((raw if output == "clip" else jnp.tanh(raw)) - label), 1.0
     if log_std is not None:
-        error = tanh_gaussian_nll(raw, log_std, label)
+        error = squashed_gaussian_nll(raw, log_std, label, output)
         weight = 2.0 * jnp.exp(2.0 * jax.lax.stop_gradient(log_std))
     error = jnp.mean(jnp.where(decisive, 0.0, error), axis=0)
     sign = jnp.mean(jnp.sum(jnp.where(decisive, hinge, 0.0), axis=-1))
@@ -136,19 +136,24 @@ def cloning_loss(
     return jnp.sum(weight * error) + decisive_weight * sign, parts
 
 
-def tanh_gaussian_nll(mean: Array, log_std: Array, action: Array) -> Array:
-    """-log p(action) of each component where action = tanh(N(mean, std)); float32[B, A].
+def squashed_gaussian_nll(
+    mean: Array, log_std: Array, action: Array, output: Literal["clip", "tanh"]
+) -> Array:
+    """-log p(action) of each component where action = squash(N(mean, std)); float32[B, A].
 
-    action: in [-1, 1]. Beyond 0.97 it is censored, as in Tobin (1958): all that counts is the
-      probability of being there. Otherwise an expert that is often at a bound, where there is no
-      density, would pull the raw action far out, at the cost of what lies between.
+    action: in [-1, 1]. At a bound, for tanh beyond 0.97, it is censored, as in Tobin (1958): all
+      that counts is the probability of being there. Otherwise an expert that is often at a bound
+      would pull the raw action far out of tanh's range, at the cost of what lies between.
     """
-    inside = jnp.clip(action, -_CENSORED, _CENSORED)
-    z = (jnp.arctanh(inside) - mean) * jnp.exp(-log_std)
-    density = 0.5 * jnp.square(z) + log_std + 0.5 * math.log(2.0 * math.pi)
-    density += jnp.log1p(-jnp.square(inside))
-    beyond = (jnp.sign(action) * mean - math.atanh(_CENSORED)) * jnp.exp(-log_std)
-    return jnp.where(jnp.abs(action) > _CENSORED, -jax.scipy.special.log_ndtr(beyond), density)
+    censored = _CENSORED[output]
+    raw = jnp.clip(action, -censored, censored)
+    log_det, limit = jnp.zeros_like(raw), 1.0
+    if output == "tanh":
+        raw, log_det, limit = jnp.arctanh(raw), jnp.log1p(-jnp.square(raw)), math.atanh(censored)
+    z = (raw - mean) * jnp.exp(-log_std)
+    density = 0.5 * jnp.square(z) + log_std + 0.5 * math.log(2.0 * math.pi) + log_det
+    beyond = (jnp.sign(action) * mean - limit) * jnp.exp(-log_std)
+    return jnp.where(jnp.abs(action) > censored, -jax.scipy.special.log_ndtr(beyond), density)
 
 
 def agreement(action: Array, label: Array, decisive: Array) -> Named:

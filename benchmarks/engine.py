@@ -40,7 +40,7 @@ def main() -> None:
         f"environment.num_parallel_envs={options.worlds}",
         f"backend={options.backend}",
     ]
-    config = load_config("configs/quickstart.yaml", overrides)
+    config = load_config("configs/quickstart_rl.yaml", overrides)
     env: Any = make_environment(config, training=False)
     start, actions, ctrls, contacts = record(env)
     work = STEPS * options.worlds

@@ -82,7 +82,7 @@ def test_only_algorithms_need_flax_optax_and_distrax(wheels, venv_without_flax, 
     # Of an algorithm, `validate` reads the manifest and the options.
     venv.pip_install(*(path for folder, path in wheels.items() if folder not in first))
     for name in ("ppo", "sac", "ddpg", "bc"):
-        both = [["validate", "quickstart", f"algorithm={name}"], ["info", f"algorithm:{name}"]]
+        both = [["validate", "quickstart_rl", f"algorithm={name}"], ["info", f"algorithm:{name}"]]
         told = venv.run("-c", _IMPORT_ALL_AND_RUN, "[]", json.dumps(both), cwd=tmp_path)
         assert "hidden_sizes" in told
 

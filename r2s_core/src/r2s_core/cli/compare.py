@@ -11,8 +11,8 @@ from r2s_core.system.streams import lasting_streams
 _EXAMPLES = """examples:
   r2s compare quickstart                       one configuration, seeds 0 to 4
   r2s compare quickstart panda_joint --seeds 3
-  r2s compare quickstart --vary algorithm=ppo,sac,ddpg
-  r2s compare quickstart --vary algorithms.ppo.learning_rate=1e-4,3e-4
+  r2s compare quickstart_rl --vary algorithm=ppo,sac,ddpg
+  r2s compare quickstart_rl --vary algorithms.ppo.learning_rate=1e-4,3e-4
   r2s compare a.yaml b.yaml --output runs/a_or_b training.total_timesteps=2e6
   r2s compare runs/a_or_b runs/mine            existing runs
 

@@ -12,8 +12,8 @@ from r2s_core.system.streams import lasting_streams
 
 _EXAMPLES = """examples:
   r2s run quickstart
-  r2s run quickstart seed=3 training.total_timesteps=2e6
-  r2s run quickstart algorithms.ppo.learning_rate=3e-4 --output runs/slower
+  r2s run quickstart seed=3 training.total_timesteps=2e5
+  r2s run quickstart_rl algorithms.ppo.learning_rate=3e-4 --output runs/slower
   r2s run quickstart --resume         continue from the last checkpoint
   r2s run my.yaml --trust             uses your own reward function in a file"""
 

@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of `validate`."""
     parser.epilog = """examples:
   r2s validate quickstart
-  r2s validate quickstart algorithms.ppo.num_epochs=8
+  r2s validate quickstart algorithms.bc.batch_size=512
   r2s validate quickstart --show            with every default filled in"""
     parser.add_argument("config", metavar="CONFIG", help="a YAML file, or the name of a sample")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 trainer = Real2SimTrainer("configs/quickstart.yaml")
 env = trainer.create_environment()
-trainer.train_ppo(env)
+trainer.train(env)
 print(trainer.evaluate_model()["success_rate"])
 """
 
@@ -128,6 +128,7 @@ def _with_environment(
             environment=source.environment,
             randomization=source.randomization,
             curriculum=source.curriculum,
+            demonstrations=source.demonstrations,
             backend=source.backend,
         )
     worlds = dataclasses.replace(config.environment.engine, num_parallel_envs=env.spec.num_worlds)

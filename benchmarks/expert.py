@@ -28,7 +28,7 @@ _SAMPLES = ("bottle", "can", "carton", "cheese", "duck", "dumbbell", "mallet", "
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="how often the scripted expert succeeds")
     parser.add_argument("arguments", nargs="*", metavar="OBJECT or key=value")
     parser.add_argument("--episodes", type=int, default=256)
     args = parser.parse_args()
@@ -62,7 +62,7 @@ def _row(name: str, episodes: int, settings: dict[str, Any]) -> str:
         obs = result.obs
         for world in np.flatnonzero(result.done):
             if counted[world] == 0:
-                ended[_outcome(result, world)] += 1
+                ended[_outcome(result, int(world))] += 1
             counted[world] += 1
     low, high = wilson_interval(ended["success"], episodes)
     rate = f"{100 * ended['success'] / episodes:.1f} ({100 * low:.1f} to {100 * high:.1f})"

@@ -11,6 +11,7 @@ import pytest
 
 from r2s_algos_bc.config import BCConfig
 from r2s_algos_bc.learn import expert_share, learning_rate, progress
+from r2s_algos_bc.model import Model
 from r2s_algos_bc.train import BC
 from r2s_algos_common.cloning import Aggregate
 from r2s_core.errors import ConfigError, TrainingDiverged
@@ -128,6 +129,16 @@ def test_in_each_world_the_expert_or_the_policy_acts_with_noise_in_a_share_of_th
     assert noisy.sum() == 16
     np.testing.assert_allclose(deviation[noisy].mean(), 0.05, rtol=0.03)
     assert 0 < (noisy & expert_acts).sum() < 16  # on whatever acts
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.25, 48), (1.0, 64)])
+def test_what_is_told_of_episodes_is_told_of_worlds_without_noise(rollout, share, told):
+    """If there are any: noise makes episodes fail that the policy alone would solve."""
+    _, trajectory, _ = rollout
+    model = Model(bandit(64).spec, dataclasses.replace(SMALL, noisy_share=share), None)
+    ended = jax.tree.map(np.ones_like, trajectory.step)
+    counted = model.unperturbed(ended).done
+    assert np.array_equal(counted.sum(axis=1), [told] * len(counted))
 
 
 def test_every_label_is_the_expert_s_whoever_acts(rollout):

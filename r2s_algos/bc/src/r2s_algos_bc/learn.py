@@ -65,7 +65,7 @@ def learn(
         "decisive_actions": jnp.sum(decisive.astype(jnp.float32)),
         "aggregate/samples": aggregate.filled.astype(jnp.float32),
         **agreement(trajectory.extras["own"], label, decisive),
-        **rollout_metrics(trajectory.step),
+        **rollout_metrics(model.unperturbed(trajectory.step)),
     }
     agent = Agent(
         params=params,

@@ -16,7 +16,7 @@ from r2s_algos_common.noise import share_of_worlds
 from r2s_algos_common.normalize import RunningStatistics, init_statistics, normalize
 from r2s_algos_common.optimizer import Adam
 from r2s_core.policy.network import scale_action, squash
-from r2s_core.types import Array, EnvSpec, Named, pytree
+from r2s_core.types import Array, EnvSpec, Named, Step, pytree
 
 #: The log standard deviation that `loss: likelihood` starts with.
 _INITIAL_LOG_STD = -1.0
@@ -75,6 +75,14 @@ class Model:
     def decisive(self, aggregate: Aggregate) -> Array:
         """The actions of which only the sign is learned, bool[A]."""
         return aggregate.at_bound if self._decisive is None else self._decisive
+
+    def unperturbed(self, step: Step) -> Step:
+        """Steps [T, W] in which only episodes of worlds without noise end, so that what is told of
+        episodes is not about the noise; all of them where every world has noise."""
+        quiet = ~self._noisy | self._noisy.all()
+        return dataclasses.replace(
+            step, terminated=step.terminated & quiet, truncated=step.truncated & quiet
+        )
 
     # Acting. `acting` is the part of an agent that acting needs.
 

@@ -255,8 +255,8 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
     algorithm: Algorithm[Any] = registry.build("algorithm", use.use, env, options)
     if config.demonstrations.source and not getattr(algorithm, "imitates", False):
         raise ConfigError(
-            f"demonstrations: the algorithm {config.algorithm} does not learn from any; drop the "
-            "section, or choose one that does, as in `algorithm: bc`"
+            f"demonstrations: the algorithm {config.algorithm} does not learn from any; set "
+            "`demonstrations.source: null`, or choose one that does, as in `algorithm: bc`"
         )
     steps = algorithm.steps_per_update
     if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:

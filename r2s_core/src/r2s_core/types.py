@@ -43,6 +43,7 @@ def pytree(cls: _C) -> _C:
 EXPERT_GROUP = "expert"
 
 T = TypeVar("T")  # a task's own per-episode state, a pytree
+T_contra = TypeVar("T_contra", contravariant=True)  # the same where it is only read
 S = TypeVar("S")  # an environment's state
 L = TypeVar("L")  # an algorithm's learner state
 
@@ -281,10 +282,10 @@ class HasStartBank(Protocol):
 
 
 @runtime_checkable
-class HasExpert(Protocol[T]):
+class HasExpert(Protocol[T_contra]):
     """A task that knows a scripted solution, from which a policy can learn."""
 
-    def expert(self, task: T, view: View) -> Array:
+    def expert(self, task: T_contra, view: View) -> Array:
         """float32[A]: an action in [action_low, action_high], for one world.
 
         Pure, of the true state, which a policy may not observe whole. It can be asked from any

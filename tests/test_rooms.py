@@ -41,7 +41,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
     ),
     "r2s_algos_common": (
-        ("metrics", "networks", "normalize", "noise", "optimizer", "gaussian"),
+        ("metrics", "networks", "normalize", "noise", "optimizer", "schedules", "gaussian"),
         ("checks", "cloning", "collect_and_learn"),
         ("off_policy",),
     ),

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from r2s_algos_bc.config import BCConfig
-from r2s_algos_bc.learn import expert_share, learning_rate, progress
+from r2s_algos_bc.learn import expert_share, learning_rate
 from r2s_algos_bc.model import Model
 from r2s_algos_bc.train import BC
 from r2s_algos_common.cloning import Aggregate
+from r2s_algos_common.schedules import progress
 from r2s_core.errors import ConfigError, TrainingDiverged
 from r2s_core.policy import graph
 from r2s_core.testing.environments import (
@@ -181,11 +182,10 @@ def test_the_learning_rate_falls_after_a_share_of_the_training(schedule, expecte
     np.testing.assert_allclose(rates, expected, rtol=1e-4, atol=1e-9)
 
 
-def test_training_ends_at_the_total_timesteps(traced):
-    agent = traced.init(jax.random.key(0)).agent
+def test_training_ends_at_the_total_timesteps():
     for updates, done in ((0, 0.0), (4, 0.4), (11, 1.0)):
-        at = dataclasses.replace(agent, updates=jnp.int32(updates))
-        assert float(progress(at, SMALL, 8 * 16)) == pytest.approx(done)
+        at = progress(jnp.int32(updates), 8 * 16, SMALL.total_timesteps)
+        assert float(at) == pytest.approx(done)
 
 
 def test_where_no_action_is_decisive_the_agreement_of_signs_is_not_a_number(traced):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from r2s_algos_common.metrics import rollout_metrics
+from r2s_algos_common.schedules import progress
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.learn import (
     adapt_learning_rate,
@@ -18,7 +19,6 @@ from r2s_algos_ppo.learn import (
     learning_rate,
     minibatches,
     prepare,
-    progress,
 )
 from r2s_algos_ppo.losses import ppo_loss
 from r2s_algos_ppo.train import PPO
@@ -152,10 +152,9 @@ def test_the_divergence_aimed_at_falls_to_its_final_value():
     config = dataclasses.replace(
         SMALL, desired_kl=0.03, final_desired_kl=0.01, total_timesteps=4 * 128
     )
-    agent = PPO(point_mass(16), config).init(jax.random.key(0)).agent
     aims = []
     for updates in (0, 2, 9):
-        done = progress(dataclasses.replace(agent, updates=jnp.int32(updates)), config, 128)
+        done = progress(jnp.int32(updates), 128, config.total_timesteps)
         aims.append(falling(config.desired_kl, config.final_desired_kl, done))
     np.testing.assert_allclose(aims, [0.03, 0.0275, 0.01], rtol=1e-5)
     assert falling(0.005, None, jnp.float32(0.5)) == jnp.float32(0.005)
@@ -221,10 +220,8 @@ def test_a_final_value_needs_the_end_of_training(name):
 def test_schedules_run_over_the_total_timesteps(schedule, expected):
     config = dataclasses.replace(SMALL, learning_rate_schedule=schedule, total_timesteps=4 * 128)
     agent = PPO(point_mass(16), config).init(jax.random.key(0)).agent
-    rates = [
-        learning_rate(dataclasses.replace(agent, updates=jnp.int32(i)), config, 128)
-        for i in range(5)
-    ]
+    done = [progress(jnp.int32(i), 128, config.total_timesteps) for i in range(5)]
+    rates = [learning_rate(agent, config, x) for x in done]
     np.testing.assert_allclose(rates, expected, rtol=1e-4, atol=1e-9)
 
 

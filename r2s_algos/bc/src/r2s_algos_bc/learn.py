@@ -13,6 +13,7 @@ from r2s_algos_bc.model import Agent, Model
 from r2s_algos_common.cloning import Aggregate, add, agreement, cloning_loss, sample
 from r2s_algos_common.metrics import rollout_metrics
 from r2s_algos_common.normalize import update_statistics
+from r2s_algos_common.schedules import falling_to_zero, progress
 from r2s_core.rollout import Trajectory
 from r2s_core.types import Array, Named
 
@@ -31,7 +32,7 @@ def learn(
       gradient was.
     """
     observation, label = trajectory.obs["policy"], model.label(trajectory.obs)
-    done = progress(agent, config, trajectory.step.reward.size)
+    done = progress(agent.updates, trajectory.step.reward.size, config.total_timesteps)
     rate = learning_rate(config, done)
     aggregate = add(aggregate, observation, label)
     decisive = model.decisive(aggregate)
@@ -77,14 +78,6 @@ def learn(
     return agent, aggregate, metrics
 
 
-def progress(agent: Agent, config: BCConfig, steps_per_update: int) -> Array:
-    """The finished share of training, float32[] in [0, 1]."""
-    total = config.total_timesteps
-    if total is None:  # BC.__init__ has checked that nothing is scheduled
-        return jnp.float32(0.0)
-    return jnp.minimum(agent.updates.astype(jnp.float32) * (steps_per_update / total), 1.0)
-
-
 def expert_share(config: BCConfig, done: Array) -> Array:
     """The share of the worlds in which the expert acts, at a share `done` of the training."""
     if config.expert_until == 0:
@@ -99,6 +92,4 @@ def learning_rate(config: BCConfig, done: Array) -> Array:
         return jnp.float32(config.learning_rate)
     start = config.learning_rate_decay_from
     fallen = jnp.maximum(done - start, 0.0) / (1.0 - start)
-    if config.learning_rate_schedule == "linear":
-        return config.learning_rate * (1.0 - fallen)
-    return config.learning_rate * 0.5 * (1.0 + jnp.cos(jnp.pi * fallen))
+    return falling_to_zero(config.learning_rate, config.learning_rate_schedule, fallen)

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_algos_bc.config import BCConfig
-from r2s_algos_bc.learn import expert_share, learn, progress
+from r2s_algos_bc.learn import expert_share, learn
 from r2s_algos_bc.model import Agent, Model
 from r2s_algos_common.checks import check_networks, finite_metrics, network_groups
 from r2s_algos_common.cloning import Aggregate, aggregate_bytes, check_expert, init_aggregate
 from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
 from r2s_algos_common.metrics import where
 from r2s_algos_common.networks import mlp_layers
+from r2s_algos_common.schedules import progress
 from r2s_core.device import check_memory, size_text
 from r2s_core.errors import ConfigError
 from r2s_core.policy.saved import action_names
@@ -89,8 +90,8 @@ class BC(CollectAndLearn[Learner, BCConfig]):
         return mlp_layers(agent.params["policy"])
 
     def _draw(self, agent: Agent) -> tuple[Agent, Any, Array]:
-        share = expert_share(self.config, progress(agent, self.config, self.steps_per_update))
-        return self.model.explore(agent, share)
+        done = progress(agent.updates, self.steps_per_update, self.config.total_timesteps)
+        return self.model.explore(agent, expert_share(self.config, done))
 
     def _collect_and_learn(self, learner: Learner) -> tuple[Learner, Named]:
         agent, acting, noise = self._explore(learner.agent)

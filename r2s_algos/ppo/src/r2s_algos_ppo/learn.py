@@ -11,7 +11,7 @@ import optax
 
 from r2s_algos_common.metrics import rollout_metrics
 from r2s_algos_common.normalize import reward_scale, update_return_scale
-from r2s_algos_common.optimizer import Adam
+from r2s_algos_common.schedules import falling_to_zero, progress
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.losses import (
     Batch,
@@ -34,11 +34,10 @@ def learn(
       The agent, and the metrics, float32[]. "finite" is 1 where every loss and gradient was.
     """
     size = trajectory.step.reward.size
-    done = progress(agent, config, size)
+    done = progress(agent.updates, size, config.total_timesteps)
     agent, batch, reward_size = prepare(model, config, agent, trajectory, discount_at(config, done))
     key, shuffle_key = jax.random.split(agent.key)
     old_log_std = agent.params["log_std"]
-    optimizer = Adam(config.max_grad_norm)
 
     def one(
         carry: tuple[Any, Any, Array], x: tuple[Array, Array]
@@ -52,13 +51,13 @@ def learn(
             # At the first minibatch the policy is the one that acted: its KL is rounding error.
             adapted = adapt_learning_rate(rate, metrics["kl"], desired, config)
             rate = jnp.where(number > 0, adapted, rate)
-        params, state = optimizer.step(params, state, gradient, rate)
+        params, state = model.optimizer.step(params, state, gradient, rate)
         params["log_std"] = jnp.clip(params["log_std"], config.min_log_std, config.max_log_std)
         norm = optax.tree.norm(gradient)
         finite = (jnp.isfinite(loss) & jnp.isfinite(norm)).astype(jnp.float32)
         return (params, state, rate), {**metrics, "grad_norm": norm, "finite": finite}
 
-    rate = learning_rate(agent, config, size)
+    rate = learning_rate(agent, config, done)
     desired = falling(config.desired_kl, config.final_desired_kl, done)
     entropy_coefficient = falling(
         config.entropy_coefficient, config.final_entropy_coefficient, done
@@ -137,16 +136,13 @@ def minibatches(key: Array, size: int, config: PPOConfig) -> Array:
     return order.reshape(config.num_epochs * config.num_minibatches, -1)
 
 
-def learning_rate(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
-    """The learning rate that an update starts with, float32[]."""
+def learning_rate(agent: Agent, config: PPOConfig, done: Array) -> Array:
+    """The learning rate that an update at a share `done` of the training starts with, float32[]."""
     if config.learning_rate_schedule == "adaptive":
         return agent.learning_rate
     if config.learning_rate_schedule == "constant":
         return jnp.float32(config.learning_rate)
-    done = progress(agent, config, steps_per_update)
-    if config.learning_rate_schedule == "linear":
-        return config.learning_rate * (1.0 - done)
-    return config.learning_rate * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+    return falling_to_zero(config.learning_rate, config.learning_rate_schedule, done)
 
 
 def falling(first: float, final: float | None, done: Array) -> Array:
@@ -169,14 +165,6 @@ def discount_at(config: PPOConfig, done: Array) -> Array:
     if final is None:
         return jnp.float32(first)
     return 1.0 - (1.0 - first) * ((1.0 - final) / (1.0 - first)) ** done
-
-
-def progress(agent: Agent, config: PPOConfig, steps_per_update: int) -> Array:
-    """The finished share of training, float32[] in [0, 1]."""
-    total = config.total_timesteps
-    if total is None:  # PPO.__init__ has checked that nothing is scheduled
-        return jnp.float32(0.0)
-    return jnp.minimum(agent.updates.astype(jnp.float32) * (steps_per_update / total), 1.0)
 
 
 def adapt_learning_rate(rate: Array, kl: Array, desired: Array, config: PPOConfig) -> Array:

@@ -48,7 +48,7 @@ class Model:
         self.spec, self.config, self.critic_group = spec, config, critic_group
         self._low = jnp.asarray(spec.action_low, jnp.float32)
         self._high = jnp.asarray(spec.action_high, jnp.float32)
-        self._adam = Adam(config.max_grad_norm)
+        self.optimizer = Adam(config.max_grad_norm)
         critic_sizes = config.critic_hidden_sizes or config.hidden_sizes
         self._networks = {
             "policy": MLP((*config.hidden_sizes, spec.action_size), config.activation, 0.01),
@@ -67,7 +67,7 @@ class Model:
         }
         return Agent(
             params=params,
-            optimizer=self._adam.init(params),
+            optimizer=self.optimizer.init(params),
             statistics={group: init_statistics(shape) for group, shape in shapes.items()},
             returns=init_return_scale(self.spec.num_worlds),
             noise=first_noise(noise_key, self.spec),

@@ -23,6 +23,7 @@ from r2s_algos_common.off_policy.actor_critic import ActorCritic, N
 from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_common.off_policy.config import OffPolicyConfig, Sizes
 from r2s_algos_common.off_policy.replay import Replay, insert, sample
+from r2s_algos_common.schedules import progress
 from r2s_core.rollout import Trajectory
 from r2s_core.types import Array, Named, pytree
 
@@ -155,10 +156,7 @@ class Learning(Generic[N]):
         return reward_scale(agent.returns) if self.config.normalize_rewards else jnp.float32(1.0)
 
     def progress(self, agent: Agent) -> Array:
-        total = self.config.total_timesteps or math.inf
-        return jnp.minimum(
-            agent.updates.astype(jnp.float32) * (self._steps_per_update / total), 1.0
-        )
+        return progress(agent.updates, self._steps_per_update, self.config.total_timesteps)
 
     def _learning_rate(self, agent: Agent) -> Array:
         first, last = self.config.learning_rate, self.config.final_learning_rate

@@ -133,10 +133,9 @@ class ScriptedPick:
             # Not along the table, to a goal that is lower than what a grip can be carried at.
             up = jnp.maximum(up, jnp.where(aside > _OVER, 1.2 * _CLEAR - lift, -1.0))
         up = jnp.where(lift < _LOOSE, jnp.minimum(up, _SLOW), up)
-        over = (aside < _OVER) if self.places else jnp.bool_(False)
+        over = self.places & (aside < _OVER)
         sideways = jnp.where(over, 1.0, jnp.clip(lift / _CLEAR, 0.0, 1.0))
-        arrived = (norm(away) < _PLACED) if self.places else jnp.bool_(False)
-        return jnp.append(sideways * away[:2], up), arrived
+        return jnp.append(sideways * away[:2], up), self.places & (norm(away) < _PLACED)
 
     def _gripper(self, view: View) -> tuple[Array, Array, Array]:
         """Whether it is closing or closed, bool[]; its opening, m; whether that stays, bool[].

@@ -28,6 +28,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("backends",),
         ("mjcf",),
         ("env",),
+        ("demonstrations",),
         ("record",),
         ("pages",),
         ("evaluation",),

@@ -96,7 +96,7 @@ def test_a_task_without_one_is_refused():
 
 
 def test_an_algorithm_that_would_ignore_it_is_refused():
-    with pytest.raises(ConfigError, match="the algorithm ppo does not learn from any"):
+    with pytest.raises(ConfigError, match="the algorithm ppo, with its options, does not learn"):
         make_algorithm(config(source="script"), environment())
 
 

@@ -10,6 +10,8 @@ builder, which may import JAX. Builders by kind:
     backend      make(scene: SceneSpec, num_worlds: int, config) -> Backend
     robot        make(config) -> Robot (`r2s_core.robot`)
     hook         make(config, run_dir: Path) -> an object with `r2s_core.hooks.hookimpl` methods
+    dataset      read(path: Path, features, episodes) -> DataSet, see
+                 `r2s_core.demonstrations.dataset`
     command      configure(parser: argparse.ArgumentParser) in the light module, and
                  main(args: argparse.Namespace) -> int as the target
 """
@@ -24,7 +26,15 @@ from typing import Any, Literal
 CONTRACT_VERSION = 2
 
 Kind = Literal[
-    "algorithm", "environment", "robot", "reward", "randomizer", "backend", "hook", "command"
+    "algorithm",
+    "environment",
+    "robot",
+    "reward",
+    "randomizer",
+    "backend",
+    "hook",
+    "dataset",
+    "command",
 ]
 
 #: Entry-point group of each kind.
@@ -36,6 +46,7 @@ GROUPS: dict[Kind, str] = {
     "randomizer": "r2s.randomizers",
     "backend": "r2s.backends",
     "hook": "r2s.hooks",
+    "dataset": "r2s.datasets",
     "command": "r2s.commands",
 }
 
@@ -58,6 +69,7 @@ class Plugin:
         (`r2s_core.record.inputs.Keep`) returns for the data prepared from it, so that the run's
         folder is complete without those files.
     default: for environments only, whether configurations that name none use this one.
+    marker: for data sets only, the path, within a folder of this format, of a file that marks it.
     configure: for commands only, adds the command's arguments; must import nothing heavy.
     """
 
@@ -69,6 +81,7 @@ class Plugin:
     contract: int = CONTRACT_VERSION
     configure: Callable[[Any], None] | None = None
     inputs: str | None = None
+    marker: str | None = None
     default: bool = False
 
 

@@ -441,6 +441,24 @@ class Step:
         return self.terminated | self.truncated
 
 
+@pytree
+class Demonstrations:
+    """N control steps of recorded episodes, one episode after the other; leaves [N, ...].
+
+    label and action differ where noise was put on what was executed: a policy imitates the label;
+    rewards and next observations follow from the action.
+    """
+
+    obs: Named  # what was observed, by group
+    label: Array  # float32[N, A], the action that the demonstrator chose
+    action: Array  # float32[N, A], the action that was executed
+    next_obs: Named  # what the step led to, before any reset
+    reward: Array | None  # float32[N]; None: it is not known
+    terminated: Array  # bool[N]
+    truncated: Array  # bool[N]
+    episode: Array  # int32[N], 0 for the first, counted up
+
+
 @dataclasses.dataclass(frozen=True)
 class EnvSpec:
     """What an algorithm must know of an environment before it builds its networks."""
@@ -481,6 +499,18 @@ class HasEvaluation(Protocol):
 
 
 @runtime_checkable
+class HasDemonstrations(Protocol):
+    """An environment with recorded demonstrations to learn from; see `demonstrations_of`."""
+
+    demonstrations: Demonstrations | None
+
+
+def demonstrations_of(env: Environment[Any]) -> Demonstrations | None:
+    """An environment's recorded demonstrations, if it has any."""
+    return env.demonstrations if isinstance(env, HasDemonstrations) else None
+
+
+@runtime_checkable
 class HasScene(Protocol):
     """An environment whose state has `physics.view.qpos`, of a scene that can be rendered."""
 
@@ -494,8 +524,10 @@ class Algorithm(Protocol[L]):
     normalisers, PRNG keys, buffers, environment state. `update` returns metrics as float32[]
     on the host or device; the names are the run's columns. `steps_per_update` is the number of
     environment steps (over all worlds) of one update. An algorithm may have `notes`, a tuple of
-    lines shown to the user before training, e.g. how much memory a buffer takes; and `imitates`,
-    True if it learns from the environment's expert (`EXPERT_GROUP`).
+    lines shown to the user before training, e.g. how much memory a buffer takes; and
+    `learns_from`, of "expert" (it asks the environment's expert in every state, by the group
+    `EXPERT_GROUP`) and "demonstrations" (recorded ones, see `demonstrations_of`), those that it,
+    with its options, learns from.
     """
 
     steps_per_update: int

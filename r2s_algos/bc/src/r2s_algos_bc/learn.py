@@ -25,18 +25,22 @@ def learn(
 ) -> tuple[Agent, Aggregate, Named]:
     """One update from T control steps of W worlds, leaves [T, W, ...].
 
-    Every visited state is labelled, whoever acted in it (Ross et al. 2011).
+    Every visited state is labelled, whoever acted in it (Ross et al. 2011). From recorded
+    demonstrations nothing of the trajectory is learned; it only tells how good the policy is.
 
     Returns:
       The agent and the aggregate, and the metrics, float32[]. "finite" is 1 where every loss and
       gradient was.
     """
-    observation, label = trajectory.obs["policy"], model.label(trajectory.obs)
     done = progress(agent.updates, trajectory.step.reward.size, config.total_timesteps)
     rate = learning_rate(config, done)
-    aggregate = add(aggregate, observation, label)
+    label = model.label(trajectory.obs) if model.asks else None
+    statistics = agent.statistics
+    if label is not None:
+        observation = trajectory.obs["policy"]
+        aggregate = add(aggregate, observation, label)
+        statistics = {"policy": update_statistics(statistics["policy"], observation)}
     decisive = model.decisive(aggregate)
-    statistics = {"policy": update_statistics(agent.statistics["policy"], observation)}
 
     def loss(params: Any, key: Array) -> tuple[Array, Named]:
         x, y = sample(aggregate, key, config.batch_size)
@@ -62,12 +66,13 @@ def learn(
         metrics["action_std"] = jnp.mean(jnp.exp(params["log_std"]))
     metrics |= {
         "learning_rate": rate,
-        "expert_share": expert_share(config, done),
         "decisive_actions": jnp.sum(decisive.astype(jnp.float32)),
         "aggregate/samples": aggregate.filled.astype(jnp.float32),
-        **agreement(trajectory.extras["own"], label, decisive),
         **rollout_metrics(model.unperturbed(trajectory.step)),
     }
+    if label is not None:
+        metrics |= agreement(trajectory.extras["own"], label, decisive)
+        metrics["expert_share"] = expert_share(config, done)
     agent = Agent(
         params=params,
         optimizer=state,

@@ -13,10 +13,15 @@ from r2s_algos_bc.config import BCConfig
 from r2s_algos_common.cloning import Aggregate, expert_label
 from r2s_algos_common.networks import MLP, init_mlp
 from r2s_algos_common.noise import share_of_worlds
-from r2s_algos_common.normalize import RunningStatistics, init_statistics, normalize
+from r2s_algos_common.normalize import (
+    RunningStatistics,
+    init_statistics,
+    normalize,
+    update_statistics,
+)
 from r2s_algos_common.optimizer import Adam
 from r2s_core.policy.network import scale_action, squash
-from r2s_core.types import Array, EnvSpec, Named, Step, pytree
+from r2s_core.types import Array, Demonstrations, EnvSpec, Named, Step, pytree
 
 #: The log standard deviation that `loss: likelihood` starts with.
 _INITIAL_LOG_STD = -1.0
@@ -36,13 +41,21 @@ class Agent:
 class Model:
     """The network, with its input and output processing; holds no weights."""
 
-    def __init__(self, spec: EnvSpec, config: BCConfig, decisive: Array | None) -> None:
+    def __init__(
+        self,
+        spec: EnvSpec,
+        config: BCConfig,
+        decisive: Array | None,
+        recorded: Demonstrations | None = None,
+    ) -> None:
         """decisive: bool[A], the actions of which only the sign is learned; None: those whose
-        labels are all at a bound."""
+        labels are all at a bound. recorded: what is learned from, instead of asking an expert."""
+        self.recorded, self.asks = recorded, recorded is None
         self.spec, self.config, self._decisive = spec, config, decisive
         self._low = jnp.asarray(spec.action_low, jnp.float32)
         self._high = jnp.asarray(spec.action_high, jnp.float32)
-        self._noisy = jnp.asarray(share_of_worlds(spec.num_worlds, config.noisy_share))
+        noisy_share = config.noisy_share if self.asks else 0.0
+        self._noisy = jnp.asarray(share_of_worlds(spec.num_worlds, noisy_share))
         self._network = MLP((*config.hidden_sizes, spec.action_size), config.activation, 0.01)
         self.optimizer = Adam(config.max_grad_norm)
 
@@ -50,13 +63,17 @@ class Model:
         """An untrained agent. On the host."""
         key, policy_key = jax.random.split(key)
         shape = self.spec.observations["policy"].shape
+        statistics = init_statistics(shape)
+        if self.recorded is not None:
+            observed = jnp.asarray(self.recorded.obs["policy"])
+            statistics = update_statistics(statistics, observed)
         params: dict[str, Any] = {"policy": init_mlp(self._network, policy_key, *shape)}
         if self.config.loss == "likelihood":
             params["log_std"] = jnp.full(self.spec.action_size, _INITIAL_LOG_STD, jnp.float32)
         return Agent(
             params=params,
             optimizer=self.optimizer.init(params),
-            statistics={"policy": init_statistics(shape)},
+            statistics={"policy": statistics},
             updates=jnp.int32(0),
             key=key,
         )
@@ -110,6 +127,8 @@ class Model:
         """The action [W, A] of the expert or the policy under noise [W, A]; and "own", what the
         policy would do without it, in [-1, 1] units."""
         own = self._action(acting, obs)
+        if not self.asks:
+            return self._scaled(own), {"own": own}
         action = jnp.where(acting["expert_acts"][:, None], self.label(obs), own)
         return self._scaled(action + self.config.noise_std * noise), {"own": own}
 

@@ -14,7 +14,14 @@ from r2s_algos_bc.config import BCConfig
 from r2s_algos_bc.learn import expert_share, learn
 from r2s_algos_bc.model import Agent, Model
 from r2s_algos_common.checks import check_networks, finite_metrics, network_groups
-from r2s_algos_common.cloning import Aggregate, aggregate_bytes, check_expert, init_aggregate
+from r2s_algos_common.cloning import (
+    Aggregate,
+    add,
+    aggregate_bytes,
+    check_expert,
+    init_aggregate,
+    to_unit,
+)
 from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
 from r2s_algos_common.metrics import where
 from r2s_algos_common.networks import mlp_layers
@@ -24,7 +31,7 @@ from r2s_core.errors import ConfigError
 from r2s_core.policy.saved import action_names
 from r2s_core.rollout import rollout_bytes
 from r2s_core.suggest import did_you_mean
-from r2s_core.types import Array, Environment, EnvSpec, Named, pytree
+from r2s_core.types import Array, Environment, EnvSpec, Named, demonstrations_of, pytree
 
 #: The largest aggregate that null options give, in samples.
 _LARGEST = 2**20
@@ -51,18 +58,23 @@ class BC(CollectAndLearn[Learner, BCConfig]):
 
     With the expert acting throughout it is behaviour cloning, with noise on its actions DART
     (Laskey et al. 2017), and with the policy taking over DAgger.
+
+    Where the environment has recorded demonstrations, it learns from these alone: then the control
+    steps only tell how good the policy is.
     """
 
-    imitates = True
+    learns_from = ("expert", "demonstrations")
 
     def __init__(self, env: Environment[Any], config: BCConfig) -> None:
         """Raises `ConfigError` where the options do not fit the environment or the memory."""
         network_groups(env.spec, "policy", "bc")
-        check_expert(env.spec, "bc")
-        _check_schedules(config)
-        self._size = _aggregate_size(env.spec, config)
+        recorded = demonstrations_of(env)
+        if recorded is None:
+            check_expert(env.spec, "bc")
+        _check_schedules(config, asks=recorded is None)
+        self._size = len(recorded.label) if recorded else _aggregate_size(env.spec, config)
         self.notes = (_check_memory(env.spec, config, self._size),)
-        self.model = Model(env.spec, config, _decisive(env.spec, config))
+        self.model = Model(env.spec, config, _decisive(env.spec, config), recorded)
         super().__init__(env, config, config.num_steps, config.squash)
         self._explore = self._piece(self._draw)
         self._learn = self._piece(partial(learn, self.model, config), donate=(1,))
@@ -71,6 +83,9 @@ class BC(CollectAndLearn[Learner, BCConfig]):
         agent_key, env_key = jax.random.split(key)
         agent = own_buffers(self.model.init(agent_key))
         aggregate = init_aggregate(self.env.spec, self._size)
+        if (recorded := self.model.recorded) is not None:
+            label = to_unit(self.env.spec, recorded.label)
+            aggregate = add(aggregate, jnp.asarray(recorded.obs["policy"]), label)
         return Learner(agent, aggregate, *self._reset(env_key))
 
     def _acting(self, agent: Agent) -> Any:
@@ -103,17 +118,19 @@ class BC(CollectAndLearn[Learner, BCConfig]):
         """The metrics; an agreement over no action is NaN."""
         checked = dict(finite_metrics(metrics, "algorithms.bc.learning_rate"))
         decisive = np.asarray(checked["decisive_actions"])
+        if not self.model.asks:
+            return checked
         of = {"error": decisive < self.env.spec.action_size, "sign": decisive > 0}
         for name, measured in of.items():
             checked[f"agreement/{name}"] = where(measured, checked[f"agreement/{name}"])
         return checked
 
 
-def _check_schedules(config: BCConfig) -> None:
+def _check_schedules(config: BCConfig, asks: bool) -> None:
     scheduled = None
     if config.learning_rate_schedule != "constant":
         scheduled = f"learning_rate_schedule {config.learning_rate_schedule}"
-    elif config.expert_share != config.final_expert_share and config.expert_until > 0:
+    elif asks and config.expert_share != config.final_expert_share and config.expert_until > 0:
         scheduled = "expert_until"
     if scheduled and config.total_timesteps is None:
         raise ConfigError(

@@ -37,8 +37,13 @@ def check_expert(spec: EnvSpec, name: str) -> None:
 
 def expert_label(spec: EnvSpec, obs: Named) -> Array:
     """What the expert does in the observed state, in [-1, 1] units, float32[..., A]."""
+    return to_unit(spec, obs[EXPERT_GROUP])
+
+
+def to_unit(spec: EnvSpec, action: Array) -> Array:
+    """Actions float32[..., A] within the environment's bounds, in [-1, 1] units."""
     low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
-    return jnp.clip(2.0 * (obs[EXPERT_GROUP] - low) / (high - low) - 1.0, -1.0, 1.0)
+    return jnp.clip(2.0 * (action - low) / (high - low) - 1.0, -1.0, 1.0)
 
 
 @pytree

@@ -14,6 +14,8 @@ from r2s_core.plugin import option
 
 #: The limit of `seed` and of `evaluation.seed_offset`, whose sum must fit JAX's 32-bit keys.
 LARGEST_SEED = 2**31 - 1
+#: The source of demonstrations that is the task's own expert.
+SCRIPT = "script"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,11 +144,44 @@ class EnvironmentConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DemonstrationsConfig:
-    """Whom a policy learns from, with an algorithm that imitates."""
+    """Whom a policy learns from: an expert that is asked in every state, or recorded episodes.
 
-    source: Literal["script"] | None = option(
-        None, "script: the task's scripted expert, which can be asked in every state"
+    source: "script", or the absolute path of a run's folder, of a data set, or of what a run has
+        kept of either.
+    """
+
+    source: str | Path | None = option(
+        None,
+        "script: the task's scripted expert; runs/x: a trained run's policy; path/to/dataset: a "
+        "data set",
     )
+    episodes: int | None = option(
+        None,
+        "learn from this many recorded episodes; null: from all of a data set; a script or run is "
+        "asked in every state instead",
+        minimum=1,
+        maximum=10**6,
+    )
+    successful_only: bool = option(True, "leave out recorded episodes that failed")
+    noise_std: float = option(
+        0.0,
+        "standard deviation of the noise on executed actions while a script or run is recorded, in "
+        "[-1, 1] units (DART); labels are without it",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    features: Mapping[str, str | tuple[str, ...]] = option(
+        factory=dict,
+        doc="what a data set calls our groups, e.g. {policy: observation.state, action: action}; "
+        "several are joined in order",
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, str) and self.source != SCRIPT:
+            raise ValueError(
+                f"source is '{self.source}'; it is {SCRIPT}, or the folder of a run or a data set, "
+                f"written with a slash, as ./{self.source}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

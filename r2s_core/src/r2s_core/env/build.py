@@ -20,12 +20,13 @@ from r2s_core.config.user_code import require
 from r2s_core.device import resolve_backend
 from r2s_core.env.contract import check_complete, check_rewards, check_start, check_task
 from r2s_core.env.curriculum import Growth
+from r2s_core.env.expert import check_expert_fits, expert_of
 from r2s_core.env.info_check import check_length
 from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import measured
 from r2s_core.env.spec import empty_view
 from r2s_core.env.variants import variant_of_world
-from r2s_core.env.vector_env import EngineOptions, Expert, Origin, VectorEnv
+from r2s_core.env.vector_env import EngineOptions, Origin, VectorEnv
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.keys import key_for
 from r2s_core.suggest import did_you_mean
@@ -34,7 +35,6 @@ from r2s_core.task_info import TaskInfo
 from r2s_core.types import (
     Backend,
     Environment,
-    HasExpert,
     HasStartBank,
     RandomizerContext,
     RewardFn,
@@ -124,20 +124,11 @@ def wrap_task(
         Looks(randomizers, scene),
         functools.partial(make_environment, config, training=False),
     )
-    expert = _expert(task, config) if training else None
-    return VectorEnv(task, scene, backend, rewards, options, moving, origin, expert)
-
-
-def _expert(task: Task[Any], config: RunConfig) -> Expert | None:
-    """Whom the run learns from; raises `ConfigError` if the task has no expert."""
-    if config.demonstrations.source is None:
-        return None
-    if not isinstance(task, HasExpert):
-        raise ConfigError(
-            f"demonstrations.source: script: the task {type(task).__name__} has no scripted "
-            "expert; give it the method `expert`, or drop `demonstrations`"
-        )
-    return task.expert
+    expert = expert_of(config, task, scene) if training else None
+    env = VectorEnv(task, scene, backend, rewards, options, moving, origin, expert)
+    if expert is not None:
+        check_expert_fits(config, env.spec)
+    return env
 
 
 def _check_contract(

@@ -7,6 +7,7 @@ host-driven backends: control -> (physics) -> advance -> (resets) -> observe.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from r2s_core.config import RunConfig
 from r2s_core.env.action_history import push_action, with_actions
 from r2s_core.env.curriculum import Curriculum, Growth, Levels, level_of
+from r2s_core.env.expert import Expert
 from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import Randomization, measured, observed
 from r2s_core.env.scene_check import check_scene
@@ -30,6 +32,7 @@ from r2s_core.types import (
     Array,
     Backend,
     Checked,
+    Demonstrations,
     Environment,
     HasBegin,
     HasDifficulty,
@@ -63,10 +66,6 @@ class EnvState:
     levels: Levels  # of the curriculum
     past_actions: Array  # float32[W, K, A], the episode's last commanded actions, newest first
     key: Array
-
-
-#: (the task's state, view) of one world -> its action float32[A]; see `HasExpert`.
-Expert = Callable[[Any, View], Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +141,7 @@ class VectorEnv:
         check_scene(scene)
         self.task, self.scene, self.backend, self.options = task, scene, backend, options
         self.origin, self._expert = origin, expert
+        self.demonstrations: Demonstrations | None = None
         self.rewards = {name: term for name, (term, _) in rewards.items()}
         self._weights = {name: jnp.float32(weight) for name, (_, weight) in rewards.items()}
         self._randomization = Randomization(randomizers or {}, scene, backend)
@@ -257,6 +257,19 @@ class VectorEnv:
     def for_evaluation(self, num_worlds: int) -> Environment[Any]:
         """See `r2s_core.types.HasEvaluation`; itself where it was composed by hand."""
         return self if self.origin is None else self.origin.evaluation(num_worlds)
+
+    def with_demonstrations(self, demonstrations: Demonstrations) -> VectorEnv:
+        """The same environment with something to learn from; see `HasDemonstrations`."""
+        env = copy.copy(self)
+        env.demonstrations = demonstrations
+        return env
+
+    def from_the_start(self) -> VectorEnv:
+        """The same environment, whose episodes all begin at their start: none from the bank, and
+        after `reset` no clock runs yet. It shares what has been compiled."""
+        env = copy.copy(self)
+        env.options = dataclasses.replace(self.options, start_bank_share=0.0, stagger=False)
+        return env
 
     def check(self) -> None:
         """See `r2s_core.types.Checked`."""

@@ -44,11 +44,20 @@ def as_jax(policy: SavedPolicy, env: Environment[Any], task: str) -> Policy:
                 f"The policy's {what} is {trained}, the environment's {found}; evaluate it with "
                 "the configuration that it was trained with."
             )
-    tensors = {name: jnp.asarray(tensor) for name, tensor in policy.tensors.items()}
-    act = _network(
-        tuple((la.name, la.kind, la.inputs, tuple(la.options.items())) for la in policy.layers)
-    )
-    return jax.tree_util.Partial(act, tensors)
+    return jax.tree_util.Partial(*_function(policy))
+
+
+def as_function(policy: SavedPolicy) -> Callable[[Named], Array]:
+    """A saved policy as a function of observations [..., *shape] to be traced, for any reader of
+    its contract."""
+    act, tensors = _function(policy)
+    return lambda obs: act(tensors, obs, None)
+
+
+def _function(policy: SavedPolicy) -> tuple[Callable[..., Array], Named]:
+    """(tensors, obs, key) -> action, and the tensors."""
+    steps = tuple((la.name, la.kind, la.inputs, tuple(la.options.items())) for la in policy.layers)
+    return _network(steps), {name: jnp.asarray(x) for name, x in policy.tensors.items()}
 
 
 def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[str, Any, Any]]:
@@ -76,7 +85,7 @@ def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[
 
 
 @functools.lru_cache(maxsize=8)
-def _network(steps: tuple[tuple[Any, ...], ...]) -> Callable[[Named, Named, Array], Array]:
+def _network(steps: tuple[tuple[Any, ...], ...]) -> Callable[..., Array]:
     """(tensors, obs, key) -> action; weights are arguments, so that new ones need no compiling.
 
     steps: name, kind, inputs and options, as pairs, of each layer.
@@ -84,7 +93,7 @@ def _network(steps: tuple[tuple[Any, ...], ...]) -> Callable[[Named, Named, Arra
     layers = [Layer(name, kind, inputs, dict(options)) for name, kind, inputs, options in steps]
 
     @jax.jit
-    def act(tensors: Named, obs: Named, key: Array) -> Array:
+    def act(tensors: Named, obs: Named, key: Array | None) -> Array:
         # As in training: TF32, JAX's default on recent GPUs, would change the policy.
         with jax.default_matmul_precision("highest"):
             return graph.evaluate(layers, tensors, obs, jnp)

@@ -256,7 +256,8 @@ def load_policy(directory: str | Path) -> SavedPolicy:
         )
     data = files.read_bytes(path, limit=_LIMIT, what="a policy's contract", error=PolicyError)
     contract = policy_contract.parse(data, str(path))
-    return SavedPolicy(contract, _read_weights(directory / WEIGHTS, contract))
+    weights = directory / WEIGHTS
+    return with_weights(contract, _read_weights(weights), weights)
 
 
 def _scaled(export: PolicyExport, spec: EnvSpec) -> tuple[Layer, ...]:
@@ -284,25 +285,37 @@ def action_names(spec: EnvSpec) -> list[str]:
     return list(spec.action_names) or [f"action_{i}" for i in range(spec.action_size)]
 
 
-def _read_weights(path: Path, contract: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    if not path.exists():
-        raise PolicyError(f"{path} is missing; a policy is {CONTRACT} and {WEIGHTS}.")
-    data = files.read_bytes(
-        path, limit=_WEIGHTS_LIMIT, what="a policy's weights", error=PolicyError
-    )
+def with_weights(contract: Mapping[str, Any], data: bytes, path: Path) -> SavedPolicy:
+    """The policy of a parsed contract and its weights, the content of the file `path`.
+
+    Raises `PolicyError` where the weights are not those that the contract describes.
+    """
     if hashlib.sha256(data).hexdigest() != contract["weights"]["sha256"]:
         raise PolicyError(
             f"{path} is not the file that {CONTRACT} describes (its SHA-256 differs): it is "
             "truncated, corrupted, or of another policy; copy both files again."
         )
+    tensors = tensors_in(data, path)
+    _check_tensors(tensors, policy_contract.check(contract, str(path)), str(path))
+    return SavedPolicy(contract, tensors)
+
+
+def tensors_in(data: bytes, path: Path) -> dict[str, np.ndarray]:
+    """The tensors in the content of the safetensors file `path`; raises `PolicyError`."""
     try:
-        tensors = safetensors.numpy.load(data)
+        return safetensors.numpy.load(data)
     except MemoryError:
         raise
     except Exception as error:  # its own errors, and NumPy's for unknown types
         raise PolicyError(f"{path} is not a safetensors file of numbers: {error}") from error
-    _check_tensors(tensors, policy_contract.check(contract, str(path)), str(path))
-    return tensors
+
+
+def _read_weights(path: Path) -> bytes:
+    if not path.exists():
+        raise PolicyError(f"{path} is missing; a policy is {CONTRACT} and {WEIGHTS}.")
+    return files.read_bytes(
+        path, limit=_WEIGHTS_LIMIT, what="a policy's weights", error=PolicyError
+    )
 
 
 def _check_tensors(

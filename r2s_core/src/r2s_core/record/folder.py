@@ -145,7 +145,9 @@ class RunFolder:
         if config.base_dir != self.path.resolve():
             inputs.check_sources(record, config.base_dir)
         saved = load_config(self.path / CONFIG)
-        kept = dataclasses.replace(config, environment=saved.environment)
+        kept = dataclasses.replace(
+            config, environment=saved.environment, demonstrations=saved.demonstrations
+        )
         return Inputs(kept, {}, record)
 
     def begin(self, found: Inputs) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from r2s_core import registry
 from r2s_core.config import RunConfig, user_code
 from r2s_core.config.flat import flat
+from r2s_core.demonstrations.source import keep as keep_source
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.system import files, trust
 from r2s_core.system.documents import read_document
@@ -82,6 +83,7 @@ def collect(config: RunConfig, run_dir: Path) -> Inputs:
     """
     collected = _Collected(run_dir / INPUTS, config.base_dir)
     changed = _with_kept_rewards(_with_kept_options(config, collected), collected)
+    changed = keep_source(changed, collected)
     before, after = flat(config.resolved()), flat(changed.resolved())
     written = {key: value for key, value in before.items() if after.get(key) != value}
     record = Record(relative_to(written, config.base_dir), collected.sources)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from r2s_core import device, registry
 from r2s_core.config import RunConfig
 from r2s_core.config.schema import LARGEST_SEED
 from r2s_core.config.user_code import require
+from r2s_core.demonstrations.source import with_demonstrations
 from r2s_core.env import build
 from r2s_core.env.build import MakeEnvironment
 from r2s_core.env.contract import exported
@@ -35,7 +37,7 @@ from r2s_core.system.console import stderr_console
 from r2s_core.system.progress import TrainingProgress, print_result
 from r2s_core.system.signals import RunInterrupted, StopSignals
 from r2s_core.training.loop import RunContext, Training, start, train
-from r2s_core.types import Algorithm, Environment
+from r2s_core.types import Algorithm, Environment, demonstrations_of
 
 
 def run(
@@ -114,6 +116,7 @@ class _Session:
         self.console.print("preparing objects, scene and start states ...")
         env = self.make_env(config, config.environment.engine.num_parallel_envs, True)
         training_began = time.perf_counter()
+        env = with_demonstrations(env, config, self.console.print)
         algorithm = make_algorithm(config, env)
         for line in getattr(algorithm, "notes", ()):
             self.console.print(line)
@@ -253,11 +256,9 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
         total = max(config.training.total_timesteps, 1)
         options = dataclasses.replace(options, total_timesteps=total)
     algorithm: Algorithm[Any] = registry.build("algorithm", use.use, env, options)
-    if config.demonstrations.source and not getattr(algorithm, "imitates", False):
-        raise ConfigError(
-            f"demonstrations: the algorithm {config.algorithm} does not learn from any; set "
-            "`demonstrations.source: null`, or choose one that does, as in `algorithm: bc`"
-        )
+    if config.demonstrations.source:
+        recorded = demonstrations_of(env) is not None
+        _check_learns(config.algorithm, getattr(algorithm, "learns_from", ()), recorded)
     steps = algorithm.steps_per_update
     if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
         raise PluginError(
@@ -265,6 +266,26 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
             "number of environment steps of an update, 1 or more"
         )
     return algorithm
+
+
+def _check_learns(algorithm: str, learns_from: Sequence[str], recorded: bool) -> None:
+    """Raises `ConfigError` where an algorithm would ignore the demonstrations."""
+    if ("demonstrations" if recorded else "expert") in learns_from:
+        return
+    if "demonstrations" in learns_from:
+        raise ConfigError(
+            f"demonstrations: the algorithm {algorithm} learns from recorded episodes; say how "
+            "many, as in `demonstrations.episodes: 200`"
+        )
+    if "expert" in learns_from:
+        raise ConfigError(
+            f"demonstrations: the algorithm {algorithm} asks an expert in every state; give it a "
+            "script or a run as source, and no `demonstrations.episodes`"
+        )
+    raise ConfigError(
+        f"demonstrations: the algorithm {algorithm}, with its options, does not learn from any; "
+        "set `demonstrations.source: null`, or choose one that does, as in `algorithm: bc`"
+    )
 
 
 def _check_seed(config: RunConfig) -> None:

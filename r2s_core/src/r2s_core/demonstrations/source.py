@@ -1,0 +1,169 @@
+"""From a run's configuration to the recorded demonstrations that it learns from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r2s_core.config import RunConfig
+from r2s_core.config.schema import SCRIPT
+from r2s_core.demonstrations import dataset
+from r2s_core.demonstrations.episode import Episode, stacked
+from r2s_core.demonstrations.recording import record
+from r2s_core.env import VectorEnv
+from r2s_core.errors import ConfigError
+from r2s_core.policy import packed
+from r2s_core.policy.saved import action_names
+from r2s_core.types import EXPERT_GROUP, Environment, EnvSpec
+
+_ACTION = "action"
+#: Actions may be this far out of bounds, by rounding, and this share of them by more.
+_SLACK, _MOST_BEYOND = 1e-3, 0.01
+
+
+def is_expert(config: RunConfig) -> bool:
+    """Whether the source can be asked in every state: a script or a run."""
+    source = config.demonstrations.source
+    return source == SCRIPT or (isinstance(source, Path) and packed.is_policy(source))
+
+
+def with_demonstrations(
+    env: Environment[Any], config: RunConfig, say: Callable[[str], None]
+) -> Environment[Any]:
+    """The training environment with the recorded demonstrations that are configured, if any.
+
+    say: told what they are. Raises `ConfigError` where they cannot be read or recorded, or are not
+    of this environment.
+    """
+    wanted = config.demonstrations
+    if wanted.source is None or (is_expert(config) and wanted.episodes is None):
+        return env
+    if not isinstance(env, VectorEnv):
+        raise ConfigError(
+            f"demonstrations: the environment {config.environment.use} is not a task in r2s's "
+            "engine, so it takes none; drop them"
+        )
+    episodes = _recorded(env, config) if is_expert(config) else _read(env.spec, config)
+    steps = sum(map(len, episodes))
+    say(f"demonstrations: {len(episodes):,} episodes, {steps:,} control steps")
+    return env.with_demonstrations(stacked(episodes))
+
+
+def keep(config: RunConfig, kept: Callable[[str, bytes], Path]) -> RunConfig:
+    """The configuration with the file that a run keeps of its source.
+
+    kept: of a name and a content, the future path.
+    """
+    source = config.demonstrations.source
+    if not isinstance(source, Path):
+        return config
+    if packed.is_policy(source):
+        path = kept(f"expert{packed.SUFFIX}", packed.pack(packed.load(source)))
+    else:
+        path = kept(
+            f"demonstrations{packed.SUFFIX}", dataset.pack(dataset.read(config.demonstrations))
+        )
+    changed = dataclasses.replace(config.demonstrations, source=path)
+    return dataclasses.replace(config, demonstrations=changed)
+
+
+def _recorded(env: VectorEnv, config: RunConfig) -> list[Episode]:
+    wanted = config.demonstrations
+    assert wanted.episodes is not None
+    return list(
+        record(
+            env,
+            config.seed,
+            wanted.episodes,
+            successful_only=wanted.successful_only,
+            noise_std=wanted.noise_std,
+        )
+    )
+
+
+def _read(spec: EnvSpec, config: RunConfig) -> list[Episode]:
+    """The data set's episodes with their numbers in the environment's order."""
+    data = dataset.read(config.demonstrations)
+    where = f"demonstrations.source: {config.demonstrations.source}"
+    rate = 1.0 / spec.control_dt
+    if not np.isclose(data.control_rate_hz, rate, rtol=1e-3):
+        raise ConfigError(
+            f"{where}: it has {data.control_rate_hz:g} steps a second, and this environment "
+            f"{rate:g}; record it at that rate, or change the environment's"
+        )
+    groups = {
+        name: group.shape for name, group in spec.observations.items() if name != EXPERT_GROUP
+    } | {_ACTION: (spec.action_size,)}
+    names = {name: spec.observations[name].names for name in groups if name != _ACTION}
+    names[_ACTION] = tuple(action_names(spec))
+    orders = {name: _order(data.names.get(name, ()), ours) for name, ours in names.items()}
+    fitted = [_fitted(episode, groups, orders, where) for episode in data.episodes]
+    return _within_bounds(spec, fitted, where)
+
+
+def _fitted(
+    episode: Episode,
+    groups: Mapping[str, tuple[int, ...]],
+    orders: Mapping[str, np.ndarray | None],
+    where: str,
+) -> Episode:
+    """With each group and the actions in the order of `orders`, all of the shape in `groups`."""
+
+    def ordered(name: str, x: np.ndarray, leading: int) -> np.ndarray:
+        order = orders[name]
+        x = x if order is None else x[..., order]
+        if x.shape[leading:] != groups[name]:
+            raise ConfigError(
+                f"{where}: its {name} has shape {list(x.shape[leading:])}, and this environment's "
+                f"{list(groups[name])}"
+            )
+        if not np.isfinite(x).all():
+            raise ConfigError(f"{where}: its {name} holds numbers that are not finite")
+        return x
+
+    def observed(obs: Mapping[str, np.ndarray], leading: int) -> dict[str, np.ndarray]:
+        return {name: ordered(name, x, leading) for name, x in obs.items() if name in groups}
+
+    if "policy" in groups and "policy" not in episode.obs:
+        raise ConfigError(f"{where}: it has nothing for the observation group 'policy'")
+    final = episode.final_obs
+    return dataclasses.replace(
+        episode,
+        obs=observed(episode.obs, 1),
+        final_obs=None if final is None else observed(final, 0),
+        label=ordered(_ACTION, episode.label, 1),
+        action=ordered(_ACTION, episode.action, 1),
+    )
+
+
+def _order(theirs: tuple[str, ...], ours: tuple[str, ...]) -> np.ndarray | None:
+    """The indices of our numbers among theirs; None where names do not tell."""
+    if theirs == ours or not set(ours) <= set(theirs) or len(set(theirs)) < len(theirs):
+        return None
+    return np.asarray([theirs.index(name) for name in ours])
+
+
+def _within_bounds(spec: EnvSpec, episodes: list[Episode], where: str) -> list[Episode]:
+    """With actions clipped; raises `ConfigError` where too many are beyond for equal units."""
+    low, high = np.asarray(spec.action_low), np.asarray(spec.action_high)
+    labels = np.concatenate([episode.label for episode in episodes])
+    beyond = np.mean((labels < low - _SLACK) | (labels > high + _SLACK), axis=0)
+    worst = int(np.argmax(beyond))
+    if beyond[worst] > _MOST_BEYOND:
+        raise ConfigError(
+            f"{where}: {beyond[worst]:.0%} of its actions {action_names(spec)[worst]} are not "
+            f"within [{low[worst]:g}, {high[worst]:g}], as in this environment; are they in other "
+            "units?"
+        )
+    return [
+        dataclasses.replace(
+            episode,
+            label=np.clip(episode.label, low, high),
+            action=np.clip(episode.action, low, high),
+        )
+        for episode in episodes
+    ]

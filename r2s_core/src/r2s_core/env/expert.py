@@ -1,0 +1,127 @@
+"""Whom a policy learns from: the task's scripted expert, or the policy of a trained run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r2s_core.config import RunConfig
+from r2s_core.config.schema import SCRIPT
+from r2s_core.env.spec import empty_view
+from r2s_core.errors import ConfigError
+from r2s_core.policy import packed
+from r2s_core.policy.network import as_function
+from r2s_core.policy.saved import SavedPolicy, action_names
+from r2s_core.suggest import did_you_mean
+from r2s_core.types import Array, ArraySpec, EnvSpec, HasExpert, Named, SceneSpec, Task, View
+
+#: (the task's state, view) of one world -> its action float32[A]; see `HasExpert`.
+Expert = Callable[[Any, View], Array]
+
+
+def expert_of(config: RunConfig, task: Task[Any], scene: SceneSpec) -> Expert | None:
+    """The expert that a run can ask in every state; None where it learns from none.
+
+    Raises `ConfigError` where the task has no scripted expert, or does not observe or do what the
+    run's policy reads or does.
+    """
+    source = config.demonstrations.source
+    if source is None:
+        return None
+    if isinstance(source, Path):
+        return _trained(source, task, scene) if packed.is_policy(source) else None
+    assert source == SCRIPT
+    if not isinstance(task, HasExpert):
+        raise ConfigError(
+            f"demonstrations.source: script: the task {type(task).__name__} has no scripted "
+            "expert; give it the method `expert`, or drop `demonstrations`"
+        )
+    return task.expert
+
+
+def check_expert_fits(config: RunConfig, spec: EnvSpec) -> None:
+    """Raises `ConfigError` where a trained expert's actions are not the environment's."""
+    source = config.demonstrations.source
+    if isinstance(source, Path):
+        check_action(packed.load(source), spec, f"demonstrations.source: {source}")
+
+
+def check_action(policy: SavedPolicy, spec: EnvSpec, where: str) -> None:
+    """Raises `ConfigError` where a policy's actions are not the environment's. where: its name."""
+    theirs, names = policy.spec, tuple(action_names(spec))
+    rate = 1.0 / spec.control_dt
+    if theirs.action_names != names:
+        raise ConfigError(
+            f"{where}: it acts by {', '.join(theirs.action_names)}, and this environment by "
+            f"{', '.join(names)}; choose the same action space for both"
+        )
+    if not math.isclose(theirs.control_rate_hz, rate, rel_tol=1e-5):
+        raise ConfigError(
+            f"{where}: it acts {theirs.control_rate_hz:g} times a second, and this environment "
+            f"{rate:g} times"
+        )
+    for bound, limits in (("low", theirs.action_low), ("high", theirs.action_high)):
+        ours = np.asarray(getattr(spec, f"action_{bound}"), np.float32)
+        if not np.array_equal(np.asarray(limits, np.float32), ours):
+            raise ConfigError(f"{where}: the {bound} bounds of its actions differ from these")
+
+
+def _trained(path: Path, task: Task[Any], scene: SceneSpec) -> Expert:
+    """The policy, on the numbers that it reads: found by their names in what the task observes.
+
+    It reads the true values, without sensor errors, as a scripted expert does.
+    """
+    where = f"demonstrations.source: {path}"
+    policy = packed.load(path)
+    picks = {
+        group: _picks(spec, _offered(task, scene), f"{where}: its policy reads")
+        for group, spec in policy.observations.items()
+    }
+    act = as_function(policy)
+
+    def expert(state: Any, view: View) -> Array:
+        return act(_read(picks, task.observe(state, view)))
+
+    return expert
+
+
+def _offered(task: Task[Any], scene: SceneSpec) -> dict[str, tuple[str, int]]:
+    """Where the task observes each named number: name -> (group, index)."""
+
+    def first(key: Array) -> Named:
+        return task.observe(task.init(key, jnp.int32(0))[0], empty_view(scene))
+
+    groups = jax.eval_shape(first, jax.random.key(0))
+    names = task.info.observation_names
+    return {
+        name: (group, i)
+        for group in reversed(list(groups))  # the policy's own come first, so they win
+        for i, name in enumerate(names.get(group, ()))
+    }
+
+
+def _picks(
+    spec: ArraySpec, offered: dict[str, tuple[str, int]], reads: str
+) -> list[tuple[str, int]]:
+    if spec.is_image:
+        raise ConfigError(f"{reads} images; an expert has to decide by numbers")
+    for name in spec.names:
+        if name not in offered:
+            raise ConfigError(
+                f"{reads} {name}, which this environment does not observe"
+                f"{did_you_mean(name, offered)}; add it to the observations, or to "
+                "critic_observations, which only training reads"
+            )
+    return [offered[name] for name in spec.names]
+
+
+def _read(picks: dict[str, list[tuple[str, int]]], observed: Named) -> Named:
+    return {
+        group: jnp.stack([observed[of][i] for of, i in chosen]) for group, chosen in picks.items()
+    }

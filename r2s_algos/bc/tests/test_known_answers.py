@@ -9,7 +9,13 @@ import pytest
 
 from r2s_algos_bc.config import BCConfig
 from r2s_algos_bc.train import BC
-from r2s_core.testing.environments import Rules, TinyEnvironment, WithExpert
+from r2s_core.testing.environments import (
+    Rules,
+    TinyEnvironment,
+    WithDemonstrations,
+    WithExpert,
+    recorded,
+)
 
 SMALL = BCConfig(
     num_steps=8,
@@ -54,6 +60,29 @@ def test_a_linear_expert_is_cloned_exactly_and_a_decisive_one_by_its_sign():
     assert metrics["agreement/error"][-1] < 1e-3
     assert metrics["agreement/sign"][-1] > 0.95
     assert metrics["agreement/error"][0] > 0.1
+
+
+def test_recorded_episodes_are_cloned_without_asking_anyone():
+    """What the policy meets itself is not learned from: it would have no labels."""
+    env = _two_numbers(16)
+    demonstrations = recorded(env, _linear_and_decisive, 100, jax.random.key(2))
+    config = dataclasses.replace(SMALL, hidden_sizes=(), total_timesteps=16 * 8 * 40)
+    bc = BC(WithDemonstrations(env, demonstrations), config)
+    start = bc.init(jax.random.key(0))
+    kept = jax.tree.map(np.asarray, (start.aggregate, start.agent.statistics))
+    learner, metrics = bc.update_many(start, 40)
+    obs = {"policy": jax.random.uniform(jax.random.key(1), (500, 2), minval=-1.0)}
+    action = np.asarray(bc.policy(learner, deterministic=True)(obs, jax.random.key(0)))
+    expected = np.asarray(_linear_and_decisive(obs["policy"]))
+    np.testing.assert_allclose(action[:, 0], expected[:, 0], atol=1e-3)
+    clear = np.abs(obs["policy"].sum(-1)) > 0.2
+    np.testing.assert_array_equal(np.sign(action[clear, 1]), expected[clear, 1])
+    np.testing.assert_array_equal(metrics["aggregate/samples"], 1600.0)
+    assert not {"agreement/error", "agreement/sign", "expert_share"} & set(metrics)
+    jax.tree.map(np.testing.assert_array_equal, kept, (learner.aggregate, learner.agent.statistics))
+    np.testing.assert_allclose(
+        kept[1]["policy"].mean, np.mean(demonstrations.obs["policy"], axis=0), atol=1e-5
+    )
 
 
 def _balance(num_worlds):

@@ -2,13 +2,14 @@
 
 Each is vectorised, auto-resetting and pure JAX; its docstring says what a correct learner finds.
 `HostDriven` makes any of them refuse to be traced, as the `mujoco` backend does; `WithExpert` gives
-any of them an expert.
+any of them an expert, `WithDemonstrations` episodes of one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, final
 
 import jax
@@ -16,10 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from r2s_core.rollout import rollout
 from r2s_core.types import (
     EXPERT_GROUP,
     Array,
     ArraySpec,
+    Demonstrations,
     Environment,
     EnvSpec,
     Named,
@@ -302,6 +305,58 @@ class WithExpert:
 
     def _labelled(self, obs: Named) -> Named:
         return {**obs, EXPERT_GROUP: self.expert(obs["policy"])}
+
+
+@final
+class WithDemonstrations:
+    """The same environment with recorded demonstrations."""
+
+    def __init__(self, environment: Environment, demonstrations: Demonstrations) -> None:
+        self.environment, self.demonstrations = environment, demonstrations
+        self.spec = environment.spec
+
+    def reset(self, key: Array) -> tuple[Any, Named]:
+        """As that of the environment."""
+        return self.environment.reset(key)
+
+    def step(self, state: Any, action: Array) -> tuple[Any, Step]:
+        """As that of the environment."""
+        return self.environment.step(state, action)
+
+
+def recorded(
+    environment: Environment, expert: Callable[[Array], Array], steps: int, key: Array
+) -> Demonstrations:
+    """`steps` control steps of every world in which an expert acts, world by world.
+
+    expert: from what a policy observes, float32[W, n], its actions, float32[W, A].
+    """
+
+    def act(params: Any, obs: Named, key: Array) -> tuple[Array, Named]:
+        return expert(obs["policy"]), {}
+
+    act_key, reset_key = jax.random.split(key)
+    play = partial(rollout, environment, act, (), key=act_key, length=steps)
+    state, obs = environment.reset(reset_key)
+    _, _, played = (jax.jit(play) if environment.spec.traceable else play)(state=state, obs=obs)
+
+    def flat(x: Array) -> Array:
+        return jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:])
+
+    step = jax.tree.map(flat, played.step)
+    action = flat(played.action)
+    ends = jnp.concatenate([jnp.zeros(1, bool), step.done[:-1]])
+    starts = ends.at[jnp.arange(environment.spec.num_worlds) * steps].set(True)
+    return Demonstrations(
+        obs=jax.tree.map(flat, dict(played.obs)),
+        label=action,
+        action=action,
+        next_obs=step.final_obs,
+        reward=step.reward,
+        terminated=step.terminated,
+        truncated=step.truncated,
+        episode=jnp.cumsum(starts, dtype=jnp.int32) - 1,
+    )
 
 
 @final

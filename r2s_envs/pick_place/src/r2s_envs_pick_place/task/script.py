@@ -127,15 +127,16 @@ class ScriptedPick:
         """Motion [3] of the held object, and bool[]: it is where it is to be let go."""
         away = state.goal - self.observer.body.position(view.qpos)
         aside, up, lift = norm(away[:2]), away[2], state.lift
+        # Only what was lifted counts as placed, so a goal under the object is not yet reached.
+        over = self.places & (aside < _OVER) & state.ever_lifted
         if self.places:
-            up = up + jnp.where(aside < _OVER, 0.0, _CARRY)
+            up = up + jnp.where(over, 0.0, _CARRY)
         else:
             # Not along the table, to a goal that is lower than what a grip can be carried at.
             up = jnp.maximum(up, jnp.where(aside > _OVER, 1.2 * _CLEAR - lift, -1.0))
         up = jnp.where(lift < _LOOSE, jnp.minimum(up, _SLOW), up)
-        over = self.places & (aside < _OVER)
         sideways = jnp.where(over, 1.0, jnp.clip(lift / _CLEAR, 0.0, 1.0))
-        return jnp.append(sideways * away[:2], up), self.places & (norm(away) < _PLACED)
+        return jnp.append(sideways * away[:2], up), over & (norm(away) < _PLACED)
 
     def _gripper(self, view: View) -> tuple[Array, Array, Array]:
         """Whether it is closing or closed, bool[]; its opening, m; whether that stays, bool[].

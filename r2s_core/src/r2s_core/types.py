@@ -471,6 +471,7 @@ class EnvSpec:
     control_dt: float  # s
     traceable: bool
     action_names: tuple[str, ...] = ()  # one per action, in order; empty: they are numbered
+    action_chunk: int = 1  # control steps in an action: it lists their numbers one after the other
     task: TaskInfo = dataclasses.field(default_factory=TaskInfo)
 
     @property
@@ -525,9 +526,9 @@ class Algorithm(Protocol[L]):
     on the host or device; the names are the run's columns. `steps_per_update` is the number of
     environment steps (over all worlds) of one update. An algorithm may have `notes`, a tuple of
     lines shown to the user before training, e.g. how much memory a buffer takes; and
-    `learns_from`, of "expert" (it asks the environment's expert in every state, by the group
-    `EXPERT_GROUP`) and "demonstrations" (recorded ones, see `demonstrations_of`), those that it,
-    with its options, learns from.
+    `learns_from`, of "rewards", "expert" (it asks the environment's expert in every state, by the
+    group `EXPERT_GROUP`) and "demonstrations" (recorded ones, see `demonstrations_of`), those that
+    it, with its options, learns from; by default from rewards alone.
     """
 
     steps_per_update: int

@@ -98,6 +98,13 @@ class EngineConfig:
         minimum=0,
         maximum=100,
     )
+    action_chunk: int = option(
+        1,
+        "control steps that the policy plans at once; they are executed one after the other, then "
+        "it is asked again; for algorithms that only imitate recorded demonstrations",
+        minimum=1,
+        maximum=1000,
+    )
     physics: PhysicsConfig = option(
         PhysicsConfig(), "overrides of the task's physics, for sensitivity studies"
     )

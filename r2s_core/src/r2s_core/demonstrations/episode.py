@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
+from r2s_core.env.action_chunk import chunks
 from r2s_core.errors import R2SError
 from r2s_core.types import Demonstrations
 
@@ -53,13 +54,19 @@ class DataSet:
     control_rate_hz: float
 
 
-def stacked(episodes: Sequence[Episode]) -> Demonstrations:
-    """All steps of some episodes. A last step whose observation afterwards is needed, because time
-    ended the episode, but not known, is left out.
+def stacked(episodes: Sequence[Episode], action_chunk: int = 1) -> Demonstrations:
+    """All steps of some episodes, each with the actions of `action_chunk` control steps.
+
+    A last step whose observation afterwards is needed, because time ended the episode, but not
+    known, is left out.
 
     Raises `R2SError` where nothing is left.
     """
-    parts = [part for i, episode in enumerate(episodes) if (part := _steps(episode, i)) is not None]
+    parts = [
+        part
+        for i, episode in enumerate(episodes)
+        if (part := _steps(episode, i, action_chunk)) is not None
+    ]
     if not parts:
         raise R2SError("demonstrations: there is not a single step in them")
     if any(part.reward is None for part in parts):
@@ -67,7 +74,7 @@ def stacked(episodes: Sequence[Episode]) -> Demonstrations:
     return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
-def _steps(episode: Episode, index: int) -> Demonstrations | None:
+def _steps(episode: Episode, index: int, action_chunk: int) -> Demonstrations | None:
     final = episode.final_obs
     if final is None and episode.terminated:  # nothing is learned from what follows
         final = {name: x[-1] for name, x in episode.obs.items()}
@@ -81,8 +88,8 @@ def _steps(episode: Episode, index: int) -> Demonstrations | None:
     ends = np.arange(length) == len(episode) - 1
     return Demonstrations(
         obs={name: x[:length] for name, x in episode.obs.items()},  # type: ignore[arg-type]
-        label=episode.label[:length],  # type: ignore[arg-type]
-        action=episode.action[:length],  # type: ignore[arg-type]
+        label=chunks(episode.label, action_chunk)[:length],  # type: ignore[arg-type]
+        action=chunks(episode.action, action_chunk)[:length],  # type: ignore[arg-type]
         next_obs=after,  # type: ignore[arg-type]
         reward=None if episode.reward is None else episode.reward[:length],  # type: ignore[arg-type]
         terminated=ends & episode.terminated,  # type: ignore[arg-type]

@@ -47,10 +47,12 @@ def with_demonstrations(
             f"demonstrations: the environment {config.environment.use} is not a task in r2s's "
             "engine, so it takes none; drop them"
         )
-    episodes = _recorded(env, config) if is_expert(config) else _read(env.spec, config)
+    episodes = (
+        _recorded(env, config) if is_expert(config) else _read(env.from_the_start().spec, config)
+    )
     steps = sum(map(len, episodes))
     say(f"demonstrations: {len(episodes):,} episodes, {steps:,} control steps")
-    return env.with_demonstrations(stacked(episodes))
+    return env.with_demonstrations(stacked(episodes, env.spec.action_chunk))
 
 
 def keep(config: RunConfig, kept: Callable[[str, bytes], Path]) -> RunConfig:

@@ -113,6 +113,7 @@ def wrap_task(
         stagger=training,
         variants=None if training else variants,
         action_history=engine.action_history,
+        action_chunk=engine.action_chunk,
         growths=_growths(config, worlds) if training else {},
     )
     randomizers = make_randomizers(config, task, scene)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core.env.action_chunk import chunk_names
 from r2s_core.env.action_history import with_action_names, with_actions
 from r2s_core.errors import R2SError
 from r2s_core.types import (
@@ -31,10 +32,12 @@ def make_spec(
     max_episode_steps: int,
     action_history: int,
     has_expert: bool = False,
+    action_chunk: int = 1,
 ) -> EnvSpec:
     """The spec of a task in a backend's worlds.
 
     action_history: past actions observed. has_expert: what an expert does is observed too.
+    action_chunk: control steps in an action.
     """
 
     def first_observation(key: Array) -> Named:
@@ -56,12 +59,13 @@ def make_spec(
     return EnvSpec(
         num_worlds=backend.num_worlds,
         observations=observations,
-        action_low=low,
-        action_high=np.asarray(task.action_high, np.float32),
+        action_low=np.tile(low, action_chunk),
+        action_high=np.tile(np.asarray(task.action_high, np.float32), action_chunk),
         max_episode_steps=max_episode_steps,
         control_dt=scene.control_dt,
         traceable=backend.traceable,
-        action_names=info.action_names,
+        action_names=chunk_names(info.action_names, action_chunk),
+        action_chunk=action_chunk,
         task=info,
     )
 

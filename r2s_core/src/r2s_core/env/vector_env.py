@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.config import RunConfig
+from r2s_core.env.action_chunk import execute
 from r2s_core.env.action_history import push_action, with_actions
 from r2s_core.env.curriculum import Curriculum, Growth, Levels, level_of
 from r2s_core.env.expert import Expert
@@ -65,6 +66,7 @@ class EnvState:
     memory: Mapping[str, Any]  # of the episode's randomizers, by stage
     levels: Levels  # of the curriculum
     past_actions: Array  # float32[W, K, A], the episode's last commanded actions, newest first
+    plan: Array  # float32[W, H, A], the chunk of actions that is being executed
     key: Array
 
 
@@ -79,6 +81,7 @@ class EngineOptions:
     variants: the scene's variants that the worlds are split evenly between; None: those that are
       not held out, sampled for every episode.
     action_history: number of past actions appended to the observation.
+    action_chunk: control steps in an action.
     growths: the curriculum: "task", "rewards.NAME" or "randomization.NAME" -> how it grows.
     """
 
@@ -88,6 +91,7 @@ class EngineOptions:
     stagger: bool = False
     variants: tuple[int, ...] | None = None
     action_history: int = 0
+    action_chunk: int = 1
     growths: Mapping[str, Growth] = dataclasses.field(default_factory=dict)
 
 
@@ -170,9 +174,13 @@ class VectorEnv:
             options.max_episode_steps,
             options.action_history,
             has_expert=expert is not None,
+            action_chunk=options.action_chunk,
         )
-        self._no_action = jnp.clip(0.0, self.spec.action_low, self.spec.action_high)
-        history = (self.spec.num_worlds, options.action_history, self.spec.action_size)
+        # Of one control step.
+        self._low = np.asarray(task.action_low, np.float32)
+        self._high = np.asarray(task.action_high, np.float32)
+        self._no_action = jnp.clip(0.0, self._low, self._high)
+        history = (self.spec.num_worlds, options.action_history, len(self._low))
         self._no_actions = jnp.broadcast_to(self._no_action, history)
         self._no_wrench = jnp.zeros((scene.model.nbody, 6), jnp.float32)
         variants = Variation(scene, backend, options.variants, self._randomization.nominal)
@@ -211,6 +219,7 @@ class VectorEnv:
             elapsed = jax.random.randint(
                 stagger_key, (worlds,), 0, self.options.max_episode_steps, jnp.int32
             )
+            elapsed -= elapsed % self.options.action_chunk  # where a plan begins
         state = EnvState(
             physics=physics,
             task=start.task,
@@ -222,6 +231,7 @@ class VectorEnv:
             memory=start.memory,
             levels=levels,
             past_actions=self._no_actions,
+            plan=jnp.zeros((worlds, self.options.action_chunk, len(self._low)), jnp.float32),
             key=next_key,
         )
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
@@ -265,10 +275,20 @@ class VectorEnv:
         return env
 
     def from_the_start(self) -> VectorEnv:
-        """The same environment, whose episodes all begin at their start: none from the bank, and
-        after `reset` no clock runs yet. It shares what has been compiled."""
+        """The same environment, whose episodes all begin at their start, none from the bank and
+        after `reset` none with a running clock, and which takes an action for each control step.
+        It shares what has been compiled."""
         env = copy.copy(self)
-        env.options = dataclasses.replace(self.options, start_bank_share=0.0, stagger=False)
+        env.options = dataclasses.replace(
+            self.options, start_bank_share=0.0, stagger=False, action_chunk=1
+        )
+        env.spec = dataclasses.replace(
+            self.spec,
+            action_low=self._low,
+            action_high=self._high,
+            action_names=self.task.info.action_names,
+            action_chunk=1,
+        )
         return env
 
     def check(self) -> None:
@@ -321,7 +341,8 @@ class VectorEnv:
     ) -> tuple[EnvState, Array, Array | None, Array, tuple[Array, ...]]:
         """The physics' inputs: ctrl [W, nu], and the wrench on the bodies if any."""
         next_key, action_key, final_key, observe_key, start_key = jax.random.split(state.key, 5)
-        action = jnp.clip(action, self.spec.action_low, self.spec.action_high)
+        plan, action = execute(state.plan, action, state.elapsed)
+        action = jnp.clip(action, self._low, self._high)
 
         def one(
             key: Array, memory: Any, task: Any, variant: Array, view: View, action: Array
@@ -334,7 +355,7 @@ class VectorEnv:
             pushed, force = self._randomization.step(
                 "wrench", memory["wrench"], push_key, {"wrench": self._no_wrench}, *context
             )
-            action = jnp.clip(varied["action"], self.spec.action_low, self.spec.action_high)
+            action = jnp.clip(varied["action"], self._low, self._high)
             ctrl = self.task.control(task, view, action)
             return ctrl, force["wrench"], {"action": acted, "wrench": pushed}
 
@@ -346,6 +367,7 @@ class VectorEnv:
             state,
             memory={**state.memory, **memory},
             past_actions=push_action(state.past_actions, action),
+            plan=plan,
         )
         if not self._randomization.has("wrench"):
             wrench = None
@@ -460,7 +482,7 @@ class VectorEnv:
             obs = with_actions(obs, past_actions)
             if self._expert is not None:
                 action = self._expert(task, view)
-                obs[EXPERT_GROUP] = jnp.clip(action, self.spec.action_low, self.spec.action_high)
+                obs[EXPERT_GROUP] = jnp.clip(action, self._low, self._high)
             return {"reading": read, "observation": remembered}, obs
 
         keys = jax.random.split(key, self.spec.num_worlds)

@@ -64,9 +64,12 @@ class Action:
     low: tuple[float, ...] = option()
     high: tuple[float, ...] = option()
     scaling: Scaling = option()
+    chunk: int = option(1, minimum=1)  # control steps in it: their numbers one after the other
 
     def __post_init__(self) -> None:
         _check_names(self.names, self.size)
+        if self.size % self.chunk:
+            raise ValueError(f"size is {self.size}, not a multiple of chunk, {self.chunk}")
         if not len(self.low) == len(self.high) == self.size:
             raise ValueError(f"low and high need a bound for each of {self.size} numbers")
         for name, low, high in zip(self.names, self.low, self.high, strict=True):

@@ -71,6 +71,7 @@ def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[
         if observed is not None and observed.names:
             for i, pair in enumerate(zip(read.names, observed.names, strict=True)):
                 yield f"observation {i}", *pair
+    yield "action chunk", policy.spec.action_chunk, spec.action_chunk
     yield "number of actions", policy.action_size, spec.action_size
     for i, pair in enumerate(zip(action["names"], action_names(spec), strict=True)):
         yield f"action {i}", *pair

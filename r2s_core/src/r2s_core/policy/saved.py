@@ -43,6 +43,8 @@ class PolicySpec:
 
     observations: the environment's groups that the policy reads.
     units: of observations and actions. max_episode_steps: of its training episodes.
+    action_chunk: control steps in an action, which lists their numbers one after the other; the
+        policy is asked again after them.
     """
 
     task: str
@@ -53,6 +55,7 @@ class PolicySpec:
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     units: str
+    action_chunk: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +99,7 @@ class SavedPolicy:
             action_low=tuple(action["low"]),
             action_high=tuple(action["high"]),
             units=self.contract["units"],
+            action_chunk=int(action.get("chunk", 1)),
         )
 
     def __call__(self, obs: Any) -> np.ndarray:
@@ -201,6 +205,7 @@ def as_saved(
             "low": np.asarray(spec.action_low, np.float32).tolist(),
             "high": np.asarray(spec.action_high, np.float32).tolist(),
             "scaling": _SCALING,
+            **({"chunk": spec.action_chunk} if spec.action_chunk > 1 else {}),
         },
         "tensors": {name: list(tensor.shape) for name, tensor in sorted(tensors.items())},
         "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(_bytes(tensors)).hexdigest()},

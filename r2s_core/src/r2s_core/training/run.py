@@ -256,9 +256,16 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
         total = max(config.training.total_timesteps, 1)
         options = dataclasses.replace(options, total_timesteps=total)
     algorithm: Algorithm[Any] = registry.build("algorithm", use.use, env, options)
+    learns_from = getattr(algorithm, "learns_from", ("rewards",))
+    recorded = demonstrations_of(env) is not None
     if config.demonstrations.source:
-        recorded = demonstrations_of(env) is not None
-        _check_learns(config.algorithm, getattr(algorithm, "learns_from", ()), recorded)
+        _check_learns(config.algorithm, learns_from, recorded)
+    if env.spec.action_chunk > 1 and (not recorded or "rewards" in learns_from):
+        raise ConfigError(
+            "environment.action_chunk: rewards and experts judge a single action, so chunks are "
+            "learned from recorded demonstrations alone: `algorithm: bc` with "
+            "`demonstrations.episodes`, or with a data set"
+        )
     steps = algorithm.steps_per_update
     if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
         raise PluginError(

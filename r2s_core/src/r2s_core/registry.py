@@ -34,6 +34,7 @@ _PACKAGES: dict[tuple[Kind, str], str] = {
     ("robot", "ur5e_2f85"): "r2s-envs-robots",
     ("command", "object"): "r2s-envs-objects",
     ("command", "scene"): "r2s-envs-pick-place",
+    ("command", "demo"): "r2s-lerobot",
 }
 _TASK = "info action_low action_high scene init control update observe terminated success metrics"
 #: Attributes that a built plugin must have, by kind; `r2s_core.types` has the full contracts.

@@ -27,7 +27,14 @@ class Trajectory:
 
 
 def rollout(
-    env: Environment, act: Act, params: Any, state: Any, obs: Named, key: Any, length: int
+    env: Environment,
+    act: Act,
+    params: Any,
+    state: Any,
+    obs: Named,
+    key: Any,
+    length: int,
+    watch: Callable[[Any], Named] = lambda state: {},
 ) -> tuple[Any, Named, Trajectory]:
     """Run `act` for `length` control steps.
 
@@ -36,6 +43,7 @@ def rollout(
       params: passed through to `act`.
       state, obs: the environment's current ones, from `env.reset` or an earlier rollout.
       key: a PRNG key, split into one per step; or per-step inputs of `act`, leaves [length, ...].
+      watch: from the environment's state before a step, what is kept of it among the extras.
 
     Returns:
       The environment's state and observation after the last step, and the trajectory.
@@ -48,6 +56,7 @@ def rollout(
         state, obs = carry
         read = _single(obs)
         action, extras = act(params, read, x)
+        extras = {**extras, **watch(state)}
         state, step = env.step(state, action)
         kept = _single(Step(**{**vars(step), "obs": None}))  # type: ignore[arg-type]
         return (state, step.obs), Trajectory(obs=read, action=action, extras=extras, step=kept)

@@ -4,8 +4,8 @@ A plugin of the kind "dataset" has a builder that is its reader:
 
     read(path: Path, features: Mapping[str, str | tuple[str, ...]], episodes: int | None) -> DataSet
 
-`features` says what the file calls our groups, "action" (the label), "executed_action" and
-"reward"; a name that it lacks is the format's own. The reader raises `ConfigError`, with one
+`features` says what the file calls our groups, "action" (the label), "executed_action", "reward"
+and "success"; a name that it lacks is the format's own. The reader raises `ConfigError`, with one
 sentence, for a file that is damaged or lacks what is asked for. The manifest's `marker` says by
 which file a folder of this format is recognised.
 """
@@ -29,6 +29,8 @@ from r2s_core.policy import packed
 from r2s_core.system import files
 from r2s_core.system.foreign import calling
 
+#: What a data set has beside observation groups.
+PARTS = ("action", "executed_action", "reward", "success")
 _KEY = "r2s-demonstrations"
 _LIMIT = 512 * files.MIB
 

@@ -30,7 +30,7 @@ def record(
     *,
     successful_only: bool = True,
     noise_std: float = 0.0,
-    attempted: Callable[[int], None] = lambda count: None,
+    attempted: Callable[[int, int], None] = lambda played, succeeded: None,
 ) -> Iterator[Episode]:
     """Episodes of the expert of `env`, which observes the group `EXPERT_GROUP`.
 
@@ -43,7 +43,8 @@ def record(
         are.
       noise_std: of the Gaussian noise on executed actions, in [-1, 1] units (Laskey et al. 2017,
         "DART"). Labels are without it.
-      attempted: told after each round how many episodes were played in it.
+      attempted: told after each round how many episodes were played in it, and how many of them
+        succeeded.
 
     Raises `R2SError` where hardly any episode can be kept.
     """
@@ -63,7 +64,7 @@ def record(
             if kept == episodes:
                 break
         number, tried = number + 1, tried + worlds
-        attempted(worlds)
+        attempted(worlds, _successes(trajectory))
         if tried >= _HOPELESS * max(kept, 1) and tried >= 256:
             raise R2SError(
                 f"demonstrations: of {tried:,} episodes that the expert played, {kept} succeeded; "
@@ -104,6 +105,13 @@ def _noise(env: VectorEnv, seed: int, number: int) -> Array:
     key = jax.random.fold_in(key_for(seed, "demonstrations' noise"), number)
     shape = (env.spec.max_episode_steps, env.spec.num_worlds, env.spec.action_size)
     return jax.random.normal(key, shape, jnp.float32)
+
+
+def _successes(trajectory: Trajectory) -> int:
+    """Of the first episodes of all worlds, those that succeeded."""
+    step = trajectory.step
+    last = (np.argmax(np.asarray(step.done), axis=0), np.arange(np.shape(step.done)[1]))
+    return int((np.asarray(step.success)[last] & ~np.asarray(step.diverged)[last]).sum())
 
 
 def _episode(trajectory: Trajectory, world: int, start: Start) -> Episode | None:

@@ -18,6 +18,7 @@ from r2s_core.env import VectorEnv
 from r2s_core.errors import ConfigError
 from r2s_core.policy import packed
 from r2s_core.policy.saved import action_names
+from r2s_core.suggest import did_you_mean
 from r2s_core.types import EXPERT_GROUP, Environment, EnvSpec
 
 _ACTION = "action"
@@ -89,6 +90,7 @@ def _recorded(env: VectorEnv, config: RunConfig) -> list[Episode]:
 
 def _read(spec: EnvSpec, config: RunConfig) -> list[Episode]:
     """The data set's episodes with their numbers in the environment's order."""
+    _check_mapping(spec, config.demonstrations.features)
     data = dataset.read(config.demonstrations)
     where = f"demonstrations.source: {config.demonstrations.source}"
     rate = 1.0 / spec.control_dt
@@ -105,6 +107,17 @@ def _read(spec: EnvSpec, config: RunConfig) -> list[Episode]:
     orders = {name: _order(data.names.get(name, ()), ours) for name, ours in names.items()}
     fitted = [_fitted(episode, groups, orders, where) for episode in data.episodes]
     return _within_bounds(spec, fitted, where)
+
+
+def _check_mapping(spec: EnvSpec, features: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` for what is neither an observation group nor part of a data set."""
+    known = [*(name for name in spec.observations if name != EXPERT_GROUP), *dataset.PARTS]
+    for name in features:
+        if name not in known:
+            raise ConfigError(
+                f"demonstrations.features.{name}: there is no such observation group"
+                f"{did_you_mean(name, known)}; there are {', '.join(known)}"
+            )
 
 
 def _fitted(
@@ -144,7 +157,7 @@ def _fitted(
 
 def _order(theirs: tuple[str, ...], ours: tuple[str, ...]) -> np.ndarray | None:
     """The indices of our numbers among theirs; None where names do not tell."""
-    if theirs == ours or not set(ours) <= set(theirs) or len(set(theirs)) < len(theirs):
+    if theirs == ours or not ours or not set(ours) <= set(theirs) or len(set(theirs)) < len(theirs):
         return None
     return np.asarray([theirs.index(name) for name in ours])
 

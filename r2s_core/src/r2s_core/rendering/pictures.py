@@ -77,6 +77,22 @@ def take_pictures(
     return Pictures(strips, portraits, run_dir / VIDEO)
 
 
+def film_episodes(path: Path, env: Environment[Any], recordings: Sequence[Recording]) -> str | None:
+    """Write a video of the first episodes to `path`; returns why not, where it cannot be made."""
+    scene = env.scene if isinstance(env, HasScene) else None
+    if scene is None or scene.render_spec is None:
+        return "No video: the task has no scene to draw"
+    filmed = recordings[:_EPISODES]
+    try:
+        models = _models(env, scene, filmed)
+        _video(path, models, filmed, env.spec.task, env.spec.control_dt)
+    except R2SError as error:
+        return str(error)
+    except Exception as error:  # drivers and encoders fail in their own ways
+        return f"No video: {type(error).__name__}: {error}"
+    return None
+
+
 def _models(env: Any, scene: SceneSpec, recordings: Sequence[Recording]) -> Models:
     """A model per episode where looks are varied, else one per variant."""
     assert scene.render_spec is not None

@@ -38,6 +38,7 @@ OURS = frozenset(
         "r2s-envs-objects",
         "r2s-envs-pick-place",
         "r2s-gymnasium",
+        "r2s-lerobot",
         "r2s-envs-robots",
         "r2s-randomization-physics",
         "r2s-randomization-sensor",

@@ -137,6 +137,11 @@ class StopSignals:
         finally:
             self._defer = False
 
+    def check(self) -> None:
+        """Raises KeyboardInterrupt where a signal was deferred."""
+        if self.received is not None:
+            raise KeyboardInterrupt
+
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if _retried_later(signum, frame):
             return

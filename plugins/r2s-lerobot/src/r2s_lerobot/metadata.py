@@ -1,0 +1,224 @@
+"""The metadata of a LeRobotDataset v3: meta/info.json, meta/episodes, and r2s's own additions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from r2s_core.demonstrations.episode import Start
+from r2s_core.errors import ConfigError
+from r2s_core.system import files
+from r2s_lerobot import layout
+from r2s_lerobot.tables import column_names, integers, read_table
+
+_LIMIT = 16 * files.MIB
+_CONVERTER = "lerobot.datasets.v30.convert_dataset_v21_to_v30"
+_FIELD = re.compile(r"\{(?:chunk_index|file_index)(?::0?[1-9]?d)?\}")
+_PICTURES = ("video", "image")
+#: What is read of each episode.
+_NUMBERED = ("episode_index", "length", "data/chunk_index", "data/file_index")
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """A feature of every frame. names: of its numbers; empty where the file has none."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    names: tuple[str, ...] = ()
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is of a camera."""
+        return self.dtype in _PICTURES
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What meta/info.json says. recording: what r2s says of a recording of its own, else None."""
+
+    folder: Path
+    version: str
+    rate_hz: float
+    features: Mapping[str, Feature]
+    total_episodes: int
+    total_frames: int
+    robot: str | None
+    data_path: str
+    recording: Mapping[str, Any] | None
+
+    def file_of(self, chunk: int, file: int) -> Path:
+        """The file of frames, within the folder."""
+        name = self.data_path.format(chunk_index=chunk, file_index=file)
+        what = f"{self.folder / layout.INFO}: data_path"
+        return files.confined(self.folder, name, what=what, error=ConfigError)
+
+
+@dataclasses.dataclass(frozen=True)
+class EpisodeRow:
+    """What meta/episodes says of an episode.
+
+    terminated, start: only in r2s's recordings. final: feature -> its numbers after the last step.
+    """
+
+    index: int
+    length: int
+    file: Path
+    terminated: bool = False
+    start: Start | None = None
+    final: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+def load(folder: Path) -> Metadata:
+    """The metadata of a data set; raises `ConfigError` where there is none that can be read."""
+    path = folder / layout.INFO
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder")
+    if not path.exists():
+        raise ConfigError(f"{folder}: not a LeRobot data set: it has no {layout.INFO}")
+    info = files.read_json(path, limit=_LIMIT, what="a data set's description", error=ConfigError)
+    if not isinstance(info, dict):
+        raise ConfigError(f"{path}: damaged: not a mapping")
+    version = str(info.get("codebase_version", "none"))
+    if not version.startswith("v3."):
+        raise ConfigError(_other_version(folder, version))
+    recording = folder / layout.RECORDING
+    facts = None
+    if recording.exists():
+        facts = files.read_json(
+            recording, limit=_LIMIT, what="the record of a recording", error=ConfigError
+        )
+    try:
+        rate = float(info["fps"])
+        if not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"fps is {info['fps']}")
+        return Metadata(
+            folder=folder,
+            version=version,
+            rate_hz=rate,
+            features={str(k): _feature(str(k), of) for k, of in info["features"].items()},
+            total_episodes=_natural(info, "total_episodes"),
+            total_frames=_natural(info, "total_frames"),
+            robot=None if info.get("robot_type") is None else str(info["robot_type"]),
+            data_path=_template(str(info["data_path"])),
+            recording=facts if isinstance(facts, dict) else None,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ConfigError(f"{path}: damaged: {what}") from error
+
+
+def episode_rows(metadata: Metadata, most: int | None = None) -> list[EpisodeRow]:
+    """The first `most` episodes that meta/info.json counts, in order.
+
+    What a recording that was killed wrote beyond them does not count. Raises `ConfigError` where
+    some are missing.
+    """
+    wanted = min(metadata.total_episodes, most or metadata.total_episodes)
+    folder, rows = metadata.folder / "meta/episodes", []
+    for path in sorted(folder.glob("chunk-*/file-*.parquet")):
+        rows += _rows_of(path, metadata)
+        if len(rows) >= wanted:
+            break
+    rows = sorted(rows, key=lambda row: row.index)[:wanted]
+    if [row.index for row in rows] != list(range(wanted)):
+        raise ConfigError(
+            f"{folder}: damaged: {layout.INFO} counts {metadata.total_episodes} episodes, and not "
+            "all of them are here"
+        )
+    return rows
+
+
+def _rows_of(path: Path, metadata: Metadata) -> list[EpisodeRow]:
+    ours = [layout.TERMINATED, *layout.START.values()]
+    finals = [name for name in column_names(path) if name.startswith(layout.FINAL)]
+    table = read_table(path, _NUMBERED, [*ours, *finals])
+    index, length, chunk, file = (integers(table, name, path) for name in _NUMBERED)
+    terminated = _booleans(table, layout.TERMINATED, path)
+    starts = None
+    if set(layout.START.values()) <= set(table.column_names):
+        starts = {name: integers(table, of, path) for name, of in layout.START.items()}
+    files_of = {(c, f): metadata.file_of(c, f) for c, f in set(zip(chunk, file, strict=True))}
+    last = {name.removeprefix(layout.FINAL): _lists(table[name], path) for name in finals}
+    return [
+        EpisodeRow(
+            index=int(index[i]),
+            length=int(length[i]),
+            file=files_of[chunk[i], file[i]],
+            terminated=bool(terminated[i]),
+            start=None if starts is None else Start(**{n: int(of[i]) for n, of in starts.items()}),
+            final={name: values[i] for name, values in last.items()},
+        )
+        for i in range(table.num_rows)
+    ]
+
+
+def _booleans(table: pa.Table, name: str, path: Path) -> Sequence[bool]:
+    if name not in table.column_names:
+        return [False] * table.num_rows
+    column = table[name]
+    if not pa.types.is_boolean(column.type) or column.null_count:
+        raise ConfigError(f"{path}: damaged: its column {name} does not hold booleans")
+    return column.to_pylist()
+
+
+def _lists(column: pa.ChunkedArray, path: Path) -> list[np.ndarray]:
+    try:
+        values = [np.asarray(row, np.float32) for row in column.to_pylist()]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: damaged: a last observation is no list of numbers") from error
+    if not all(value.ndim == 1 and np.isfinite(value).all() for value in values):
+        raise ConfigError(f"{path}: damaged: a last observation is not finite")
+    return values
+
+
+def _template(data_path: str) -> str:
+    """The template of data files; `str.format` would run more than numbers' formats."""
+    if set("{}") & set(_FIELD.sub("", data_path)):
+        raise ValueError(f"data_path is {data_path[:100]}")
+    return data_path
+
+
+def _feature(name: str, of: Mapping[str, Any]) -> Feature:
+    shape = tuple(of["shape"])
+    if not all(isinstance(size, int) and 0 < size < 2**24 for size in shape):
+        raise ValueError(f"the shape of {name} is {of['shape']}")
+    names = tuple(_names(of.get("names")))
+    fits = shape == (len(names),)
+    return Feature(name, str(of["dtype"]), shape, names if fits else ())
+
+
+def _names(names: Any) -> list[str]:
+    """From a list, or a mapping of lists such as {"motors": [...]}; none from anything else."""
+    if isinstance(names, Mapping):
+        return [name for part in names.values() for name in _names(part)]
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return names
+    return []
+
+
+def _natural(info: Mapping[str, Any], name: str) -> int:
+    value = info[name]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} is {value}")
+    return value
+
+
+def _other_version(folder: Path, version: str) -> str:
+    if re.fullmatch(r"v2\.[01]", version):
+        return (
+            f"{folder}: a LeRobot data set of version {version}, and only v3 is read; convert a "
+            f"copy with LeRobot's own `python -m {_CONVERTER} --repo-id=NAME --root=DIR`"
+        )
+    return (
+        f"{folder}: a LeRobot data set of version {version[:40]}, and only v3 is read; convert it "
+        "with LeRobot's own tools"
+    )

@@ -1,0 +1,220 @@
+"""`r2s demo record`: an expert's episodes, written while they are played."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from r2s_core import device, registry
+from r2s_core.config import RunConfig
+from r2s_core.demonstrations.episode import Episode
+from r2s_core.demonstrations.recording import record
+from r2s_core.env import VectorEnv
+from r2s_core.env.build import make_environment
+from r2s_core.errors import ConfigError, R2SError
+from r2s_core.policy.saved import action_names
+from r2s_core.record import inputs
+from r2s_core.record.folder import shown
+from r2s_core.system import files
+from r2s_core.system.console import stderr_console, stdout_console
+from r2s_core.system.foreign import calling
+from r2s_core.system.progress import percent
+from r2s_core.system.run_files import CONFIG
+from r2s_core.system.signals import RunInterrupted, StopSignals, interruptible_at_once
+from r2s_core.types import EXPERT_GROUP, ArraySpec
+from r2s_lerobot import layout
+from r2s_lerobot.progress import RecordingProgress
+from r2s_lerobot.write import Description, Writer
+
+#: Episodes are written once this much has been played or this time has passed.
+_BUFFER, _INTERVAL_S = 64 * files.MIB, 5.0
+
+
+def record_data_set(config: RunConfig, folder: Path) -> None:
+    """Record `config.demonstrations.episodes` episodes of its source to a new folder.
+
+    Raises:
+      RunInterrupted: after SIGINT or SIGTERM; the folder then holds the whole episodes so far.
+      R2SError: any other problem that a user can fix. Here too what was played is kept.
+    """
+    console, folder = stderr_console(), folder.absolute()
+    _check_free(folder)
+    device.announce(device.select_device(config.training.use_gpu))
+    config = device.resolve_backend(config)
+    kept = inputs.collect(config, folder / layout.OURS)
+    console.print("preparing objects and scene ...")
+    env = make_environment(config, training=True)
+    if not isinstance(env, VectorEnv):
+        raise ConfigError(
+            f"the environment {config.environment.use} is not a task in r2s's engine, so it has no "
+            "expert to record"
+        )
+    session = _Recording(config, kept, env, folder, console)
+    session.run()
+    stdout_console().print(session.summary())
+
+
+class _Recording:
+    def __init__(
+        self, config: RunConfig, kept: inputs.Inputs, env: VectorEnv, folder: Path, console: Console
+    ) -> None:
+        self.config, self.kept, self.env = config, kept, env
+        self.folder, self.console = folder, console
+        self.writer = Writer(folder, _description(config, env))
+        self.played = self.succeeded = 0
+        self.signals = StopSignals(lambda line: None)
+        self.is_whole = True  # False while the writer is at work
+        self.last_flush = time.monotonic()
+        self.progress = RecordingProgress(config.demonstrations.episodes or 0, console)
+
+    def run(self) -> None:
+        wanted = self.config.demonstrations
+        assert wanted.episodes is not None
+        with self.progress:
+            episodes = record(
+                self.env,
+                self.config.seed,
+                wanted.episodes,
+                successful_only=wanted.successful_only,
+                noise_std=wanted.noise_std,
+                attempted=self._attempted,
+            )
+            whose = f"environment '{self.config.environment.use}'"
+            try:
+                with calling(whose, self.env.task):
+                    with interruptible_at_once():  # it compiles; nothing is lost
+                        first = next(episodes)
+                    with self.signals:
+                        self._keep(chain([first], episodes))
+            except KeyboardInterrupt:
+                self._save()
+                what = _so_far(self.writer.written, self.folder)
+                raise RunInterrupted("recording", what, self.signals.received) from None
+            except R2SError:
+                self._save()
+                if self.writer.written:
+                    self.console.print(_so_far(self.writer.written, self.folder))
+                raise
+        with self.signals, self.signals.deferred():
+            self._flush(complete=True)
+
+    def _keep(self, episodes: Iterator[Episode]) -> None:
+        for episode in episodes:
+            with self._undisturbed():
+                self.writer.add(episode)
+
+    def _attempted(self, played: int, succeeded: int) -> None:
+        """After each round."""
+        self.played += played
+        self.succeeded += succeeded
+        self.progress.update(self.writer.episodes, self.played, self.succeeded)
+        due = time.monotonic() - self.last_flush > _INTERVAL_S
+        if due or self.writer.buffered_bytes > _BUFFER:
+            with self._undisturbed():
+                self._flush()
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Within it a first signal waits, so that the writer's work is done or not begun."""
+        self.is_whole = False
+        with self.signals.deferred():
+            yield
+        self.is_whole = True
+        self.signals.check()
+
+    def _save(self) -> None:
+        """Write what is whole, when the recording ends early."""
+        if self.is_whole and self.writer.episodes:
+            with self.signals, self.signals.deferred():
+                self._flush()
+
+    def _flush(self, complete: bool = False) -> None:
+        if not self.writer.written:
+            self._begin()
+        self.writer.flush(self._facts(complete))
+        self.last_flush = time.monotonic()
+
+    def _begin(self) -> None:
+        """The configuration, and copies of the files that it names."""
+        ours = self.folder / layout.OURS
+        ours.mkdir(parents=True, exist_ok=True)
+        self.kept.write(ours)
+        values = inputs.portable(self.kept.config.resolved(), ours)
+        del values["output"]
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        files.write_text(ours / CONFIG, f"# What was recorded: {self.config.name}.\n{text}")
+
+    def _facts(self, complete: bool) -> dict[str, Any]:
+        wanted, source = self.config.demonstrations, self.config.demonstrations.source
+        return {
+            "format": layout.FORMAT,
+            "name": self.config.name,
+            "expert": f"run {source.name}" if isinstance(source, Path) else source,
+            "noise_std": wanted.noise_std,
+            "successful_only": wanted.successful_only,
+            "seed": self.config.seed,
+            "worlds": self.env.spec.num_worlds,
+            "backend": self.config.backend.use,
+            "groups": list(self.writer.description.groups),
+            "episodes_wanted": wanted.episodes,
+            "episodes_played": self.played,
+            "episodes_succeeded": self.succeeded,
+            "complete": complete,
+            "versions": device.versions(
+                registry.find("environment", self.config.environment.use).dist, "r2s-lerobot"
+            ),
+        }
+
+    def summary(self) -> str:
+        """A line about what was recorded."""
+        writer, share = self.writer, percent(self.succeeded / max(self.played, 1))
+        return (
+            f"{shown(self.folder)}: {writer.episodes:,} episodes, {writer.frames:,} control steps; "
+            f"of {self.played:,} played, {share} succeeded"
+        )
+
+
+def _check_free(folder: Path) -> None:
+    """Raises `R2SError` where something is there already."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise R2SError(
+            f"{shown(folder)} exists already, and is never overwritten; name a new folder"
+        )
+
+
+def _description(config: RunConfig, env: VectorEnv) -> Description:
+    spec = env.spec
+    groups = {name: of for name, of in spec.observations.items() if name != EXPERT_GROUP}
+    policy_first = sorted(groups, key=lambda name: name != "policy")
+    return Description(
+        groups={name: _names(name, groups[name]) for name in policy_first},
+        actions=tuple(action_names(spec)),
+        rate_hz=1.0 / spec.control_dt,
+        executed=config.demonstrations.noise_std > 0,
+        task=spec.task.success or config.name,
+        robot=spec.task.robot,
+    )
+
+
+def _names(group: str, spec: ArraySpec) -> tuple[str, ...]:
+    if len(spec.shape) != 1:
+        raise ConfigError(
+            f"the observation group {group} has shape {list(spec.shape)}; only lists of numbers "
+            "are recorded"
+        )
+    return spec.names or tuple(f"{group}_{i}" for i in range(spec.shape[0]))
+
+
+def _so_far(episodes: int, folder: Path) -> str:
+    if not episodes:
+        return "Nothing had been recorded yet; start it again."
+    return f"{shown(folder)} is a data set of the {episodes:,} episodes recorded so far."

@@ -176,7 +176,7 @@ def test_the_expert_s_share_changes_linearly_and_then_stays():
 )
 def test_the_learning_rate_falls_after_a_share_of_the_training(schedule, expected):
     config = dataclasses.replace(
-        SMALL, learning_rate_schedule=schedule, learning_rate_decay_from=0.6
+        SMALL, learning_rate=1e-3, learning_rate_schedule=schedule, learning_rate_decay_from=0.6
     )
     rates = [learning_rate(config, jnp.float32(x)) for x in (0.0, 0.6, 0.8, 1.0)]
     np.testing.assert_allclose(rates, expected, rtol=1e-4, atol=1e-9)

@@ -59,7 +59,7 @@ class BCConfig:
         "has so far only set to a bound, as a gripper's",
     )
     decisive_weight: float = option(0.3, "weight of their loss", minimum=0.0)
-    learning_rate: float = option(1e-3, "Adam's initial learning rate", above=0.0)
+    learning_rate: float = option(2e-3, "Adam's initial learning rate", above=0.0)
     learning_rate_schedule: Literal["constant", "linear", "cosine"] = option(
         "linear", "linear, cosine: fall to 0 at total_timesteps"
     )

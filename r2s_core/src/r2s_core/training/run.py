@@ -255,17 +255,15 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
     if getattr(options, "total_timesteps", 0) is None:
         total = max(config.training.total_timesteps, 1)
         options = dataclasses.replace(options, total_timesteps=total)
+    recorded = demonstrations_of(env) is not None
+    if env.spec.action_chunk > 1 and not recorded:
+        raise _not_in_chunks()
     algorithm: Algorithm[Any] = registry.build("algorithm", use.use, env, options)
     learns_from = getattr(algorithm, "learns_from", ("rewards",))
-    recorded = demonstrations_of(env) is not None
     if config.demonstrations.source:
         _check_learns(config.algorithm, learns_from, recorded)
-    if env.spec.action_chunk > 1 and (not recorded or "rewards" in learns_from):
-        raise ConfigError(
-            "environment.action_chunk: rewards and experts judge a single action, so chunks are "
-            "learned from recorded demonstrations alone: `algorithm: bc` with "
-            "`demonstrations.episodes`, or with a data set"
-        )
+    if env.spec.action_chunk > 1 and "rewards" in learns_from:
+        raise _not_in_chunks()
     steps = algorithm.steps_per_update
     if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
         raise PluginError(
@@ -273,6 +271,14 @@ def make_algorithm(config: RunConfig, env: Environment[Any]) -> Algorithm[Any]:
             "number of environment steps of an update, 1 or more"
         )
     return algorithm
+
+
+def _not_in_chunks() -> ConfigError:
+    return ConfigError(
+        "environment.action_chunk: rewards and experts judge a single action, so chunks are "
+        "learned from recorded demonstrations alone: `algorithm: bc` with "
+        "`demonstrations.episodes`, or with a data set"
+    )
 
 
 def _check_learns(algorithm: str, learns_from: Sequence[str], recorded: bool) -> None:

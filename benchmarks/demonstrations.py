@@ -53,7 +53,7 @@ def _ppo(episodes: int) -> list[str]:
 
 METHODS: dict[str, tuple[str, Callable[[int], list[str]]]] = {
     "cloning": ("quickstart", _cloning(0.0)),
-    "cloning with noise (DART)": ("quickstart", _cloning(0.3)),
+    "cloning with noise (DART)": ("quickstart", _cloning(0.1)),
     "DAgger": ("quickstart", _dagger),
     "PPO from the clone": ("quickstart_rl", _ppo),
 }

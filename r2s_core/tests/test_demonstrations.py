@@ -132,6 +132,15 @@ def test_failures_are_left_out_and_an_expert_that_cannot_do_it_is_told(env):
         recorded(environment(Hopeless()), 1, successful_only=True)
 
 
+def test_few_episodes_from_many_worlds_are_no_sign_of_failure():
+    many = config()
+    engine = dataclasses.replace(many.environment.engine, num_parallel_envs=256)
+    settings = dataclasses.replace(
+        many, environment=dataclasses.replace(many.environment, engine=engine)
+    )
+    assert len(recorded(environment(None, settings), 2)) == 2
+
+
 def test_episodes_begin_at_the_start_although_training_staggers_them(env):
     assert env.options.stagger
     state, _ = env.from_the_start().reset(jax.random.key(0))

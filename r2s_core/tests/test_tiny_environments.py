@@ -52,6 +52,16 @@ def test_two_step_credit_pays_the_first_action_at_the_second_step():
     np.testing.assert_array_equal(steps.terminated[:, 0], [False, True, False, True])
 
 
+def test_the_combination_opens_the_lock_and_a_wrong_sign_leads_back():
+    lock = environments.combination_lock(2)
+    steps = _play(lock, environments.open_the_lock, 32)
+    assert np.flatnonzero(steps.reward[:, 0]).tolist() == [15, 31]
+    np.testing.assert_array_equal(steps.terminated, steps.reward == 1.0)
+    stuck = _play(lock, lambda obs: jnp.ones((2, 1)), 32)
+    np.testing.assert_array_equal(stuck.final_obs["policy"][:3, 0].argmax(-1), [1, 0, 1])
+    assert not stuck.reward.any()
+
+
 @pytest.mark.parametrize("ends_by", ["termination", "truncation"])
 def test_corridor_values_solve_the_bellman_equation_of_what_is_played(ends_by):
     discount, length = 0.9, 5

@@ -113,7 +113,7 @@ class _Watching:
         moved = jnp.any(networks["latest"] != batch.observation).astype(jnp.float32)
         return {"latest": batch.observation, "before": networks["latest"]}, {"moved": moved}
 
-    def learn_policy(self, networks, batch, rate, key):
+    def learn_policy(self, networks, batch, rate, key, term):
         same = jnp.all(networks["latest"] == batch.observation).astype(jnp.float32)
         return networks, {"same": same}
 

@@ -546,7 +546,11 @@ class Algorithm(Protocol[L]):
 
 @runtime_checkable
 class SavesPart(Protocol):
-    """An algorithm that leaves part of its learner out of checkpoints, e.g. a replay buffer."""
+    """An algorithm that leaves part of its learner out of checkpoints, e.g. a replay buffer.
+
+    Where that cannot be made anew, an attribute `omits` names it, for a note to the user: "The
+    checkpoint omits ...".
+    """
 
     def saved(self, learner: Any) -> Any:
         """What is saved, a pytree of arrays."""

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from r2s_algos_common.demonstrations.clone import Term, with_term
 from r2s_algos_common.networks import MLP, init_mlp, mlp_layers
 from r2s_algos_common.noise import spread
 from r2s_algos_common.off_policy.batch import Batch
@@ -67,7 +68,7 @@ class DDPG:
         return jnp.clip(self.mean(acting, observation) + deviation * noise, -1.0, 1.0)
 
     def mean(self, acting: Any, observation: Array) -> Array:
-        return jnp.tanh(self._raw(acting["policy"], observation))
+        return jnp.tanh(self.raw(acting["policy"], observation))
 
     def layers(self, networks: Networks) -> tuple[tuple[Any, Any], ...]:
         return mlp_layers(networks.policy)
@@ -78,7 +79,7 @@ class DDPG:
         self, networks: Networks, batch: Batch, rate: Array, key: Array
     ) -> tuple[Networks, Named]:
         config = self.config
-        next_action = jnp.tanh(self._raw(networks.target_policy, batch.next_observation))
+        next_action = jnp.tanh(self.raw(networks.target_policy, batch.next_observation))
         if config.target_noise > 0:  # target policy smoothing, TD3's eq. 14
             noise = config.target_noise * jax.random.normal(
                 key, next_action.shape, next_action.dtype
@@ -90,12 +91,17 @@ class DDPG:
         return dataclasses.replace(networks, critics=critics), metrics
 
     def learn_policy(
-        self, networks: Networks, batch: Batch, rate: Array, key: Array
+        self,
+        networks: Networks,
+        batch: Batch,
+        rate: Array,
+        key: Array,
+        term: Term | None = None,
     ) -> tuple[Networks, Named]:
         config = self.config
 
-        def loss(policy: Any) -> tuple[Array, Array]:
-            raw = self._raw(policy, batch.observation)
+        def loss(policy: Any) -> tuple[Array, Named]:
+            raw = self.raw(policy, batch.observation)
             action = jnp.tanh(raw)
             # The first critic alone, as in TD3 (algorithm 1).
             value = self.critic.values(
@@ -104,9 +110,10 @@ class DDPG:
             # As in Andrychowicz et al. (2017), appendix A: where tanh is flat, gradients vanish.
             penalty = config.preactivation_penalty * jnp.mean(jnp.square(raw))
             saturated = jnp.mean((jnp.abs(action) > 0.99).astype(jnp.float32))
-            return penalty - jnp.mean(value), saturated
+            size = penalty - jnp.mean(value)
+            return with_term(term, policy, size, {"loss/policy": size, "saturated": saturated})
 
-        (size, saturated), gradient = jax.value_and_grad(loss, has_aux=True)(networks.policy)
+        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(networks.policy)
         policy, optimizer = self._adam.step(
             networks.policy, networks.policy_optimizer, gradient, rate
         )
@@ -118,8 +125,13 @@ class DDPG:
             policy_optimizer=optimizer,
             target_policy=polyak(networks.target_policy, policy, share),
         )
-        return networks, {"loss/policy": size, "saturated": saturated}
+        return networks, metrics
 
-    def _raw(self, params: Any, observation: Array) -> Array:
-        """The action before tanh, float32[B, A]."""
-        return self._policy.apply(params, observation)  # type: ignore[return-value]
+    def raw(self, policy: Any, observation: Array) -> Array:
+        return self._policy.apply(policy, observation)  # type: ignore[return-value]
+
+    def policy_of(self, networks: Networks) -> Any:
+        return networks.policy
+
+    def with_policy(self, networks: Networks, policy: Any) -> Networks:
+        return dataclasses.replace(networks, policy=policy, target_policy=policy)

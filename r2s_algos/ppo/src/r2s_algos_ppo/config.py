@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from r2s_algos_common.demonstrations.config import DemonstrationOptions
 from r2s_core.plugin import option
 
 
 @dataclasses.dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(DemonstrationOptions):
     """Options of proximal policy optimisation; the defaults suit pick-and-place."""
 
     # Collecting
@@ -87,6 +88,7 @@ class PPOConfig:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.min_log_std <= self.initial_log_std <= self.max_log_std:
             raise ValueError(
                 f"initial_log_std is {self.initial_log_std}, outside min_log_std "

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from r2s_algos_common.cloning import Aggregate
+from r2s_algos_common.demonstrations.clone import warming_up, with_term
 from r2s_algos_common.metrics import rollout_metrics
 from r2s_algos_common.normalize import reward_scale, update_return_scale
 from r2s_algos_common.schedules import falling_to_zero, progress
@@ -26,15 +28,22 @@ from r2s_core.types import Array, Named
 
 
 def learn(
-    model: Model, config: PPOConfig, agent: Agent, trajectory: Trajectory
+    model: Model,
+    config: PPOConfig,
+    agent: Agent,
+    trajectory: Trajectory,
+    demonstrations: Aggregate | None = None,
 ) -> tuple[Agent, Named]:
     """One update from T control steps of W worlds, leaves [T, W, ...].
+
+    demonstrations: what the cloning term imitates, if the options have one.
 
     Returns:
       The agent, and the metrics, float32[]. "finite" is 1 where every loss and gradient was.
     """
     size = trajectory.step.reward.size
     done = progress(agent.updates, size, config.total_timesteps)
+    acted = agent.statistics
     agent, batch, reward_size = prepare(model, config, agent, trajectory, discount_at(config, done))
     key, shuffle_key = jax.random.split(agent.key)
     old_log_std = agent.params["log_std"]
@@ -44,19 +53,32 @@ def learn(
     ) -> tuple[tuple[Any, Any, Array], Named]:
         (params, state, rate), (number, samples) = carry, x
         minibatch = jax.tree.map(lambda x: x[samples], batch)
-        (loss, metrics), gradient = jax.value_and_grad(ppo_loss, has_aux=True)(
-            params, old_log_std, minibatch, model.apply, config, entropy_coefficient
-        )
+        clone_key = jax.random.fold_in(shuffle_key, number)
+        term = model.cloning.term(acted, demonstrations, done, clone_key, len(samples))
+
+        def size_of(params: Any) -> tuple[Array, Named]:
+            found = ppo_loss(
+                params, old_log_std, minibatch, model.apply, config, entropy_coefficient
+            )
+            return with_term(term, params["policy"], *found)
+
+        (loss, metrics), gradient = jax.value_and_grad(size_of, has_aux=True)(params)
         if config.learning_rate_schedule == "adaptive":
             # At the first minibatch the policy is the one that acted: its KL is rounding error.
             adapted = adapt_learning_rate(rate, metrics["kl"], desired, config)
-            rate = jnp.where(number > 0, adapted, rate)
+            rate = jnp.where((number > 0) & ~held, adapted, rate)
+        before = params
         params, state = model.optimizer.step(params, state, gradient, rate)
         params["log_std"] = jnp.clip(params["log_std"], config.min_log_std, config.max_log_std)
+        if config.critic_warmup:
+            # Adam goes on measuring the policy's gradients, so that its first steps will be sized.
+            kept = {**before, "critic": params["critic"]}
+            params = jax.tree.map(lambda old, new: jnp.where(held, old, new), kept, params)
         norm = optax.tree.norm(gradient)
         finite = (jnp.isfinite(loss) & jnp.isfinite(norm)).astype(jnp.float32)
         return (params, state, rate), {**metrics, "grad_norm": norm, "finite": finite}
 
+    held = warming_up(config, done)
     rate = learning_rate(agent, config, done)
     desired = falling(config.desired_kl, config.final_desired_kl, done)
     entropy_coefficient = falling(

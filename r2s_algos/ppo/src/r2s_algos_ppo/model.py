@@ -10,20 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_algos_common.cloning import Aggregate
+from r2s_algos_common.demonstrations.clone import Cloning, first_statistics, observed
 from r2s_algos_common.networks import MLP, init_mlp
 from r2s_algos_common.noise import exploration_noise, first_noise
 from r2s_algos_common.normalize import (
     ReturnScale,
     RunningStatistics,
     init_return_scale,
-    init_statistics,
     normalize,
-    update_statistics,
 )
 from r2s_algos_common.optimizer import Adam
 from r2s_algos_ppo.config import PPOConfig
 from r2s_core.policy.network import scale_action, squash
-from r2s_core.types import Array, EnvSpec, Named, pytree
+from r2s_core.types import Array, Demonstrations, EnvSpec, Named, pytree
 
 
 @pytree
@@ -54,9 +54,10 @@ class Model:
             "policy": MLP((*config.hidden_sizes, spec.action_size), config.activation, 0.01),
             "critic": MLP((*critic_sizes, 1), config.activation),
         }
+        self.cloning = Cloning(config, self._raw, config.squash)
 
-    def init(self, key: Array) -> Agent:
-        """An untrained agent. On the host."""
+    def init(self, key: Array, recorded: Demonstrations | None = None) -> Agent:
+        """An untrained agent, whose statistics begin with what was `recorded`. On the host."""
         key, policy_key, critic_key, noise_key = jax.random.split(key, 4)
         shapes = {g: self.spec.observations[g].shape for g in {"policy", self.critic_group}}
         log_std = np.full(self.spec.action_size, self.config.initial_log_std, np.float32)
@@ -68,13 +69,21 @@ class Model:
         return Agent(
             params=params,
             optimizer=self.optimizer.init(params),
-            statistics={group: init_statistics(shape) for group, shape in shapes.items()},
+            statistics=first_statistics(self.spec, shapes, recorded),
             returns=init_return_scale(self.spec.num_worlds),
             noise=first_noise(noise_key, self.spec),
             learning_rate=jnp.float32(self.config.learning_rate),
             updates=jnp.int32(0),
             key=key,
         )
+
+    def cloned(self, agent: Agent, demonstrations: Aggregate) -> Agent:
+        """The agent whose policy imitates the demonstrations. On the host."""
+        key, clone_key = jax.random.split(agent.key)
+        policy = self.cloning.cloned(
+            agent.params["policy"], agent.statistics, demonstrations, clone_key
+        )
+        return dataclasses.replace(agent, params={**agent.params, "policy": policy}, key=key)
 
     def apply(self, network: str, params: Any, observation: Array) -> Array:
         """ "policy": the mean raw action [..., A]; "critic": the value [..., 1]."""
@@ -88,7 +97,7 @@ class Model:
         self, statistics: Mapping[str, RunningStatistics], obs: Named
     ) -> Mapping[str, RunningStatistics]:
         """The statistics with one more batch of observations."""
-        return {group: update_statistics(s, obs[group]) for group, s in statistics.items()}
+        return observed(statistics, obs, self.config)
 
     # Acting. `acting` is the part of an agent that acting needs.
 
@@ -110,8 +119,7 @@ class Model:
 
     def mean(self, acting: Any, obs: Named) -> Array:
         """The mean raw action [W, A]."""
-        observation = self.normalize(acting["statistics"], "policy", obs["policy"])
-        return self.apply("policy", acting["policy"], observation)
+        return self._raw(acting["policy"], acting["statistics"], obs["policy"])
 
     def explore(self, agent: Agent) -> tuple[Agent, Array]:
         """The noise of a whole rollout, float32[T, W, A], standard normal at each step.
@@ -125,6 +133,11 @@ class Model:
             noise_key, agent.noise, self.config.num_steps, self.config.noise_correlation
         )
         return dataclasses.replace(agent, key=key, noise=noise[-1]), noise
+
+    def _raw(
+        self, policy: Any, statistics: Mapping[str, RunningStatistics], observation: Array
+    ) -> Array:
+        return self.apply("policy", policy, self.normalize(statistics, "policy", observation))
 
     def _to_action(self, raw: Array) -> Array:
         return scale_action(squash(raw, self.config.squash), self._low, self._high)

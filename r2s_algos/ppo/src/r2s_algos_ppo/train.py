@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import partial
 from typing import Any
@@ -9,7 +10,14 @@ from typing import Any
 import jax
 
 from r2s_algos_common.checks import check_networks, finite_metrics, network_groups
+from r2s_algos_common.cloning import Aggregate
 from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
+from r2s_algos_common.demonstrations.clone import (
+    demonstrations_for,
+    labelled,
+    labelled_bytes,
+    memory_note,
+)
 from r2s_algos_common.networks import mlp_layers
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.learn import learn
@@ -27,6 +35,7 @@ class Learner:
     agent: Agent
     env_state: Any
     obs: Named  # leaves [W, ...]
+    demonstrations: Aggregate | None = None  # what the cloning term imitates
 
 
 def make(env: Environment[Any], config: PPOConfig) -> PPO:
@@ -40,13 +49,36 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
     def __init__(self, env: Environment[Any], config: PPOConfig) -> None:
         """Raises `ConfigError` where the options do not fit the environment or each other."""
         self.model = Model(env.spec, config, _check(env, config))
+        self._recorded = demonstrations_for(env, config, config.total_timesteps, "ppo")
+        self.learns_from: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        if self._recorded is not None:
+            needed = labelled_bytes(env.spec, self._recorded)
+            self.learns_from = ("demonstrations",)
+            self.notes = (memory_note(needed, len(self._recorded.label)),)
         super().__init__(env, config, config.num_steps, config.squash)
         self._explore = self._piece(self.model.explore)
         self._learn = self._piece(partial(learn, self.model, config))
 
     def init(self, key: Array) -> Learner:
         agent_key, env_key = jax.random.split(key)
-        return Learner(own_buffers(self.model.init(agent_key)), *self._reset(env_key))
+        agent, demonstrations = self.model.init(agent_key, self._recorded), None
+        if self._recorded is not None:
+            demonstrations = labelled(self.env.spec, self._recorded)
+            agent = self.model.cloned(agent, demonstrations)
+        if not self.config.cloning_coefficient:
+            demonstrations = None
+        return Learner(own_buffers(agent), *self._reset(env_key), demonstrations)
+
+    # See `r2s_core.types.SavesPart`.
+
+    def saved(self, learner: Learner) -> Learner:
+        """The learner without the demonstrations, which are recorded or read again."""
+        return dataclasses.replace(learner, demonstrations=None)
+
+    def restored(self, saved: Learner, fresh: Learner) -> Learner:
+        """The learner as it was, with the demonstrations of a fresh one."""
+        return dataclasses.replace(saved, demonstrations=fresh.demonstrations)
 
     def _acting(self, agent: Agent) -> Any:
         return self.model.acting(agent)
@@ -63,8 +95,8 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
     def _collect_and_learn(self, learner: Learner) -> tuple[Learner, Named]:
         agent, noise = self._explore(learner.agent)
         env_state, obs, trajectory = self._collect(learner, self._acting(agent), noise)
-        agent, metrics = self._learn(agent, trajectory)
-        return Learner(agent, env_state, obs), metrics
+        agent, metrics = self._learn(agent, trajectory, learner.demonstrations)
+        return Learner(agent, env_state, obs, learner.demonstrations), metrics
 
     def _checked(self, metrics: Named) -> Named:
         return finite_metrics(metrics, "algorithms.ppo.learning_rate or max_learning_rate")

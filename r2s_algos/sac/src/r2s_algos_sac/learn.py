@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_algos_common.demonstrations.clone import Term, with_term
 from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_common.off_policy.critic import Critic, Critics
 from r2s_algos_common.optimizer import Adam
@@ -81,23 +82,38 @@ class SAC:
         return dataclasses.replace(networks, critics=critics), metrics
 
     def learn_policy(
-        self, networks: Networks, batch: Batch, rate: Array, key: Array
+        self,
+        networks: Networks,
+        batch: Batch,
+        rate: Array,
+        key: Array,
+        term: Term | None = None,
     ) -> tuple[Networks, Named]:
         temperature = jnp.exp(networks.log_temperature)
 
-        def loss(policy: Any) -> tuple[Array, Array]:
+        def loss(policy: Any) -> tuple[Array, Named]:
             action, log_density = self.policy.sample(policy, batch.observation, key)
             values = self.critic.values(networks.critics.online, batch.critic_observation, action)
-            return jnp.mean(temperature * log_density - jnp.min(values, axis=0)), log_density
+            size = jnp.mean(temperature * log_density - jnp.min(values, axis=0))
+            metrics = {"loss/policy": size, "entropy": -jnp.mean(log_density)}
+            return with_term(term, policy, size, metrics)
 
-        (size, log_density), gradient = jax.value_and_grad(loss, has_aux=True)(networks.policy)
-        entropy = -jnp.mean(log_density)
+        (_, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(networks.policy)
         policy, optimizer = self._adam.step(
             networks.policy, networks.policy_optimizer, gradient, rate
         )
         networks = dataclasses.replace(networks, policy=policy, policy_optimizer=optimizer)
-        networks = self._learn_temperature(networks, entropy)
-        return networks, {"loss/policy": size, "entropy": entropy, "temperature": temperature}
+        networks = self._learn_temperature(networks, metrics["entropy"])
+        return networks, {**metrics, "temperature": temperature}
+
+    def raw(self, policy: Any, observation: Array) -> Array:
+        return self.policy.raw(policy, observation)
+
+    def policy_of(self, networks: Networks) -> Any:
+        return networks.policy
+
+    def with_policy(self, networks: Networks, policy: Any) -> Networks:
+        return dataclasses.replace(networks, policy=policy)
 
     def _learn_temperature(self, networks: Networks, entropy: Array) -> Networks:
         """Raise it where the entropy is below its target, else lower it (eq. 18, on the log)."""

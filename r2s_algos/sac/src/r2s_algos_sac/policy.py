@@ -39,7 +39,11 @@ class SquashedGaussian:
 
     def mean(self, params: Any, observation: Array) -> Array:
         """The deterministic action, float32[B, A], in [-1, 1]."""
-        return jnp.tanh(self.distribution(params, observation)[0])
+        return jnp.tanh(self.raw(params, observation))
+
+    def raw(self, params: Any, observation: Array) -> Array:
+        """The deterministic action before tanh, float32[B, A]."""
+        return self.distribution(params, observation)[0]
 
     def act(self, params: Any, observation: Array, noise: Array) -> Array:
         """The action, float32[B, A], under standard normal noise [B, A]."""

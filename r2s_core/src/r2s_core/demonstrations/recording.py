@@ -65,7 +65,7 @@ def record(
                 break
         number, tried = number + 1, tried + worlds
         attempted(worlds, _successes(trajectory))
-        if tried >= _HOPELESS * max(kept, 1) and tried >= 256:
+        if kept < episodes and tried >= max(_HOPELESS * max(kept, 1), 256):
             raise R2SError(
                 f"demonstrations: of {tried:,} episodes that the expert played, {kept} succeeded; "
                 "it cannot do this task"

@@ -275,6 +275,41 @@ def point_mass(num_worlds: int, max_episode_steps: int = 40) -> TinyEnvironment:
     return TinyEnvironment(rules, num_worlds)
 
 
+#: The signs that open `combination_lock`, one per stage.
+COMBINATION = np.array([1, -1, 1, 1, -1, -1, 1, 1, 1, -1, -1, -1, 1, 1, -1, 1], np.float32)
+
+
+def combination_lock(num_worlds: int) -> TinyEnvironment:
+    """Reward 1 for 16 actions in a row of the right signs, those of `COMBINATION`; a wrong one
+    leads back to the first stage. The one-hot observation is the stage.
+
+    Known answer: `open_the_lock` earns 1 in every episode, within 16 steps; random signs open it
+    once in 2^17 steps, so from rewards alone there is nothing to learn.
+    """
+    stages = len(COMBINATION)
+
+    def step(memory: Array, action: Array) -> tuple[Array, Array, Array]:
+        right = action[0] * jnp.asarray(COMBINATION)[memory[0].astype(jnp.int32)] > 0
+        stage = jnp.where(right, memory + 1.0, 0.0)
+        opened = stage[0] >= stages
+        return stage, opened.astype(jnp.float32), opened
+
+    rules = Rules(
+        observation_size=stages,
+        action_size=1,
+        max_episode_steps=2 * stages,
+        init=lambda key: jnp.zeros(1),
+        step=step,
+        observe=lambda memory: jax.nn.one_hot(memory[0].astype(jnp.int32), stages),
+    )
+    return TinyEnvironment(rules, num_worlds)
+
+
+def open_the_lock(observation: Array) -> Array:
+    """The right signs for `combination_lock`, float32[..., 1]."""
+    return (observation @ jnp.asarray(COMBINATION))[..., None]
+
+
 def push_to_the_middle(observation: Array) -> Array:
     """A good policy of `point_mass`: proportional-derivative control, float32[..., 1]."""
     position, velocity = observation[..., :1], observation[..., 1:]

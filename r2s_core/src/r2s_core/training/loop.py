@@ -91,8 +91,8 @@ def start(
         note(f"Resuming at step {meta.step:,}.")
     else:
         note(f"Training had finished, at step {meta.step:,}; evaluation and report are repeated.")
-    if jax.tree.structure(template) != jax.tree.structure(fresh):
-        note("The checkpoint omits a part, such as the replay buffer, which starts empty.")
+    if (omitted := getattr(algorithm, "omits", None)) is not None:
+        note(f"The checkpoint omits {omitted}.")
     return Training(
         learner=_restored(algorithm, loaded.learner, fresh),
         step=meta.step,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
+from r2s_algos_common.demonstrations.clone import Term
 from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_common.off_policy.critic import Critic
 from r2s_core.types import Array, Named
@@ -41,8 +42,27 @@ class ActorCritic(Protocol[N]):
         float32[]."""
         ...
 
-    def learn_policy(self, networks: N, batch: Batch, rate: Array, key: Array) -> tuple[N, Named]:
-        """One gradient step of the policy and its auxiliary parameters; metrics float32[]."""
+    def learn_policy(
+        self, networks: N, batch: Batch, rate: Array, key: Array, term: Term | None = None
+    ) -> tuple[N, Named]:
+        """One gradient step of the policy and its auxiliary parameters; metrics float32[].
+
+        term: see `with_term`; of the parameters that `raw` takes.
+        """
+        ...
+
+    # For a cloned start.
+
+    def raw(self, policy: Any, observation: Array) -> Array:
+        """The mean action before tanh [B, A], from the policy's parameters."""
+        ...
+
+    def policy_of(self, networks: N) -> Any:
+        """The policy's parameters."""
+        ...
+
+    def with_policy(self, networks: N, policy: Any) -> N:
+        """Untrained networks with another policy, in the targets too."""
         ...
 
     def layers(self, networks: N) -> tuple[tuple[Any, Any], ...]:

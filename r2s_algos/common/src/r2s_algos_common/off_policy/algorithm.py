@@ -12,15 +12,27 @@ import numpy as np
 
 from r2s_algos_common.checks import check_networks, finite_metrics
 from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
+from r2s_algos_common.demonstrations.clone import (
+    demonstrations_for,
+    first_statistics,
+    labelled,
+    memory_note,
+)
 from r2s_algos_common.metrics import where
 from r2s_algos_common.noise import exploration_noise, first_noise
-from r2s_algos_common.normalize import init_return_scale, init_statistics
 from r2s_algos_common.off_policy.actor_critic import ActorCritic, N
 from r2s_algos_common.off_policy.config import OffPolicyConfig, sizes
+from r2s_algos_common.off_policy.demonstrated import (
+    Demonstrated,
+    check_transitions,
+    demonstrated,
+    demonstrated_bytes,
+    first_returns,
+)
 from r2s_algos_common.off_policy.learn import Agent, Learning
 from r2s_algos_common.off_policy.replay import Replay, check_memory, init_replay, replay_bytes
 from r2s_core.policy.network import scale_action
-from r2s_core.types import Array, Environment, EnvSpec, Named, pytree
+from r2s_core.types import Array, Demonstrations, Environment, EnvSpec, Named, pytree
 
 
 @pytree
@@ -31,6 +43,7 @@ class Learner:
     replay: Replay
     env_state: Any
     obs: Named  # leaves [W, ...]
+    demonstrations: Demonstrated | None = None
 
 
 class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
@@ -59,7 +72,12 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         self._groups = tuple(sorted({"policy", critic_group}))
         needed = replay_bytes(env.spec, self._groups, self.sizes.rows)
         transitions = self.sizes.rows * env.spec.num_worlds
-        self.notes = (check_memory(needed, transitions, name),)
+        self.notes: tuple[str, ...] = (check_memory(needed, transitions, name),)
+        self.learns_from: tuple[str, ...] = ()
+        self._recorded = demonstrations_for(env, config, config.total_timesteps, name)
+        if self._recorded is not None:
+            self.learns_from = ("demonstrations",)
+            self.notes += (self._check_demonstrations(self._recorded),)
         _check_networks(env.spec, config, critic_group, name)
         self._low = jnp.asarray(env.spec.action_low, jnp.float32)
         self._high = jnp.asarray(env.spec.action_high, jnp.float32)
@@ -72,28 +90,62 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
 
     def init(self, key: Array) -> Learner:
         agent_key, network_key, noise_key, env_key = jax.random.split(key, 4)
-        spec = self.env.spec
+        spec, recorded, shown = self.env.spec, self._recorded, None
+        if recorded is not None:
+            shown = own_buffers(demonstrated(spec, recorded, self.config, self._groups))
+        transitions = shown.transitions if shown else None
         agent = Agent(
             networks=self.actor_critic.init(network_key),
-            statistics={g: init_statistics(spec.observations[g].shape) for g in self._groups},
-            returns=init_return_scale(spec.num_worlds),
+            statistics=first_statistics(spec, self._groups, recorded),
+            returns=first_returns(spec.num_worlds, transitions, self.config.discount),
             noise=first_noise(noise_key, spec),
             updates=jnp.int32(0),
             key=agent_key,
         )
         replay = init_replay(spec, self._groups, self.sizes.rows)
-        return Learner(own_buffers(agent), replay, *self._reset(env_key))
+        if recorded is not None:
+            agent = self._cloned(agent, recorded)
+        return Learner(own_buffers(agent), replay, *self._reset(env_key), shown)
+
+    def _cloned(self, agent: Agent, recorded: Demonstrations) -> Agent:
+        """The agent whose policy imitates the demonstrations, where the options say so."""
+        if not self.config.cloning_steps:
+            return agent
+        key, clone_key = jax.random.split(agent.key)
+        policy = self.learning.cloning.cloned(
+            self.actor_critic.policy_of(agent.networks),
+            agent.statistics,
+            labelled(self.env.spec, recorded),
+            clone_key,
+        )
+        networks = self.actor_critic.with_policy(agent.networks, policy)
+        return dataclasses.replace(agent, networks=networks, key=key)
+
+    def _check_demonstrations(self, recorded: Demonstrations) -> str:
+        """A line on their memory; raises `ConfigError` where they lack something."""
+        if self.config.demonstration_share:
+            check_transitions(recorded, self._groups, self.name)
+        needed = demonstrated_bytes(self.env.spec, recorded, self.config, self._groups)
+        return memory_note(needed, len(recorded.action))
 
     # See `r2s_core.types.SavesPart`.
 
     def saved(self, learner: Learner) -> Any:
-        """The part of the learner that goes into a checkpoint."""
+        """The part of the learner that goes into a checkpoint: not the demonstrations, which are
+        recorded or read again."""
+        learner = dataclasses.replace(learner, demonstrations=None)
         if self.config.checkpoint_buffer:
             return learner
         return dataclasses.replace(learner, replay=None)
 
+    @property
+    def omits(self) -> str | None:
+        """What a resumed run lacks."""
+        return None if self.config.checkpoint_buffer else "the replay buffer, which starts empty"
+
     def restored(self, saved: Any, fresh: Learner) -> Learner:
         """The restored learner; a buffer that was not saved starts empty."""
+        saved = dataclasses.replace(saved, demonstrations=fresh.demonstrations)
         if saved.replay is not None:
             return saved
         return dataclasses.replace(saved, replay=fresh.replay)
@@ -139,11 +191,12 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
     def _collect_and_learn(self, learner: Learner) -> tuple[Learner, Any]:
         agent, noise, learn_key, acting = self._explore(learner.agent)
         # JAX computes in the background: learning goes on while worlds are stepped on the host.
-        networks, learned = self._learn(agent, learner.replay, learn_key)
+        networks, learned = self._learn(agent, learner.replay, learn_key, learner.demonstrations)
         env_state, obs, trajectory = self._collect(learner, acting, noise)
         agent = dataclasses.replace(agent, networks=networks)
         agent, replay, collected = self._take_in(agent, learner.replay, trajectory)
-        return Learner(agent, replay, env_state, obs), {"learning": learned, **collected}
+        learner = Learner(agent, replay, env_state, obs, learner.demonstrations)
+        return learner, {"learning": learned, **collected}
 
     def _checked(self, metrics: Any) -> Named:
         """The metrics; those of learning are NaN where there was not enough to learn from."""

@@ -5,17 +5,24 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from r2s_algos_common.demonstrations.config import DemonstrationOptions
 from r2s_core.errors import ConfigError
 from r2s_core.plugin import option
 
 
 @dataclasses.dataclass(frozen=True)
-class OffPolicyConfig:
+class OffPolicyConfig(DemonstrationOptions):
     """Options of learning from a replay buffer, with defaults for pick-and-place.
 
     Null options are derived from the number of worlds; see each option, and `sizes`.
     """
 
+    demonstration_share: float = option(
+        0.0,
+        "share of each batch that is drawn from the demonstrations (RLPD: 0.5)",
+        minimum=0.0,
+        below=1.0,
+    )
     # Collecting
     num_steps: int | None = option(
         None,
@@ -113,12 +120,18 @@ class OffPolicyConfig:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if min((*self.hidden_sizes, *(self.critic_hidden_sizes or ())), default=1) < 1:
             raise ValueError("hidden_sizes and critic_hidden_sizes must be positive")
         if self.num_atoms is not None and self.num_atoms < 2:
             raise ValueError(f"num_atoms is {self.num_atoms}; a distribution needs 2 or more")
         if self.value_range[0] >= self.value_range[1]:
             raise ValueError(f"value_range is {list(self.value_range)}; it must be [low, high]")
+
+    def demonstration_users(self) -> tuple[str, ...]:
+        """The options that are on and read demonstrations."""
+        users = super().demonstration_users()
+        return (*users, "demonstration_share") if self.demonstration_share else users
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +145,7 @@ class Sizes:
     rows: int
     learning_starts: int
     batch_size: int
+    demonstrated: int  # samples of each batch that are drawn from the demonstrations
     gradient_steps: int  # of the critics, per update; a multiple of policy_delay
 
 
@@ -161,7 +175,13 @@ def sizes(config: OffPolicyConfig, num_worlds: int, name: str) -> Sizes:
             f"{num_worlds} worlds) is too small for n_step ({config.n_step}) or learning_starts "
             f"({learning_starts:,}); raise buffer_size"
         )
-    return Sizes(num_steps, rows, learning_starts, batch_size, gradient_steps)
+    demonstrated = round(config.demonstration_share * batch_size)
+    if config.demonstration_share and not 0 < demonstrated < batch_size:
+        raise ConfigError(
+            f"algorithms.{name}.demonstration_share: {config.demonstration_share:g} of batch_size "
+            f"{batch_size} leaves no sample to the demonstrations, or none to the rest"
+        )
+    return Sizes(num_steps, rows, learning_starts, batch_size, demonstrated, gradient_steps)
 
 
 def _between(x: int, low: int, high: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Generic
 import jax
 import jax.numpy as jnp
 
+from r2s_algos_common.demonstrations.clone import Cloning, observed, warming_up
 from r2s_algos_common.metrics import rollout_metrics
 from r2s_algos_common.normalize import (
     ReturnScale,
@@ -17,11 +18,11 @@ from r2s_algos_common.normalize import (
     normalize,
     reward_scale,
     update_return_scale,
-    update_statistics,
 )
 from r2s_algos_common.off_policy.actor_critic import ActorCritic, N
 from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_common.off_policy.config import OffPolicyConfig, Sizes
+from r2s_algos_common.off_policy.demonstrated import Demonstrated
 from r2s_algos_common.off_policy.replay import Replay, insert, sample
 from r2s_algos_common.schedules import progress
 from r2s_core.rollout import Trajectory
@@ -53,8 +54,11 @@ class Learning(Generic[N]):
     ) -> None:
         self.config, self._sizes, self._steps_per_update = config, sizes, steps_per_update
         self._actor_critic, self._critic_group = actor_critic, critic_group
+        self.cloning = Cloning(config, self._raw, "tanh")
 
-    def learn(self, agent: Agent, replay: Replay, key: Array) -> tuple[Any, Named]:
+    def learn(
+        self, agent: Agent, replay: Replay, key: Array, demonstrations: Demonstrated | None = None
+    ) -> tuple[Any, Named]:
         """The networks after an update's gradient steps; unchanged before `learning_starts`.
 
         The metric "happened" is 1 if there were any; otherwise the other metrics mean nothing.
@@ -67,11 +71,12 @@ class Learning(Generic[N]):
         steps = jax.jit(self._gradient_steps)
 
         def learn(networks: N) -> tuple[N, Named]:
-            networks, metrics = steps(agent, networks, replay, rate, key)
+            networks, metrics = steps(agent, networks, replay, rate, key, demonstrations)
             return networks, {**metrics, "happened": jnp.float32(1.0)}
 
         def wait(networks: N) -> tuple[N, Named]:
-            metrics = jax.eval_shape(steps, agent, networks, replay, rate, key)[1]
+            arguments = agent, networks, replay, rate, key, demonstrations
+            metrics = jax.eval_shape(steps, *arguments)[1]
             metrics = {n: jnp.float32(n == "finite") for n in metrics}
             return networks, {**metrics, "happened": jnp.float32(0.0)}
 
@@ -86,10 +91,7 @@ class Learning(Generic[N]):
         discount, rate = self.config.discount, self._learning_rate(agent)
         agent = dataclasses.replace(
             agent,
-            statistics={
-                group: update_statistics(x, trajectory.obs[group])
-                for group, x in agent.statistics.items()
-            },
+            statistics=observed(agent.statistics, trajectory.obs, self.config),
             returns=update_return_scale(agent.returns, reward, step.done, discount),
             updates=agent.updates + 1,
         )
@@ -103,7 +105,13 @@ class Learning(Generic[N]):
         return agent, replay, metrics
 
     def _gradient_steps(
-        self, agent: Agent, networks: N, replay: Replay, rate: Array, key: Array
+        self,
+        agent: Agent,
+        networks: N,
+        replay: Replay,
+        rate: Array,
+        key: Array,
+        demonstrations: Demonstrated | None,
     ) -> tuple[N, Named]:
         """`policy_delay` steps of the critics, then one of the policy, repeatedly."""
         actor_critic, delay = self._actor_critic, self.config.policy_delay
@@ -113,13 +121,15 @@ class Learning(Generic[N]):
 
         def one(networks: N, key: Array) -> tuple[N, Named]:
             sample_key, policy_key, *critic_keys = jax.random.split(key, 2 + delay)
-            batches = self._batches(agent, replay, sample_key)
+            batches = self._batches(agent, replay, sample_key, demonstrations)
             # A scan, since every copy of the step in the program costs seconds to compile.
             networks, metrics = jax.lax.scan(critics, networks, (batches, jnp.stack(critic_keys)))
             # The policy learns on the critics' last batch, as published: with a batch of its own
             # TD3 learned more slowly (benchmarks/off_policy_standard.md).
             latest = jax.tree.map(lambda x: x[-1], batches)
-            networks, more = actor_critic.learn_policy(networks, latest, rate, policy_key)
+            networks, more = self._learn_policy(
+                agent, networks, latest, rate, policy_key, demonstrations
+            )
             metrics = {**jax.tree.map(jnp.mean, metrics), **more}
             finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]))
             return networks, {**metrics, "finite": finite.astype(jnp.float32)}
@@ -130,10 +140,45 @@ class Learning(Generic[N]):
             n: jnp.min(x) if n == "finite" else jnp.mean(x) for n, x in metrics.items()
         }
 
-    def _batches(self, agent: Agent, replay: Replay, key: Array) -> Batch:
-        """`policy_delay` batches, leaves [policy_delay, B, ...]."""
+    def _learn_policy(
+        self,
+        agent: Agent,
+        networks: N,
+        batch: Batch,
+        rate: Array,
+        key: Array,
+        demonstrations: Demonstrated | None,
+    ) -> tuple[N, Named]:
+        """With the cloning term; a policy whose critics warm up stays as it is."""
+        done = self.progress(agent)
+        labelled = demonstrations.labelled if demonstrations else None
+        term = self.cloning.term(
+            agent.statistics, labelled, done, jax.random.fold_in(key, 0), self._sizes.batch_size
+        )
+        learned, metrics = self._actor_critic.learn_policy(networks, batch, rate, key, term)
+        if not self.config.critic_warmup:
+            return learned, metrics
+        held = warming_up(self.config, done)
+        kept = jax.tree.map(lambda old, new: jnp.where(held, old, new), networks, learned)
+        return kept, metrics
+
+    def _batches(
+        self, agent: Agent, replay: Replay, key: Array, demonstrations: Demonstrated | None
+    ) -> Batch:
+        """`policy_delay` batches, leaves [policy_delay, B, ...], each with its share of
+        demonstrations (Ball et al. 2023, "symmetric sampling")."""
+        size, demonstrated = self._sizes.batch_size, self._sizes.demonstrated
+        own = self._drawn(agent, replay, key, size - demonstrated)
+        if demonstrations is None or demonstrations.transitions is None:
+            return own
+        key = jax.random.fold_in(key, 0)
+        shown = self._drawn(agent, demonstrations.transitions, key, demonstrated)
+        return jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), own, shown)
+
+    def _drawn(self, agent: Agent, replay: Replay, key: Array, size: int) -> Batch:
+        """`policy_delay` batches of `size` samples."""
         config, group = self.config, self._critic_group
-        shape = (config.policy_delay, self._sizes.batch_size)
+        shape = (config.policy_delay, size)
         samples = sample(replay, key, math.prod(shape), config.n_step, config.discount)
         read = lambda group, obs: self.normalize(agent.statistics, group, obs[group])  # noqa: E731
         batch = Batch(
@@ -151,6 +196,11 @@ class Learning(Generic[N]):
     def normalize(self, statistics: Mapping[str, RunningStatistics], group: str, x: Array) -> Array:
         """An observation group as the networks read it, float32[..., n]."""
         return normalize(statistics[group] if self.config.normalize_observations else None, x)
+
+    def _raw(
+        self, policy: Any, statistics: Mapping[str, RunningStatistics], observation: Array
+    ) -> Array:
+        return self._actor_critic.raw(policy, self.normalize(statistics, "policy", observation))
 
     def _reward_scale(self, agent: Agent) -> Array:
         return reward_scale(agent.returns) if self.config.normalize_rewards else jnp.float32(1.0)

@@ -1,0 +1,1 @@
+"""What reinforcement learning takes from recorded demonstrations, as options of an algorithm."""

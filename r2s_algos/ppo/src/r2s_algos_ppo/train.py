@@ -50,11 +50,11 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
         """Raises `ConfigError` where the options do not fit the environment or each other."""
         self.model = Model(env.spec, config, _check(env, config))
         self._recorded = demonstrations_for(env, config, config.total_timesteps, "ppo")
-        self.learns_from: tuple[str, ...] = ()
+        self.learns_from: tuple[str, ...] = ("rewards",)
         self.notes: tuple[str, ...] = ()
         if self._recorded is not None:
             needed = labelled_bytes(env.spec, self._recorded)
-            self.learns_from = ("demonstrations",)
+            self.learns_from = ("rewards", "demonstrations")
             self.notes = (memory_note(needed, len(self._recorded.label)),)
         super().__init__(env, config, config.num_steps, config.squash)
         self._explore = self._piece(self.model.explore)

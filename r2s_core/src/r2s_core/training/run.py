@@ -297,7 +297,8 @@ def _check_learns(algorithm: str, learns_from: Sequence[str], recorded: bool) ->
         )
     raise ConfigError(
         f"demonstrations: the algorithm {algorithm}, with its options, does not learn from any; "
-        "set `demonstrations.source: null`, or choose one that does, as in `algorithm: bc`"
+        f"set `demonstrations.source: null`, turn on an option that does (`r2s info "
+        f"algorithm:{algorithm}` tells of any), or choose one that does, as in `algorithm: bc`"
     )
 
 

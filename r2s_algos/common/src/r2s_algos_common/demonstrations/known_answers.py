@@ -35,8 +35,9 @@ def check_cloned_start(make: Make) -> None:
     action = algorithm.policy(algorithm.init(jax.random.key(0)), True)(obs, jax.random.key(0))
     worst = float(jnp.max(jnp.abs(action - obs["policy"])))
     require(worst < 0.1, f"the cloned policy is up to {worst:.3f} from the labels")
-    require(tuple(algorithm.learns_from) == ("demonstrations",), "learns_from does not tell it")
-    require(tuple(make(env).learns_from) == (), "learns_from tells of demonstrations unused")
+    for made, expected in ((algorithm, {"rewards", "demonstrations"}), (make(env), {"rewards"})):
+        found = set(made.learns_from)
+        require(found == expected, f"learns_from tells {found}; it must tell {expected}")
 
 
 def check_schedules_and_resuming(

@@ -73,10 +73,10 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         needed = replay_bytes(env.spec, self._groups, self.sizes.rows)
         transitions = self.sizes.rows * env.spec.num_worlds
         self.notes: tuple[str, ...] = (check_memory(needed, transitions, name),)
-        self.learns_from: tuple[str, ...] = ()
+        self.learns_from: tuple[str, ...] = ("rewards",)
         self._recorded = demonstrations_for(env, config, config.total_timesteps, name)
         if self._recorded is not None:
-            self.learns_from = ("demonstrations",)
+            self.learns_from = ("rewards", "demonstrations")
             self.notes += (self._check_demonstrations(self._recorded),)
         _check_networks(env.spec, config, critic_group, name)
         self._low = jnp.asarray(env.spec.action_low, jnp.float32)

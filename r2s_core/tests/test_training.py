@@ -12,6 +12,7 @@ from r2s_core.errors import PluginError
 from r2s_core.record import checkpoint
 from r2s_core.record.folder import learning_configuration
 from r2s_core.record.history import History
+from r2s_core.testing.environments import bandit
 from r2s_core.training.loop import SavedTraining, _is_newer, start
 from r2s_core.training.run import make_algorithm
 
@@ -125,4 +126,4 @@ def test_an_algorithm_whose_updates_take_no_steps_is_refused(tiny, monkeypatch, 
 
     monkeypatch.setattr(tiny_plugin, "Climb", lambda env, config: Endless())
     with pytest.raises(PluginError, match=r"'climb' \(tiny-task 1.2.3\): steps_per_update is"):
-        make_algorithm(load_config(tiny.write()), None)  # type: ignore[arg-type]
+        make_algorithm(load_config(tiny.write()), bandit(2))

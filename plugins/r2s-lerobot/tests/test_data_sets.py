@@ -90,6 +90,37 @@ def test_only_the_first_episodes_are_read_where_few_are_asked_for(tmp_path):
         read(folder, {}, None)
 
 
+def test_what_lerobot_merges_with_another_set_is_read(tmp_path):
+    """Its tools keep r2s's columns, with nulls for the other set's episodes, or drop them."""
+    folder = written(tmp_path / "set", [an_episode(3, world=i) for i in range(4)])
+    path = folder / layout.EPISODES.format(chunk_index=0, file_index=0)
+    table = pq.read_table(path)
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    for name, values in columns.items():
+        if name.startswith("r2s/"):
+            columns[name] = [float(x) if type(x) is int else x for x in values[:2]] + [None] * 2
+    pq.write_table(pa.table(columns), path)
+    mine, theirs = read(folder, {}, None).episodes[1:3]
+    assert mine.start == Start(seed=7, round=0, world=1, worlds=4)
+    assert mine.terminated
+    assert mine.final_obs is not None
+    assert (theirs.start, theirs.terminated, theirs.final_obs) == (None, False, None)
+    kept = {name: values for name, values in columns.items() if not name.startswith("r2s/")}
+    pq.write_table(pa.table(kept), path)
+    assert [episode.start for episode in read(folder, {}, None).episodes] == [None] * 4
+
+
+def test_a_last_observation_that_is_no_list_of_numbers_is_damage(tmp_path):
+    folder = written(tmp_path / "set", [an_episode(3, world=i) for i in range(2)])
+    path = folder / layout.EPISODES.format(chunk_index=0, file_index=0)
+    table = pq.read_table(path)
+    at = table.schema.get_field_index(layout.FINAL + layout.STATE)
+    for damage in (["a", "b"], [[1.0, float("nan"), 2.0]] * 2):
+        pq.write_table(table.set_column(at, table.column_names[at], pa.array(damage)), path)
+        with pytest.raises(ConfigError, match="damaged"):
+            read(folder, {}, None)
+
+
 def test_the_statistics_are_those_of_all_rows():
     rows = RNG.normal(size=(100_000, 2)) * [1.0, 5.0] + [0.0, 3.0]
     running = Running()

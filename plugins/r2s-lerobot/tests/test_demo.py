@@ -17,6 +17,7 @@ import pytest
 
 from r2s_core import cli
 from r2s_core.rendering import render
+from r2s_core.system import files
 from r2s_lerobot import layout
 from r2s_lerobot.read import read
 
@@ -104,12 +105,29 @@ def test_an_expert_that_raises_or_never_succeeds_is_one_sentence(driving, capsys
 
 
 def test_a_full_disk_is_told(driving, capsys, monkeypatch):
-    def full(path: Path, data: bytes) -> None:
-        raise OSError(28, "No space left on device", str(path))
+    write = files.write_bytes
 
-    monkeypatch.setattr("r2s_core.system.files.write_bytes", full)
+    def full(path: Path, data: bytes) -> None:
+        if "episodes" in str(path):
+            raise OSError(28, "No space left on device", str(path))
+        write(path, data)
+
+    monkeypatch.setattr(files, "write_bytes", full)
     assert demo("record", driving, "--episodes", 2, "-o", "demos") == 1
-    assert "the disk is full while writing" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "the disk is full while writing" in error
+    assert "Nothing had been recorded yet; remove what is left of it, demos. Free" in error
+    assert demo("info", "demos") == 2
+    assert "ended before its first episodes were written" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_told(driving, capsys):
+    (driving.parent / "file").write_text("")
+    assert demo("record", driving, "--episodes", 2, "-o", "file/demos") == 1
+    error = capsys.readouterr().err
+    assert "file/demos" in error
+    assert "check the path" in error
+    assert "driving" not in error.splitlines()[-1].replace(str(driving.parent), "")
 
 
 def start_recording(config: Path, until: str) -> tuple[subprocess.Popen[str], Path]:

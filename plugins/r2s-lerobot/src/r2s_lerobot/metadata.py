@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from r2s_core.demonstrations.episode import Start
 from r2s_core.errors import ConfigError
@@ -83,7 +82,11 @@ def load(folder: Path) -> Metadata:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder")
     if not path.exists():
-        raise ConfigError(f"{folder}: not a LeRobot data set: it has no {layout.INFO}")
+        ended = (folder / layout.OURS).exists()
+        raise ConfigError(
+            f"{folder}: not a LeRobot data set: it has no {layout.INFO}"
+            + ("; a recording ended before its first episodes were written, so remove it" * ended)
+        )
     info = files.read_json(path, limit=_LIMIT, what="a data set's description", error=ConfigError)
     if not isinstance(info, dict):
         raise ConfigError(f"{path}: damaged: not a mapping")
@@ -138,46 +141,40 @@ def episode_rows(metadata: Metadata, most: int | None = None) -> list[EpisodeRow
 
 
 def _rows_of(path: Path, metadata: Metadata) -> list[EpisodeRow]:
-    ours = [layout.TERMINATED, *layout.START.values()]
     finals = [name for name in column_names(path) if name.startswith(layout.FINAL)]
-    table = read_table(path, _NUMBERED, [*ours, *finals])
+    table = read_table(path, _NUMBERED, [layout.TERMINATED, *layout.START.values(), *finals])
     index, length, chunk, file = (integers(table, name, path) for name in _NUMBERED)
-    terminated = _booleans(table, layout.TERMINATED, path)
-    starts = None
-    if set(layout.START.values()) <= set(table.column_names):
-        starts = {name: integers(table, of, path) for name, of in layout.START.items()}
     files_of = {(c, f): metadata.file_of(c, f) for c, f in set(zip(chunk, file, strict=True))}
-    last = {name.removeprefix(layout.FINAL): _lists(table[name], path) for name in finals}
-    return [
-        EpisodeRow(
-            index=int(index[i]),
-            length=int(length[i]),
-            file=files_of[chunk[i], file[i]],
-            terminated=bool(terminated[i]),
-            start=None if starts is None else Start(**{n: int(of[i]) for n, of in starts.items()}),
-            final={name: values[i] for name, values in last.items()},
-        )
-        for i in range(table.num_rows)
-    ]
-
-
-def _booleans(table: pa.Table, name: str, path: Path) -> Sequence[bool]:
-    if name not in table.column_names:
-        return [False] * table.num_rows
-    column = table[name]
-    if not pa.types.is_boolean(column.type) or column.null_count:
-        raise ConfigError(f"{path}: damaged: its column {name} does not hold booleans")
-    return column.to_pylist()
-
-
-def _lists(column: pa.ChunkedArray, path: Path) -> list[np.ndarray]:
+    ours = {name: table[name].to_pylist() for name in table.column_names if name not in _NUMBERED}
     try:
-        values = [np.asarray(row, np.float32) for row in column.to_pylist()]
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: damaged: a last observation is no list of numbers") from error
-    if not all(value.ndim == 1 and np.isfinite(value).all() for value in values):
-        raise ConfigError(f"{path}: damaged: a last observation is not finite")
-    return values
+        return [
+            EpisodeRow(
+                index=int(index[i]),
+                length=int(length[i]),
+                file=files_of[chunk[i], file[i]],
+                **_ours({name: values[i] for name, values in ours.items()}),
+            )
+            for i in range(table.num_rows)
+        ]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{path}: damaged: {error}") from error
+
+
+def _ours(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What r2s says of an episode. Nulls are where a tool of LeRobot's has merged a recording with
+    another data set; whole numbers may then have become floats."""
+    known = {name: value for name, value in row.items() if value is not None and value == value}
+    start = None
+    if set(layout.START.values()) <= known.keys():
+        start = Start(**{name: int(known[of]) for name, of in layout.START.items()})
+    final = {
+        name.removeprefix(layout.FINAL): np.asarray(value, np.float32)
+        for name, value in known.items()
+        if name.startswith(layout.FINAL)
+    }
+    if not all(value.ndim == 1 and np.isfinite(value).all() for value in final.values()):
+        raise ValueError("a last observation is no list of finite numbers")
+    return {"terminated": bool(known.get(layout.TERMINATED)), "start": start, "final": final}
 
 
 def _template(data_path: str) -> str:

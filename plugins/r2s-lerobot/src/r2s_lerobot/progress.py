@@ -27,13 +27,11 @@ class RecordingProgress:
                 TextColumn("{task.fields[line]}", markup=False),
                 console=console,
             )
-            self._task = self._bar.add_task("recording", total=total, line="compiling ...")
+            self._task = self._bar.add_task("recording", total=total, line="")
 
     def __enter__(self) -> RecordingProgress:
         if self._bar is not None:
             self._bar.start()
-        else:
-            self._console.print(f"recording {self._total:,} episodes; compiling ...")
         return self
 
     def __exit__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,14 @@ def record_data_set(config: RunConfig, folder: Path) -> None:
     stdout_console().print(session.summary())
 
 
+class _NotWritten(R2SError):
+    """The data set cannot be written, which is not the fault of the environment that is played."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"{error.filename}: {error.strerror}")
+        self.error = error
+
+
 class _Recording:
     def __init__(
         self, config: RunConfig, kept: inputs.Inputs, env: VectorEnv, folder: Path, console: Console
@@ -75,35 +84,44 @@ class _Recording:
         self.progress = RecordingProgress(config.demonstrations.episodes or 0, console)
 
     def run(self) -> None:
+        """Record; see `record_data_set`."""
+        try:
+            self._record()
+            with self.signals, self.signals.deferred():
+                self._flush(complete=True)
+        except KeyboardInterrupt:
+            self._save()
+            raise RunInterrupted("recording", self._so_far(), self.signals.received) from None
+        except _NotWritten as stopped:
+            if stopped.error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise stopped.error from None
+            raise R2SError(
+                f"the disk is full while writing {stopped.error.filename}; {self._so_far()} Free "
+                "some space before you record more."
+            ) from stopped.error
+        except R2SError:
+            self._save()
+            if self.writer.written:
+                self.console.print(self._so_far())
+            raise
+
+    def _record(self) -> None:
         wanted = self.config.demonstrations
         assert wanted.episodes is not None
-        with self.progress:
-            episodes = record(
-                self.env,
-                self.config.seed,
-                wanted.episodes,
-                successful_only=wanted.successful_only,
-                noise_std=wanted.noise_std,
-                attempted=self._attempted,
-            )
-            whose = f"environment '{self.config.environment.use}'"
-            try:
-                with calling(whose, self.env.task):
-                    with interruptible_at_once():  # it compiles; nothing is lost
-                        first = next(episodes)
-                    with self.signals:
-                        self._keep(chain([first], episodes))
-            except KeyboardInterrupt:
-                self._save()
-                what = _so_far(self.writer.written, self.folder)
-                raise RunInterrupted("recording", what, self.signals.received) from None
-            except R2SError:
-                self._save()
-                if self.writer.written:
-                    self.console.print(_so_far(self.writer.written, self.folder))
-                raise
-        with self.signals, self.signals.deferred():
-            self._flush(complete=True)
+        episodes = record(
+            self.env,
+            self.config.seed,
+            wanted.episodes,
+            successful_only=wanted.successful_only,
+            noise_std=wanted.noise_std,
+            attempted=self._attempted,
+        )
+        self.console.print(f"recording {wanted.episodes:,} episodes; compiling ...")
+        with calling(f"environment '{self.config.environment.use}'", self.env.task):
+            with interruptible_at_once():  # nothing is lost
+                first = next(episodes)
+            with self.progress, self.signals:
+                self._keep(chain([first], episodes))
 
     def _keep(self, episodes: Iterator[Episode]) -> None:
         for episode in episodes:
@@ -136,9 +154,12 @@ class _Recording:
                 self._flush()
 
     def _flush(self, complete: bool = False) -> None:
-        if not self.writer.written:
-            self._begin()
-        self.writer.flush(self._facts(complete))
+        try:
+            if not self.writer.written:
+                self._begin()
+            self.writer.flush(self._facts(complete))
+        except OSError as error:
+            raise _NotWritten(error) from error
         self.last_flush = time.monotonic()
 
     def _begin(self) -> None:
@@ -171,6 +192,15 @@ class _Recording:
                 registry.find("environment", self.config.environment.use).dist, "r2s-lerobot"
             ),
         }
+
+    def _so_far(self) -> str:
+        if self.writer.written:
+            return (
+                f"{shown(self.folder)} is a data set of the {self.writer.written:,} episodes "
+                "recorded so far."
+            )
+        left = f"; remove what is left of it, {shown(self.folder)}" if self.folder.exists() else ""
+        return f"Nothing had been recorded yet{left}."
 
     def summary(self) -> str:
         """A line about what was recorded."""
@@ -212,9 +242,3 @@ def _names(group: str, spec: ArraySpec) -> tuple[str, ...]:
             "are recorded"
         )
     return spec.names or tuple(f"{group}_{i}" for i in range(spec.shape[0]))
-
-
-def _so_far(episodes: int, folder: Path) -> str:
-    if not episodes:
-        return "Nothing had been recorded yet; start it again."
-    return f"{shown(folder)} is a data set of the {episodes:,} episodes recorded so far."

@@ -1,5 +1,6 @@
 """What every test of this repository stands on."""
 
+import gc
 import os
 import shutil
 import sys
@@ -39,7 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Compile MuJoCo Warp's kernels fast too: without optimizing them, in two thirds of the time."""
+    """What all modules have imported by now stays, so the garbage collector need not look at it;
+    and MuJoCo Warp's kernels are compiled without optimizing them, in two thirds of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)  # JAX's tracing makes many objects, few of them in cycles
     if warp := sys.modules.get("warp"):  # which MJX imports, where it is installed
         warp.config.optimization_level = 0
 
@@ -58,6 +63,8 @@ def _share_compiled(config: pytest.Config) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if _COMPILE_FAST not in flags:
         os.environ["XLA_FLAGS"] = f"{_COMPILE_FAST} {flags}".strip()
+    # Where in the source each operation came from, which only profilers ask for.
+    os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
     cache = getattr(config, "cache", None)  # none with `-p no:cacheprovider`
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or cache is None:
         return  # the user's own, or a worker of pytest-xdist, which has it from whom it works for

@@ -48,16 +48,17 @@ VALUES = {
 def episodes(made, sequence, number=1, key=0, level=1.0):
     """What is read in some episodes whose values are those of a sequence, leaves [N, T, ...]."""
 
+    @jax.jit
+    @jax.vmap
     def one(key):
-        begin, *keys = jax.random.split(key, 1 + len(sequence))
-        given = [{**values, "level": jnp.float32(level)} for values in sequence]
-        memory, read = made.begin(begin, given[0]), []
-        for step_key, values in zip(keys, given, strict=True):
-            memory, new = made.step(memory, step_key, values)
-            read.append(new)
-        return jax.tree.map(lambda *x: jnp.stack(x), *read)
+        keys = jax.random.split(key, 1 + len(sequence))
+        given = [{**values, "level": np.float32(level)} for values in sequence]
+        memory = made.begin(keys[0], given[0])
+        given = jax.tree.map(lambda *x: np.stack(x), *given)
+        step = lambda memory, now: made.step(memory, *now)  # noqa: E731
+        return jax.lax.scan(step, memory, (keys[1:], given))[1]
 
-    return jax.vmap(one)(jax.random.split(jax.random.key(key), number))
+    return one(jax.random.split(jax.random.key(key), number))
 
 
 def fits(sample, distribution):

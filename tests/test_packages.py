@@ -81,10 +81,13 @@ def test_only_algorithms_need_flax_optax_and_distrax(wheels, venv_without_flax, 
     assert (tmp_path / "soap/certificate.html").exists()
     # Of an algorithm, `validate` reads the manifest and the options.
     venv.pip_install(*(path for folder, path in wheels.items() if folder not in first))
-    for name in ("ppo", "sac", "ddpg", "bc"):
-        both = [["validate", "quickstart_rl", f"algorithm={name}"], ["info", f"algorithm:{name}"]]
-        told = venv.run("-c", _IMPORT_ALL_AND_RUN, "[]", json.dumps(both), cwd=tmp_path)
-        assert "hidden_sizes" in told
+    names = ("ppo", "sac", "ddpg", "bc")
+    commands = [["validate", "quickstart_rl", f"algorithm={name}"] for name in names]
+    commands += [["info", f"algorithm:{name}"] for name in names]
+    told = venv.run("-c", _IMPORT_ALL_AND_RUN, "[]", json.dumps(commands), cwd=tmp_path)
+    for name, options in zip(names, told.split("\nalgorithm ")[1:], strict=True):
+        assert options.startswith(f"{name}:")
+        assert "hidden_sizes" in options
 
 
 KINDS = ("reward", "task", "robot", "algorithm", "randomizer", "hook", "backend")

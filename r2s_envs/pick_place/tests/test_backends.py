@@ -20,7 +20,7 @@ def test_a_grasp_and_a_lift_are_the_same_on_warp():
     scene = task.scene()
     reference = MujocoBackend(scene, WORLDS, MujocoConfig())
     backend = make_warp(scene, WORLDS, WarpConfig())
-    state, qpos, qvel = jax.vmap(task.init, (0, None))(
+    state, qpos, qvel = jax.jit(jax.vmap(task.init, (0, None)))(
         jax.random.split(jax.random.key(0), WORLDS), jnp.int32(0)
     )
     qpos = qpos.at[:, 11].add(1e-3)  # in the air: at exactly 0 rounding decides what touches

@@ -34,12 +34,12 @@ def test_the_script_picks_with_it():
     backend = MujocoBackend(task.scene(), WORLDS, MujocoConfig())
     control, update = jax.jit(jax.vmap(task.expert_ctrl)), jax.jit(jax.vmap(task.update))
     keys = jax.random.split(jax.random.key(0), WORLDS)
-    state, qpos, qvel = jax.vmap(lambda key: task.init(key, jnp.int32(0)))(keys)
+    state, qpos, qvel = jax.jit(jax.vmap(lambda key: task.init(key, jnp.int32(0))))(keys)
     physics = backend.init({}, qpos, qvel)
     for _ in range(task.info.episode_steps):
         physics = backend.step(physics, control(state, physics.view))
         state = update(state, physics.view)
-    assert np.mean(jax.vmap(task.success)(state, physics.view)) >= 0.9  # 1.0 in 64 worlds
+    assert np.mean(jax.jit(jax.vmap(task.success))(state, physics.view)) >= 0.9  # 1.0 in 64 worlds
     assert np.asarray(physics.ok).all()
 
 

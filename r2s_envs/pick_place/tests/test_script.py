@@ -38,7 +38,7 @@ def played(steps: int = 80, opened: tuple[int, int] = (0, 0), **options: Any) ->
         jax.jit(jax.vmap(f)) for f in (task.expert, task.control, task.update)
     )
     keys = jax.random.split(jax.random.key(0), WORLDS)
-    state, qpos, qvel = jax.vmap(lambda key: task.init(key, jnp.int32(0)))(keys)
+    state, qpos, qvel = jax.jit(jax.vmap(lambda key: task.init(key, jnp.int32(0))))(keys)
     physics, actions, states = backend.init({}, qpos, qvel), [], []
     for step in range(steps):
         action = np.array(expert(state, physics.view))

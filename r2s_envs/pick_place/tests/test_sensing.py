@@ -40,11 +40,12 @@ def grasping() -> tuple[Any, Any]:
     """Worlds in the middle of a pick."""
     env = make()
     control = jax.jit(jax.vmap(env.task.expert_ctrl))
+    update = jax.jit(jax.vmap(env.task.update))
     state, _ = env.reset(jax.random.key(0))
     physics, task = state.physics, state.task
     for _ in range(25):
         physics = env.backend.step(physics, control(task, physics.view))
-        task = jax.vmap(env.task.update)(task, physics.view)
+        task = update(task, physics.view)
     return env, dataclasses.replace(state, physics=physics, task=task)
 
 
@@ -57,14 +58,14 @@ def test_readings_as_they_are_show_the_truth(grasping):
         told, seen = env.task.perceived(task, view, env.task.readings(task, view))
         return env.task.observe(task, view)["policy"], env.task.observe(told, seen)["policy"]
 
-    truth, perceived = jax.vmap(observe)(task, view)
+    truth, perceived = jax.jit(jax.vmap(observe))(task, view)
     np.testing.assert_allclose(perceived, truth, atol=2e-5)
 
 
 def test_the_hand_is_where_the_angles_put_it(grasping):
     env, state = grasping
     view = state.physics.view
-    grip, hand = jax.vmap(env.task.arm.forward)(jnp.asarray(view.qpos[:, :7]))
+    grip, hand = jax.jit(jax.vmap(env.task.arm.forward))(jnp.asarray(view.qpos[:, :7]))
     np.testing.assert_allclose(grip, view.site_xpos[:, env.task.arm.slots.grip], atol=1e-5)
     same = np.abs(np.sum(np.asarray(hand) * view.xquat[:, env.task.arm.slots.hand], axis=1))
     np.testing.assert_allclose(same, 1.0, atol=1e-5)
@@ -114,15 +115,15 @@ def test_a_level_brings_the_goal_nearer_to_the_object(goal):
         return jnp.linalg.norm(state.goal - qpos[9:12])
 
     far, half, near = (
-        np.asarray(jax.vmap(lambda key, level=level: distance(level, key))(keys))
+        np.asarray(jax.jit(jax.vmap(lambda key, level=level: distance(level, key)))(keys))
         for level in (1.0, 0.5, 0.0)
     )
     assert (near <= far + 1e-5).all()
     assert near.mean() < half.mean() < far.mean()
-    as_it_is = jax.vmap(lambda key: task.init(key, jnp.int32(0))[0].goal)(keys)
-    at_one = jax.vmap(lambda key: task.at_level(jnp.float32(1.0)).init(key, jnp.int32(0))[0].goal)(
-        keys
-    )
+    as_it_is = jax.jit(jax.vmap(lambda key: task.init(key, jnp.int32(0))[0].goal))(keys)
+    at_one = jax.jit(
+        jax.vmap(lambda key: task.at_level(jnp.float32(1.0)).init(key, jnp.int32(0))[0].goal)
+    )(keys)
     np.testing.assert_allclose(at_one, as_it_is, atol=1e-6)
     if goal == "place":  # still to be carried, so that pushing is no way out
         np.testing.assert_allclose(near, np.minimum(far, 0.10), atol=1e-4)

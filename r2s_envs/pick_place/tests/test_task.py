@@ -100,7 +100,7 @@ def test_quaternions_do_not_jump_where_the_gripper_points_down():
 
 def test_starts_and_goals_cover_their_ranges():
     task = PickPlace(PickPlaceConfig(), pick_object.box())
-    state, qpos, _ = jax.vmap(task.init, (0, None))(
+    state, qpos, _ = jax.jit(jax.vmap(task.init, (0, None)))(
         jax.random.split(jax.random.key(0), 2000), jnp.int32(0)
     )
     place, goal = np.asarray(qpos[:, 9:11]) - CENTRE, np.asarray(state.goal)
@@ -129,7 +129,7 @@ def drive(env: Any, steps: int, seed: int = 0, action=None):
 def test_a_scripted_pick_succeeds_and_success_is_what_it_says(env):
     history = [task for task, _ in drive(env, 90)]
     last = history[-1]
-    success = np.asarray(jax.vmap(env.task.success)(last, None))
+    success = np.asarray(jax.jit(jax.vmap(env.task.success))(last, None))
     assert success.mean() >= 0.9
     near = np.stack([np.asarray(t.goal_distance) < GOAL_RADIUS for t in history[-HOLD_STEPS:]])
     np.testing.assert_array_equal(success, near.all(axis=0))
@@ -227,7 +227,7 @@ def test_joint_actions_of_zero_bring_the_elbow_home_and_leave_the_gripper_where_
     state, _ = env.reset(jax.random.key(0))
     arm: Any = env.task.arm  # type: ignore[attr-defined]
     # Swing the elbow along the null space of the hand's motion: a posture that nobody asked for.
-    jacobian = np.asarray(jax.vmap(arm.jacobian)(state.physics.view))
+    jacobian = np.asarray(jax.jit(jax.vmap(arm.jacobian))(state.physics.view))
     swing = np.linalg.svd(jacobian).Vh[:, -1]
     qpos = jnp.asarray(state.physics.view.qpos).at[:, :7].add(0.3 * swing)
     physics = env.backend.reset(
@@ -253,13 +253,13 @@ def test_the_grasp_is_read_in_the_grippers_frame_and_knows_half_turns():
     qpos[:, 12:16] = np.stack([np.cos(yaws / 2), 0 * yaws, 0 * yaws, np.sin(yaws / 2)], -1)
     backend = MujocoBackend(task.scene(), len(yaws), MujocoConfig())
     view = backend.init({}, jnp.asarray(qpos), jnp.zeros((len(yaws), 15))).view
-    state, _, _ = jax.vmap(task.init, (0, None))(
+    state, _, _ = jax.jit(jax.vmap(task.init, (0, None)))(
         jax.random.split(jax.random.key(0), len(yaws)), jnp.int32(0)
     )
-    state = jax.vmap(task.update)(state, view)
+    state = jax.jit(jax.vmap(task.update))(state, view)
     turns = np.deg2rad([90.0, 45.0, 0.0, 0.0, 0.0, 30.0, 15.0])  # at most
     np.testing.assert_allclose(state.aligned, 1 - turns / (np.pi / 2), atol=1e-3)
-    read = np.asarray(jax.vmap(task.observe)(state, view)["policy"])
+    read = np.asarray(jax.jit(jax.vmap(task.observe))(state, view)["policy"])
     np.testing.assert_allclose(np.abs(read[:, 3]), turns, atol=1e-3)
     assert read[5, 3] * read[6, 3] < 0, "which way to turn"
     np.testing.assert_allclose(read[:, 4], np.cos(2 * turns), atol=2e-3)
@@ -280,7 +280,7 @@ def test_the_hands_motion_is_what_mujoco_makes_of_the_joints_velocities():
     data, jacobian = mujoco.MjData(model), np.zeros((6, model.nv))
     backend = MujocoBackend(task.scene(), 8, MujocoConfig())
     view = backend.init({}, jnp.asarray(qpos), jnp.asarray(qvel)).view
-    read = jax.vmap(task.observe, (None, 0))(state, view)["policy"]
+    read = jax.jit(jax.vmap(task.observe, (None, 0)))(state, view)["policy"]
     for world in range(8):
         data.qpos[:], data.qvel[:] = qpos[world], qvel[world]
         mujoco.mj_forward(model, data)
@@ -301,12 +301,12 @@ def test_the_bank_starts_episodes_all_along_the_pick():
 def test_a_start_from_the_bank_has_a_goal_as_hard_as_the_curriculum_then_has_it():
     task = PickPlace(PickPlaceConfig(), pick_object.box())
     keys = jax.random.split(jax.random.key(0), 64)
-    _, qpos, qvel = jax.vmap(task.init, (0, None))(keys, jnp.int32(0))
+    _, qpos, qvel = jax.jit(jax.vmap(task.init, (0, None)))(keys, jnp.int32(0))
     task._bank = Bank(qpos, qvel, np.array([0]), np.array([64]))
 
     def goals(level: float) -> tuple[np.ndarray, np.ndarray]:
         easier = task.at_level(jnp.float32(level))
-        state, start, _ = jax.vmap(easier.init_from_bank, (0, None))(keys, jnp.int32(0))
+        state, start, _ = jax.jit(jax.vmap(easier.init_from_bank, (0, None)))(keys, jnp.int32(0))
         return np.asarray(state.goal), np.asarray(start)[:, 9:11]
 
     easy, place = goals(0.0)
@@ -370,7 +370,7 @@ def test_placing_asks_to_let_go():
 
 def test_a_goal_on_the_table_is_away_from_the_object():
     task = PickPlace(PickPlaceConfig(goal="place"), pick_object.box())
-    state, qpos, _ = jax.vmap(task.init, (0, None))(
+    state, qpos, _ = jax.jit(jax.vmap(task.init, (0, None)))(
         jax.random.split(jax.random.key(0), 2000), jnp.int32(0)
     )
     assert np.linalg.norm(np.asarray(state.goal)[:, :2] - qpos[:, 9:11], axis=1).min() > 0.08
@@ -379,7 +379,7 @@ def test_a_goal_on_the_table_is_away_from_the_object():
 def test_a_script_puts_the_object_down_at_its_goal_and_lets_go():
     env = make(goal="place", action_space="ee_delta")
     last, view = list(drive(env, 110))[-1]
-    assert np.asarray(jax.vmap(env.task.success)(last, view)).mean() >= 0.7
+    assert np.asarray(jax.jit(jax.vmap(env.task.success))(last, view)).mean() >= 0.7
 
 
 def test_letting_go_at_the_goal_pays_more_than_holding_on():

@@ -179,8 +179,8 @@ def test_the_bank_has_starts_of_every_object_that_is_trained_on():
     assert (bank.number[:2] > 0).all()
     assert bank.number[2] == 0
     for k in (0, 1):
-        state, qpos, _ = jax.vmap(lambda key, k=k: env.task.init_from_bank(key, jnp.int32(k)))(
-            jax.random.split(jax.random.key(2), 64)
-        )
+        state, qpos, _ = jax.jit(
+            jax.vmap(lambda key, k=k: env.task.init_from_bank(key, jnp.int32(k)))
+        )(jax.random.split(jax.random.key(2), 64))
         assert (np.asarray(state.variant) == k).all()
         assert np.ptp(np.asarray(qpos)[:, 11]) > 0.05, "some lie, some are in the air"

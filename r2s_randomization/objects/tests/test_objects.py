@@ -41,7 +41,7 @@ def test_what_is_drawn_fills_the_object_s_own_range(name, field, index, pear_and
     low, high = (float(x) for x in scene.properties[f"{name}_range"][0])
     assert low < high
     keys = jax.random.split(jax.random.key(0), 4000)
-    drawn = jax.vmap(lambda key: made(key, values)[field])(keys)[(slice(None), *index)]
+    drawn = jax.jit(jax.vmap(lambda key: made(key, values)[field]))(keys)[(slice(None), *index)]
     assert stats.kstest(np.asarray(drawn), stats.uniform(low, high - low).cdf).pvalue > 1e-3
 
 

@@ -24,7 +24,7 @@ def samples(made, task, **given):
     """Each field's values in many worlds, and its nominal one."""
     values = nominal_values(made, task, task.scene()) | given
     keys = jax.random.split(jax.random.key(3), DRAWS)
-    return jax.vmap(lambda key: dict(made(key, values)))(keys), values
+    return jax.jit(jax.vmap(lambda key: dict(made(key, values))))(keys), values
 
 
 def fits(sample, distribution):

@@ -46,7 +46,7 @@ def samples(name, task, number=2000, **options):
     made = build_randomizer(name, task, options)
     values = nominal_values(made, task, task.scene())
     keys = jax.random.split(jax.random.key(0), number)
-    return jax.vmap(lambda key: dict(made(key, values)))(keys), values
+    return jax.jit(jax.vmap(lambda key: dict(made(key, values))))(keys), values
 
 
 def test_draws_fill_their_ranges(task):

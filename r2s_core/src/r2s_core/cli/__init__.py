@@ -73,8 +73,8 @@ def program() -> NoReturn:
     """`main` as a process of its own."""
     open_standard_streams()
     _let_others_warn()
-    # Imports and JAX's tracing make many objects, few of them in cycles: by Python's own thresholds,
-    # looking for those takes a tenth of the time until a training begins.
+    # Imports and JAX's tracing make many objects, few of them in cycles: looking for those as often
+    # as Python does by default takes a tenth of the time until a training begins.
     gc.set_threshold(10_000, 20, 20)
     for stream in (sys.stdout, sys.stderr):  # an ASCII terminal shows `ö` as `\\xf6`
         if isinstance(stream, io.TextIOWrapper):

@@ -225,12 +225,19 @@ def test_only_recordings_are_replayed_and_they_run_nobodys_code(driving, capsys)
     folder = record(driving, episodes=2)
     ours = folder / layout.OURS / "config.yaml"
     (driving.parent / "evil.py").write_text("raise SystemExit('it ran')\ndef bonus(x): return x\n")
-    ours.write_text(
-        ours.read_text().replace("rewards: {}", "rewards: {bonus: {use: evil.py:bonus}}")
-    )
+    text = ours.read_text().replace("rewards: null", "rewards: {bonus: {use: ../evil.py:bonus}}")
+    assert "evil" in text
+    ours.write_text(text)
     capsys.readouterr()
     assert demo("replay", folder) == 0
     assert "2 of 2 episodes" in capsys.readouterr().out
+    # A recording that cannot be one.
+    ours.write_text(text.replace("num_parallel_envs: 6", "num_parallel_envs: 5"))
+    assert demo("replay", folder) == 2
+    assert "episode 0 began as none of its recording can" in capsys.readouterr().err
+    ours.write_text(text.replace("episode_steps: null", "episode_steps: 4"))
+    assert demo("replay", folder) == 1
+    assert "an episode has 8 steps" in capsys.readouterr().err
     shutil.rmtree(folder / layout.OURS)
     assert demo("replay", folder) == 2
     assert "not recorded by r2s" in capsys.readouterr().err

@@ -41,7 +41,6 @@ _UNUSED = (
     "environment.rewards=null",
     "hooks={}",
     "demonstrations={}",
-    "evaluation={}",
 )
 
 
@@ -79,7 +78,8 @@ def replay(folder: Path, episodes: int | None = None, video: Path | None = None)
     device.announce(device.select_device(config.training.use_gpu))
     console.print(f"preparing objects and scene, to replay {len(data.episodes):,} episodes ...")
     env = make_environment(config, training=True, rewarded=False)
-    assert isinstance(env, VectorEnv)
+    if not isinstance(env, VectorEnv):
+        raise ConfigError(f"{folder}: damaged: {config.environment.use} cannot have been recorded")
     found = compare(env, data)
     for line in told(found):
         stdout_console().print(line)
@@ -101,6 +101,8 @@ def load_recording(folder: Path, episodes: int | None = None) -> tuple[RunConfig
     inputs.verify(path.parent)
     config = load_config(path, _UNUSED, to_train=False)
     data = read(folder, {}, episodes)
+    if not data.episodes:
+        raise ConfigError(f"{folder}: it has no episodes to replay")
     worlds = config.environment.engine.num_parallel_envs
     for i, episode in enumerate(data.episodes):
         start = episode.start

@@ -82,6 +82,16 @@ def test_what_is_written_comes_back_exactly(tmp_path, noise, flushes):
     assert len(list((tmp_path / "set/data/chunk-000").iterdir())) == flushes
 
 
+def test_a_changed_byte_is_noticed(tmp_path):
+    folder = written(tmp_path / "set", [an_episode(50, world=i) for i in range(3)])
+    path = folder / layout.DATA.format(chunk_index=0, file_index=0)
+    data = bytearray(path.read_bytes())
+    data[600] ^= 1  # amid the numbers of the first column
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match="CRC checksum verification failed"):
+        read(folder, {}, None)
+
+
 def test_only_the_first_episodes_are_read_where_few_are_asked_for(tmp_path):
     folder = written(tmp_path / "set", [an_episode(3, world=i) for i in range(6)], flushes=3)
     (folder / layout.DATA.format(chunk_index=0, file_index=2)).unlink()

@@ -24,7 +24,7 @@ def read_table(path: Path, columns: Collection[str], optional: Collection[str] =
     Raises `ConfigError` where it is damaged, lacks a column or is larger than can be meant.
     """
     with files.open_regular(path, what="a data set's file", error=ConfigError) as file, _told(path):
-        opened = pq.ParquetFile(file)
+        opened = pq.ParquetFile(file, page_checksum_verification=True)  # where it has some
         present = set(opened.schema_arrow.names)
         if missing := [name for name in columns if name not in present]:
             raise ConfigError(f"{path}: damaged: it has no column {', '.join(missing)}")

@@ -193,7 +193,7 @@ class Writer:
 
     def _write_table(self, name: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="snappy")
+        pq.write_table(table, sink, compression="snappy", write_page_checksum=True)
         files.write_bytes(self._made(name), sink.getvalue().to_pybytes())
 
     def _made(self, name: str) -> Path:

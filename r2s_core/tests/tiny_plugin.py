@@ -6,7 +6,9 @@ by the tests that send signals.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import sys
 import time
 from pathlib import Path
@@ -38,6 +40,12 @@ ALGORITHM = Plugin("climb", "algorithm", "Random search", "tiny_plugin:Climb", C
 
 def touch(num_worlds: int, host_driven: bool = True) -> Any:
     """One-step episodes: put the action on the observed dot; success within 0.2."""
+    return copy.copy(_touch(num_worlds, host_driven))
+
+
+@functools.cache
+def _touch(num_worlds: int, host_driven: bool) -> Any:
+    """Made once, so that what it has compiled serves every environment of a test."""
     import jax
     import jax.numpy as jnp
 

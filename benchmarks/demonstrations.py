@@ -21,6 +21,7 @@ from r2s_core.training.run import run
 
 _STEPS = 80  # of an episode
 _GRADIENT_STEPS = 1280  # of cloning, as in the quickstart
+_PPO_STEPS = 819_200
 
 
 def _cloning(noise_std: float) -> Callable[[int], list[str]]:
@@ -42,12 +43,17 @@ def _dagger(episodes: int) -> list[str]:
 
 
 def _ppo(episodes: int) -> list[str]:
-    """Reinforcement learning from the clone."""
+    """Reinforcement learning from the clone, without start states from the expert's picks."""
     return [
-        f"demonstrations={{source: script, episodes: {episodes}}}",
-        "training.total_timesteps=819200",
-        "algorithms.ppo.cloning_steps=1280",
-        "algorithms.ppo.critic_warmup=0.06",
+        "environment.start_state_share=0",
+        "environment.start_state_until=null",
+        "demonstrations.source=script",
+        f"demonstrations.episodes={episodes}",
+        f"training.total_timesteps={_PPO_STEPS}",
+        f"algorithms.ppo.cloning_steps={_GRADIENT_STEPS}",
+        "algorithms.ppo.critic_warmup=0.1",
+        "algorithms.ppo.initial_log_std=-2",
+        "algorithms.ppo.learning_rate=3e-4",
     ]
 
 

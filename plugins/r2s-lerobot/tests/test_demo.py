@@ -201,7 +201,8 @@ def test_what_kill_9_leaves_is_a_data_set(driving, capsys):
 
 
 def test_a_replay_is_exact_and_notices_a_changed_action(driving, capsys):
-    folder = record(driving, "--noise-std", "0.3", "--keep-failures", episodes=9)
+    chunked = "environment.action_chunk=4"  # of a policy; an expert is recorded in every step
+    folder = record(driving, "--noise-std", "0.3", "--keep-failures", chunked, episodes=9)
     capsys.readouterr()
     assert demo("replay", folder) == 0
     shown = capsys.readouterr().out

@@ -74,9 +74,10 @@ class _Recording:
     def __init__(
         self, config: RunConfig, kept: inputs.Inputs, env: VectorEnv, folder: Path, console: Console
     ) -> None:
-        self.config, self.kept, self.env = config, kept, env
+        # Without chunks: an expert chooses, and is recorded, in every control step.
+        self.config, self.kept, self.env = config, kept, env.from_the_start()
         self.folder, self.console = folder, console
-        self.writer = Writer(folder, _description(config, env))
+        self.writer = Writer(folder, _description(config, self.env))
         self.played = self.succeeded = 0
         self.signals = StopSignals(lambda line: None)
         self.is_whole = True  # False while the writer is at work

@@ -14,7 +14,6 @@ from r2s_core.config import RunConfig, load_config
 from r2s_core.config.schema import SCRIPT
 from r2s_core.config.user_code import require
 from r2s_core.errors import ConfigError
-from r2s_core.policy import packed
 from r2s_core.system.streams import lasting_streams
 
 _EXAMPLES = """examples:
@@ -147,6 +146,8 @@ def _overrides(args: argparse.Namespace) -> list[tuple[str, Any]]:
 def _check_expert(config: RunConfig) -> None:
     """Raises `ConfigError` where the source is nobody who acts."""
     source = config.demonstrations.source
+    from r2s_core.policy import packed
+
     if isinstance(source, Path) and not packed.is_policy(source):
         raise ConfigError(
             f"{source}: not a run, which would have a policy/; name one, or record the task's "

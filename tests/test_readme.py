@@ -22,12 +22,15 @@ REPOSITORY = Path(__file__).parents[1]
 _BLOCKS = re.findall(
     r"^```(\w+)\n(.*?)^```", (REPOSITORY / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE
 )
+
+
+def _commands(text: str) -> list[list[str]]:
+    lines = re.findall(r"^\$ (.*)$", text, flags=re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
 _COMMANDS = [
-    shlex.split(line[2:], comments=True)
-    for kind, block in _BLOCKS
-    if kind == "console"
-    for line in block.splitlines()
-    if line.startswith("$ ")
+    command for kind, block in _BLOCKS if kind == "console" for command in _commands(block)
 ]
 _SEEN = [
     "training.total_timesteps=1024",
@@ -39,6 +42,12 @@ _SEEN = [
 #: What a command is given beside what README says, so that it takes seconds.
 _SHORTER = {
     ("r2s", "run"): _SEEN,
+    ("r2s", "run", "sparse"): [
+        *_SEEN,
+        "demonstrations.episodes=2",
+        "algorithms.ppo.cloning_steps=8",
+        "evaluation.episodes=0",
+    ],
     ("r2s", "eval"): ["--episodes", "8", "--grid", "grid.yaml"],
     ("r2s", "compare"): [
         "--seeds",
@@ -58,6 +67,8 @@ _SHORTER = {
 }
 #: Run elsewhere: by CI itself, and by test_installers.py and test_packages.py.
 _ELSEWHERE = ("git", "make", "source", "pip", "uv")
+#: Run by the tests of plugins/r2s-lerobot.
+_OF_PAGES = _commands((REPOSITORY / "docs/demonstrations.md").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +102,8 @@ def _write_pcd(path: Path, rows: np.ndarray) -> None:
 def test_every_snippet_is_of_a_kind_that_is_tested_here():
     assert {kind for kind, _ in _BLOCKS} == {"console", "yaml", "python"}
     for command in _COMMANDS:
-        assert command[0] in _ELSEWHERE or tuple(command[:2]) in _SHORTER, command
+        elsewhere = command[0] in _ELSEWHERE or command in _OF_PAGES
+        assert elsewhere or tuple(command[:2]) in _SHORTER, command
 
 
 def test_what_make_is_asked_for_is_in_the_makefile():
@@ -121,7 +133,7 @@ def test_the_commands_do_what_they_say(place, as_run, monkeypatch, capsys):
     monkeypatch.chdir(place)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "home"))  # where trust is remembered
     for command in _COMMANDS:
-        if command[0] == "r2s":
+        if command[0] == "r2s" and command not in _OF_PAGES:
             found = command[1:3] == ["object", "check"]  # which exits with 1 where it warns
             shorter = _SHORTER.get(tuple(command[:3]), _SHORTER[tuple(command[:2])])
             _run(*command[1:], *shorter, expected=int(found))

@@ -96,6 +96,8 @@ def test_the_weight_of_the_term_falls_linearly_to_exactly_0_and_the_warm_up_ends
     )
     done = jnp.array([0.0, 0.3, 0.6, 0.61, 1.0])
     np.testing.assert_allclose(coefficient(options, done), [3.0, 1.5, 0.0, 0.0, 0.0], rtol=1e-6)
+    lasting = dataclasses.replace(options, cloning_until=None)
+    assert float(coefficient(lasting, jnp.float32(1.0))) == 3.0
     np.testing.assert_array_equal(warming_up(options, jnp.array([0.0, 0.24, 0.25])), [1, 1, 0])
 
 

@@ -64,10 +64,12 @@ def demonstrations_for(
     name: the algorithm's, for messages. Raises `ConfigError` where there are none, or a schedule
     has no end.
     """
-    scheduled = [x for x in ("critic_warmup", "cloning_coefficient") if getattr(options, x)]
+    scheduled = "critic_warmup" if options.critic_warmup else None
+    if options.cloning_coefficient and options.cloning_until is not None:
+        scheduled = "cloning_until"
     if scheduled and total_timesteps is None:
         raise ConfigError(
-            f"algorithms.{name}: {scheduled[0]} needs total_timesteps, of which it lasts a share"
+            f"algorithms.{name}: {scheduled} needs total_timesteps, of which it is a share"
         )
     users = options.demonstration_users()
     if not users:
@@ -139,6 +141,8 @@ def warming_up(options: DemonstrationOptions, done: Array) -> Array:
 
 def coefficient(options: DemonstrationOptions, done: Array) -> Array:
     """The weight of the cloning term at a share `done` of the training, float32[]."""
+    if options.cloning_until is None:
+        return jnp.float32(options.cloning_coefficient)
     return options.cloning_coefficient * jnp.maximum(1.0 - done / options.cloning_until, 0.0)
 
 

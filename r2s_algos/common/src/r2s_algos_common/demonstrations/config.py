@@ -30,9 +30,9 @@ class DemonstrationOptions:
         "initial weight of the cloning loss on demonstrations in the policy's loss (DAPG)",
         minimum=0.0,
     )
-    cloning_until: float = option(
+    cloning_until: float | None = option(
         0.5,
-        "share of total_timesteps by which that weight has fallen linearly to 0",
+        "share of total_timesteps by which that weight has fallen linearly to 0; null: it stays",
         above=0.0,
         maximum=1.0,
     )
@@ -43,9 +43,10 @@ class DemonstrationOptions:
                 f"critic_warmup is {self.critic_warmup:g}, which keeps a cloned policy as it is, "
                 "but none is cloned; set cloning_steps, such as to 2000, or critic_warmup to 0"
             )
-        if self.cloning_coefficient and self.cloning_until <= self.critic_warmup:
+        until = self.cloning_until
+        if self.cloning_coefficient and until is not None and until <= self.critic_warmup:
             raise ValueError(
-                f"cloning_until is {self.cloning_until:g}, and the policy does not learn before "
+                f"cloning_until is {until:g}, and the policy does not learn before "
                 f"{self.critic_warmup:g} (critic_warmup), so cloning_coefficient has no effect; "
                 "raise cloning_until"
             )

@@ -26,8 +26,9 @@ format:  ## let ruff format and fix what it can
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
-# These need arguments, and some packages of their own; their first lines tell.
-NOT_ALONE = %_standard.py %/gymnasium_tasks.py %/robustness.py
+# These need arguments or packages of their own, or take half an hour; their first lines tell.
+NOT_ALONE = %_standard.py %/gymnasium_tasks.py %/robustness.py %/seeds.py %/demonstrations.py \
+  %/demonstrations_rl.py
 BENCHMARKS ?= $(filter-out $(NOT_ALONE),$(sort $(wildcard benchmarks/*.py)))
 
 bench:  ## run the benchmarks (minutes each); BENCHMARKS=benchmarks/NAME.py for one

@@ -189,6 +189,13 @@ class DemonstrationsConfig:
                 f"source is '{self.source}'; it is {SCRIPT}, or the folder of a run or a data set, "
                 f"written with a slash, as ./{self.source}"
             )
+        if self.source == SCRIPT and self.features:
+            raise ValueError("features are of a data set, and source is script")
+        if self.source == SCRIPT and self.noise_std and self.episodes is None:
+            raise ValueError(
+                "noise_std is for recorded episodes, so it needs episodes; for an expert that is "
+                "asked in every state, the algorithm has an option of that name"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,13 +32,25 @@ from r2s_core.system.foreign import calling
 #: What a data set has beside observation groups.
 PARTS = ("action", "executed_action", "reward", "success")
 _KEY = "r2s-demonstrations"
-_LIMIT = 512 * files.MIB
+#: The largest file that a run keeps of a data set, bytes.
+LIMIT = 512 * files.MIB
+#: What a file says of an episode's success, by number.
+_SUCCESS = (False, True, None)
 
 
-def read(config: DemonstrationsConfig) -> DataSet:
-    """The configured episodes of the data set `config.source`; raises `ConfigError`."""
+def read(config: DemonstrationsConfig, kept: bytes | None = None) -> DataSet:
+    """The configured episodes of the data set `config.source`; raises `ConfigError`.
+
+    kept: the content of the file that a run will keep in its place.
+    """
     path, where = Path(str(config.source)), f"demonstrations.source: {config.source}"
-    data = _unpacked(path) if path.is_file() else _read_folder(path, config, where)
+    if kept is not None:
+        data = unpack(kept, str(path))
+    elif path.is_file():
+        content = files.read_bytes(path, limit=LIMIT, what="demonstrations", error=ConfigError)
+        data = unpack(content, str(path))
+    else:
+        data = _read_folder(path, config, where)
     episodes = data.episodes
     if config.successful_only:
         episodes = tuple(episode for episode in episodes if episode.success is not False)
@@ -57,53 +69,77 @@ def read(config: DemonstrationsConfig) -> DataSet:
 
 
 def pack(data: DataSet) -> bytes:
-    """One file with all of a data set, as runs keep it."""
-    arrays: dict[str, np.ndarray] = {}
-    facts: list[dict[str, Any]] = []
-    for i, episode in enumerate(data.episodes):
-        columns = {"label": episode.label, "action": episode.action, "reward": episode.reward}
-        columns |= {f"obs/{name}": x for name, x in episode.obs.items()}
-        columns |= {f"final_obs/{name}": x for name, x in (episode.final_obs or {}).items()}
-        arrays |= {f"{i}/{k}": np.ascontiguousarray(x) for k, x in columns.items() if x is not None}
-        facts.append({"terminated": episode.terminated, "success": episode.success})
+    """One file with all of a data set, as runs keep it: the steps of all episodes in a row."""
+    episodes = data.episodes
+    first = episodes[0]
+    arrays = {
+        "length": np.asarray([len(episode) for episode in episodes], np.int64),
+        "terminated": np.asarray([episode.terminated for episode in episodes]),
+        "success": np.asarray([_SUCCESS.index(episode.success) for episode in episodes], np.int8),
+        "label": np.concatenate([episode.label for episode in episodes]),
+        "action": np.concatenate([episode.action for episode in episodes]),
+    }
+    rewarded = [episode.reward is not None for episode in episodes]
+    if any(rewarded):
+        unknown = [np.zeros(len(episode), np.float32) for episode in episodes]
+        arrays["rewarded"] = np.asarray(rewarded)
+        arrays["reward"] = np.concatenate(
+            [y if e.reward is None else e.reward for e, y in zip(episodes, unknown, strict=True)]
+        )
+    for name in first.obs:
+        arrays[f"obs/{name}"] = np.concatenate([episode.obs[name] for episode in episodes])
+    if any(episode.final_obs is not None for episode in episodes):
+        arrays["finished"] = np.asarray([episode.final_obs is not None for episode in episodes])
+        for name, x in first.obs.items():
+            finals = [(episode.final_obs or {}).get(name, 0 * x[0]) for episode in episodes]
+            arrays[f"final_obs/{name}"] = np.stack(finals)
     described = {
-        "episodes": facts,
         "names": {name: list(names) for name, names in data.names.items()},
         "control_rate_hz": data.control_rate_hz,
     }
     return safetensors.numpy.save(arrays, {_KEY: json.dumps(described)})
 
 
-def _unpacked(path: Path) -> DataSet:
-    """What `pack` wrote; raises `ConfigError`."""
-    text = packed.metadata(path).get(_KEY)
+def unpack(content: bytes, where: str) -> DataSet:
+    """What `pack` wrote; raises `ConfigError`. where: the file, for messages."""
     try:
+        text = packed.metadata(content).get(_KEY)
         if text is None:
             raise ValueError("it holds no demonstrations")
-        data = files.read_bytes(path, limit=_LIMIT, what="demonstrations", error=ConfigError)
-        arrays, described = safetensors.numpy.load(data), files.parse_json(text)
-        episodes = [_episode(arrays, i, facts) for i, facts in enumerate(described["episodes"])]
+        arrays, described = safetensors.numpy.load(content), files.parse_json(text)
         names = {name: tuple(of) for name, of in described["names"].items()}
-        return DataSet(tuple(episodes), names, float(described["control_rate_hz"]))
-    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise ConfigError(f"demonstrations.source: {path} is damaged: {error}") from error
+        return DataSet(_episodes(arrays), names, float(described["control_rate_hz"]))
+    except (ValueError, KeyError, TypeError, IndexError, safetensors.SafetensorError) as error:
+        raise ConfigError(f"demonstrations.source: {where} is damaged: {error}") from error
 
 
-def _episode(arrays: Mapping[str, np.ndarray], index: int, facts: Mapping[str, Any]) -> Episode:
-    prefix = f"{index}/"
-    own = {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
+def _episodes(arrays: Mapping[str, np.ndarray]) -> tuple[Episode, ...]:
+    length = arrays["length"]
+    ends = np.cumsum(length)
+    steps = {
+        name: x
+        for name, x in arrays.items()
+        if name in ("label", "action", "reward") or name.startswith("obs/")
+    }
+    if not len(length) or length.min() < 1 or {len(x) for x in steps.values()} != {int(ends[-1])}:
+        raise ValueError("its episodes have other lengths than it says")
+    finals = {name: x for name, x in arrays.items() if name.startswith("final_obs/")}
+    split = {name: np.split(x, ends[:-1]) for name, x in steps.items()}
 
-    def group(kind: str) -> dict[str, np.ndarray]:
-        return {k.removeprefix(kind): x for k, x in own.items() if k.startswith(kind)}
+    def group(columns: Mapping[str, Any], kind: str, i: int) -> dict[str, np.ndarray]:
+        return {k.removeprefix(kind): x[i] for k, x in columns.items() if k.startswith(kind)}
 
-    return Episode(
-        obs=group("obs/"),
-        label=own["label"],
-        action=own["action"],
-        terminated=bool(facts["terminated"]),
-        reward=own.get("reward"),
-        success=facts["success"],
-        final_obs=group("final_obs/") or None,
+    return tuple(
+        Episode(
+            obs=group(split, "obs/", i),
+            label=split["label"][i],
+            action=split["action"][i],
+            terminated=bool(arrays["terminated"][i]),
+            reward=split["reward"][i] if "reward" in split and arrays["rewarded"][i] else None,
+            success=_SUCCESS[arrays["success"][i]],
+            final_obs=group(finals, "final_obs/", i) if finals and arrays["finished"][i] else None,
+        )
+        for i in range(len(length))
     )
 
 

@@ -66,10 +66,7 @@ def record(
         number, tried = number + 1, tried + worlds
         attempted(worlds, _successes(trajectory))
         if kept < episodes and tried >= max(_HOPELESS * max(kept, 1), 256):
-            raise R2SError(
-                f"demonstrations: of {tried:,} episodes that the expert played, {kept} succeeded; "
-                "it cannot do this task"
-            )
+            raise R2SError(_hopeless(tried, kept, successful_only, noise_std))
     if isinstance(env, Checked):
         env.check()
 
@@ -107,6 +104,18 @@ def _noise(env: VectorEnv, seed: int, number: int) -> Array:
     return jax.random.normal(key, shape, jnp.float32)
 
 
+def _hopeless(tried: int, kept: int, successful_only: bool, noise_std: float) -> str:
+    if not successful_only:
+        return f"demonstrations: in {tried - kept:,} of {tried:,} episodes the physics diverged"
+    found = f"demonstrations: of {tried:,} episodes that the expert played, {kept} succeeded; "
+    if noise_std > 0:
+        return (
+            f"{found}the noise of {noise_std:g} may be too much for it: lower noise_std, or keep "
+            "failures too, as its labels are right all the same"
+        )
+    return f"{found}it cannot do this task"
+
+
 def _successes(trajectory: Trajectory) -> int:
     """Of the first episodes of all worlds, those that succeeded."""
     step = trajectory.step
@@ -119,10 +128,12 @@ def _episode(trajectory: Trajectory, world: int, start: Start) -> Episode | None
     step = trajectory.step
     length = int(np.argmax(np.asarray(step.done)[:, world])) + 1
     last = length - 1
-    if np.asarray(step.diverged)[last, world]:
-        return None
     obs = {name: np.asarray(x)[:length, world] for name, x in trajectory.obs.items()}
     label = obs.pop(EXPERT_GROUP)
+    if not np.isfinite(label).all():
+        raise R2SError("demonstrations: the expert returned an action that is not a finite number")
+    if np.asarray(step.diverged)[last, world]:
+        return None
     return Episode(
         obs=obs,
         label=label,

@@ -14,16 +14,20 @@ from r2s_core.config.schema import SCRIPT
 from r2s_core.demonstrations import dataset
 from r2s_core.demonstrations.episode import Episode, stacked
 from r2s_core.demonstrations.recording import record
+from r2s_core.device import check_memory, size_text
 from r2s_core.env import VectorEnv
 from r2s_core.errors import ConfigError
 from r2s_core.policy import packed
 from r2s_core.policy.saved import action_names
+from r2s_core.rollout import rollout_bytes
 from r2s_core.suggest import did_you_mean
 from r2s_core.types import EXPERT_GROUP, Environment, EnvSpec
 
 _ACTION = "action"
 #: Actions may be this far out of bounds, by rounding, and this share of them by more.
 _SLACK, _MOST_BEYOND = 1e-3, 0.01
+#: Statistics of larger numbers would not be finite, or hide all others.
+_LARGEST = 1e9
 
 
 def is_expert(config: RunConfig) -> bool:
@@ -33,12 +37,16 @@ def is_expert(config: RunConfig) -> bool:
 
 
 def with_demonstrations(
-    env: Environment[Any], config: RunConfig, say: Callable[[str], None]
+    env: Environment[Any],
+    config: RunConfig,
+    say: Callable[[str], None],
+    read: bytes | None = None,
 ) -> Environment[Any]:
     """The training environment with the recorded demonstrations that are configured, if any.
 
-    say: told what they are. Raises `ConfigError` where they cannot be read or recorded, or are not
-    of this environment.
+    say: told what they are. read: of a data set, what `keep` has read of it.
+
+    Raises `ConfigError` where they cannot be read or recorded, or are not of this environment.
     """
     wanted = config.demonstrations
     if wanted.source is None or (is_expert(config) and wanted.episodes is None):
@@ -48,9 +56,10 @@ def with_demonstrations(
             f"demonstrations: the environment {config.environment.use} is not a task in r2s's "
             "engine, so it takes none; drop them"
         )
-    episodes = (
-        _recorded(env, config) if is_expert(config) else _read(env.from_the_start().spec, config)
-    )
+    if is_expert(config):
+        episodes = _recorded(env, config, say)
+    else:
+        episodes = _read(env.from_the_start().spec, config, say, read)
     steps = sum(map(len, episodes))
     say(f"demonstrations: {len(episodes):,} episodes, {steps:,} control steps")
     return env.with_demonstrations(stacked(episodes, env.spec.action_chunk))
@@ -67,16 +76,27 @@ def keep(config: RunConfig, kept: Callable[[str, bytes], Path]) -> RunConfig:
     if packed.is_policy(source):
         path = kept(f"expert{packed.SUFFIX}", packed.pack(packed.load(source)))
     else:
-        path = kept(
-            f"demonstrations{packed.SUFFIX}", dataset.pack(dataset.read(config.demonstrations))
-        )
+        data = dataset.pack(dataset.read(config.demonstrations))
+        if len(data) > dataset.LIMIT:
+            raise ConfigError(
+                f"demonstrations.source: {source}: its episodes take {size_text(len(data))}, and a "
+                f"run keeps at most {size_text(dataset.LIMIT)}; set `demonstrations.episodes` to "
+                "use fewer"
+            )
+        path = kept(f"demonstrations{packed.SUFFIX}", data)
     changed = dataclasses.replace(config.demonstrations, source=path)
     return dataclasses.replace(config, demonstrations=changed)
 
 
-def _recorded(env: VectorEnv, config: RunConfig) -> list[Episode]:
+def _recorded(env: VectorEnv, config: RunConfig, say: Callable[[str], None]) -> list[Episode]:
     wanted = config.demonstrations
     assert wanted.episodes is not None
+    what = f"recording {wanted.episodes:,} episodes of the expert"
+    steps = wanted.episodes * env.spec.max_episode_steps
+    step = rollout_bytes(dataclasses.replace(env.spec, num_worlds=1), 1)
+    # They are there twice, as episodes and as the arrays that are learned from.
+    check_memory(2 * steps * step, f"demonstrations.episodes: {what}", "lower it")
+    say(f"{what} ...")
     return list(
         record(
             env,
@@ -88,10 +108,17 @@ def _recorded(env: VectorEnv, config: RunConfig) -> list[Episode]:
     )
 
 
-def _read(spec: EnvSpec, config: RunConfig) -> list[Episode]:
+def _read(
+    spec: EnvSpec, config: RunConfig, say: Callable[[str], None], content: bytes | None
+) -> list[Episode]:
     """The data set's episodes with their numbers in the environment's order."""
     _check_mapping(spec, config.demonstrations.features)
-    data = dataset.read(config.demonstrations)
+    if config.demonstrations.noise_std:
+        raise ConfigError(
+            "demonstrations.noise_std: a data set is as it was recorded; noise is for a script or "
+            "a run that is recorded now"
+        )
+    data = dataset.read(config.demonstrations, content)
     where = f"demonstrations.source: {config.demonstrations.source}"
     rate = 1.0 / spec.control_dt
     if not np.isclose(data.control_rate_hz, rate, rtol=1e-3):
@@ -105,6 +132,13 @@ def _read(spec: EnvSpec, config: RunConfig) -> list[Episode]:
     names = {name: spec.observations[name].names for name in groups if name != _ACTION}
     names[_ACTION] = tuple(action_names(spec))
     orders = {name: _order(data.names.get(name, ()), ours) for name, ours in names.items()}
+    for name, order in orders.items():
+        theirs = data.names.get(name, ())
+        if order is None and theirs and theirs != names[name]:
+            say(
+                f"{where}: it names the numbers of '{name}' in another way than the environment; "
+                "they are taken in its order"
+            )
     fitted = [_fitted(episode, groups, orders, where) for episode in data.episodes]
     return _within_bounds(spec, fitted, where)
 
@@ -136,13 +170,14 @@ def _fitted(
                 f"{where}: its {name} has shape {list(x.shape[leading:])}, and this environment's "
                 f"{list(groups[name])}"
             )
-        if not np.isfinite(x).all():
-            raise ConfigError(f"{where}: its {name} holds numbers that are not finite")
+        _check_numbers(x, name, where)
         return x
 
     def observed(obs: Mapping[str, np.ndarray], leading: int) -> dict[str, np.ndarray]:
         return {name: ordered(name, x, leading) for name, x in obs.items() if name in groups}
 
+    if episode.reward is not None:
+        _check_numbers(episode.reward, "reward", where)
     if "policy" in groups and "policy" not in episode.obs:
         raise ConfigError(f"{where}: it has nothing for the observation group 'policy'")
     final = episode.final_obs
@@ -153,6 +188,16 @@ def _fitted(
         label=ordered(_ACTION, episode.label, 1),
         action=ordered(_ACTION, episode.action, 1),
     )
+
+
+def _check_numbers(x: np.ndarray, name: str, where: str) -> None:
+    if not np.isfinite(x).all():
+        raise ConfigError(f"{where}: its {name} holds numbers that are not finite")
+    if np.abs(x).max(initial=0.0) > _LARGEST:
+        raise ConfigError(
+            f"{where}: its {name} holds {np.abs(x).max():.3g}, a number beyond {_LARGEST:g}, which "
+            "no environment observes or rewards; it may be damaged"
+        )
 
 
 def _order(theirs: tuple[str, ...], ours: tuple[str, ...]) -> np.ndarray | None:

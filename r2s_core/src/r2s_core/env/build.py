@@ -128,7 +128,7 @@ def wrap_task(
     expert = expert_of(config, task, scene) if training else None
     env = VectorEnv(task, scene, backend, rewards, options, moving, origin, expert)
     if expert is not None:
-        check_expert_fits(config, env.spec)
+        check_expert_fits(config, env.from_the_start().spec)
     return env
 
 

@@ -55,7 +55,17 @@ def check_expert_fits(config: RunConfig, spec: EnvSpec) -> None:
 def check_action(policy: SavedPolicy, spec: EnvSpec, where: str) -> None:
     """Raises `ConfigError` where a policy's actions are not the environment's. where: its name."""
     theirs, names = policy.spec, tuple(action_names(spec))
-    rate = 1.0 / spec.control_dt
+    rate, robot = 1.0 / spec.control_dt, policy.contract["provenance"].get("robot")
+    if theirs.action_chunk > 1:
+        raise ConfigError(
+            f"{where}: its policy plans {theirs.action_chunk} control steps at once, and an expert "
+            "is asked in each; name a run without action_chunk"
+        )
+    if robot and spec.task.robot and robot != spec.task.robot:
+        raise ConfigError(
+            f"{where}: it was trained with the robot {robot}, and this environment has "
+            f"{spec.task.robot}"
+        )
     if theirs.action_names != names:
         raise ConfigError(
             f"{where}: it acts by {', '.join(theirs.action_names)}, and this environment by "

@@ -116,7 +116,9 @@ class _Session:
         self.console.print("preparing objects, scene and start states ...")
         env = self.make_env(config, config.environment.engine.num_parallel_envs, True)
         training_began = time.perf_counter()
-        env = with_demonstrations(env, config, self.console.print)
+        # A data set is read once, so that what the run keeps is what it learns from.
+        read = found.kept.get(Path(str(found.config.demonstrations.source)).name)
+        env = with_demonstrations(env, config, self.console.print, read)
         algorithm = make_algorithm(config, env)
         for line in getattr(algorithm, "notes", ()):
             self.console.print(line)

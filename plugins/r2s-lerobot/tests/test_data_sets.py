@@ -129,6 +129,9 @@ def test_a_last_observation_that_is_no_list_of_numbers_is_damage(tmp_path):
         pq.write_table(table.set_column(at, table.column_names[at], pa.array(damage)), path)
         with pytest.raises(ConfigError, match="damaged"):
             read(folder, {}, None)
+    pq.write_table(table.set_column(at, table.column_names[at], pa.array([[1.0, 2.0]] * 2)), path)
+    with pytest.raises(ConfigError, match=r"3 numbers of policy a frame, and 2 after its last"):
+        read(folder, {}, None)
 
 
 def test_the_statistics_are_those_of_all_rows():
@@ -294,6 +297,8 @@ def with_nan(column: pa.ChunkedArray) -> pa.Array:
         (changed_info(fps=30), "its frames are 0.1 s apart, and by meta/info.json they are 30"),
         (changed_info(features=None), "damaged"),
         (changed_info(total_episodes=4), "counts 4 episodes, and not all of them are here"),
+        (changed_info(total_episodes=10**30), "counts 10+ episodes, and not all of them are here"),
+        (changed_info(fps=10**400), "damaged"),
         (changed_info(data_path="{chunk_index.__class__}"), "data_path is"),
         (changed_info(data_path="../../{chunk_index}{file_index}"), "not within"),
         (cut_short, "not a parquet file that can be read"),
@@ -321,6 +326,29 @@ def test_damage_is_told_in_one_sentence(tmp_path, damage, said):
         read(folder, MAPPING, None)
     assert "\n" not in str(told.value)
     assert str(tmp_path) in str(told.value)
+
+
+def test_indices_may_be_features_and_a_success_is_above_a_half(tmp_path):
+    folder, _ = the_foreign_set(tmp_path / "set")
+    info = json.loads((folder / layout.INFO).read_text())
+    one = {"dtype": "float32", "shape": [1], "names": None}
+    names = ("timestamp", "frame_index", "episode_index")
+    changed_info(features=info["features"] | dict.fromkeys(names, one))(folder)
+    changed_column("done_well", lambda c: pa.array([0.0, 0.3, 0.0, 0.0, 0.7]))(folder)
+    mapping = {"reward": "timestamp", "success": "done_well", "critic": names[1:]}
+    first, second = read(folder, MAPPING | mapping, 2).episodes
+    assert second.reward is not None
+    np.testing.assert_allclose(second.reward, [0.0, 0.1, 0.2])
+    np.testing.assert_array_equal(second.obs["critic"], [[0, 1], [1, 1], [2, 1]])
+    assert (first.success, second.success) == (False, True)
+
+
+def test_a_copy_of_a_file_of_episodes_does_not_count(tmp_path):
+    folder = written(tmp_path / "set", [an_episode(3, world=i) for i in range(2)])
+    path = folder / layout.EPISODES.format(chunk_index=0, file_index=0)
+    shutil.copy(path, path.with_name("file-000 (copy).parquet"))
+    shutil.copytree(path.parent, path.parent.with_name("chunk-000 (copy)"))
+    assert len(read(folder, {}, None).episodes) == 2
 
 
 @pytest.mark.parametrize(

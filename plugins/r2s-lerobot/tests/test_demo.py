@@ -101,7 +101,8 @@ def test_an_expert_that_raises_or_never_succeeds_is_one_sentence(driving, capsys
     assert "0 succeeded; it cannot do this task" in capsys.readouterr().err
     assert demo(*asked, "--expert", driving.parent / "site") == 2
     assert "not a run, which would have a policy/" in capsys.readouterr().err
-    assert not (driving.parent / "demos").exists()
+    assert demo(*asked[:-1], "new/deep/demos", "environment.hopeless=true") == 1
+    assert not [name for name in ("demos", "new") if (driving.parent / name).exists()]
 
 
 def test_a_full_disk_is_told(driving, capsys, monkeypatch):
@@ -116,9 +117,11 @@ def test_a_full_disk_is_told(driving, capsys, monkeypatch):
     assert demo("record", driving, "--episodes", 2, "-o", "demos") == 1
     error = capsys.readouterr().err
     assert "the disk is full while writing" in error
-    assert "Nothing had been recorded yet; remove what is left of it, demos. Free" in error
-    assert demo("info", "demos") == 2
-    assert "ended before its first episodes were written" in capsys.readouterr().err
+    assert "Nothing had been recorded yet. Free" in error
+    assert not Path("demos").exists()
+    Path("demos").mkdir()
+    assert demo("record", driving, "--episodes", 2, "-o", "demos") == 1
+    assert list(Path("demos").iterdir()) == []  # which was there, and can be recorded to again
 
 
 def test_a_folder_that_cannot_be_written_is_told(driving, capsys):
@@ -127,6 +130,7 @@ def test_a_folder_that_cannot_be_written_is_told(driving, capsys):
     error = capsys.readouterr().err
     assert "file/demos" in error
     assert "check the path" in error
+    assert "preparing" not in error
     assert "driving" not in error.splitlines()[-1].replace(str(driving.parent), "")
 
 
@@ -162,6 +166,35 @@ def start_recording(config: Path, until: str) -> tuple[subprocess.Popen[str], Pa
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return process, folder
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_folder_is_claimed_from_the_start_and_gone_where_nothing_was_written(
+    driving, capsys, signum
+):
+    process, folder = start_recording(driving, until=layout.MARK)
+    assert demo("record", driving, "--episodes", 1, "-o", folder) == 1
+    error = capsys.readouterr().err
+    assert "demos is being recorded to by another process, or was left by one" in error
+    assert "preparing" not in error
+    assert process.stderr is not None
+    while signum == signal.SIGTERM and "compiling" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signum)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signum
+    assert not folder.exists()
+
+
+def test_the_mark_of_a_recording_goes_with_it_and_one_that_is_left_does_no_harm(driving, capsys):
+    folder = record(driving, episodes=2)
+    mark = folder / layout.MARK
+    assert not mark.exists()
+    mark.touch()
+    assert facts(folder, capsys)["episodes"] == 2
+    assert demo("replay", folder) == 0
+    assert demo("record", driving, "--episodes", 1, "-o", folder) == 1
+    assert "demos exists already, and is never overwritten" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -242,6 +275,48 @@ def test_only_recordings_are_replayed_and_they_run_nobodys_code(driving, capsys)
     shutil.rmtree(folder / layout.OURS)
     assert demo("replay", folder) == 2
     assert "not recorded by r2s" in capsys.readouterr().err
+
+
+def test_a_video_replaces_only_that_of_an_earlier_replay(driving, capsys):
+    folder = record(driving, episodes=1)
+    (folder / "replay.mp4").write_text("of an earlier replay")
+    info = folder / layout.INFO
+    before = info.read_bytes()
+    for video, said in [
+        (info, "exists already, and is not overwritten"),
+        (folder, "is a folder; name a file"),
+        ("none/a.mp4", "there is no folder none; create it first"),
+    ]:
+        assert demo("replay", folder, "-o", video) == 1
+        error = capsys.readouterr().err
+        assert said in error
+        assert "preparing" not in error.splitlines()[-1]
+    assert info.read_bytes() == before
+    assert demo("replay", folder) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--episodes", "1e3"], "expected a whole number of at least 1, got '1e3'"),
+        (["--episodes", "0"], "expected a whole number of at least 1, got '0'"),
+        (["--noise-std", "abc"], "expected a number of at least 0, got 'abc'"),
+        (["--noise-std", "nan"], "expected a number of at least 0, got 'nan'"),
+        (["--seed", "x"], "expected a whole number, got 'x'"),
+        (["--expert", ""], "expected a name, got ''"),
+        (["-o", ""], "expected a name, got ''"),
+    ],
+)
+def test_an_option_that_is_mistyped_is_told_in_plain_words(capsys, arguments, said):
+    with pytest.raises(SystemExit):
+        demo("record", "quickstart", "--episodes", "1", "-o", "demos", *arguments)
+    assert said in capsys.readouterr().err
+
+
+def test_no_name_is_not_the_working_directory(capsys):
+    with pytest.raises(SystemExit):
+        demo("info", "")
+    assert "expected a name, got ''" in capsys.readouterr().err
 
 
 # Learning.

@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from r2s_core.cli import Parser
 from r2s_core.cli.run import TRUST
@@ -35,6 +35,9 @@ On the same machine with the same versions both are equal. Writes replay.mp4 whe
 render."""
 
 
+_T = TypeVar("_T", int, float)
+
+
 class _VerbParser(Parser):
     """Takes key=value between and after options too, which argparse has no setting for."""
 
@@ -59,13 +62,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _configure_record(_verb(verbs, "record", "record an expert", _RECORD))
     info = _verb(verbs, "info", "describe a data set", "Describes a LeRobot data set, anyone's.")
-    info.add_argument("folder", metavar="DIR", type=Path, help="a data set's folder")
+    info.add_argument("folder", metavar="DIR", type=_path, help="a data set's folder")
     info.add_argument("--json", action="store_true", help="print the facts as JSON")
     replay = _verb(verbs, "replay", "play a recording's episodes again", _REPLAY)
-    replay.add_argument("folder", metavar="DIR", type=Path, help="a folder made by `record`")
+    replay.add_argument("folder", metavar="DIR", type=_path, help="a folder made by `record`")
     replay.add_argument("--episodes", type=_count, metavar="N", help="the first N; default: all")
     replay.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="the video; default: DIR/replay.mp4"
+        "-o", "--output", type=_path, metavar="FILE", help="the video; default: DIR/replay.mp4"
     )
 
 
@@ -76,13 +79,14 @@ def _configure_record(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--expert",
+        type=_name,
         metavar="script|RUN",
         help="the task's scripted expert, or the folder of a trained run; default: that of the "
         "configuration, else the script",
     )
     parser.add_argument("--episodes", type=_count, metavar="N", required=True, help="how many")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", required=True, help="new folder"
+        "-o", "--output", type=_path, metavar="DIR", required=True, help="new folder"
     )
     parser.add_argument(
         "--noise-std",
@@ -94,7 +98,7 @@ def _configure_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-failures", action="store_true", help="keep episodes that do not succeed too"
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="of starts and noise; default: 0")
+    parser.add_argument("--seed", type=_seed, metavar="N", help="of starts and noise; default: 0")
     parser.add_argument("--trust", action="store_true", help=TRUST)
 
 
@@ -177,14 +181,33 @@ def _verb(verbs: Any, name: str, summary: str, description: str) -> argparse.Arg
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    return _number(text, int, lambda value: value >= 1, "a whole number of at least 1")
 
 
 def _deviation(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError("must be 0 or more")
+    return _number(text, float, lambda x: math.isfinite(x) and x >= 0, "a number of at least 0")
+
+
+def _seed(text: str) -> int:
+    return _number(text, int, lambda value: True, "a whole number")
+
+
+def _number(text: str, read: Callable[[str], _T], is_valid: Callable[[_T], bool], what: str) -> _T:
+    try:
+        value = read(text)
+    except ValueError:
+        value = None
+    if value is None or not is_valid(value):
+        raise argparse.ArgumentTypeError(f"expected {what}, got '{text}'")
     return value
+
+
+def _name(text: str) -> str:
+    """Not empty: as a path that would be the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a name, got ''")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_name(text))

@@ -14,7 +14,7 @@ from r2s_core.system.console import stdout_console
 from r2s_core.system.progress import percent
 from r2s_lerobot import layout
 from r2s_lerobot.metadata import EpisodeRow, Metadata, episode_rows, load
-from r2s_lerobot.tables import integers, numbers, read_table
+from r2s_lerobot.tables import integers, is_true, numbers, read_table
 
 _SHOWN_NAMES = 6
 
@@ -67,7 +67,7 @@ def _success_rate(metadata: Metadata, rows: list[EpisodeRow]) -> float | None:
         episode = integers(table, "episode_index", path)
         success = numbers(table[layout.SUCCESS], 1, f"{path}: {layout.SUCCESS}")[:, 0]
         lasts = np.flatnonzero(np.append(np.diff(episode) != 0, True)) if len(episode) else []
-        ended.append(success[lasts] > 0.5)
+        ended.append(is_true(success[lasts]))
     return float(np.concatenate(ended)[: len(rows)].mean())
 
 

@@ -28,6 +28,7 @@ INDICES: Mapping[str, str] = {
 #: A folder of r2s's own within a recording: its configuration, the files that this names, facts.
 OURS = "meta/r2s"
 RECORDING = f"{OURS}/recording.json"
+MARK = f"{OURS}/recording"  # an empty file, while a process records to the folder
 FORMAT = "r2s-recording/1"
 #: Columns that r2s adds to meta/episodes: how an episode ended, its start, and after `FINAL` each
 #: feature's last observation.

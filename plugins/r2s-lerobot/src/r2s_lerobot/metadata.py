@@ -20,6 +20,7 @@ from r2s_lerobot.tables import column_names, integers, read_table
 _LIMIT = 16 * files.MIB
 _CONVERTER = "lerobot.datasets.v30.convert_dataset_v21_to_v30"
 _FIELD = re.compile(r"\{(?:chunk_index|file_index)(?::0?[1-9]?d)?\}")
+_EPISODES = re.compile(r"chunk-([0-9]{3,})/file-([0-9]{3,})\.parquet")
 _PICTURES = ("video", "image")
 #: What is read of each episode.
 _NUMBERED = ("episode_index", "length", "data/chunk_index", "data/file_index")
@@ -82,10 +83,14 @@ def load(folder: Path) -> Metadata:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder")
     if not path.exists():
-        ended = (folder / layout.OURS).exists()
+        begun = (folder / layout.OURS).exists()
         raise ConfigError(
             f"{folder}: not a LeRobot data set: it has no {layout.INFO}"
-            + ("; a recording ended before its first episodes were written, so remove it" * ended)
+            + (
+                "; a recording there has not written its first episodes yet, so wait for it, or "
+                "remove the folder if it was killed"
+            )
+            * begun
         )
     info = files.read_json(path, limit=_LIMIT, what="a data set's description", error=ConfigError)
     if not isinstance(info, dict):
@@ -114,7 +119,7 @@ def load(folder: Path) -> Metadata:
             data_path=_template(str(info["data_path"])),
             recording=facts if isinstance(facts, dict) else None,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ConfigError(f"{path}: damaged: {what}") from error
 
@@ -127,17 +132,28 @@ def episode_rows(metadata: Metadata, most: int | None = None) -> list[EpisodeRow
     """
     wanted = min(metadata.total_episodes, most or metadata.total_episodes)
     folder, rows = metadata.folder / "meta/episodes", []
-    for path in sorted(folder.glob("chunk-*/file-*.parquet")):
+    for path in _files_of_episodes(folder):
         rows += _rows_of(path, metadata)
         if len(rows) >= wanted:
             break
     rows = sorted(rows, key=lambda row: row.index)[:wanted]
-    if [row.index for row in rows] != list(range(wanted)):
+    # The number is the file's, and may be any: it is compared before anything is made of it.
+    if len(rows) != wanted or any(row.index != i for i, row in enumerate(rows)):
         raise ConfigError(
             f"{folder}: damaged: {layout.INFO} counts {metadata.total_episodes} episodes, and not "
             "all of them are here"
         )
     return rows
+
+
+def _files_of_episodes(folder: Path) -> list[Path]:
+    """In order; what else is there, such as a file manager's copy of one, does not count."""
+    found = {
+        (int(named[1]), int(named[2])): path
+        for path in folder.glob("chunk-*/file-*.parquet")
+        if (named := _EPISODES.fullmatch(path.relative_to(folder).as_posix()))
+    }
+    return [found[place] for place in sorted(found)]
 
 
 def _rows_of(path: Path, metadata: Metadata) -> list[EpisodeRow]:

@@ -15,7 +15,7 @@ from r2s_core.suggest import did_you_mean
 from r2s_core.system import files
 from r2s_lerobot import layout
 from r2s_lerobot.metadata import EpisodeRow, Feature, Metadata, episode_rows, load
-from r2s_lerobot.tables import integers, numbers, read_table
+from r2s_lerobot.tables import integers, is_true, numbers, read_table
 
 #: Bytes of numbers that are read at most.
 _LIMIT = 1024 * files.MIB
@@ -160,13 +160,19 @@ def _episode(row: EpisodeRow, joined: Mapping[str, np.ndarray], wanted: Wanted) 
         for name in obs
         if all(feature.name in row.final for feature in wanted[name])
     }
+    for name, last in final.items():
+        if last.shape != obs[name].shape[1:]:
+            raise ConfigError(
+                f"{row.file}: damaged: episode {row.index} has {obs[name].shape[1]} numbers of "
+                f"{name} a frame, and {len(last)} after its last step in meta/episodes"
+            )
     return Episode(
         obs=obs,
         label=joined["action"],
         action=joined.get("executed_action", joined["action"]),
         terminated=row.terminated,
         reward=joined["reward"][:, 0] if "reward" in joined else None,
-        success=bool(joined["success"][-1, 0]) if "success" in joined else None,
+        success=bool(is_true(joined["success"][-1, 0])) if "success" in joined else None,
         final_obs=final if final.keys() == obs.keys() else None,
         start=row.start,
     )

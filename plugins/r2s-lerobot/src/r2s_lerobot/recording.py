@@ -28,14 +28,16 @@ from r2s_core.system.console import stderr_console, stdout_console
 from r2s_core.system.foreign import calling
 from r2s_core.system.progress import percent
 from r2s_core.system.run_files import CONFIG
-from r2s_core.system.signals import RunInterrupted, StopSignals, interruptible_at_once
+from r2s_core.system.signals import RunInterrupted, StopSignals
 from r2s_core.types import EXPERT_GROUP, ArraySpec
 from r2s_lerobot import layout
+from r2s_lerobot.claim import Claim
 from r2s_lerobot.progress import RecordingProgress
 from r2s_lerobot.write import Description, Writer
 
 #: Episodes are written once this much has been played or this time has passed.
 _BUFFER, _INTERVAL_S = 64 * files.MIB, 5.0
+_NOTHING = "Nothing had been recorded yet."
 
 
 def record_data_set(config: RunConfig, folder: Path) -> None:
@@ -46,19 +48,19 @@ def record_data_set(config: RunConfig, folder: Path) -> None:
       R2SError: any other problem that a user can fix. Here too what was played is kept.
     """
     console, folder = stderr_console(), folder.absolute()
-    _check_free(folder)
-    device.announce(device.select_device(config.training.use_gpu))
-    config = device.resolve_backend(config)
-    kept = inputs.collect(config, folder / layout.OURS)
-    console.print("preparing objects and scene ...")
-    env = make_environment(config, training=True)
-    if not isinstance(env, VectorEnv):
-        raise ConfigError(
-            f"the environment {config.environment.use} is not a task in r2s's engine, so it has no "
-            "expert to record"
-        )
-    session = _Recording(config, kept, env, folder, console)
-    session.run()
+    with Claim(folder) as claim:
+        device.announce(device.select_device(config.training.use_gpu))
+        config = device.resolve_backend(config)
+        kept = inputs.collect(config, folder / layout.OURS)
+        console.print("preparing objects and scene ...")
+        env = make_environment(config, training=True)
+        if not isinstance(env, VectorEnv):
+            raise ConfigError(
+                f"the environment {config.environment.use} is not a task in r2s's engine, so it "
+                "has no expert to record"
+            )
+        session = _Recording(config, kept, env, folder, claim, console)
+        session.run()
     stdout_console().print(session.summary())
 
 
@@ -72,11 +74,17 @@ class _NotWritten(R2SError):
 
 class _Recording:
     def __init__(
-        self, config: RunConfig, kept: inputs.Inputs, env: VectorEnv, folder: Path, console: Console
+        self,
+        config: RunConfig,
+        kept: inputs.Inputs,
+        env: VectorEnv,
+        folder: Path,
+        claim: Claim,
+        console: Console,
     ) -> None:
         # Without chunks: an expert chooses, and is recorded, in every control step.
         self.config, self.kept, self.env = config, kept, env.from_the_start()
-        self.folder, self.console = folder, console
+        self.folder, self.claim, self.console = folder, claim, console
         self.writer = Writer(folder, _description(config, self.env))
         self.played = self.succeeded = 0
         self.signals = StopSignals(lambda line: None)
@@ -92,6 +100,8 @@ class _Recording:
                 self._flush(complete=True)
         except KeyboardInterrupt:
             self._save()
+            if self.signals.received is None and not self.writer.written:
+                raise  # it came before there was anything to tell
             raise RunInterrupted("recording", self._so_far(), self.signals.received) from None
         except _NotWritten as stopped:
             if stopped.error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -117,12 +127,25 @@ class _Recording:
             noise_std=wanted.noise_std,
             attempted=self._attempted,
         )
-        self.console.print(f"recording {wanted.episodes:,} episodes; compiling ...")
         with calling(f"environment '{self.config.environment.use}'", self.env.task):
-            with interruptible_at_once():  # nothing is lost
-                first = next(episodes)
+            first = self._first(episodes)
             with self.progress, self.signals:
                 self._keep(chain([first], episodes))
+
+    def _first(self, episodes: Iterator[Episode]) -> Episode:
+        """The first episode, after a compilation that nothing is lost by ending."""
+
+        def last_words() -> str:
+            self.claim.release()
+            return f"Stopped recording. {_NOTHING}"
+
+        lasting, self.signals = self.signals, StopSignals(lambda line: None, last_words)
+        with self.signals:
+            wanted = self.config.demonstrations.episodes
+            self.console.print(f"recording {wanted:,} episodes; compiling ...")
+            first = next(episodes)
+        self.signals = lasting
+        return first
 
     def _keep(self, episodes: Iterator[Episode]) -> None:
         for episode in episodes:
@@ -134,7 +157,7 @@ class _Recording:
         self.played += played
         self.succeeded += succeeded
         self.progress.update(self.writer.episodes, self.played, self.succeeded)
-        due = time.monotonic() - self.last_flush > _INTERVAL_S
+        due = time.monotonic() - self.last_flush > _INTERVAL_S and self.writer.episodes > 0
         if due or self.writer.buffered_bytes > _BUFFER:
             with self._undisturbed():
                 self._flush()
@@ -200,8 +223,7 @@ class _Recording:
                 f"{shown(self.folder)} is a data set of the {self.writer.written:,} episodes "
                 "recorded so far."
             )
-        left = f"; remove what is left of it, {shown(self.folder)}" if self.folder.exists() else ""
-        return f"Nothing had been recorded yet{left}."
+        return _NOTHING
 
     def summary(self) -> str:
         """A line about what was recorded."""
@@ -209,16 +231,6 @@ class _Recording:
         return (
             f"{shown(self.folder)}: {writer.episodes:,} episodes, {writer.frames:,} control steps; "
             f"of {self.played:,} played, {share} succeeded"
-        )
-
-
-def _check_free(folder: Path) -> None:
-    """Raises `R2SError` where something is there already."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists() or folder.is_symlink():
-        raise R2SError(
-            f"{shown(folder)} exists already, and is never overwritten; name a new folder"
         )
 
 

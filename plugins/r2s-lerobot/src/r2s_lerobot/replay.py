@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -71,9 +72,11 @@ def replay(folder: Path, episodes: int | None = None, video: Path | None = None)
 
     video: the file; default: `replay.mp4` in the folder.
 
-    Raises `R2SError` where it is no recording of r2s's, or its environment cannot be built.
+    Raises `R2SError` where it is no recording of r2s's, its environment cannot be built, or the
+    video cannot be written there.
     """
     console = stderr_console()
+    path = _free_for_video(folder, video)
     config, data = load_recording(folder, episodes)
     device.announce(device.select_device(config.training.use_gpu))
     console.print(f"preparing objects and scene, to replay {len(data.episodes):,} episodes ...")
@@ -83,10 +86,22 @@ def replay(folder: Path, episodes: int | None = None, video: Path | None = None)
     found = compare(env, data)
     for line in told(found):
         stdout_console().print(line)
-    path = (video or folder / VIDEO).absolute()
     note = film_episodes(path, env, found.recordings)
     stdout_console().print(note or f"video: {shown(path)}")
     return found
+
+
+def _free_for_video(folder: Path, video: Path | None) -> Path:
+    """The video's path; raises `R2SError` where it cannot be written, or is another file's."""
+    by_default = (folder / VIDEO).absolute()
+    path = by_default if video is None else video.absolute()
+    if path.is_dir():
+        raise R2SError(f"{shown(path)} is a folder; name a file to write the video to")
+    if path != by_default and os.path.lexists(path):
+        raise R2SError(f"{shown(path)} exists already, and is not overwritten; name a new file")
+    if path != by_default and not path.parent.is_dir():
+        raise R2SError(f"{shown(path)}: there is no folder {shown(path.parent)}; create it first")
+    return path
 
 
 def load_recording(folder: Path, episodes: int | None = None) -> tuple[RunConfig, DataSet]:

@@ -28,7 +28,8 @@ def read_table(path: Path, columns: Collection[str], optional: Collection[str] =
         present = set(opened.schema_arrow.names)
         if missing := [name for name in columns if name not in present]:
             raise ConfigError(f"{path}: damaged: it has no column {', '.join(missing)}")
-        names = [*columns, *(name for name in optional if name in present)]
+        asked = [*columns, *(name for name in optional if name in present)]
+        names = list(dict.fromkeys(asked))  # a feature may be mapped to an index, read anyway
         _check_size(opened.metadata, set(names), path)
         return opened.read(columns=names).select(names)
 
@@ -62,6 +63,11 @@ def numbers(column: pa.ChunkedArray, size: int, where: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ConfigError(f"{where} holds numbers that are not finite in float32")
     return values
+
+
+def is_true(values: np.ndarray) -> np.ndarray:
+    """bool, of numbers that say whether something is so: those above a half."""
+    return values > 0.5
 
 
 def integers(table: pa.Table, name: str, path: Path) -> np.ndarray:

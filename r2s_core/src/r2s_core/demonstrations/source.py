@@ -21,7 +21,7 @@ from r2s_core.policy import packed
 from r2s_core.policy.saved import action_names
 from r2s_core.rollout import rollout_bytes
 from r2s_core.suggest import did_you_mean
-from r2s_core.types import EXPERT_GROUP, Environment, EnvSpec
+from r2s_core.types import EXPERT_GROUP, Environment, EnvSpec, demonstrations_of
 
 _ACTION = "action"
 #: Actions may be this far out of bounds, by rounding, and this share of them by more.
@@ -63,6 +63,21 @@ def with_demonstrations(
     steps = sum(map(len, episodes))
     say(f"demonstrations: {len(episodes):,} episodes, {steps:,} control steps")
     return env.with_demonstrations(stacked(episodes, env.spec.action_chunk))
+
+
+def described(config: RunConfig, source: Any, env: Environment[Any]) -> str | None:
+    """Whom a run learns from, in a few words; None: from nobody.
+
+    source: as the user named it. env: the training environment, with demonstrations.
+    """
+    wanted, recorded = config.demonstrations, demonstrations_of(env)
+    if wanted.source is None:
+        return None
+    whom = "the scripted expert" if source == SCRIPT else Path(str(source)).name
+    if recorded is None:
+        return f"{whom}, asked in every state"
+    episodes = f"{int(recorded.episode[-1]) + 1:,} recorded episodes"
+    return f"{episodes} ({len(recorded.label):,} control steps) of {whom}"
 
 
 def keep(config: RunConfig, kept: Callable[[str, bytes], Path]) -> RunConfig:
@@ -136,8 +151,9 @@ def _read(
         theirs = data.names.get(name, ())
         if order is None and theirs and theirs != names[name]:
             say(
-                f"{where}: it names the numbers of '{name}' in another way than the environment; "
-                "they are taken in its order"
+                f"{where}: its '{name}' does not name "
+                f"{', '.join(sorted(set(names[name]) - set(theirs))[:3]) or 'each number once'}, "
+                "as the environment does, so all its numbers are taken in the order that they have"
             )
     fitted = [_fitted(episode, groups, orders, where) for episode in data.episodes]
     return _within_bounds(spec, fitted, where)

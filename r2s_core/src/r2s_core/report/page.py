@@ -79,6 +79,7 @@ def _subtitle(result: Mapping[str, Any], config: Mapping[str, Any]) -> list[tupl
         ("robot", result.get("robot")),
         ("object", result.get("object")),
         ("algorithm", config["algorithm"]),
+        ("learned from", result.get("learned_from")),
         ("backend", result["backend"]),
         ("seed", result["seed"]),
         ("finished", (result.get("finished_at") or "")[:16].replace("T", " ") or None),

@@ -17,7 +17,7 @@ from r2s_core import device, registry
 from r2s_core.config import RunConfig
 from r2s_core.config.schema import LARGEST_SEED
 from r2s_core.config.user_code import require
-from r2s_core.demonstrations.source import with_demonstrations
+from r2s_core.demonstrations.source import described, with_demonstrations
 from r2s_core.env import build
 from r2s_core.env.build import MakeEnvironment
 from r2s_core.env.contract import exported
@@ -126,6 +126,8 @@ class _Session:
         for line in self.folder.begin(found):
             self.console.print(line)
         config = self.config = found.config
+        source = found.record.written.get("demonstrations.source", config.demonstrations.source)
+        learned_from = described(config, source, env)
         hooks.run_start(config, run_dir, training.step)
         total = config.training.total_timesteps
         with TrainingProgress(total, training.step, self.console) as progress:
@@ -145,7 +147,8 @@ class _Session:
             )
             train(training, context)
         self._save_policy(algorithm, training, env)
-        result = self._facts(training, env) | {"setup_s": round(training_began - self.began, 3)}
+        result = self._facts(training, env) | {"learned_from": learned_from}
+        result |= {"setup_s": round(training_began - self.began, 3)}
         algorithm = env = context = None  # type: ignore[assignment]  # free memory for the evaluation
         result |= self._evaluate_and_report(training, result)
         hooks.run_end(result)

@@ -18,6 +18,7 @@ from r2s_core.env.build import wrap_task
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy import packed
 from r2s_core.policy.saved import save_policy
+from r2s_core.task_info import TaskInfo
 from r2s_core.testing.tasks import CartTask
 from r2s_core.types import (
     EXPERT_GROUP,
@@ -44,6 +45,7 @@ class Driver(CartTask):
             observation_names={"policy": NAMES},
             action_names=("force",),
             episode_steps=STEPS,
+            robot="none",
         )
 
     def expert(self, task: Any, view: View) -> Array:
@@ -323,8 +325,42 @@ def test_a_run_keeps_its_data(folder, tmp_path, env):
     assert source.keep(config(), keep) == config()
 
 
+def test_a_run_learns_from_what_it_keeps_whatever_became_of_the_source(tmp_path, folder, env):
+    settings = config(source=str(folder))
+    content: list[bytes] = []
+
+    def keep(name: str, data: bytes) -> Path:
+        content.append(data)
+        return tmp_path / name
+
+    source.keep(settings, keep)
+    (folder / "mark.txt").write_text("-0.5")
+    lines: list[str] = []
+    learned = source.with_demonstrations(env, settings, lines.append, content[0])
+    found = demonstrations_of(learned)
+    assert found is not None
+    np.testing.assert_array_equal(found.label, 0.5)
+    told = source.described(settings, "../data", learned)
+    assert told == "5 recorded episodes (15 control steps) of data"
+    assert source.described(config(), "script", env) == "the scripted expert, asked in every state"
+
+
+def test_more_than_a_run_can_keep_is_refused_before_it_trains(folder, monkeypatch):
+    monkeypatch.setattr(dataset, "LIMIT", 100)
+    with pytest.raises(ConfigError, match=r"a run keeps at most 0\.1 kB; set .*episodes"):
+        source.keep(config(source=str(folder)), lambda name, data: Path(name))
+
+
+def test_names_that_do_not_match_are_told(tmp_path, env):
+    names = {"policy": ("distance", "tilt", "speed", "spin"), "action": ("force",)}
+    path = _kept(tmp_path, _plain(3), names=names)
+    _, lines = _with(env, config(source=str(path)))
+    assert "its 'policy' does not name turning, as the environment does" in lines[0]
+
+
 # A run's policy as the expert.
 
+_ROBOT = TaskInfo(robot="gripper_3000")
 KERNEL = np.asarray([[-4.0], [0.0], [-1.0], [0.0]], np.float32)
 
 
@@ -344,7 +380,9 @@ def _policy(folder: Path, names: tuple[str, ...] = NAMES, **changes: Any) -> Pat
         observation_clip=100.0,
         output="clip",
     )
-    save_policy(folder / "policy", export, dataclasses.replace(spec, **changes), task="cart")
+    spec = dataclasses.replace(spec, **changes)
+    robot = {"robot": spec.task.robot}
+    save_policy(folder / "policy", export, spec, task="cart", provenance=robot)
     return folder
 
 
@@ -366,6 +404,7 @@ def test_it_reads_what_it_was_trained_on_by_name(tmp_path, env, names, packs):
     [
         ((*NAMES[:3], "turn"), {}, "reads turn, which .* did you mean turning"),
         (NAMES, {"action_names": ("power",)}, "it acts by power, and this environment by force"),
+        (NAMES, {"task": _ROBOT}, "trained with the robot gripper_3000"),
         (NAMES, {"control_dt": 0.05}, "acts 20 times a second, and this environment 50"),
         (NAMES, {"action_low": np.asarray([-2.0])}, "the low bounds of its actions differ"),
     ],

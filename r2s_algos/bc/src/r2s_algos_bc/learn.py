@@ -30,7 +30,7 @@ def learn(
 
     Returns:
       The agent and the aggregate, and the metrics, float32[]. "finite" is 1 where every loss and
-      gradient was.
+      gradient was, "finite_labels" where every label was.
     """
     done = progress(agent.updates, trajectory.step.reward.size, config.total_timesteps)
     rate = learning_rate(config, done)
@@ -73,6 +73,7 @@ def learn(
     if label is not None:
         metrics |= agreement(trajectory.extras["own"], label, decisive)
         metrics["expert_share"] = expert_share(config, done)
+        metrics["finite_labels"] = jnp.all(jnp.isfinite(label)).astype(jnp.float32)
     agent = Agent(
         params=params,
         optimizer=state,

@@ -27,7 +27,7 @@ from r2s_algos_common.metrics import where
 from r2s_algos_common.networks import mlp_layers
 from r2s_algos_common.schedules import progress
 from r2s_core.device import check_memory, size_text
-from r2s_core.errors import ConfigError
+from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy.saved import action_names
 from r2s_core.rollout import rollout_bytes
 from r2s_core.suggest import did_you_mean
@@ -116,6 +116,12 @@ class BC(CollectAndLearn[Learner, BCConfig]):
 
     def _checked(self, metrics: Named) -> Named:
         """The metrics; an agreement over no action is NaN."""
+        metrics = dict(metrics)
+        if not np.all(np.asarray(metrics.pop("finite_labels", 1.0)) == 1.0):
+            raise R2SError(
+                "demonstrations: the expert's action in some state is not a finite number; correct "
+                "its method `expert`"
+            )
         checked = dict(finite_metrics(metrics, "algorithms.bc.learning_rate"))
         decisive = np.asarray(checked["decisive_actions"])
         if not self.model.asks:

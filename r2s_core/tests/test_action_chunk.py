@@ -39,7 +39,9 @@ def make(chunk: int = CHUNK, **options: Any) -> VectorEnv:
     scene = task.scene()
     engine = EngineOptions(max_episode_steps=STEPS, action_chunk=chunk, **options)
     backend = MujocoBackend(scene, WORLDS, MujocoConfig())
-    return VectorEnv(task, scene, backend, {"a": (lambda t: t.action[0], 1.0)}, engine)
+    return VectorEnv(
+        task, scene, backend, {"a": (lambda transition: transition.action[0], 1.0)}, engine
+    )
 
 
 @pytest.fixture(scope="module")

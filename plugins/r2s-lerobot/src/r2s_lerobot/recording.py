@@ -49,19 +49,38 @@ def record_data_set(config: RunConfig, folder: Path) -> None:
     """
     console, folder = stderr_console(), folder.absolute()
     with Claim(folder) as claim:
-        device.announce(device.select_device(config.training.use_gpu))
-        config = device.resolve_backend(config)
-        kept = inputs.collect(config, folder / layout.OURS)
-        console.print("preparing objects and scene ...")
-        env = make_environment(config, training=True)
-        if not isinstance(env, VectorEnv):
-            raise ConfigError(
-                f"the environment {config.environment.use} is not a task in r2s's engine, so it "
-                "has no expert to record"
-            )
-        session = _Recording(config, kept, env, folder, claim, console)
+        signals = _ending_at_once(claim)  # Python's own handling loses Ctrl-C within JAX
+        try:
+            with signals:
+                session = _prepared(config, folder, claim, console)
+        except KeyboardInterrupt:
+            raise RunInterrupted("recording", _NOTHING, signals.received) from None
         session.run()
     stdout_console().print(session.summary())
+
+
+def _ending_at_once(claim: Claim) -> StopSignals:
+    """For the time before the first episode, in which nothing is lost."""
+
+    def last_words() -> str:
+        claim.release()
+        return f"Stopped recording. {_NOTHING}"
+
+    return StopSignals(lambda line: None, last_words)
+
+
+def _prepared(config: RunConfig, folder: Path, claim: Claim, console: Console) -> _Recording:
+    device.announce(device.select_device(config.training.use_gpu))
+    config = device.resolve_backend(config)
+    kept = inputs.collect(config, folder / layout.OURS)
+    console.print("preparing objects and scene ...")
+    env = make_environment(config, training=True)
+    if not isinstance(env, VectorEnv):
+        raise ConfigError(
+            f"the environment {config.environment.use} is not a task in r2s's engine, so it has no "
+            "expert to record"
+        )
+    return _Recording(config, kept, env, folder, claim, console)
 
 
 class _NotWritten(R2SError):
@@ -135,11 +154,7 @@ class _Recording:
     def _first(self, episodes: Iterator[Episode]) -> Episode:
         """The first episode, after a compilation that nothing is lost by ending."""
 
-        def last_words() -> str:
-            self.claim.release()
-            return f"Stopped recording. {_NOTHING}"
-
-        lasting, self.signals = self.signals, StopSignals(lambda line: None, last_words)
+        lasting, self.signals = self.signals, _ending_at_once(self.claim)
         with self.signals:
             wanted = self.config.demonstrations.episodes
             self.console.print(f"recording {wanted:,} episodes; compiling ...")

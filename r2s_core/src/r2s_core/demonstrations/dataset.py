@@ -91,8 +91,10 @@ def pack(data: DataSet) -> bytes:
     if any(episode.final_obs is not None for episode in episodes):
         arrays["finished"] = np.asarray([episode.final_obs is not None for episode in episodes])
         for name, x in first.obs.items():
-            finals = [(episode.final_obs or {}).get(name, 0 * x[0]) for episode in episodes]
-            arrays[f"final_obs/{name}"] = np.stack(finals)
+            unknown = np.zeros_like(x[0])
+            arrays[f"final_obs/{name}"] = np.stack(
+                [unknown if e.final_obs is None else e.final_obs[name] for e in episodes]
+            )
     described = {
         "names": {name: list(names) for name, names in data.names.items()},
         "control_rate_hz": data.control_rate_hz,

@@ -17,9 +17,9 @@ from r2s_core.env.spec import empty_view
 from r2s_core.errors import ConfigError
 from r2s_core.policy import packed
 from r2s_core.policy.network import as_function
-from r2s_core.policy.saved import SavedPolicy, action_names
+from r2s_core.policy.saved import SavedPolicy, numbered
 from r2s_core.suggest import did_you_mean
-from r2s_core.types import Array, ArraySpec, EnvSpec, HasExpert, Named, SceneSpec, Task, View
+from r2s_core.types import Array, ArraySpec, HasExpert, Named, SceneSpec, Task, View
 
 #: (the task's state, view) of one world -> its action float32[A]; see `HasExpert`.
 Expert = Callable[[Any, View], Array]
@@ -45,26 +45,40 @@ def expert_of(config: RunConfig, task: Task[Any], scene: SceneSpec) -> Expert | 
     return task.expert
 
 
-def check_expert_fits(config: RunConfig, spec: EnvSpec) -> None:
-    """Raises `ConfigError` where a trained expert's actions are not the environment's."""
-    source = config.demonstrations.source
-    if isinstance(source, Path):
-        check_action(packed.load(source), spec, f"demonstrations.source: {source}")
+def _trained(path: Path, task: Task[Any], scene: SceneSpec) -> Expert:
+    """The policy, on the numbers that it reads: found by their names in what the task observes.
+
+    It reads the true values, without sensor errors, as a scripted expert does.
+    """
+    where = f"demonstrations.source: {path}"
+    policy = packed.load(path)
+    offered = _offered(task, scene)
+    picks = {
+        group: _picks(spec, offered, f"{where}: its policy reads")
+        for group, spec in policy.observations.items()
+    }
+    _check_action(policy, task, scene, where)
+    act = as_function(policy)
+
+    def expert(state: Any, view: View) -> Array:
+        return act(_read(picks, task.observe(state, view)))
+
+    return expert
 
 
-def check_action(policy: SavedPolicy, spec: EnvSpec, where: str) -> None:
-    """Raises `ConfigError` where a policy's actions are not the environment's. where: its name."""
-    theirs, names = policy.spec, tuple(action_names(spec))
-    rate, robot = 1.0 / spec.control_dt, policy.contract["provenance"].get("robot")
+def _check_action(policy: SavedPolicy, task: Task[Any], scene: SceneSpec, where: str) -> None:
+    """Raises `ConfigError` where a policy's actions are not the task's. where: its name."""
+    theirs, names = policy.spec, numbered(task.info.action_names, len(task.action_low))
+    rate, robot = 1.0 / scene.control_dt, policy.contract["provenance"].get("robot")
     if theirs.action_chunk > 1:
         raise ConfigError(
             f"{where}: its policy plans {theirs.action_chunk} control steps at once, and an expert "
             "is asked in each; name a run without action_chunk"
         )
-    if robot and spec.task.robot and robot != spec.task.robot:
+    if robot and task.info.robot and robot != task.info.robot:
         raise ConfigError(
             f"{where}: it was trained with the robot {robot}, and this environment has "
-            f"{spec.task.robot}"
+            f"{task.info.robot}"
         )
     if theirs.action_names != names:
         raise ConfigError(
@@ -77,28 +91,9 @@ def check_action(policy: SavedPolicy, spec: EnvSpec, where: str) -> None:
             f"{rate:g} times"
         )
     for bound, limits in (("low", theirs.action_low), ("high", theirs.action_high)):
-        ours = np.asarray(getattr(spec, f"action_{bound}"), np.float32)
+        ours = np.asarray(getattr(task, f"action_{bound}"), np.float32)
         if not np.array_equal(np.asarray(limits, np.float32), ours):
             raise ConfigError(f"{where}: the {bound} bounds of its actions differ from these")
-
-
-def _trained(path: Path, task: Task[Any], scene: SceneSpec) -> Expert:
-    """The policy, on the numbers that it reads: found by their names in what the task observes.
-
-    It reads the true values, without sensor errors, as a scripted expert does.
-    """
-    where = f"demonstrations.source: {path}"
-    policy = packed.load(path)
-    picks = {
-        group: _picks(spec, _offered(task, scene), f"{where}: its policy reads")
-        for group, spec in policy.observations.items()
-    }
-    act = as_function(policy)
-
-    def expert(state: Any, view: View) -> Array:
-        return act(_read(picks, task.observe(state, view)))
-
-    return expert
 
 
 def _offered(task: Task[Any], scene: SceneSpec) -> dict[str, tuple[str, int]]:

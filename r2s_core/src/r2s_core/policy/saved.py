@@ -287,7 +287,12 @@ def _bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
 
 def action_names(spec: EnvSpec) -> list[str]:
     """A name for each number of an action; numbered where the task has no names."""
-    return list(spec.action_names) or [f"action_{i}" for i in range(spec.action_size)]
+    return list(numbered(spec.action_names, spec.action_size))
+
+
+def numbered(names: tuple[str, ...], size: int) -> tuple[str, ...]:
+    """The names of `size` actions; numbered where there are none."""
+    return names or tuple(f"action_{i}" for i in range(size))
 
 
 def with_weights(contract: Mapping[str, Any], data: bytes, path: Path) -> SavedPolicy:

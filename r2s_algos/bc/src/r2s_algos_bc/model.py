@@ -11,14 +11,10 @@ import jax.numpy as jnp
 
 from r2s_algos_bc.config import BCConfig
 from r2s_algos_common.cloning import Aggregate, expert_label
+from r2s_algos_common.demonstrations.clone import first_statistics
 from r2s_algos_common.networks import MLP, init_mlp
 from r2s_algos_common.noise import share_of_worlds
-from r2s_algos_common.normalize import (
-    RunningStatistics,
-    init_statistics,
-    normalize,
-    update_statistics,
-)
+from r2s_algos_common.normalize import RunningStatistics, normalize
 from r2s_algos_common.optimizer import Adam
 from r2s_core.policy.network import scale_action, squash
 from r2s_core.types import Array, Demonstrations, EnvSpec, Named, Step, pytree
@@ -63,17 +59,13 @@ class Model:
         """An untrained agent. On the host."""
         key, policy_key = jax.random.split(key)
         shape = self.spec.observations["policy"].shape
-        statistics = init_statistics(shape)
-        if self.recorded is not None:
-            observed = jnp.asarray(self.recorded.obs["policy"])
-            statistics = update_statistics(statistics, observed)
         params: dict[str, Any] = {"policy": init_mlp(self._network, policy_key, *shape)}
         if self.config.loss == "likelihood":
             params["log_std"] = jnp.full(self.spec.action_size, _INITIAL_LOG_STD, jnp.float32)
         return Agent(
             params=params,
             optimizer=self.optimizer.init(params),
-            statistics={"policy": statistics},
+            statistics=first_statistics(self.spec, ("policy",), self.recorded),
             updates=jnp.int32(0),
             key=key,
         )

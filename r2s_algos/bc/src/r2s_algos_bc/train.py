@@ -14,15 +14,9 @@ from r2s_algos_bc.config import BCConfig
 from r2s_algos_bc.learn import expert_share, learn
 from r2s_algos_bc.model import Agent, Model
 from r2s_algos_common.checks import check_networks, finite_metrics, network_groups
-from r2s_algos_common.cloning import (
-    Aggregate,
-    add,
-    aggregate_bytes,
-    check_expert,
-    init_aggregate,
-    to_unit,
-)
+from r2s_algos_common.cloning import Aggregate, aggregate_bytes, check_expert, init_aggregate
 from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
+from r2s_algos_common.demonstrations.clone import labelled
 from r2s_algos_common.metrics import where
 from r2s_algos_common.networks import mlp_layers
 from r2s_algos_common.schedules import progress
@@ -82,10 +76,10 @@ class BC(CollectAndLearn[Learner, BCConfig]):
     def init(self, key: Array) -> Learner:
         agent_key, env_key = jax.random.split(key)
         agent = own_buffers(self.model.init(agent_key))
-        aggregate = init_aggregate(self.env.spec, self._size)
-        if (recorded := self.model.recorded) is not None:
-            label = to_unit(self.env.spec, recorded.label)
-            aggregate = add(aggregate, jnp.asarray(recorded.obs["policy"]), label)
+        if self.model.recorded is None:
+            aggregate = init_aggregate(self.env.spec, self._size)
+        else:
+            aggregate = labelled(self.env.spec, self.model.recorded)
         return Learner(agent, aggregate, *self._reset(env_key))
 
     def _acting(self, agent: Agent) -> Any:

@@ -8,6 +8,8 @@ builder, which may import JAX. Builders by kind:
     reward       make(config) -> RewardFn
     randomizer   make(config, context: RandomizerContext) -> Randomizer
     backend      make(scene: SceneSpec, num_worlds: int, config) -> Backend
+    camera       make(config) -> Camera (`r2s_core.camera`)
+    renderer     make(scene: SeenScene, num_worlds: int, config) -> Renderer
     robot        make(config) -> Robot (`r2s_core.robot`)
     hook         make(config, run_dir: Path) -> an object with `r2s_core.hooks.hookimpl` methods
     dataset      read(path: Path, features, episodes) -> DataSet, see
@@ -32,6 +34,8 @@ Kind = Literal[
     "reward",
     "randomizer",
     "backend",
+    "camera",
+    "renderer",
     "hook",
     "dataset",
     "command",
@@ -45,6 +49,8 @@ GROUPS: dict[Kind, str] = {
     "reward": "r2s.rewards",
     "randomizer": "r2s.randomizers",
     "backend": "r2s.backends",
+    "camera": "r2s.cameras",
+    "renderer": "r2s.renderers",
     "hook": "r2s.hooks",
     "dataset": "r2s.datasets",
     "command": "r2s.commands",

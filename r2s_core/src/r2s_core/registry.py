@@ -45,6 +45,8 @@ _PARTS: dict[Kind, str] = {
     "reward": "__call__",
     "randomizer": "stage writes",
     "backend": "name num_worlds batchable variant traceable init step reset",
+    "camera": "position quaternion field_of_view size channels mount period groups",
+    "renderer": "name num_worlds traceable variable render",
 }
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from r2s_core.camera import Camera
+
 
 @dataclasses.dataclass(frozen=True)
 class TaskInfo:
@@ -29,6 +31,7 @@ class TaskInfo:
     rewards: the reward terms and their weights, by plugin name, unless configured; None: the task
       has no default terms.
     start_state_share: share of training episodes that start from the bank, unless configured.
+    cameras: by name, those that a policy sees with unless it has others; see `environment.cameras`.
     perturbations: a YAML file with the grid of `r2s eval --robustness`; None: the generic grid.
     """
 
@@ -46,6 +49,7 @@ class TaskInfo:
     episode_steps: int = 200
     rewards: Mapping[str, float] | None = None
     start_state_share: float = 0.0
+    cameras: Mapping[str, Camera] = dataclasses.field(default_factory=dict)
     perturbations: Path | None = None
 
     def facts(self) -> dict[str, Any]:

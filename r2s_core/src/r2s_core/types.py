@@ -15,10 +15,11 @@ from typing import Any, Literal, Protocol, TypeVar, dataclass_transform, runtime
 import jax
 import mujoco
 
+from r2s_core.camera import Camera
 from r2s_core.policy_export import ArraySpec, Layer, PolicyExport
 from r2s_core.task_info import TaskInfo
 
-__all__ = ["ArraySpec", "Layer", "PolicyExport", "TaskInfo"]  # re-exported
+__all__ = ["ArraySpec", "Camera", "Layer", "PolicyExport", "TaskInfo"]  # re-exported
 
 Array = jax.Array
 #: Observation groups, reward terms, model fields or metrics, by name.
@@ -123,6 +124,9 @@ class SceneSpec:
     variants: how worlds differ by the task's design; `model` is the first variant.
     properties: facts about the scene that randomizers may need and no model field holds, such as
       the range of an object's mass: name -> float32[...], or [K, ...] where there are variants.
+    camera_spec: builds the MjSpec of a variant that cameras see: lean, of primitives and few faces,
+      with lights; its qpos layout equals the model's, and the sizes of all variants' models are
+      equal. None: cameras see `render_spec`, which is slower.
     implicit_damping: float64[nv], N m s/rad or N s/m: the part of the servos' damping that `model`
       integrates implicitly, as timestep * damping added to its armature, with the Euler
       integrator; it must be recomputed for another timestep or integrator. None: no damping.
@@ -132,6 +136,7 @@ class SceneSpec:
     substeps: int
     view_fields: frozenset[str]
     render_spec: Callable[[int], mujoco.MjSpec] | None = None
+    camera_spec: Callable[[int], mujoco.MjSpec] | None = None
     worst_case: Callable[[], tuple[int, int]] | None = None
     variants: Variants | None = None
     properties: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -193,6 +198,44 @@ class Backend(Protocol):
 
         fields, qpos and qvel have a row for every world; only those under `mask` count. The names
         in `fields` are those that `init` got.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class SeenScene:
+    """What cameras see, and the cameras.
+
+    model: its qpos layout is that of the physics' model; it has the cameras by their names.
+    cameras: by name, in order. varied: the fields of the model whose values differ between worlds,
+      given with every call.
+    """
+
+    model: mujoco.MjModel
+    cameras: Mapping[str, Camera]
+    varied: frozenset[str] = frozenset()
+
+
+class Renderer(Protocol):
+    """Draws what the cameras of W worlds see. Implementations: `rays`, `gl`, `warp`.
+
+    variable: the MjModel fields that may differ between worlds. traceable: True: `render` is used
+    inside jit and scan; False: it is called from the host.
+    """
+
+    name: str
+    num_worlds: int
+    traceable: bool
+    variable: frozenset[str]
+
+    def render(self, qpos: Array, mocap_pos: Array, fields: Named, due: Named) -> Named:
+        """The images of a state, by observation group; see `Camera`. Never of an earlier state.
+
+        Args:
+          qpos: float32[W, nq]. mocap_pos: float32[W, nmocap, 3], m.
+          fields: MjModel field -> float32[W, ...] (int32 where MjModel's are integers), those in
+            `SeenScene.varied`. The same object as in the last call where nothing changed.
+          due: camera -> bool[W], the worlds whose image is needed; other rows are arbitrary.
         """
         ...
 
@@ -295,6 +338,20 @@ class HasExpert(Protocol[T_contra]):
 
 
 @runtime_checkable
+class HasProprioception(Protocol[T_contra]):
+    """A task that can be learned with cameras: it knows what a robot feels without them."""
+
+    def proprioception(self, task: T_contra, view: View) -> Array:
+        """float32[n]: what a robot knows without cameras, such as its joints' angles and the
+        goal that it was given; nothing that follows from the true state of other things. Named
+        by `TaskInfo.observation_names["proprioception"]`.
+
+        With cameras it is the group "policy", in place of that of `observe`.
+        """
+        ...
+
+
+@runtime_checkable
 class HasReadings(Protocol[T]):
     """A task that separates what a robot would measure from what is computed from it.
 
@@ -354,7 +411,8 @@ class Randomizer(Protocol):
       "wrench": {"wrench"}, float32[nbody, 6], N and N m, zero, at every control step;
       "reading": what the policy's sensors measure (`HasReadings`; else the observation groups);
       "observation": the observation groups, at every control step;
-      "visual": fields of the MjModel that pictures are rendered from, once per episode.
+      "visual": fields of the MjModel that cameras see, or else of the one that pictures are
+        rendered from, once per episode.
 
     In addition, `values` has the scene's properties and "level", float32[] in [0, 1]: how far a
     curriculum has widened the ranges; 1 without one. A randomizer may ignore it. Randomizers of one
@@ -402,8 +460,8 @@ class RandomizerContext:
 
     model: the physics model (of the scene's first variant). control_dt: s. action_names,
     readings (name -> shape), properties (name -> shape): what can be varied and read.
-    drawn_model: compiles the MjModel that pictures are rendered from; None where the scene cannot
-    be rendered.
+    drawn_model: compiles the MjModel that visual randomizers vary: what cameras see, or where
+    there are none what pictures are rendered from; None where the scene cannot be rendered.
     """
 
     model: mujoco.MjModel

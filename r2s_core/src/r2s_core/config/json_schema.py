@@ -27,7 +27,7 @@ from r2s_core.system.foreign import calling
 Schema = dict[str, Any]
 
 #: The kinds that a mapping of names to options configures.
-_NAMED: tuple[Kind, ...] = ("reward", "randomizer", "algorithm", "hook")
+_NAMED: tuple[Kind, ...] = ("reward", "randomizer", "camera", "algorithm", "hook")
 _WEIGHT: Schema = {"type": "number", "default": 1.0, "description": "multiplies the term"}
 
 
@@ -43,7 +43,7 @@ def config_schema() -> Schema:
             "name": _text("name of the run; default: the file's name"),
             "seed": {"type": "integer", "default": 0, "description": "seed of all random numbers"},
             "algorithm": _text("which of `algorithms` trains; default: the only one, else ppo"),
-            "backend": _backend(),
+            "backend": _chosen("backend", "the physics"),
             "environment": _environment(),
             "randomization": _named("randomizer"),
             "curriculum": _curriculum(),
@@ -200,20 +200,31 @@ def _required(schema: Schema) -> Schema:
     return {**schema, "required": [*schema.get("required", []), "use"]}
 
 
-def _backend() -> Schema:
-    names = ["auto", *(name for name, _ in _installed("backend"))]
+def _chosen(kind: Kind, description: str) -> Schema:
+    names = ["auto", *(name for name, _ in _installed(kind))]
     choices: list[Schema] = [{"enum": names}]
-    for name, plugin in _installed("backend"):
+    for name, plugin in _installed(kind):
         options = dataclass_schema(plugin.config, {"use": {"const": name}})
         choices.append({**options, "required": ["use"], "description": plugin.summary})
-    return {"anyOf": choices, "default": "auto", "description": "the physics"}
+    return {"anyOf": choices, "default": "auto", "description": description}
 
 
 def _environment() -> Schema:
     """One closed schema per environment plugin, distinguished by `use`."""
     terms = _named("reward")
     rewards = {**terms, "type": ["object", "null"], "description": "the reward's terms by name"}
-    engine = dataclass_schema(EngineConfig)["properties"] | {"rewards": rewards}
+    pinhole = dict(_installed("camera")).get("pinhole")
+    own = [] if pinhole is None else [_options("camera", "pinhole", pinhole)]
+    cameras = {
+        "type": "object",
+        "additionalProperties": {"anyOf": [*own, {"$ref": "#/definitions/camera"}]},
+        "description": "the policy's cameras by name",
+    }
+    engine = dataclass_schema(EngineConfig)["properties"] | {
+        "rewards": rewards,
+        "cameras": cameras,
+        "renderer": _chosen("renderer", "what draws the cameras' images"),
+    }
     choices = []
     for name, plugin in _installed("environment"):
         schema = dataclass_schema(plugin.config)

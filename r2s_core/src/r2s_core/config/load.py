@@ -220,13 +220,20 @@ class _Loader:
             items = mapping_of(self.values[key], key, self.problems) or {}
         else:
             items = {name: Node(str(self.path), self.root.folder, None) for name in default}
+        return self.named(kind, key, items)
+
+    def named(
+        self, kind: Kind, key: str, items: Mapping[str, Node], default: str | None = None
+    ) -> dict[str, Use]:
+        """The plugins of a mapping's items. default: the one that an item uses which names none;
+        None: the one of the item's own name."""
         found: dict[str, Use] = {}
         for label, node in items.items():
             values = mapping_of(node, join(key, label), self.problems)
             if values is None:
                 continue
             values = dict(values)
-            name = self.pop(values, "use", str, label, join(key, label))
+            name = self.pop(values, "use", str, default or label, join(key, label))
             if name is None:
                 continue
             if kind == "algorithm" and self.may_be_absent(name):
@@ -259,18 +266,27 @@ class _Loader:
 
     def backend(self) -> Use | None:
         """`auto`, a backend's name, or {use: name, ...options}."""
-        node = self.node("backend")
+        return self.chosen("backend", "backend", self.node("backend"))
+
+    def chosen(self, kind: Kind, key: str, node: Node) -> Use | None:
+        """`auto`, a plugin's name, or {use: name, ...options}."""
+        values: dict[str, Node] = {}
         if isinstance(node.value, dict):
             values = dict(node.value)
-            name = self.pop(values, "use", str, "auto", "backend")
+            name = self.pop(values, "use", str, "auto", key)
         else:
-            values, name = {}, self.scalar("backend", str, "auto")
+            name = "auto"
+            if node.value is not None:
+                try:
+                    name = to_type(str, node, key, self.problems)
+                except Invalid:
+                    return None
         if name == "auto":
-            for key, value in values.items():
-                what = "backend: auto takes no options; name the backend with backend.use"
-                self.problems.add(value.where, join("backend", key), what)
+            for option, value in values.items():
+                what = f"{key}: auto takes no options; name the {kind} with {key}.use"
+                self.problems.add(value.where, join(key, option), what)
             return Use("auto", None)
-        return self.use("backend", "backend", name, values, node.where) if name else None
+        return self.use(kind, key, name, values, node.where) if name else None
 
     def environment(self) -> EnvironmentConfig | None:
         """The engine's keys and the plugin's own, written together.
@@ -293,6 +309,10 @@ class _Loader:
         if name is None or cls is None:
             return None
         rewards = self.reward_terms(values.pop("rewards", None))
+        cameras = self.cameras(values.pop("cameras", None))
+        drawn_by = values.pop("renderer", Node(node.where, node.folder, None))
+        renderer = self.chosen("renderer", join(key, "renderer"), drawn_by)
+        _accept_pair(values, "camera_resolution")
         engine_names = [field.name for field in dataclasses.fields(EngineConfig)]
         option_names = [field.name for field in dataclasses.fields(cls)]
         known = list(dict.fromkeys(["use", *engine_names, *option_names]))
@@ -301,11 +321,23 @@ class _Loader:
             options = fill(cls, values, node.where, key, self.problems)
         engine_values = {k: v for k, v in values.items() if k not in option_names}
         engine = fill(EngineConfig, engine_values, node.where, key, self.problems)
-        if options is None or engine is None:
+        if options is None or engine is None or renderer is None:
             return None
         shared = {n: getattr(options, n) for n in engine_names if n in option_names}
-        engine = dataclasses.replace(engine, rewards=rewards, **shared)
+        engine = dataclasses.replace(
+            engine, rewards=rewards, cameras=cameras, renderer=renderer, **shared
+        )
         return EnvironmentConfig(name, options, engine)
+
+    def cameras(self, node: Node | None) -> dict[str, Use]:
+        """Cameras by name; each is a `pinhole` unless it names another plugin."""
+        key = "environment.cameras"
+        items = {} if node is None else mapping_of(node, key, self.problems) or {}
+        for label, item in items.items():
+            if not re.fullmatch(r"[A-Za-z]\w{0,63}", label):
+                what = "a camera's name starts with a letter, then letters, digits and underscores"
+                self.problems.add(item.where, join(key, short(label)), what)
+        return self.named("camera", key, items, default="pinhole")
 
     def reward_terms(self, node: Node | None) -> dict[str, RewardTerm] | None:
         key = "environment.rewards"
@@ -384,6 +416,17 @@ class _Loader:
         entries = registry.discover("algorithm")
         names = [name for entry in entries for name in (entry.name, entry.qualified)]
         return name not in names and not did_you_mean(name, names)
+
+
+def _accept_pair(values: dict[str, Node], key: str) -> None:
+    """Reads a pair that is written as in Python, (64, 64), which YAML takes for text."""
+    node = values.get(key)
+    pair = isinstance(node and node.value, str) and re.fullmatch(
+        r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)", node.value
+    )
+    if node is not None and pair:
+        sides = [dataclasses.replace(node, value=int(side)) for side in pair.groups()]
+        values[key] = dataclasses.replace(node, value=sides)
 
 
 def _refusal_of_file(kind: Kind, key: str) -> str:

@@ -84,6 +84,10 @@ def key_of(override: Override) -> str:
     return override.partition("=")[0] if isinstance(override, str) else override[0]
 
 
+#: Plugins that may be written as a name alone.
+_CHOSEN = (["backend"], ["environment", "renderer"])
+
+
 def apply_overrides(root: Node, overrides: Iterable[Override], problems: Problems) -> None:
     """Put `a.b.c=value` texts, whose values are YAML, and (a.b.c, value) pairs into the tree.
 
@@ -115,7 +119,7 @@ def _put(root: Node, keys: Sequence[str], value: Node, problems: Problems) -> No
         child = node.value.get(key)
         if child is None or child.value is None:
             child = node.value[key] = Node(value.where, value.folder, {})
-        elif key == "backend" and depth == 1 and isinstance(child.value, str):  # its short form
+        elif keys[:depth] in _CHOSEN and isinstance(child.value, str):  # its short form
             child = node.value[key] = Node(child.where, child.folder, {"use": child})
         elif not isinstance(child.value, dict):
             what = f"expected keys and values under it, got {describe(child)}"

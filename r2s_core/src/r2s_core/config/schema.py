@@ -108,6 +108,44 @@ class EngineConfig:
     physics: PhysicsConfig = option(
         PhysicsConfig(), "overrides of the task's physics, for sensitivity studies"
     )
+    vision_enabled: bool | None = option(
+        None, "whether the policy sees images; default: where there are `cameras`"
+    )
+    cameras: Mapping[str, Use] = option(
+        factory=dict, doc="the policy's cameras by name; default with vision: the task's"
+    )
+    camera_resolution: tuple[int, int] | None = option(
+        None,
+        "[width, height] in pixels of cameras without a `size`; default: the task's, or 64 x 64",
+        minimum=1,
+        maximum=1024,
+    )
+    observation_type: Literal["rgb_and_state", "rgb", "state"] | None = option(
+        None,
+        "what the policy reads: rgb_and_state: images and what a robot feels (joints, gripper, "
+        "goal); rgb: images alone; state: numbers alone; default: rgb_and_state with vision",
+    )
+    renderer: Use = option(Use("auto", None), "what draws the images; auto: the fastest here")
+
+    def __post_init__(self) -> None:
+        kind = self.observation_type
+        if self.vision_enabled is False and kind in ("rgb_and_state", "rgb"):
+            raise ValueError(
+                f"vision_enabled is false and observation_type {kind}; drop one of the two"
+            )
+        if self.vision_enabled and kind == "state":
+            raise ValueError(
+                "vision_enabled is true and observation_type state; drop one of the two"
+            )
+
+    @property
+    def vision(self) -> Literal["rgb_and_state", "rgb"] | None:
+        """What a policy that sees reads; None: it reads numbers alone."""
+        if self.vision_enabled is False or self.observation_type == "state":
+            return None
+        if self.observation_type is not None:
+            return self.observation_type
+        return "rgb_and_state" if self.vision_enabled or self.cameras else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,12 +322,14 @@ class RunConfig:
             "name": self.name,
             "seed": self.seed,
             "algorithm": self.algorithm,
-            "backend": self.backend.use if self.backend.options is None else _use(self.backend),
+            "backend": _chosen(self.backend),
             "environment": {
                 "use": self.environment.use,
-                **to_plain(dataclasses.replace(engine, rewards=None)),
+                **to_plain(dataclasses.replace(engine, rewards=None, cameras={}, renderer=None)),
                 **to_plain(self.environment.options),
                 "rewards": rewards,
+                "cameras": {name: _use(use) for name, use in engine.cameras.items()},
+                "renderer": _chosen(engine.renderer),
             },
             "randomization": {name: _use(use) for name, use in self.randomization.items()},
             "curriculum": _nested(self.curriculum),
@@ -324,6 +364,11 @@ def _nested(growths: Mapping[str, GrowthConfig]) -> dict[str, Any]:
         else:
             tree[section] = to_plain(growth)
     return tree
+
+
+def _chosen(use: Use) -> Any:
+    """A plugin that may be chosen automatically, without options then."""
+    return use.use if use.options is None else _use(use)
 
 
 def _use(use: Use) -> dict[str, Any]:

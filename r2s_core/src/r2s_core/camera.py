@@ -1,0 +1,136 @@
+"""Cameras as data: where each one is, what it sees of a scene, and the observations it gives.
+
+Imports neither JAX nor MuJoCo. A pixel's ray leaves the camera through the pixel's centre; row 0 is
+at the top. As in MuJoCo a camera looks along its negative z axis, its x axis to the right.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from r2s_core.errors import ConfigError
+from r2s_core.policy_export import ArraySpec
+
+Channel = Literal["rgb", "depth", "segmentation"]
+CHANNELS: tuple[Channel, ...] = ("rgb", "depth", "segmentation")
+WORLD = "world"
+LARGEST = 1024  # pixels of a side
+_MOST_DEPTH = 65.535  # m, what uint16 millimetres hold
+_PARALLEL = math.cos(math.radians(5.0))
+
+Vector = tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """A pinhole camera, fixed in the world or to a body.
+
+    mount: the body or site that carries it, by name; "world": none does.
+    position [3], m, and quaternion [4]: in the mount's frame.
+    field_of_view: vertical, degrees. size: (width, height), pixels.
+    channels: each is an observation group:
+      "rgb": NAME, uint8[H, W, 3].
+      "depth": NAME_depth, uint16[H, W, 1], mm along the viewing direction; 0: nothing is seen, or
+        it is farther than `depth_range`.
+      "segmentation": NAME_segmentation, uint8[H, W, 1], the number of the seen body plus one, so 1
+        is what is fixed in the world; 0: nothing is seen.
+    period: control steps from one image to the next; an episode's start always has one.
+    depth_range: (nearest, farthest), m, that "depth" reports.
+    """
+
+    position: Vector
+    quaternion: tuple[float, float, float, float]
+    field_of_view: float = 45.0
+    size: tuple[int, int] = (64, 64)
+    channels: tuple[Channel, ...] = ("rgb",)
+    mount: str = WORLD
+    period: int = 1
+    depth_range: tuple[float, float] = (0.05, 10.0)
+
+    def __post_init__(self) -> None:
+        numbers = (*self.position, *self.quaternion, self.field_of_view, *self.depth_range)
+        if not np.isfinite(numbers).all():
+            raise ConfigError("a camera's position, orientation and ranges must be finite numbers")
+        if not 1.0 <= self.field_of_view <= 170.0:
+            raise ConfigError(
+                f"field_of_view is {self.field_of_view:g}; give degrees from 1 to 170"
+            )
+        if not all(1 <= side <= LARGEST for side in self.size):
+            raise ConfigError(
+                f"size is {list(self.size)}; give [width, height] in pixels, each from 1 to "
+                f"{LARGEST:,}"
+            )
+        if not self.channels or len(set(self.channels)) < len(self.channels):
+            raise ConfigError("channels is empty or names one twice; list some of " + _KNOWN)
+        if unknown := [name for name in self.channels if name not in CHANNELS]:
+            raise ConfigError(f"there is no channel '{unknown[0]}'; there are {_KNOWN}")
+        if self.period < 1:
+            raise ConfigError(f"period is {self.period}; give control steps from 1")
+        near, far = self.depth_range
+        if not 0.0 < near < far <= _MOST_DEPTH:
+            raise ConfigError(
+                f"depth_range is {[near, far]}; give the nearest and the farthest distance in m, "
+                f"above 0 and at most {_MOST_DEPTH}"
+            )
+        if not 0.99 < float(np.linalg.norm(self.quaternion)) < 1.01:
+            raise ConfigError(f"quaternion is {list(self.quaternion)}, which is not of length 1")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), as arrays have it."""
+        return self.size[1], self.size[0]
+
+    def groups(self, name: str) -> dict[str, ArraySpec]:
+        """The observation groups of this camera under a name, in the order of `CHANNELS`."""
+        every = {
+            "rgb": (name, ArraySpec((*self.shape, 3), "uint8")),
+            "depth": (f"{name}_depth", ArraySpec((*self.shape, 1), "uint16")),
+            "segmentation": (f"{name}_segmentation", ArraySpec((*self.shape, 1), "uint8")),
+        }
+        return dict(every[channel] for channel in CHANNELS if channel in self.channels)
+
+
+_KNOWN = ", ".join(CHANNELS)
+
+
+def looking_at(position: Sequence[float], target: Sequence[float], up: Sequence[float]) -> Any:
+    """Quaternion [4] of a camera at `position` that looks at `target`, both [3] in the mount's
+    frame, with the direction `up` [3] upward in its image.
+
+    Raises `ConfigError` where these directions leave it open.
+    """
+    backward = np.subtract(position, target).astype(float)
+    distance, height = float(np.linalg.norm(backward)), float(np.linalg.norm(up))
+    if distance < 1e-9:
+        raise ConfigError("look_at is the camera's own position; give the point that it looks at")
+    if height < 1e-9 or abs(float(np.dot(backward, up))) > _PARALLEL * distance * height:
+        raise ConfigError(
+            f"up is {list(map(float, up))}, along the viewing direction; give the direction that "
+            "is upward in the image"
+        )
+    z = backward / distance
+    x = np.cross(up, z)
+    x /= np.linalg.norm(x)
+    return tuple(_quaternion(np.column_stack([x, np.cross(z, x), z])))
+
+
+def _quaternion(matrix: np.ndarray) -> list[float]:
+    """Of a rotation matrix [3, 3]; w >= 0. By its largest component (Shepperd 1978)."""
+    m, trace = matrix, float(np.trace(matrix))
+    squares = np.array([trace, *(2.0 * np.diag(m) - trace)]) + 1.0  # 4 w^2, 4 x^2, ...
+    products = np.array(
+        [
+            [squares[0], m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]],
+            [m[2, 1] - m[1, 2], squares[1], m[1, 0] + m[0, 1], m[0, 2] + m[2, 0]],
+            [m[0, 2] - m[2, 0], m[1, 0] + m[0, 1], squares[2], m[2, 1] + m[1, 2]],
+            [m[1, 0] - m[0, 1], m[0, 2] + m[2, 0], m[2, 1] + m[1, 2], squares[3]],
+        ]
+    )
+    row = products[int(squares.argmax())]
+    row = row / np.linalg.norm(row)
+    return [float(part) for part in (row if row[0] >= 0 else -row)]

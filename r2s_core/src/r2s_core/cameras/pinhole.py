@@ -1,0 +1,28 @@
+"""The builder of the camera `pinhole`."""
+
+from __future__ import annotations
+
+from r2s_core.camera import WORLD, Camera, looking_at
+from r2s_core.cameras.plugins import PinholeConfig
+
+_DEFAULT_SIZE = (64, 64)
+
+
+def make(config: PinholeConfig) -> Camera:
+    """Raises ConfigError where its directions leave the orientation open."""
+    quaternion = config.quaternion
+    if config.look_at is not None:
+        default_up = (0.0, 0.0, 1.0) if config.mount == WORLD else (1.0, 0.0, 0.0)
+        up = default_up if config.up is None else config.up
+        quaternion = looking_at(config.position, config.look_at, up)
+    assert quaternion is not None  # the options have one of the two
+    return Camera(
+        position=config.position,
+        quaternion=quaternion,
+        field_of_view=config.field_of_view,
+        size=config.size or _DEFAULT_SIZE,
+        channels=config.channels,
+        mount=config.mount,
+        period=config.period,
+        depth_range=config.depth_range,
+    )

@@ -1,0 +1,198 @@
+"""The renderer `rays`: one ray through the centre of each pixel, cast in C threads and shaded.
+
+It needs no graphics library, gives the same picture on every machine, and is the fastest on a CPU.
+Lighting is MuJoCo's own without highlights: ambient and diffuse light, from directional, positional
+and spot lights and the headlight. There are no shadows, and a texture is its mean colour.
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+import jax
+import mujoco
+import numpy as np
+from mujoco.batch import MODEL_FIELDS, Batch
+
+from r2s_core.camera import Camera
+from r2s_core.cameras import shading
+from r2s_core.cameras.plugins import RaysConfig
+from r2s_core.errors import BackendError
+from r2s_core.types import Array, Named, SeenScene
+
+#: What may vary, but for what is not drawn: textures and highlights.
+_PREFIXES = ("geom_", "mat_", "light_", "cam_", "body_pos", "body_quat", "jnt_pos", "jnt_axis")
+_NOT_DRAWN = ("specular", "shininess", "reflectance", "metallic", "roughness", "tex", "shadow")
+_SEEN_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
+_NEEDLESS = (
+    mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+    | mujoco.mjtDisableBit.mjDSBL_CONTACT
+    | mujoco.mjtDisableBit.mjDSBL_ACTUATION
+    | mujoco.mjtDisableBit.mjDSBL_SENSOR
+)
+_POSITION = int(mujoco.mjtStage.mjSTAGE_POS)
+
+
+class Rays:
+    """See `r2s_core.types.Renderer`. One instance owns one Batch; use it from one thread."""
+
+    name = "rays"
+    traceable = False
+    variable = frozenset(
+        name
+        for name in MODEL_FIELDS
+        if name.startswith(_PREFIXES) and not any(part in name for part in _NOT_DRAWN)
+    )
+
+    def __init__(self, scene: SeenScene, num_worlds: int, config: RaysConfig) -> None:
+        """Raises `BackendError` where a field is to vary that it does not draw."""
+        if refused := sorted(scene.varied - self.variable):
+            raise BackendError(
+                f"the renderer rays cannot vary {refused[0]} per world, since it draws neither "
+                "textures nor highlights; drop the randomizer that does, or use renderer: gl"
+            )
+        model = copy.copy(scene.model)
+        model.opt.disableflags |= int(_NEEDLESS)
+        self.num_worlds, self._model = num_worlds, model
+        self._batch = Batch(model, num_worlds, config.threads, persistent=True)
+        self._live = {
+            name: self._batch.bind(name)
+            for name in ("cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
+            if model.nlight or not name.startswith("light")
+        }
+        self._texture = _mean_colours(model)
+        self._cameras = {
+            name: _Eye(camera, model.camera(name).id, name, model)
+            for name, camera in scene.cameras.items()
+        }
+        self._fields: Named | None = None
+        self._varied: dict[str, np.ndarray] = {}
+
+    def render(self, qpos: Array, mocap_pos: Array, fields: Named, due: Named) -> Named:
+        """See `r2s_core.types.Renderer.render`; returns NumPy arrays."""
+        self._batch.qpos[:] = np.asarray(qpos)
+        if self._model.nmocap:
+            self._batch.mocap_pos[:] = np.asarray(mocap_pos)
+        if fields is not self._fields:
+            self._write(fields)
+        wanted = {name: np.flatnonzero(np.asarray(due[name])) for name in self._cameras}
+        everyone = np.unique(np.concatenate([*wanted.values()])).astype(np.int32)
+        if len(everyone):
+            self._batch.forward(everyone, stage=_POSITION)
+        images: dict[str, Any] = {}
+        for name, eye in self._cameras.items():
+            drawn = self._draw(eye, wanted[name].astype(np.int32)) if len(wanted[name]) else {}
+            for group, spec in eye.camera.groups(name).items():
+                images[group] = np.zeros((self.num_worlds, *spec.shape), spec.dtype)
+                if drawn:
+                    images[group][wanted[name]] = drawn[group]
+        return images
+
+    def _write(self, fields: Named) -> None:
+        self._fields = fields
+        self._varied = {name: np.asarray(values) for name, values in fields.items()}
+        for name, values in self._varied.items():
+            self._batch.expand(name)[:] = values
+
+    def _draw(self, eye: _Eye, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """The images of one camera in the worlds `ids` [n], by group."""
+        count = len(ids)
+        # Of a few sizes only, since shading is compiled for each.
+        ids = np.resize(ids, _bucket(count, self.num_worlds))
+        place = self._live["cam_xpos"][ids, eye.index]
+        turn = self._live["cam_xmat"][ids, eye.index].reshape(-1, 3, 3)
+        fovy = self._values("cam_fovy", ids)[:, eye.index]
+        directions = np.matmul(eye.directions(fovy), turn.transpose(0, 2, 1))
+        depth, geom, normal = self._batch.ray(
+            place[:, None], directions, geomgroup=_SEEN_GROUPS, ids=ids, normal=True
+        )
+        hits = shading.Hits(*map(_f32, (directions, depth)), geom, _f32(normal))  # type: ignore[arg-type]
+        drawn = eye.shade(hits, self._paint(ids, place, turn))
+        return {group: np.asarray(values)[:count] for group, values in drawn.items()}
+
+    def _paint(self, ids: np.ndarray, place: np.ndarray, turn: np.ndarray) -> shading.Paint:
+        model = self._model
+        material, painted = np.maximum(model.geom_matid, 0), (model.geom_matid >= 0)[:, None]
+        rgb = self._values("geom_rgba", ids)[..., :3]
+        emission = np.zeros((1, model.ngeom), np.float32)
+        if model.nmat:
+            own = self._values("mat_rgba", ids)[:, material, :3] * self._texture[material]
+            rgb = np.where(painted, own, rgb)
+            emission = painted[:, 0] * self._values("mat_emission", ids)[:, material]
+        none = np.zeros((len(ids), 0, 3))
+        return shading.Paint(
+            *map(
+                _f32,
+                (
+                    rgb,
+                    emission,
+                    self._values("light_diffuse", ids),
+                    self._values("light_ambient", ids),
+                    self._live["light_xpos"][ids] if model.nlight else none,
+                    self._live["light_xdir"][ids] if model.nlight else none,
+                    place,
+                    -turn[:, :, 2],
+                ),
+            )
+        )
+
+    def _values(self, field: str, ids: np.ndarray) -> np.ndarray:
+        """A model field of the worlds `ids` [n, ...], or [1, ...] where it does not vary."""
+        if field in self._varied:
+            return self._varied[field][ids]
+        return getattr(self._model, field)[None]
+
+
+class _Eye:
+    """One camera: the directions of its rays, and the compiled shading."""
+
+    def __init__(self, camera: Camera, index: int, name: str, model: mujoco.MjModel) -> None:
+        self.camera, self.index = camera, index
+        height, width = camera.shape
+        # From the image's centre to each pixel's, in halves of the height; rows from the top.
+        x = (np.arange(width) + 0.5 - width / 2) / (height / 2)
+        y = (height / 2 - np.arange(height) - 0.5) / (height / 2)
+        self._plane = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+        self.shade = jax.jit(partial(shading.images, shading.Scene.of(model), camera, name))
+
+    def directions(self, fovy: np.ndarray) -> np.ndarray:
+        """float64[n, H * W, 3] in the camera's frame; fovy [n], degrees. Of length 1 along the
+        viewing direction, so that a ray's length is the depth."""
+        slope = np.tan(np.radians(fovy.astype(np.float64)) / 2)
+        rays = np.full((len(fovy), len(self._plane), 3), -1.0)
+        rays[..., :2] = slope[:, None, None] * self._plane
+        return rays
+
+
+def _bucket(count: int, most: int) -> int:
+    """The smallest of most, most / 4, most / 16, ... that holds `count`, rounded up."""
+    size = most
+    while -(-size // 4) >= count and size > 1:
+        size = -(-size // 4)
+    return size
+
+
+def _f32(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, np.float32)
+
+
+def _mean_colours(model: mujoco.MjModel) -> np.ndarray:
+    """float32[nmat, 3]: the mean colour of each material's texture, 1 where it has none."""
+    colours = np.ones((model.nmat, 3), np.float32)
+    role = int(mujoco.mjtTextureRole.mjTEXROLE_RGB)
+    for material in range(model.nmat):
+        texture = int(model.mat_texid[material][role])
+        if texture < 0 or model.tex_nchannel[texture] < 3:
+            continue
+        channels, first = int(model.tex_nchannel[texture]), int(model.tex_adr[texture])
+        size = channels * int(model.tex_width[texture]) * int(model.tex_height[texture])
+        texels = np.asarray(model.tex_data[first : first + size]).reshape(-1, channels)
+        colours[material] = texels[:, :3].mean(axis=0) / 255.0
+    return colours
+
+
+def make(scene: SeenScene, num_worlds: int, config: RaysConfig) -> Rays:
+    """The builder that the manifest names."""
+    return Rays(scene, num_worlds, config)

@@ -459,7 +459,8 @@ class RandomizerContext:
     """What a randomizer is built for.
 
     model: the physics model (of the scene's first variant). control_dt: s. action_names,
-    readings (name -> shape), properties (name -> shape): what can be varied and read.
+    readings (name -> shape), images (observation group -> shape; values of the stage "reading" as
+    well), properties (name -> shape): what can be varied and read.
     drawn_model: compiles the MjModel that visual randomizers vary: what cameras see, or where
     there are none what pictures are rendered from; None where the scene cannot be rendered.
     """
@@ -468,6 +469,7 @@ class RandomizerContext:
     control_dt: float
     action_names: tuple[str, ...] = ()
     readings: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    images: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     properties: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     drawn_model: Callable[[], mujoco.MjModel] | None = None
 

@@ -98,9 +98,6 @@ class Rays:
 
     def _draw(self, eye: _Eye, ids: np.ndarray) -> dict[str, np.ndarray]:
         """The images of one camera in the worlds `ids` [n], by group."""
-        count = len(ids)
-        # Of a few sizes only, since shading is compiled for each.
-        ids = np.resize(ids, _bucket(count, self.num_worlds))
         place = self._live["cam_xpos"][ids, eye.index]
         turn = self._live["cam_xmat"][ids, eye.index].reshape(-1, 3, 3)
         fovy = self._values("cam_fovy", ids)[:, eye.index]
@@ -109,7 +106,13 @@ class Rays:
             place[:, None], directions, geomgroup=_SEEN_GROUPS, ids=ids, normal=True
         )
         hits = shading.Hits(*map(_f32, (directions, depth)), geom, _f32(normal))  # type: ignore[arg-type]
-        drawn = eye.shade(hits, self._paint(ids, place, turn))
+        inputs = hits, self._paint(ids, place, turn)
+        # Of a few sizes only, since shading is compiled for each.
+        count, size = len(ids), _bucket(len(ids), self.num_worlds)
+        if size > count:
+            rows = np.resize(np.arange(count), size)
+            inputs = jax.tree.map(lambda x: x if len(x) == 1 else x[rows], inputs)
+        drawn = eye.shade(*inputs)
         return {group: np.asarray(values)[:count] for group, values in drawn.items()}
 
     def _paint(self, ids: np.ndarray, place: np.ndarray, turn: np.ndarray) -> shading.Paint:

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,11 @@ from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
 from r2s_core.config.user_code import require
 from r2s_core.device import resolve_backend
+from r2s_core.env.camera_rig import CameraRig, Seen, images_of, seen_by
 from r2s_core.env.contract import check_complete, check_rewards, check_start, check_task
 from r2s_core.env.curriculum import Growth
 from r2s_core.env.expert import expert_of
+from r2s_core.env.felt import observe_of
 from r2s_core.env.info_check import check_length
 from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import measured
@@ -116,17 +118,25 @@ def wrap_task(
         action_chunk=engine.action_chunk,
         growths=_growths(config, worlds) if training else {},
     )
-    randomizers = make_randomizers(config, task, scene)
+    vision = engine.vision
+    seen = None if vision is None else seen_by(engine, task, scene)
+    randomizers = make_randomizers(config, task, scene, seen)
+    rig = None
+    if seen is not None:
+        alone = vision == "rgb"
+        rig = CameraRig(seen, task, scene, worlds, renderer_of(engine), randomizers, alone)
     if training:
         _check_growths(config, rewards)
     moving = {name: r for name, r in randomizers.items() if r.stage != "visual"}
     origin = Origin(
         config,
-        Looks(randomizers, scene),
+        Looks(randomizers if rig is None else {}, scene),
         functools.partial(make_environment, config, training=False),
     )
     expert = expert_of(config, task, scene) if training else None
-    return VectorEnv(task, scene, backend, rewards, options, moving, origin, expert)
+    return VectorEnv(
+        task, scene, backend, rewards, options, moving, origin, expert, rig=rig, vision=vision
+    )
 
 
 def _check_contract(
@@ -209,14 +219,24 @@ def _with_more_rows(worst_case: Callable[[], tuple[int, int]]) -> tuple[int, int
     return contacts, 2 * rows
 
 
-def make_randomizers(config: RunConfig, task: Task[Any], scene: SceneSpec) -> dict[str, Any]:
-    """The configured randomizers by name, visual ones included.
+def renderer_of(engine: EngineConfig) -> Use:
+    """The renderer that draws for the cameras."""
+    if engine.renderer.use != "auto":
+        return engine.renderer
+    return Use("rays", registry.get("renderer", "rays").default_options())
+
+
+def make_randomizers(
+    config: RunConfig, task: Task[Any], scene: SceneSpec, seen: Seen | None = None
+) -> dict[str, Any]:
+    """The configured randomizers by name, visual ones included, which vary what cameras see.
 
     Raises `R2SError`, naming the randomizer, where one finds nothing to vary.
     """
     if not config.randomization:
         return {}
-    context, made = randomizer_context(task, scene), {}
+    context = randomizer_context(task, scene, config.environment.engine.vision, seen)
+    made = {}
     for name, use in config.randomization.items():
         try:
             made[name] = registry.build("randomizer", use.use, use.options, context)
@@ -225,22 +245,37 @@ def make_randomizers(config: RunConfig, task: Task[Any], scene: SceneSpec) -> di
     return made
 
 
-def randomizer_context(task: Task[Any], scene: SceneSpec) -> RandomizerContext:
+def randomizer_context(
+    task: Task[Any],
+    scene: SceneSpec,
+    vision: Literal["rgb_and_state", "rgb"] | None = None,
+    seen: Seen | None = None,
+) -> RandomizerContext:
     """What randomizers may read and vary in a task."""
+    observe = observe_of(task, vision)
 
     def readings(key: Any) -> Any:
-        return measured(task, task.init(key, jnp.int32(0))[0], empty_view(scene))
+        return measured(task, observe, task.init(key, jnp.int32(0))[0], empty_view(scene))
+
+    def drawn() -> mujoco.MjModel:
+        if seen is not None:
+            return seen.model
+        assert scene.render_spec is not None
+        return scene.render_spec(0).compile()
+
+    images = {} if seen is None else images_of(seen)
 
     first = 0 if scene.variants is None else 1
     shapes = {n: np.shape(values)[first:] for n, values in scene.properties.items()}
-    render_spec = scene.render_spec
+    nothing = seen is None and scene.render_spec is None
     return RandomizerContext(
         model=scene.model,
         control_dt=scene.control_dt,
         action_names=task.info.action_names,
         readings={n: x.shape for n, x in jax.eval_shape(readings, jax.random.key(0)).items()},
         properties=shapes,
-        drawn_model=None if render_spec is None else lambda: render_spec(0).compile(),
+        images={group: spec.shape for group, spec in images.items()},
+        drawn_model=None if nothing else drawn,
     )
 
 

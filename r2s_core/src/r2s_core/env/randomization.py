@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core.env.curriculum import Levels, level_of
+from r2s_core.env.felt import Observe
 from r2s_core.env.servo_damping import ServoDamping
 from r2s_core.errors import BackendError, R2SError
 from r2s_core.system.foreign import calling
@@ -151,17 +152,19 @@ def _like(value: Any, values: Named, key: str, name: str) -> Array:
     return jnp.asarray(value, values[key].dtype)
 
 
-def measured(task: Task[Any], state: Any, view: View) -> dict[str, Array]:
-    """What the stage "reading" varies: a task's readings, or its observation groups."""
+def measured(task: Task[Any], observe: Observe, state: Any, view: View) -> dict[str, Array]:
+    """What the stage "reading" varies beside images: a task's readings, or its observation."""
     if isinstance(task, HasReadings):
         return dict(task.readings(state, view))
-    return dict(task.observe(state, view))
+    return observe(state, view)
 
 
-def observed(task: Task[Any], state: Any, view: View, readings: Named) -> dict[str, Array]:
+def observed(
+    task: Task[Any], observe: Observe, state: Any, view: View, readings: Named
+) -> dict[str, Array]:
     """The observation computed from `measured` readings and their errors."""
     if isinstance(task, HasReadings):
-        return dict(task.observe(*task.perceived(state, view, readings)))
+        return observe(*task.perceived(state, view, readings))
     return dict(readings)
 
 

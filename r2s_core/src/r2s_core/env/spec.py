@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 
 from r2s_core.env.action_chunk import chunk_names
 from r2s_core.env.action_history import with_action_names, with_actions
+from r2s_core.env.felt import names_of, observe_of
 from r2s_core.errors import R2SError
 from r2s_core.types import (
     EXPERT_GROUP,
@@ -33,27 +34,33 @@ def make_spec(
     action_history: int,
     has_expert: bool = False,
     action_chunk: int = 1,
+    vision: Literal["rgb_and_state", "rgb"] | None = None,
+    images: Mapping[str, ArraySpec] | None = None,
+    traceable: bool | None = None,
 ) -> EnvSpec:
     """The spec of a task in a backend's worlds.
 
     action_history: past actions observed. has_expert: what an expert does is observed too.
-    action_chunk: control steps in an action.
+    action_chunk: control steps in an action. vision: what a policy that sees reads. images: the
+    groups of its cameras. traceable: default: as the backend.
     """
+    observe = observe_of(task, vision)
 
     def first_observation(key: Array) -> Named:
         state, _, _ = task.init(key, jnp.int32(0))
         past_actions = jnp.zeros((action_history, len(low)), jnp.float32)
-        return with_actions(task.observe(state, empty_view(scene)), past_actions)
+        return with_actions(observe(state, empty_view(scene)), past_actions)
 
     low = np.asarray(task.action_low, np.float32)
     groups = jax.eval_shape(first_observation, jax.random.key(0))
     info = task.info
     past = info.action_names or tuple(map(str, range(len(low))))
-    names = with_action_names(info.observation_names, past, action_history)
+    known = names_of(dict(info.observation_names), groups, vision)
+    names = with_action_names(known, past, action_history)
     observations = {
         name: ArraySpec(leaf.shape, str(leaf.dtype), tuple(names.get(name, ())))
         for name, leaf in groups.items()
-    }
+    } | dict(images or {})
     if has_expert:
         observations[EXPERT_GROUP] = ArraySpec(low.shape, "float32", info.action_names)
     return EnvSpec(
@@ -63,7 +70,7 @@ def make_spec(
         action_high=np.tile(np.asarray(task.action_high, np.float32), action_chunk),
         max_episode_steps=max_episode_steps,
         control_dt=scene.control_dt,
-        traceable=backend.traceable,
+        traceable=backend.traceable if traceable is None else traceable,
         action_names=chunk_names(info.action_names, action_chunk),
         action_chunk=action_chunk,
         task=info,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,10 @@ import numpy as np
 from r2s_core.config import RunConfig
 from r2s_core.env.action_chunk import execute
 from r2s_core.env.action_history import push_action, with_actions
+from r2s_core.env.camera_rig import CameraRig
 from r2s_core.env.curriculum import Curriculum, Growth, Levels, level_of
 from r2s_core.env.expert import Expert
+from r2s_core.env.felt import observe_of
 from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import Randomization, measured, observed
 from r2s_core.env.scene_check import check_scene
@@ -51,6 +53,8 @@ from r2s_core.types import (
     pytree,
 )
 
+_LOOKS = 0x100C5  # any number of its own
+
 
 @pytree
 class EnvState:
@@ -67,6 +71,8 @@ class EnvState:
     levels: Levels  # of the curriculum
     past_actions: Array  # float32[W, K, A], the episode's last commanded actions, newest first
     plan: Array  # float32[W, H, A], the chunk of actions that is being executed
+    looks: Named  # fields of the model that cameras see, in the running episodes
+    images: Named  # each camera's latest, by observation group
     key: Array
 
 
@@ -128,6 +134,8 @@ class VectorEnv:
         randomizers: Mapping[str, Randomizer | RemembersEpisode[Any]] | None = None,
         origin: Origin | None = None,
         expert: Expert | None = None,
+        rig: CameraRig | None = None,
+        vision: Literal["rgb_and_state", "rgb"] | None = None,
     ) -> None:
         """Compose an environment.
 
@@ -136,6 +144,7 @@ class VectorEnv:
           randomizers: name -> randomizer; applied in order within each stage.
           origin: what it is made from; None where it is composed by hand.
           expert: whose action in each state is observed, in the group `EXPERT_GROUP`.
+          rig: the cameras; None: a policy sees nothing. vision: what it reads with them.
 
         Raises:
           BackendError: a randomizer varies what the backend cannot, or the scene has numbers that
@@ -144,7 +153,8 @@ class VectorEnv:
         """
         check_scene(scene)
         self.task, self.scene, self.backend, self.options = task, scene, backend, options
-        self.origin, self._expert = origin, expert
+        self.origin, self._expert, self._rig = origin, expert, rig
+        self._observe_numbers = observe_of(task, vision)
         self.demonstrations: Demonstrations | None = None
         self.rewards = {name: term for name, (term, _) in rewards.items()}
         self._weights = {name: jnp.float32(weight) for name, (_, weight) in rewards.items()}
@@ -167,6 +177,13 @@ class VectorEnv:
         self._advance = jax.jit(self._advance_worlds)
         self._restart = jax.jit(self._restart_worlds)
         self._observe = jax.jit(self._observe_worlds)
+        self._traceable = backend.traceable and (rig is None or rig.traceable)
+        self._step_physics, self._reset_physics = backend.step, backend.reset
+        if backend.traceable and not self._traceable:
+            self._step_physics, self._reset_physics = map(jax.jit, (backend.step, backend.reset))
+        if rig is not None:
+            self._dress, self._mark = jax.jit(rig.looks), jax.jit(rig.markers)
+            self._update_tasks = jax.jit(jax.vmap(task.update))
         self.spec = make_spec(
             task,
             scene,
@@ -175,6 +192,9 @@ class VectorEnv:
             options.action_history,
             has_expert=expert is not None,
             action_chunk=options.action_chunk,
+            vision=vision,
+            images=None if rig is None else rig.groups,
+            traceable=self._traceable,
         )
         # Of one control step.
         self._low = np.asarray(task.action_low, np.float32)
@@ -232,11 +252,19 @@ class VectorEnv:
             levels=levels,
             past_actions=self._no_actions,
             plan=jnp.zeros((worlds, self.options.action_chunk, len(self._low)), jnp.float32),
+            looks={},
+            images={},
             key=next_key,
         )
         rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
+        looks: Named = {}
+        if self._rig is not None:
+            looks = self._dress(_looks_key(start_key), levels, start.variant)
+            blank, everyone = self._rig.no_images(worlds), np.ones(worlds, bool)
+            images = self._see_starts(blank, looks, physics.view, start.task, everyone)
+            rest = dataclasses.replace(rest, images=images)
         rest, obs = self._observe(rest, physics.view, np.ones(worlds, bool), None, observe_key)
-        return dataclasses.replace(rest, physics=physics), obs
+        return dataclasses.replace(rest, physics=physics, looks=looks), obs
 
     def step(self, state: EnvState, action: Array) -> tuple[EnvState, Step]:
         """One control step of every world under action float32[W, A], with auto-reset.
@@ -244,19 +272,27 @@ class VectorEnv:
         Raises R2SError where the action is of another shape.
         """
         action = checked_action(action, self.spec)
-        physics = state.physics
-        rest = dataclasses.replace(state, physics=None)  # type: ignore[arg-type]
+        physics, looks, images = state.physics, state.looks, state.images
+        rest = dataclasses.replace(state, physics=None, looks={}, images={})  # type: ignore[arg-type]
         rest, ctrl, wrench, action, keys = self._control(rest, physics.view, action)
         pushed = () if wrench is None else (wrench,)
-        moved = self.backend.step(physics, ctrl, *pushed)
+        moved = self._step_physics(physics, ctrl, *pushed)
         # A world with an invalid start counts as diverged, whatever the step did to it.
         ok = moved.ok & physics.ok
+        if self._rig is not None:
+            images = self._see(images, looks, physics.view, moved.view, ok, rest)
+            rest = dataclasses.replace(rest, images=images)
         rest, step = self._advance(rest, physics.view, moved.view, ok, action, keys)
-        if not self.backend.traceable and not np.asarray(step.done).any():
-            return dataclasses.replace(rest, physics=moved), step  # no world is reset
+        if not self._traceable and not np.asarray(step.done).any():
+            return dataclasses.replace(rest, physics=moved, looks=looks), step  # no reset
         rest, physics = self._reset_done(rest, moved, step.done, keys[3])
+        if self._rig is not None:
+            fresh = self._dress(_looks_key(keys[3]), rest.levels, rest.variant)
+            looks = _where(step.done, fresh, looks) if looks else looks
+            images = self._see_starts(images, looks, physics.view, rest.task, step.done)
+            rest = dataclasses.replace(rest, images=images)
         rest, obs = self._observe(rest, physics.view, step.done, step.final_obs, keys[2])
-        state = dataclasses.replace(rest, physics=physics)
+        state = dataclasses.replace(rest, physics=physics, looks=looks)
         return state, dataclasses.replace(step, obs=obs)
 
     @property
@@ -300,7 +336,7 @@ class VectorEnv:
 
     def _marked(self, physics: Physics, valid: Array) -> Physics:
         """The physics with `ok` False where a start was not valid, bool[W]."""
-        if not self.backend.traceable:
+        if not self._traceable:
             valid = np.asarray(valid)  # type: ignore[assignment]
             if not valid.all():
                 self._invalid_start = (
@@ -309,13 +345,34 @@ class VectorEnv:
                 )
         return dataclasses.replace(physics, ok=physics.ok & valid)
 
+    def _see(
+        self, images: Named, looks: Named, before: View, view: View, ok: Array, rest: EnvState
+    ) -> Named:
+        """The images after a control step, before any reset. rest: the state before it."""
+        assert self._rig is not None
+        xp: Any = jnp if self._traceable else np
+        # As the rest of an observation, those of a diverged world are of its last valid state.
+        task = self._update_tasks(rest.task, _where(ok, view, before))
+        qpos = xp.where(xp.asarray(ok)[:, None], view.qpos, before.qpos)
+        due = self._rig.due(xp.asarray(rest.elapsed) + 1)
+        return self._rig.see(images, qpos, self._mark(task), looks, due)
+
+    def _see_starts(
+        self, images: Named, looks: Named, view: View, task: Any, fresh: Array
+    ) -> Named:
+        """The images where episodes start, bool[W]; the others stay."""
+        assert self._rig is not None
+        fresh = fresh if self._traceable else np.asarray(fresh)  # type: ignore[assignment]
+        due = self._rig.all_due(fresh)
+        return self._rig.see(images, view.qpos, self._mark(task), looks, due)
+
     def _reset_done(
         self, state: EnvState, physics: Physics, done: Array, key: Array
     ) -> tuple[EnvState, Physics]:
         # Drawn by the program that `reset` has compiled, for all worlds.
         start = self._start(key, state.start_bank_share, state.levels)
         state, valid = self._restart(state, done, start)
-        physics = self.backend.reset(physics, done, start.fields, start.qpos, start.qvel)
+        physics = self._reset_physics(physics, done, start.fields, start.qpos, start.qvel)
         return state, self._marked(physics, valid)
 
     def _restart_worlds(self, state: EnvState, done: Array, start: Start) -> tuple[EnvState, Array]:
@@ -461,8 +518,16 @@ class VectorEnv:
         The group "critic" is not perturbed, since critics are never exported.
         """
 
+        observe = self._observe_numbers
+
         def one(
-            key: Array, memory: Any, task: Any, variant: Array, view: View, past_actions: Array
+            key: Array,
+            memory: Any,
+            task: Any,
+            variant: Array,
+            view: View,
+            past_actions: Array,
+            images: dict[str, Array],
         ) -> tuple[dict[str, Any], dict[str, Array]]:
             keys = dict(zip(("reading", "observation"), jax.random.split(key), strict=True))
 
@@ -472,12 +537,14 @@ class VectorEnv:
                     return self._randomization.first(stage, *arguments)
                 return self._randomization.step(stage, memory[stage], *arguments)
 
-            truth, read = dict(self.task.observe(task, view)), {}
+            truth, read = observe(task, view), {}
             obs = dict(truth)
             if self._randomization.has("reading"):
-                read, readings = step("reading", measured(self.task, task, view))
-                obs = observed(self.task, task, view, readings)
+                read, readings = step("reading", measured(self.task, observe, task, view) | images)
+                images = {group: readings.pop(group) for group in images}
+                obs = observed(self.task, observe, task, view, readings)
                 obs |= {name: truth[name] for name in ("critic",) if name in truth}
+            obs |= images
             remembered, obs = step("observation", obs)
             obs = with_actions(obs, past_actions)
             if self._expert is not None:
@@ -487,8 +554,19 @@ class VectorEnv:
 
         keys = jax.random.split(key, self.spec.num_worlds)
         return jax.vmap(one)(
-            keys, state.memory, state.task, state.variant, view, state.past_actions
+            keys,
+            state.memory,
+            state.task,
+            state.variant,
+            view,
+            state.past_actions,
+            dict(state.images),
         )
+
+
+def _looks_key(key: Array) -> Array:
+    """For how worlds look: apart from what else is drawn from the key of their starts."""
+    return jax.random.fold_in(key, _LOOKS)
 
 
 def _where(mask: Array, new: Any, old: Any) -> Any:

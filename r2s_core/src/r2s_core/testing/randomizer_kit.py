@@ -16,6 +16,7 @@ from r2s_core import registry
 from r2s_core.config.convert import to_dataclass
 from r2s_core.config.nodes import Problems, to_node
 from r2s_core.env.build import randomizer_context
+from r2s_core.env.felt import observe_of
 from r2s_core.env.randomization import measured, model_field
 from r2s_core.testing.requirements import (
     require,
@@ -165,7 +166,7 @@ def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[st
     view = backend.init({}, qpos[None], qvel[None]).view
     view = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], view)
     if randomizer.stage == "reading":
-        return measured(task, state, view)
+        return measured(task, observe_of(task, None), state, view)
     return dict(task.observe(state, view))
 
 

@@ -105,7 +105,7 @@ class Rays:
         depth, geom, normal = self._batch.ray(
             place[:, None], directions, geomgroup=_SEEN_GROUPS, ids=ids, normal=True
         )
-        hits = shading.Hits(*map(_f32, (directions, depth)), geom, _f32(normal))  # type: ignore[arg-type]
+        hits = shading.Hits(_f32(directions), _f32(depth), geom, _f32(normal))  # type: ignore[arg-type]
         inputs = hits, self._paint(ids, place, turn)
         # Of a few sizes only, since shading is compiled for each.
         count, size = len(ids), _bucket(len(ids), self.num_worlds)
@@ -119,27 +119,23 @@ class Rays:
         model = self._model
         material, painted = np.maximum(model.geom_matid, 0), (model.geom_matid >= 0)[:, None]
         rgb = self._values("geom_rgba", ids)[..., :3]
-        emission = np.zeros((1, model.ngeom), np.float32)
+        emission = np.zeros((1, model.ngeom))
         if model.nmat:
             own = self._values("mat_rgba", ids)[:, material, :3] * self._texture[material]
             rgb = np.where(painted, own, rgb)
             emission = painted[:, 0] * self._values("mat_emission", ids)[:, material]
         none = np.zeros((len(ids), 0, 3))
-        return shading.Paint(
-            *map(
-                _f32,
-                (
-                    rgb,
-                    emission,
-                    self._values("light_diffuse", ids),
-                    self._values("light_ambient", ids),
-                    self._live["light_xpos"][ids] if model.nlight else none,
-                    self._live["light_xdir"][ids] if model.nlight else none,
-                    place,
-                    -turn[:, :, 2],
-                ),
-            )
+        paint: Any = (
+            rgb,
+            emission,
+            self._values("light_diffuse", ids),
+            self._values("light_ambient", ids),
+            self._live["light_xpos"][ids] if model.nlight else none,
+            self._live["light_xdir"][ids] if model.nlight else none,
+            place,
+            -turn[:, :, 2],
         )
+        return shading.Paint(*map(_f32, paint))
 
     def _values(self, field: str, ids: np.ndarray) -> np.ndarray:
         """A model field of the worlds `ids` [n, ...], or [1, ...] where it does not vary."""
@@ -177,7 +173,7 @@ def _bucket(count: int, most: int) -> int:
     return size
 
 
-def _f32(values: np.ndarray) -> np.ndarray:
+def _f32(values: np.ndarray) -> Any:
     return np.asarray(values, np.float32)
 
 

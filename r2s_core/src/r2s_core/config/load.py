@@ -421,10 +421,9 @@ class _Loader:
 def _accept_pair(values: dict[str, Node], key: str) -> None:
     """Reads a pair that is written as in Python, (64, 64), which YAML takes for text."""
     node = values.get(key)
-    pair = isinstance(node and node.value, str) and re.fullmatch(
-        r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)", node.value
-    )
-    if node is not None and pair:
+    if node is None or not isinstance(node.value, str):
+        return
+    if pair := re.fullmatch(r"\(\s*(\d{1,9})\s*,\s*(\d{1,9})\s*\)", node.value):
         sides = [dataclasses.replace(node, value=int(side)) for side in pair.groups()]
         values[key] = dataclasses.replace(node, value=sides)
 

@@ -178,9 +178,9 @@ class VectorEnv:
         self._restart = jax.jit(self._restart_worlds)
         self._observe = jax.jit(self._observe_worlds)
         self._traceable = backend.traceable and (rig is None or rig.traceable)
-        self._step_physics, self._reset_physics = backend.step, backend.reset
-        if backend.traceable and not self._traceable:
-            self._step_physics, self._reset_physics = map(jax.jit, (backend.step, backend.reset))
+        if backend.traceable and not self._traceable:  # compiled alone, as it cannot be with all
+            backend = self.backend = copy.copy(backend)
+            backend.step, backend.reset = jax.jit(backend.step), jax.jit(backend.reset)
         if rig is not None:
             self._dress, self._mark = jax.jit(rig.looks), jax.jit(rig.markers)
             self._update_tasks = jax.jit(jax.vmap(task.update))
@@ -260,7 +260,7 @@ class VectorEnv:
         looks: Named = {}
         if self._rig is not None:
             looks = self._dress(_looks_key(start_key), levels, start.variant)
-            blank, everyone = self._rig.no_images(worlds), np.ones(worlds, bool)
+            blank, everyone = self._rig.no_images(worlds), jnp.ones(worlds, bool)
             images = self._see_starts(blank, looks, physics.view, start.task, everyone)
             rest = dataclasses.replace(rest, images=images)
         rest, obs = self._observe(rest, physics.view, np.ones(worlds, bool), None, observe_key)
@@ -276,7 +276,7 @@ class VectorEnv:
         rest = dataclasses.replace(state, physics=None, looks={}, images={})  # type: ignore[arg-type]
         rest, ctrl, wrench, action, keys = self._control(rest, physics.view, action)
         pushed = () if wrench is None else (wrench,)
-        moved = self._step_physics(physics, ctrl, *pushed)
+        moved = self.backend.step(physics, ctrl, *pushed)
         # A world with an invalid start counts as diverged, whatever the step did to it.
         ok = moved.ok & physics.ok
         if self._rig is not None:
@@ -372,7 +372,7 @@ class VectorEnv:
         # Drawn by the program that `reset` has compiled, for all worlds.
         start = self._start(key, state.start_bank_share, state.levels)
         state, valid = self._restart(state, done, start)
-        physics = self._reset_physics(physics, done, start.fields, start.qpos, start.qvel)
+        physics = self.backend.reset(physics, done, start.fields, start.qpos, start.qvel)
         return state, self._marked(physics, valid)
 
     def _restart_worlds(self, state: EnvState, done: Array, start: Start) -> tuple[EnvState, Array]:

@@ -231,6 +231,9 @@ class Renderer(Protocol):
     def render(self, qpos: Array, mocap_pos: Array, fields: Named, due: Named) -> Named:
         """The images of a state, by observation group; see `Camera`. Never of an earlier state.
 
+        Geoms of the groups 0 to 2 are drawn. Where none is seen, a pixel is 0 in every channel:
+        black, no depth, no body.
+
         Args:
           qpos: float32[W, nq]. mocap_pos: float32[W, nmocap, 3], m.
           fields: MjModel field -> float32[W, ...] (int32 where MjModel's are integers), those in

@@ -67,6 +67,15 @@ class RaysConfig:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class GlConfig:
+    """Options of the renderer `gl`."""
+
+    workers: int = option(
+        0, "processes that draw; 0 starts as many as there are cores", minimum=0, maximum=1024
+    )
+
+
 PINHOLE = Plugin(
     name="pinhole",
     kind="camera",
@@ -80,4 +89,11 @@ RAYS = Plugin(
     summary="rays cast in CPU threads and shaded; needs no graphics library; the default on a CPU",
     target="r2s_core.cameras.rays:make",
     config=RaysConfig,
+)
+GL = Plugin(
+    name="gl",
+    kind="renderer",
+    summary="MuJoCo's OpenGL renderer in one process per core; draws textures; needs EGL or OSMesa",
+    target="r2s_core.cameras.gl:make",
+    config=GlConfig,
 )

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import mujoco
 import numpy as np
-from mujoco.batch import MODEL_FIELDS, Batch
+from mujoco.batch import Batch
 
 from r2s_core.camera import Camera
 from r2s_core.cameras import shading
@@ -22,10 +22,17 @@ from r2s_core.cameras.plugins import RaysConfig
 from r2s_core.errors import BackendError
 from r2s_core.types import Array, Named, SeenScene
 
-#: What may vary, but for what is not drawn: textures and highlights.
-_PREFIXES = ("geom_", "mat_", "light_", "cam_", "body_pos", "body_quat", "jnt_pos", "jnt_axis")
-_NOT_DRAWN = ("specular", "shininess", "reflectance", "metallic", "roughness", "tex", "shadow")
+#: What may differ between worlds: all that is drawn.
+_VARIABLE = frozenset(
+    {
+        *("body_pos", "body_quat", "jnt_pos", "jnt_axis", "cam_pos", "cam_quat", "cam_fovy"),
+        *("geom_pos", "geom_quat", "geom_size", "geom_type", "geom_group", "geom_dataid"),
+        *("geom_rgba", "geom_matid", "mat_rgba", "mat_emission"),
+        *("light_pos", "light_dir", "light_ambient", "light_diffuse"),
+    }
+)
 _SEEN_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
+_DEFAULT_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)  # a geom without a colour of its own
 _NEEDLESS = (
     mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
     | mujoco.mjtDisableBit.mjDSBL_CONTACT
@@ -40,11 +47,7 @@ class Rays:
 
     name = "rays"
     traceable = False
-    variable = frozenset(
-        name
-        for name in MODEL_FIELDS
-        if name.startswith(_PREFIXES) and not any(part in name for part in _NOT_DRAWN)
-    )
+    variable = _VARIABLE
 
     def __init__(self, scene: SeenScene, num_worlds: int, config: RaysConfig) -> None:
         """Raises `BackendError` where a field is to vary that it does not draw."""
@@ -55,6 +58,8 @@ class Rays:
             )
         model = copy.copy(scene.model)
         model.opt.disableflags |= int(_NEEDLESS)
+        if {"geom_pos", "geom_quat"} & scene.varied:
+            model.geom_sameframe[:] = 0  # or kinematics would not read them
         self.num_worlds, self._model = num_worlds, model
         self._batch = Batch(model, num_worlds, config.threads, persistent=True)
         self._live = {
@@ -117,13 +122,21 @@ class Rays:
 
     def _paint(self, ids: np.ndarray, place: np.ndarray, turn: np.ndarray) -> shading.Paint:
         model = self._model
-        material, painted = np.maximum(model.geom_matid, 0), (model.geom_matid >= 0)[:, None]
-        rgb = self._values("geom_rgba", ids)[..., :3]
-        emission = np.zeros((1, model.ngeom))
+        rgba = self._values("geom_rgba", ids)
+        rgb, emission = rgba[..., :3], np.zeros((1, model.ngeom))
         if model.nmat:
-            own = self._values("mat_rgba", ids)[:, material, :3] * self._texture[material]
-            rgb = np.where(painted, own, rgb)
-            emission = painted[:, 0] * self._values("mat_emission", ids)[:, material]
+            matid = self._values("geom_matid", ids)
+            material, rows = np.maximum(matid, 0), np.arange(len(matid))[:, None]
+
+            def of(values: np.ndarray) -> np.ndarray:  # [1 or n, nmat, ...] -> [1 or n, ngeom, ...]
+                return values[rows if len(values) > 1 else 0, material]
+
+            # A colour of its own comes before the material's; the texture is multiplied to both.
+            plain = (rgba == _DEFAULT_RGBA).all(-1) & (matid >= 0)
+            own = np.where(plain[..., None], of(self._values("mat_rgba", ids))[..., :3], rgb)
+            texture = np.where((matid >= 0)[..., None], self._texture[material], 1.0)
+            rgb = own * texture
+            emission = (matid >= 0) * of(self._values("mat_emission", ids))
         none = np.zeros((len(ids), 0, 3))
         paint: Any = (
             rgb,

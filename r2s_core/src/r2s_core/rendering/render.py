@@ -157,9 +157,9 @@ def encode_png(frame: np.ndarray) -> bytes:
     )
 
 
-def worker_command(*arguments: str) -> list[str]:
-    """The command that starts the rendering process."""
-    return python_command("-m", _WORKER, *arguments)
+def worker_command(*arguments: str, module: str = _WORKER) -> list[str]:
+    """The command that starts a rendering process."""
+    return python_command("-m", module, *arguments)
 
 
 def worker_environment(interface: str) -> dict[str, str]:

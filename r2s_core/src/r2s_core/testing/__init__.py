@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from r2s_core.testing.environment_kit import check_environment
     from r2s_core.testing.hook_kit import check_hook
     from r2s_core.testing.randomizer_kit import build_randomizer, check_randomizer
+    from r2s_core.testing.renderer_kit import check_renderer
     from r2s_core.testing.reward_kit import check_reward
     from r2s_core.testing.robot_kit import check_robot
 
@@ -29,6 +30,7 @@ __all__ = [
     "check_environment",
     "check_hook",
     "check_randomizer",
+    "check_renderer",
     "check_reward",
     "check_robot",
 ]

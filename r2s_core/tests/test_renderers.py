@@ -1,0 +1,139 @@
+"""Renderers draw what there is, alike, of the state that they are given, and end with their owner.
+
+What was measured for `test_they_draw_alike` is beside its tolerances.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from r2s_core import registry
+from r2s_core.cameras import gl as gl_module
+from r2s_core.errors import BackendError
+from r2s_core.rendering.render import missing_gl_advice, probe_gl
+from r2s_core.testing import check_renderer
+from r2s_core.testing.renderer_kit import poses, seen_scene
+
+
+@pytest.fixture
+def gl_works():
+    if probe_gl() is None:
+        pytest.skip(missing_gl_advice())
+
+
+def build(name, scene, worlds, **options):
+    config = type(registry.get("renderer", name).default_options())(**options)
+    return registry.build("renderer", name, scene, worlds, config)
+
+
+def draw(renderer, scene, state=None, **due):
+    qpos, mocap_pos = poses(scene.model, renderer.num_worlds) if state is None else state
+    everyone = {name: np.ones(renderer.num_worlds, bool) for name in scene.cameras}
+    return renderer.render(qpos, mocap_pos, {}, {**everyone, **due})
+
+
+def test_rays_keep_the_contract():
+    check_renderer(lambda scene, worlds: build("rays", scene, worlds, threads=2))
+
+
+def test_gl_keeps_the_contract(gl_works):
+    check_renderer(lambda scene, worlds: build("gl", scene, worlds, workers=2))
+
+
+@pytest.fixture
+def gl(gl_works):
+    scene = seen_scene(16, 1, ("rgb",))
+    renderer = build("gl", scene, 3, workers=2)
+    yield renderer, scene
+    renderer.close()
+
+
+def processes(renderer):
+    return renderer._workers._processes
+
+
+def test_a_process_of_gl_that_dies_is_one_sentence_and_ends_the_others(gl):
+    renderer, scene = gl
+    draw(renderer, scene)
+    first, second = processes(renderer)
+    second.kill()
+    with pytest.raises(BackendError, match="a process of the renderer gl ended: exit status -9"):
+        draw(renderer, scene)
+    assert first.poll() is not None
+    with pytest.raises(BackendError, match="has ended"):
+        draw(renderer, scene)
+
+
+def test_a_process_of_gl_that_hangs_is_killed(gl, monkeypatch):
+    renderer, scene = gl
+    monkeypatch.setattr(gl_module, "_START_S", 0.3)
+    monkeypatch.setattr(gl_module, "_IMAGE_S", 0.0)
+    monkeypatch.setattr(gl_module, "_END_S", 0.1)
+    processes(renderer)[0].send_signal(signal.SIGSTOP)
+    with pytest.raises(BackendError, match="did not answer for 0 s"):
+        draw(renderer, scene)
+    assert all(process.poll() is not None for process in processes(renderer))
+
+
+def test_images_after_an_interrupted_wait_are_not_of_the_interrupted_state(gl, monkeypatch):
+    renderer, scene = gl
+    expected = draw(renderer, scene)["front"]
+    other = [values[::-1] for values in poses(scene.model)]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            renderer._workers, "_wait", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            draw(renderer, scene, other)
+    np.testing.assert_array_equal(draw(renderer, scene)["front"], expected)
+
+
+def test_the_processes_of_gl_end_when_their_owner_is_killed(gl_works):
+    program = textwrap.dedent("""
+        import sys, time
+        from r2s_core.testing.renderer_kit import seen_scene
+        from r2s_core.cameras.gl import make
+        from r2s_core.cameras.plugins import GlConfig
+        renderer = make(seen_scene(16, 1, ("rgb",)), 2, GlConfig(workers=2))
+        print(*(p.pid for p in renderer._workers._processes), flush=True)
+        time.sleep(60)
+    """)
+    owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    workers = [int(number) for number in owner.stdout.readline().split()]
+    assert len(workers) == 2
+    assert all(map(_runs, workers))
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    deadline = time.monotonic() + 10
+    while any(map(_runs, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(_runs, workers))
+
+
+def _runs(number):
+    try:
+        os.kill(number, 0)
+        with open(f"/proc/{number}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_gl_says_what_it_cannot_vary(gl_works):
+    scene = seen_scene(16, 1, ("rgb",), varied=frozenset({"mat_reflectance"}))
+    with pytest.raises(BackendError, match="cannot vary mat_reflectance"):
+        build("gl", scene, 1)
+
+
+def test_without_a_graphics_library_gl_says_so(monkeypatch):
+    monkeypatch.setattr("r2s_core.rendering.render.probe_gl", lambda: None)
+    with pytest.raises(BackendError, match="the renderer gl does not work here: No pictures"):
+        build("gl", seen_scene(16, 1, ("rgb",)), 1)

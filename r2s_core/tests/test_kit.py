@@ -275,6 +275,17 @@ class DescribedTask(CartTask):
         return {**super().observe(task, view), "camera": jnp.zeros((4, 6, 3), jnp.uint8)}
 
 
+class FeelingTask(DescribedTask):
+    """A task that says what a robot feels without cameras."""
+
+    def __init__(self, felt, *names):
+        super().__init__(observation_names={"proprioception": names})
+        self.felt = felt
+
+    def proprioception(self, task, view):
+        return self.felt
+
+
 def _drawn():
     spec = mujoco.MjSpec()
     spec.worldbody.add_body(name="goal", mocap=True)
@@ -301,6 +312,18 @@ def _drawn():
         (
             DescribedTask(observation_names={"polcy": ("x",)}),
             "no such group; did you mean policy[?]; it has camera, policy",
+        ),
+        (
+            DescribedTask(observation_names={"proprioception": ("x",)}),
+            "names 'proprioception', but the task has no method of that name",
+        ),
+        (
+            FeelingTask(np.zeros(2, np.float32), "x"),
+            "has 1 names for the group 'proprioception', which has 2 numbers",
+        ),
+        (
+            FeelingTask(np.zeros((4, 6), np.uint8)),
+            r"proprioception \(.*\) returned uint8\[4, 6\], but must return float32\[n\]",
         ),
         (
             DescribedTask(markers={"gaol": "target"}),

@@ -58,6 +58,8 @@ class Robot:
       name, in that order, and these are the robot's only actuators. Arm joints are hinges at the
       origins of their bodies, in a chain. Servos leave their damping explicit.
     dress: adds visual geoms to the same spec, and nothing that affects the physics.
+    sketch: the same with 10 to 20 primitives, for cameras that policies see with, since each image
+      costs time in proportion to the geoms; materials named as in `dress`. None: `dress`.
     dress_officially: the same with the manufacturer's meshes; raises R2SError where there are none.
     arm_joints [n], finger_joints [2]: names. Generic ones (joint1, ..., finger_joint1, ...) let one
       configuration of randomizers fit all robots.
@@ -87,6 +89,7 @@ class Robot:
     finger_joints: tuple[str, str] = ("finger_joint1", "finger_joint2")
     opening: Callable[[Any], Any] = sum_of_fingers
     dress_officially: Callable[[mujoco.MjSpec], None] | None = None
+    sketch: Callable[[mujoco.MjSpec], None] | None = None
     workspace: tuple[float, float] = (0.5, 0.0)
     pace: Pace = Pace()
     grip: str = "grip"

@@ -15,7 +15,7 @@ import pytest
 
 from r2s_core.errors import R2SError
 from r2s_core.registry import build_robot
-from r2s_core.robot import ARM_CONTACT, FreeJoint, Robot, Slots
+from r2s_core.robot import ARM_CONTACT, COLLISION_GROUP, FreeJoint, Robot, Slots
 from r2s_core.testing import check_robot
 from r2s_core.types import View
 from r2s_envs_robots import Arm
@@ -30,6 +30,33 @@ ROBOTS = ("panda", "ur5e_2f85")
 @pytest.mark.parametrize("name", ROBOTS)
 def test_it_keeps_the_contract(name):
     check_robot(build_robot(name))
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_a_sketch_has_the_fingers_where_they_are_in_few_geoms(name):
+    """Its pads meet at the grip as the physics' do, and look as they do in pictures."""
+    robot = build_robot(name)
+    assert robot.sketch is not None
+    looks = {}
+    for dress in (robot.sketch, robot.dress):
+        spec = robot.spec()
+        dress(spec)
+        model = spec.compile()
+        drawn = np.flatnonzero(model.geom_group < COLLISION_GROUP)
+        materials = {model.material(model.geom_matid[g]).name for g in drawn}
+        looks[dress] = (model, drawn, materials)
+    model, drawn, materials = looks[robot.sketch]
+    assert len(drawn) <= 20
+    assert len(drawn) < len(looks[robot.dress][1]) / 2
+    assert materials <= looks[robot.dress][2]
+    data = mujoco.MjData(model)
+    data.qpos[:] = robot.qpos(model, robot.ready)
+    mujoco.mj_forward(model, data)
+    for pad in robot.pads:
+        hidden = model.geom(pad)
+        shown = [g for g in drawn if model.geom_bodyid[g] == hidden.bodyid[0]]
+        distance = min(mujoco.mj_geomDistance(model, data, hidden.id, g, 1.0, None) for g in shown)
+        assert distance < 0.0, "the pad is inside what is drawn of it"
 
 
 def _changed(robot: Robot, change) -> Robot:
@@ -136,6 +163,13 @@ def _nameless(spec: mujoco.MjSpec) -> None:
                 panda(), dress=lambda spec: spec.worldbody.add_geom(size=(1, 1, 1))
             ),
             "dress adds geoms that collide",
+        ),
+        (dataclasses.replace(panda(), sketch=lambda spec: None), "sketch adds nothing visible"),
+        (
+            dataclasses.replace(
+                panda(), sketch=lambda spec: spec.body("hand").add_geom(size=(0.1, 0.1, 0.1))
+            ),
+            "sketch adds geoms that collide",
         ),
     ],
 )

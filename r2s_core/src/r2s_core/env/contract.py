@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.env.info_check import check_info, check_markers
+from r2s_core.env.info_check import PROPRIOCEPTION, check_info, check_markers
 from r2s_core.env.spec import empty_view
 from r2s_core.policy import graph
 from r2s_core.suggest import did_you_mean
@@ -28,6 +28,7 @@ from r2s_core.types import (
     HasBegin,
     HasDifficulty,
     HasExpert,
+    HasProprioception,
     HasReadings,
     Named,
     PolicyExport,
@@ -77,6 +78,16 @@ def check_task(owner: str, task: Task[Any], scene: SceneSpec) -> Transition:
     traced.require(task.metrics, numbers, metrics, "a mapping of names to float32[]")
     groups = _check_observation(traced, task, task.observe, after, view)
     shapes = {name: np.shape(group) for name, group in groups.items()}
+    if isinstance(task, HasProprioception):
+        own = traced(task.proprioception, after, view)
+        vector = _is(own, np.shape(own)) and len(np.shape(own)) == 1
+        traced.require(task.proprioception, vector, own, "float32[n]")
+        shapes[PROPRIOCEPTION] = np.shape(own)
+    elif PROPRIOCEPTION in task.info.observation_names and PROPRIOCEPTION not in groups:
+        raise ForeignError(
+            f"{owner}: info.observation_names names '{PROPRIOCEPTION}', but the task has no method "
+            "of that name"
+        )
     check_info(owner, task.info, metrics, shapes, len(low), ForeignError)
     check_markers(owner, task.info, after, scene, ForeignError)
     if isinstance(task, HasReadings):

@@ -13,6 +13,8 @@ from r2s_core.system.foreign import calling
 from r2s_core.task_info import TaskInfo
 from r2s_core.types import SceneSpec
 
+PROPRIOCEPTION = "proprioception"  # the names of what `HasProprioception` gives
+
 
 def check_info(
     owner: str,
@@ -25,7 +27,9 @@ def check_info(
     """Raises `raising` where `info` names an unknown metric, has a wrong number of names, or ends
     episodes before their first step.
 
-    metrics: their names. observation_shapes: of one world, by group.
+    metrics: their names. observation_shapes: of one world, by group, with that of
+    `HasProprioception` where a task has it; an environment has that group as "policy" or not at
+    all.
     """
     check_length(owner, info, raising)
     for field in ("stages", "headline", "failures"):
@@ -43,6 +47,8 @@ def check_info(
     for group, names in info.observation_names.items():
         where = f"{owner}: info.observation_names has {len(names)} names for the group '{group}'"
         if (shape := observation_shapes.get(group)) is None:
+            if group == PROPRIOCEPTION:
+                continue
             meant = did_you_mean(group, observation_shapes)
             groups = ", ".join(observation_shapes)
             raise raising(f"{where}, but observe() has no such group{meant}; it has {groups}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from r2s_core.robot import ARM_CONTACT, PAD_CONTACT, Robot, Slots
+from r2s_core.robot import ARM_CONTACT, COLLISION_GROUP, PAD_CONTACT, Robot, Slots
 from r2s_core.suggest import did_you_mean
 from r2s_core.testing.requirements import require
 
@@ -34,7 +34,9 @@ def check_robot(robot: Robot) -> None:
     _check_arm(robot, model)
     _check_servos(robot, model)
     _check_geoms(robot, model)
-    _check_looks(robot, model)
+    _check_looks("dress", robot.dress, robot, model)
+    if robot.sketch is not None:
+        _check_looks("sketch", robot.sketch, robot, model)
     _check_ready(robot, model)
     _check_gripper(robot, model)
     _check_payload(robot, model)
@@ -128,18 +130,22 @@ def _check_geoms(robot: Robot, model: mujoco.MjModel) -> None:
         require(passive, f"the conaffinity of {name} is not 0: the robot would touch itself")
 
 
-def _check_looks(robot: Robot, model: mujoco.MjModel) -> None:
-    """`dress` adds visible geoms and does not change how the robot moves."""
+def _check_looks(
+    name: str, dress: Callable[[mujoco.MjSpec], None], robot: Robot, model: mujoco.MjModel
+) -> None:
+    """`dress` and `sketch` add visible geoms and do not change how the robot moves."""
     spec = robot.spec()
-    robot.dress(spec)
+    dress(spec)
     dressed = spec.compile()
-    require(dressed.ngeom > model.ngeom, "dress adds nothing visible")
+    visible = np.count_nonzero(dressed.geom_group < COLLISION_GROUP)
+    before = np.count_nonzero(model.geom_group < COLLISION_GROUP)
+    require(visible > before, f"{name} adds nothing visible")
     same = (dressed.nq, dressed.nv, dressed.nu) == (model.nq, model.nv, model.nu)
     same = same and np.array_equal(dressed.body_mass, model.body_mass)
-    require(same, "dress changes joints, servos or masses; it is for pictures only")
+    require(same, f"{name} changes joints, servos or masses; it is for pictures only")
     touching = np.count_nonzero(dressed.geom_contype | dressed.geom_conaffinity)
     before = np.count_nonzero(model.geom_contype | model.geom_conaffinity)
-    require(touching == before, "dress adds geoms that collide; see NOT_PHYSICAL")
+    require(touching == before, f"{name} adds geoms that collide; see NOT_PHYSICAL")
 
 
 def _posed(robot: Robot, model: mujoco.MjModel, arm: tuple[float, ...]) -> mujoco.MjData:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -29,6 +30,7 @@ from r2s_envs_robots.panda.robot import panda
 
 OBJECT_BODY, OBJECT_JOINT = "object", "object_joint"
 HOME = "home"  # the keyframe
+SEEN_FACES = 500  # of an object in the images of cameras
 _TOUCHES_NOTHING = 1 << 20  # a contact bit in no geom's conaffinity
 #: Contact sensors. Each pad's reads [found, force 3 (normal first), normal 3]; mask by `found`:
 #: MJX leaves the other values undefined where nothing touches. Table: [found].
@@ -84,6 +86,22 @@ class SceneObject:
         """Lowest and highest corner [2, 3] of the collision shape, m."""
         points = self.points
         return np.array([points.min(axis=0), points.max(axis=0)])
+
+    @functools.cached_property
+    def few_faces(self) -> tuple[np.ndarray, np.ndarray]:
+        """(vertices [n, 3], m, faces [m, 3]) of what it looks like, in at most `SEEN_FACES` faces
+        where that can be; of the collision shape where it has no looks."""
+        # SciPy and the simplification of meshes are loaded only where cameras are.
+        from r2s_envs_objects.mesh.decompose import decimate
+        from r2s_envs_objects.mesh.hull import hull_mesh
+
+        if self.visual is not None:
+            return decimate(*self.visual, SEEN_FACES)
+        hulls = [hull_mesh(points) for points in self.pieces or (self.points,)]
+        first = np.cumsum([0, *(len(vertices) for vertices, _ in hulls[:-1])])
+        vertices = np.concatenate([vertices for vertices, _ in hulls])
+        faces = np.concatenate([f + n for (_, f), n in zip(hulls, first, strict=True)])
+        return decimate(vertices, faces, SEEN_FACES)
 
 
 def box_object(
@@ -206,18 +224,24 @@ def _add_table(spec: mujoco.MjSpec) -> None:
         )
 
 
-def _add_object(
-    spec: mujoco.MjSpec,
-    scene_object: SceneObject,
-    options: SceneOptions,
-    library: Sequence[SceneObject],
-) -> None:
+def add_free_body(spec: mujoco.MjSpec, scene_object: SceneObject) -> mujoco.MjsBody:
+    """Add the object's body, its free joint and its inertia; it has no geoms yet."""
     body = spec.worldbody.add_body(name=OBJECT_BODY)
     body.add_freejoint(name=OBJECT_JOINT)
     body.explicitinertial = True
     body.mass, body.ipos = scene_object.mass, scene_object.com
     inertia = np.asarray(scene_object.inertia)
     body.fullinertia = inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+    return body
+
+
+def _add_object(
+    spec: mujoco.MjSpec,
+    scene_object: SceneObject,
+    options: SceneOptions,
+    library: Sequence[SceneObject],
+) -> None:
+    body = add_free_body(spec, scene_object)
     contact = {
         "contype": OBJECT_CONTACT,
         "conaffinity": ARM_CONTACT | PAD_CONTACT,
@@ -304,23 +328,69 @@ def render_spec(
     return spec
 
 
+def camera_spec(
+    scene_object: SceneObject,
+    options: SceneOptions | None = None,
+    library: Sequence[SceneObject] = (),
+) -> mujoco.MjSpec:
+    """The world of `build_scene` as the cameras of a policy see it; its qpos layout is the same.
+
+    Lean, since images cost time with every geom: the robot's sketch, a table without legs, the
+    object in few faces, no shadows and no highlights. Materials, lights and the mocap body
+    `goal_marker` have the names that they have in `render_spec`. It has no cameras of its own.
+    library: as for `build_scene`.
+    """
+    options = options or SceneOptions()
+    robot, library = options.robot, library or (scene_object,)
+    spec = mujoco.MjSpec()
+    spec.modelname = f"{robot.name}_seen"
+    robot.add(spec)
+    _drop_unseen(spec)
+    (robot.sketch or robot.dress)(spec)
+    body = add_free_body(spec, scene_object)
+    stage.add_plain_stage(spec)
+    spec.add_material(name="object", rgba=scene_object.rgba)
+    for number, shape in enumerate(library):
+        _add_visual_mesh(spec, _mesh_name(number, 0), *shape.few_faces)
+    own = next(number for number, shape in enumerate(library) if shape is scene_object)
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_MESH,
+        meshname=_mesh_name(own, 0),
+        material="object",
+        **NOT_PHYSICAL,
+    )
+    for material in spec.materials:
+        material.specular = material.reflectance = 0.0
+    return spec
+
+
+def _drop_unseen(spec: mujoco.MjSpec) -> None:
+    """Delete collision geoms where they are not what gives their body its mass."""
+    for geom in list(spec.geoms):
+        if geom.group == COLLISION_GROUP and geom.parent.explicitinertial:
+            spec.delete(geom)
+
+
 def _dress_object(spec: mujoco.MjSpec, scene_object: SceneObject) -> None:
     spec.add_material(name="object", rgba=scene_object.rgba, specular=0.3, shininess=0.3)
     if scene_object.visual is None:
         for geom in spec.body(OBJECT_BODY).geoms:
             geom.group, geom.material = VISUAL_GROUP, "object"
         return
-    vertices, faces = scene_object.visual
-    spec.add_mesh(
-        name="object_visual",
-        uservert=np.asarray(vertices, np.float32).ravel(),
-        userface=np.asarray(faces, np.int32).ravel(),
-        # Scans may be open; the body's inertia is explicit, so any finite mesh inertia will do.
-        inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
-    )
+    _add_visual_mesh(spec, "object_visual", *scene_object.visual)
     spec.body(OBJECT_BODY).add_geom(
         type=mujoco.mjtGeom.mjGEOM_MESH,
         meshname="object_visual",
         material="object",
         **NOT_PHYSICAL,
+    )
+
+
+def _add_visual_mesh(spec: mujoco.MjSpec, name: str, vertices, faces) -> None:
+    spec.add_mesh(
+        name=name,
+        uservert=np.asarray(vertices, np.float32).ravel(),
+        userface=np.asarray(faces, np.int32).ravel(),
+        # Scans may be open; the body's inertia is explicit, so any finite mesh inertia will do.
+        inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
     )

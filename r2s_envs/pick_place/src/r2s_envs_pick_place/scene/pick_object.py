@@ -179,6 +179,8 @@ class ObjectSet:
     def __init__(self, members: Sequence[PickObject]) -> None:
         self.members = tuple(members)
         self.names = tuple(member.name for member in members)
+        # An object that starts in several poses is one shape.
+        self.shapes = tuple({id(member.shape): member.shape for member in members}.values())
         facts = [member.facts() for member in members]
         self._table = jax.device_get(jax.tree.map(lambda *x: jnp.stack(x), *facts))
 
@@ -216,3 +218,8 @@ def box(
 def decorated_spec(pick_object: PickObject, options: SceneOptions) -> mujoco.MjSpec:
     """One object's world for pictures; the qpos layout is the same for all objects."""
     return scene.render_spec([pick_object.shape], options)
+
+
+def seen_spec(objects: ObjectSet, variant: int, options: SceneOptions) -> mujoco.MjSpec:
+    """A variant's world as cameras see it; all variants' models have the same sizes."""
+    return scene.camera_spec(objects.members[variant].shape, options, objects.shapes)

@@ -24,11 +24,9 @@ def build_models(
 
     Raises AssetError if the objects' models do not have the same sizes.
     """
-    # An object that starts in several poses is one shape.
-    shapes = {id(member.shape): member.shape for member in objects.members}
-    library = list(shapes.values())
     compiled = {
-        key: scene.build_scene([shape], options, library).compile() for key, shape in shapes.items()
+        id(shape): scene.build_scene([shape], options, objects.shapes).compile()
+        for shape in objects.shapes
     }
     models = [compiled[id(member.shape)] for member in objects.members]
     if len(models) == 1:

@@ -31,11 +31,11 @@ def _axes(*names: str) -> tuple[str, ...]:
     return tuple(f"{name}_{axis}" for name in names for axis in "xyz")
 
 
+_EE_POSE = (*_axes("ee_position"), *(f"ee_quaternion_{a}" for a in "wxyz"))
 #: The numbers of each part, in order; those of the joints follow from the arm.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "pose": (
-        *_axes("ee_position"),
-        *(f"ee_quaternion_{a}" for a in "wxyz"),
+        *_EE_POSE,
         *_axes("object_position"),
         *(f"object_quaternion_{a}" for a in "wxyz"),
         *_axes("ee_to_object", "object_to_goal", "goal"),
@@ -65,7 +65,9 @@ def observation_names(joints: int) -> Mapping[str, tuple[str, ...]]:
         for what in ("angle", "velocity", "target_minus_angle")
     )
     fingers = ("left_finger_velocity", "right_finger_velocity")
-    return {**_NAMES, "joints": (*angles, *velocities, *fingers), "targets": targets}
+    arm = (*angles, *velocities, *fingers)
+    own = (*_EE_POSE, *arm, "left_finger", "right_finger", *targets, *_axes("goal"))
+    return {**_NAMES, "joints": arm, "targets": targets, "proprioception": own}
 
 
 #: Parts that `object_features` adds to every group.
@@ -110,6 +112,19 @@ class Observer:
             )
             for group, parts in self.groups.items()
         }
+
+    def proprioception(self, goal: Array, view: View) -> Array:
+        """float32[n]: the robot alone, and the goal that it was given; nothing of the object."""
+        slots = self.arm.slots
+        return jnp.concatenate(
+            [
+                self._ee_pose(view),
+                self._arm_and_finger_motion(view),
+                slots.fingers(view.qpos),
+                self._lead(view),
+                goal,
+            ]
+        )
 
     def readings(self, goal: Array, view: View) -> dict[str, Array]:
         """What a robot would measure, by device; the goal is given."""
@@ -200,17 +215,31 @@ class Observer:
         cos, sin = self.closing_error(facts, view)
         return 0.5 * jnp.arctan2(sin, cos)
 
+    def _ee_pose(self, view: View) -> Array:
+        """float32[7]: position of the grip, m, and orientation of the hand."""
+        hand = rotation.nearest_sign(view.xquat[self.arm.slots.hand], _DOWN)
+        return jnp.concatenate([view.site_xpos[self.arm.slots.grip], hand])
+
+    def _arm_and_finger_motion(self, view: View) -> Array:
+        """float32[2 n + 2]: the arm's joint angles and velocities, and the fingers' velocities."""
+        slots = self.arm.slots
+        velocities = slots.arm_velocity(view.qvel), slots.finger_velocity(view.qvel)
+        return jnp.concatenate([slots.arm(view.qpos), *velocities])
+
+    def _lead(self, view: View) -> Array:
+        """float32[n], rad: the joints' targets less their angles."""
+        return self.arm.slots.arm_targets(view.ctrl) - self.arm.slots.arm(view.qpos)
+
     # One method per part, named as in `observation_names`.
 
     def _pose(self, episode: Episode, facts: Facts, view: View) -> Array:
-        grip, place = view.site_xpos[self.arm.slots.grip], self.body.position(view.qpos)
+        pose, place = self._ee_pose(view), self.body.position(view.qpos)
         return jnp.concatenate(
             [
-                grip,
-                rotation.nearest_sign(view.xquat[self.arm.slots.hand], _DOWN),
+                pose,
                 place,
                 rotation.nearest_sign(self.body.quaternion(view.qpos), _UPRIGHT),
-                place - grip,
+                place - pose[:3],
                 episode.goal - place,
                 episode.goal,
                 self.arm.slots.fingers(view.qpos),
@@ -218,9 +247,7 @@ class Observer:
         )
 
     def _joints(self, episode: Episode, facts: Facts, view: View) -> Array:
-        slots = self.arm.slots
-        velocities = slots.arm_velocity(view.qvel), slots.finger_velocity(view.qvel)
-        return jnp.concatenate([slots.arm(view.qpos), *velocities])
+        return self._arm_and_finger_motion(view)
 
     def _ee_motion(self, episode: Episode, facts: Facts, view: View) -> Array:
         # From angles and velocities as measured, so that it carries their errors.
@@ -252,7 +279,7 @@ class Observer:
         return jnp.concatenate([touching, grasped[None]]).astype(jnp.float32)
 
     def _targets(self, episode: Episode, facts: Facts, view: View) -> Array:
-        return self.arm.slots.arm_targets(view.ctrl) - self.arm.slots.arm(view.qpos)
+        return self._lead(view)
 
     def _progress(self, episode: Episode, facts: Facts, view: View) -> Array:
         return episode.ever_lifted[None].astype(jnp.float32)

@@ -20,7 +20,13 @@ from r2s_core.task_info import TaskInfo
 from r2s_core.types import Array, Backend, Named, SceneSpec, View
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.scene.build import SceneOptions, implicit_damping
-from r2s_envs_pick_place.scene.pick_object import ObjectSet, PickObject, decorated_spec
+from r2s_envs_pick_place.scene.cameras import default_cameras
+from r2s_envs_pick_place.scene.pick_object import (
+    ObjectSet,
+    PickObject,
+    decorated_spec,
+    seen_spec,
+)
 from r2s_envs_pick_place.scene.variants import build_models
 from r2s_envs_pick_place.task import bank, capacity
 from r2s_envs_pick_place.task.observation import Observer, observation_names
@@ -99,7 +105,10 @@ class PickPlace:
             ),
             observation_names={
                 group: tuple(name for part in parts for name in names[part])
-                for group, parts in self.observer.groups.items()
+                for group, parts in (
+                    *self.observer.groups.items(),
+                    ("proprioception", ("proprioception",)),
+                )
             },
             action_names=self.robot.action_names[config.action_space],
             stages=("reached", "grasped", "lifted"),
@@ -110,6 +119,7 @@ class PickPlace:
             markers={"goal_marker": "goal"},
             episode_steps=80,
             rewards=self._default_rewards(),
+            cameras=default_cameras(self.robot),
             perturbations=Path(__file__).with_name("perturbations.yaml"),
         )
 
@@ -123,6 +133,7 @@ class PickPlace:
             render_spec=lambda variant: decorated_spec(
                 self.objects.members[variant], self._scene_options
             ),
+            camera_spec=lambda variant: seen_spec(self.objects, variant, self._scene_options),
             worst_case=self._worst_case,
             variants=self._variants,
             properties=self.objects.properties(),
@@ -216,6 +227,10 @@ class PickPlace:
 
     def observe(self, task: PickPlaceState, view: View) -> Named:
         return self.observer.observe(task, self.objects.facts(task.variant), view)
+
+    def proprioception(self, task: PickPlaceState, view: View) -> Array:
+        """See `r2s_core.types.HasProprioception`."""
+        return self.observer.proprioception(task.goal, view)
 
     def readings(self, task: PickPlaceState, view: View) -> Named:
         """See `r2s_core.types.HasReadings`."""

@@ -78,3 +78,24 @@ SHAPES: tuple[Shape, ...] = (
         )
     ),
 )
+
+#: The same in few: for cameras that a policy sees with. The fingers are true to size.
+SKETCH: tuple[Shape, ...] = (
+    disc("link0", "panda_white", (0, 0, 0), (0, 0, 0.27), 0.066),
+    disc("link1", "panda_white", (0, -0.078, 0), (0, 0.078, 0), 0.062),
+    disc("link3", "panda_white", (0, 0, -0.316), (0, 0, -0.04), 0.063),
+    disc("link3", "panda_white", (0.0825, -0.072, 0), (0.0825, 0.072, 0), 0.054),
+    disc("link4", "panda_white", (-0.0825, 0.0, 0), (-0.0825, 0.136, 0), 0.06),
+    rod("link5", "panda_white", (0, 0.01, -0.22), (0, 0.055, -0.03), 0.055),
+    rod("link6", "panda_white", (0, 0, 0), (0.088, 0, 0), 0.049),
+    disc("link7", "panda_dark", (0, 0, 0.03), (0, 0, 0.107), 0.044),
+    box("hand", "panda_white", (0, 0, 0.033), (0.026, 0.1, 0.033)),
+    *(
+        shape
+        for body in ("left_finger", "right_finger")
+        for shape in (
+            box(body, "panda_grey", (0, 0.016, 0.027), (0.0095, 0.009, 0.027)),
+            box(body, "panda_rubber", (0, 0.0035, 0.0445), (0.0085, 0.0035, 0.0085)),
+        )
+    ),
+)

@@ -30,6 +30,7 @@ def panda(servo: FingerServo = FingerServo()) -> Robot:  # noqa: B008
         title="Franka Panda",
         add=functools.partial(model.add_panda, servo=servo),
         dress=functools.partial(shapes.dress, materials=looks.MATERIALS, shapes=looks.SHAPES),
+        sketch=functools.partial(shapes.dress, materials=looks.MATERIALS, shapes=looks.SKETCH),
         dress_officially=menagerie.add_menagerie_visuals,
         arm_joints=tuple(f"joint{i}" for i in range(1, 8)),
         home=(0.0, 0.0, 0.0, -1.57079, 0.0, 1.57079, -0.7853),

@@ -111,3 +111,28 @@ SHAPES: tuple[Shape, ...] = (
         )
     ),
 )
+
+#: The same in few: for cameras that a policy sees with. The fingers are true to size.
+SKETCH: tuple[Shape, ...] = (
+    disc("link0", "ur_joint", (0, 0, 0), (0, 0, 0.165), 0.064),
+    disc("link1", "ur_joint", (0, -0.078, 0), (0, 0.06, 0), 0.061),
+    disc("link2", "ur_joint", (0, 0, 0.078), (0, 0, 0.196), 0.060),
+    disc("link2", "ur_grey", (0, 0, 0.136), (-0.425, 0, 0.136), 0.0495),
+    disc("link2", "ur_joint", (-0.425, 0, 0.078), (-0.425, 0, 0.196), 0.054),
+    disc("link3", "ur_grey", (0, 0, 0.015), (-0.3922, 0, 0.015), 0.04),
+    disc("link3", "ur_joint", (-0.3922, 0, 0.070), (-0.3922, 0, -0.045), 0.043),
+    disc("link4", "ur_joint", (0, 0, -0.063), (0, 0, 0.05), 0.043),
+    disc("link5", "ur_joint", (0, 0, -0.054), (0, 0, 0.05), 0.043),
+    disc("link6", "ur_grey", (0, 0, -0.06), (0, 0, 0), 0.0385),
+    disc("hand", "robotiq_black", (0, 0, -0.0108), (0, 0, 0.038), 0.036),
+    box("hand", "robotiq_black", (0, 0, 0.062), (0.0275, 0.036, 0.031)),
+    *(
+        shape
+        for side in ("left", "right")
+        for shape in (
+            rod(f"{side}_finger", "robotiq_black", (0, 0.01, 0), (0, 0.0376, 0.043), 0.009),
+            box(f"{side}_tip", "robotiq_black", (0, -0.0125, 0.027), (0.0125, 0.009, 0.026)),
+            box(f"{side}_tip", "robotiq_rubber", (0, -0.0235, 0.0335), (0.011, 0.0022, 0.018)),
+        )
+    ),
+)

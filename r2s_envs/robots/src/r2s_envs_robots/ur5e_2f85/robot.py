@@ -35,6 +35,7 @@ def ur5e_2f85(servo: FingerServo = FingerServo()) -> Robot:  # noqa: B008
         title="UR5e with a 2F-85",
         add=functools.partial(_add, servo=servo),
         dress=functools.partial(shapes.dress, materials=looks.MATERIALS, shapes=looks.SHAPES),
+        sketch=functools.partial(shapes.dress, materials=looks.MATERIALS, shapes=looks.SKETCH),
         arm_joints=tuple(f"joint{i}" for i in range(1, 7)),
         home=READY,
         ready=READY,

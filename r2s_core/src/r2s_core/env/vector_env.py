@@ -177,10 +177,10 @@ class VectorEnv:
         self._advance = jax.jit(self._advance_worlds)
         self._restart = jax.jit(self._restart_worlds)
         self._observe = jax.jit(self._observe_worlds)
+        self._compiled: tuple[Any, Any] | None = None
         self._traceable = backend.traceable and (rig is None or rig.traceable)
         if backend.traceable and not self._traceable:  # compiled alone, as it cannot be with all
-            backend = self.backend = copy.copy(backend)
-            backend.step, backend.reset = jax.jit(backend.step), jax.jit(backend.reset)
+            self._compiled = jax.jit(backend.step), jax.jit(backend.reset)
         if rig is not None:
             self._dress, self._mark = jax.jit(rig.looks), jax.jit(rig.markers)
             self._update_tasks = jax.jit(jax.vmap(task.update))
@@ -276,7 +276,7 @@ class VectorEnv:
         rest = dataclasses.replace(state, physics=None, looks={}, images={})  # type: ignore[arg-type]
         rest, ctrl, wrench, action, keys = self._control(rest, physics.view, action)
         pushed = () if wrench is None else (wrench,)
-        moved = self.backend.step(physics, ctrl, *pushed)
+        moved = self._physics[0](physics, ctrl, *pushed)
         # A world with an invalid start counts as diverged, whatever the step did to it.
         ok = moved.ok & physics.ok
         if self._rig is not None:
@@ -334,6 +334,11 @@ class VectorEnv:
 
     # The parts of `reset` and `step`.
 
+    @property
+    def _physics(self) -> tuple[Any, Any]:
+        """The backend's `step` and `reset`."""
+        return self._compiled or (self.backend.step, self.backend.reset)
+
     def _marked(self, physics: Physics, valid: Array) -> Physics:
         """The physics with `ok` False where a start was not valid, bool[W]."""
         if not self._traceable:
@@ -372,7 +377,7 @@ class VectorEnv:
         # Drawn by the program that `reset` has compiled, for all worlds.
         start = self._start(key, state.start_bank_share, state.levels)
         state, valid = self._restart(state, done, start)
-        physics = self.backend.reset(physics, done, start.fields, start.qpos, start.qvel)
+        physics = self._physics[1](physics, done, start.fields, start.qpos, start.qvel)
         return state, self._marked(physics, valid)
 
     def _restart_worlds(self, state: EnvState, done: Array, start: Start) -> tuple[EnvState, Array]:

@@ -462,8 +462,9 @@ class RandomizerContext:
     """What a randomizer is built for.
 
     model: the physics model (of the scene's first variant). control_dt: s. action_names,
-    readings (name -> shape), images (observation group -> shape; values of the stage "reading" as
-    well), properties (name -> shape): what can be varied and read.
+    readings (name -> shape), images (observation group -> what it holds; values of the stage
+    "reading" as well), properties (name -> shape): what can be varied and read. num_worlds: how
+    many worlds it will vary, which is for the memory that it takes.
     drawn_model: compiles the MjModel that visual randomizers vary: what cameras see, or where
     there are none what pictures are rendered from; None where the scene cannot be rendered.
     """
@@ -472,9 +473,10 @@ class RandomizerContext:
     control_dt: float
     action_names: tuple[str, ...] = ()
     readings: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
-    images: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    images: Mapping[str, ArraySpec] = dataclasses.field(default_factory=dict)
     properties: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     drawn_model: Callable[[], mujoco.MjModel] | None = None
+    num_worlds: int = 1
 
 
 @pytree

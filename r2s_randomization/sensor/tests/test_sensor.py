@@ -4,16 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 
 from r2s_core import registry
 from r2s_core.backends.plugins import MujocoConfig
+from r2s_core.config import load_mapping
 from r2s_core.env import EngineOptions, VectorEnv
+from r2s_core.env.build import wrap_task
 from r2s_core.errors import ConfigError
 from r2s_core.task_info import TaskInfo
 from r2s_core.testing import build_randomizer, check_randomizer
-from r2s_core.testing.tasks import CartTask
-from r2s_core.types import View
+from r2s_core.testing.tasks import CartTask, SeenCartTask
+from r2s_core.types import Camera, View
 
 LEVEL = jnp.float32(1.0)
 
@@ -222,7 +224,163 @@ def test_action_noise_is_added_to_the_chosen_numbers():
     np.testing.assert_array_equal(read[:, 1], 0.0)
 
 
+# Images.
+
+CAMERAS = {
+    "front": Camera((0.0, -2.0, 1.0), (0.9, 0.42, 0.0, 0.0), size=(8, 6), channels=("rgb", "depth"))
+}
+QUIET = {"noise": 0.0, "gain": 0.0, "exposure": [1.0, 1.0], "white_balance": 0.0, "blur": [0, 0]}
+
+
+def of_images(name, **options):
+    return build_randomizer(name, SeenCartTask(), options, CAMERAS)
+
+
+def frames(levels, size=(6, 8)):
+    """Images of one level each."""
+    return [
+        {
+            "front": np.full((*size, 3), x, np.uint8),
+            "front_depth": np.full((1, 1, 1), 300 + x, np.uint16),
+        }
+        for x in levels
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("camera_noise", {"gain": 0.05, "blur": [0.0, 1.0]}),
+        ("sensor_delay", {"delay": [0.0, 0.1], "images": ["front*"]}),
+        ("sensor_dropout", {"probability": 0.3, "images": ["*"], "readings": ["*"]}),
+    ],
+)
+def test_it_keeps_the_contract_with_images(name, options):
+    task = SeenCartTask()
+    check_randomizer(lambda _: build_randomizer(name, task, options, CAMERAS), task, CAMERAS)
+
+
+@pytest.mark.parametrize("level", [0, 3, 128, 253, 255])
+def test_an_image_s_noise_is_of_its_size_and_never_wraps(level):
+    made = of_images("camera_noise", **QUIET | {"noise": 6.0})
+    read = np.asarray(episodes(made, frames([level], (64, 64)))["front"]).astype(float)
+    assert np.abs(read - level).max() <= 20
+    if level == 128:
+        assert read.std() == pytest.approx(6.0, rel=0.03)
+        assert fits(
+            (read.ravel()[:4000] - 128 + np.random.default_rng(0).random(4000) - 0.5) / 6,
+            stats.norm(),
+        )
+        pixels = read[0, 0].reshape(-1, 3)
+        assert np.abs(np.corrcoef(pixels.T) - np.eye(3)).max() < 0.06
+
+
+def test_an_episode_has_an_exposure_and_each_image_a_gain():
+    made = of_images("camera_noise", **QUIET | {"exposure": [0.5, 1.5]})
+    read = np.asarray(episodes(made, frames([100, 100, 200]), number=1000)["front"])[..., 0, 0, 0]
+    assert fits(read[:, 0] / 100, stats.uniform(0.495, 1.01))
+    np.testing.assert_array_equal(read[:, 0], read[:, 1])
+    bright = read[:, 0] > 128
+    assert (read[bright, 2] == 255).all()
+    made = of_images("camera_noise", **QUIET | {"gain": 0.1})
+    read = np.asarray(episodes(made, frames([100, 100]), number=1000)["front"])[..., 0, 0, 0]
+    assert fits(
+        (read[:, 0] - 100.0 + np.random.default_rng(0).random(1000) - 0.5) / 10, stats.norm()
+    )
+    assert abs(np.corrcoef(read[:, 0], read[:, 1])[0, 1]) < 0.12
+    made = of_images("camera_noise", **QUIET | {"white_balance": 0.2})
+    read = np.asarray(episodes(made, frames([100]), number=1000)["front"])[:, 0, 0, 0]
+    assert (read.min(), read.max()) == (80, 120)
+    assert (read[:, 0] != read[:, 1]).mean() > 0.9
+
+
+def test_blur_is_that_of_a_gaussian():
+    picture = np.zeros((33, 33, 3), np.uint8)
+    picture[16, 16] = 255
+    made = of_images("camera_noise", **QUIET | {"blur": [0.8, 0.8]})
+    read = np.asarray(episodes(made, [{"front": picture}])["front"])[0, 0, ..., 1]
+    wanted = ndimage.gaussian_filter(picture[..., 1].astype(float), 0.8)
+    np.testing.assert_allclose(read, wanted, atol=0.6)
+    flat = episodes(made, frames([77]))["front"]
+    np.testing.assert_array_equal(flat, 77)  # the borders too
+
+
+def test_an_image_comes_whole_and_late():
+    """Control steps of 20 ms: after 30 ms the latest that is there is two steps old."""
+    for options, late in (
+        ({"delay": [1, 1], "unit": "steps"}, 1),
+        ({"delay": [0.03, 0.03]}, 2),
+        ({"delay": [0.04, 0.04]}, 2),
+    ):
+        made = of_images("sensor_delay", images=["*"], **options)
+        assert made.writes == {"front", "front_depth"}
+        read = episodes(made, frames(range(7)))
+        wanted = np.maximum(np.arange(7) - late, 0)
+        np.testing.assert_array_equal(read["front"][0, :, 0, 0, 0], wanted)
+        np.testing.assert_array_equal(read["front_depth"][0, :, 0, 0, 0], 300 + wanted)
+
+
+def test_an_image_that_drops_out_is_held():
+    made = of_images("sensor_dropout", images=["front"], probability=0.3)
+    read = np.asarray(episodes(made, frames(range(40)), number=50)["front"])[..., 0, 0, 0]
+    news = read == np.arange(40)
+    assert stats.binomtest(int((~news[:, 1:]).sum()), 50 * 39, 0.3).pvalue > 1e-3
+    assert (np.diff(read.astype(int)) >= 0).all()
+
+
+def test_what_is_for_numbers_leaves_images_alone():
+    for name, options in (
+        ("sensor_noise", {"std": 1.0}),
+        ("sensor_delay", {}),
+        ("sensor_dropout", {}),
+        ("sensor_quantization", {}),
+    ):
+        assert not of_images(name, **options).writes & {"front", "front_depth"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "complaint"),
+    [
+        ("sensor_noise", {"std": 1, "readings": ["front"]}, "front is a group of images"),
+        ("camera_noise", {"images": ["frnt"]}, "did you mean front"),
+        ("camera_noise", {"images": ["front_depth"]}, "no colours"),
+        ("camera_noise", QUIET, "nothing changes"),
+        ("camera_noise", {"blur": [0, 50]}, "from 0 to 5"),
+        ("sensor_delay", {"readings": [], "images": []}, "both empty"),
+        ("sensor_delay", {"images": ["front"], "delay": [1e13, 1e13]}, "free"),
+    ],
+)
+def test_what_is_impossible_with_images_is_refused(name, options, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        of_images(name, **options)
+
+
+def test_without_cameras_there_are_no_images():
+    with pytest.raises(ConfigError, match="no cameras"):
+        build_randomizer("camera_noise", CartTask())
+
+
 # In the engine.
+
+
+def test_a_policy_sees_late_images_of_its_own_episode():
+    """The images are those of an episode without delay, one control step later."""
+    cameras = {"front": {"position": [0, -2, 1], "look_at": [0, 0, 0.3], "size": [16, 12]}}
+
+    def seen(**randomization):
+        config = load_mapping({"environment": {"cameras": cameras}, "randomization": randomization})
+        env = wrap_task(SeenCartTask(), config, 3, training=False)
+        state, obs = env.reset(jax.random.key(0))
+        read = [np.asarray(obs["front"])]
+        for _ in range(4):
+            state, step = env.step(state, jnp.ones((3, 1)))
+            read.append(np.asarray(step.obs["front"]))
+        return np.stack(read)
+
+    prompt = seen()
+    late = seen(sensor_delay={"images": ["front"], "delay": [1, 1], "unit": "steps"})
+    assert (prompt[1] != prompt[2]).any()
+    np.testing.assert_array_equal(late, prompt[[0, 0, 1, 2, 3]])
 
 
 def environment(task, worlds=4, steps=30, **randomization):

@@ -35,6 +35,7 @@ from r2s_core.suggest import did_you_mean
 from r2s_core.system.foreign import ForeignError, calling, is_ours
 from r2s_core.task_info import TaskInfo
 from r2s_core.types import (
+    ArraySpec,
     Backend,
     Environment,
     HasStartBank,
@@ -120,7 +121,7 @@ def wrap_task(
     )
     vision = engine.vision
     seen = None if vision is None else seen_by(engine, task, scene)
-    randomizers = make_randomizers(config, task, scene, seen)
+    randomizers = make_randomizers(config, task, scene, seen, worlds)
     rig = None
     if seen is not None:
         alone = vision == "rgb"
@@ -227,7 +228,11 @@ def renderer_of(engine: EngineConfig) -> Use:
 
 
 def make_randomizers(
-    config: RunConfig, task: Task[Any], scene: SceneSpec, seen: Seen | None = None
+    config: RunConfig,
+    task: Task[Any],
+    scene: SceneSpec,
+    seen: Seen | None = None,
+    num_worlds: int = 1,
 ) -> dict[str, Any]:
     """The configured randomizers by name, visual ones included, which vary what cameras see.
 
@@ -235,7 +240,8 @@ def make_randomizers(
     """
     if not config.randomization:
         return {}
-    context = randomizer_context(task, scene, config.environment.engine.vision, seen)
+    vision = config.environment.engine.vision
+    context = randomizer_context(task, scene, vision, seen, num_worlds)
     made = {}
     for name, use in config.randomization.items():
         try:
@@ -250,8 +256,12 @@ def randomizer_context(
     scene: SceneSpec,
     vision: Literal["rgb_and_state", "rgb"] | None = None,
     seen: Seen | None = None,
+    num_worlds: int = 1,
 ) -> RandomizerContext:
-    """What randomizers may read and vary in a task."""
+    """What randomizers may read and vary in a task.
+
+    Raises `ConfigError` where a camera has the name of a reading.
+    """
     observe = observe_of(task, vision)
 
     def readings(key: Any) -> Any:
@@ -264,7 +274,15 @@ def randomizer_context(
         return scene.render_spec(0).compile()
 
     images = {} if seen is None else images_of(seen)
-
+    shapes_of = jax.eval_shape(readings, jax.random.key(0))
+    if taken := [group for group in images if group in shapes_of]:
+        raise ConfigError(
+            f"environment.cameras: the task {type(task).__name__} has a reading '{taken[0]}', "
+            "so no group of images can be called that; give the camera another name"
+        )
+    # An image that the task itself observes.
+    own = {n: x for n, x in shapes_of.items() if not jnp.issubdtype(x.dtype, jnp.floating)}
+    images |= {name: ArraySpec(x.shape, x.dtype.name) for name, x in own.items()}
     first = 0 if scene.variants is None else 1
     shapes = {n: np.shape(values)[first:] for n, values in scene.properties.items()}
     nothing = seen is None and scene.render_spec is None
@@ -272,10 +290,11 @@ def randomizer_context(
         model=scene.model,
         control_dt=scene.control_dt,
         action_names=task.info.action_names,
-        readings={n: x.shape for n, x in jax.eval_shape(readings, jax.random.key(0)).items()},
+        readings={n: x.shape for n, x in shapes_of.items() if n not in own},
         properties=shapes,
-        images={group: spec.shape for group, spec in images.items()},
+        images=images,
         drawn_model=None if nothing else drawn,
+        num_worlds=num_worlds,
     )
 
 

@@ -64,7 +64,11 @@ def seen_by(engine: EngineConfig, task: Task[Any], scene: SceneSpec) -> Seen:
 
     Raises `ConfigError` where a camera cannot be placed, and `ForeignError` for a plugin's fault.
     """
-    cameras = _cameras(engine, task)
+    return seen_with(_cameras(engine, task), task, scene)
+
+
+def seen_with(cameras: Mapping[str, Camera], task: Task[Any], scene: SceneSpec) -> Seen:
+    """The scene with these cameras, by name; raises as `seen_by`."""
     build = scene.camera_spec or scene.render_spec
     if build is None:
         raise ConfigError(
@@ -244,7 +248,7 @@ class CameraRig:
         )
         self.traceable = self._renderer.traceable
         self._camera_of = {g: n for n, c in seen.cameras.items() for g in c.groups(n)}
-        self._nominal = {name: _nominal(seen.model, name) for name in self._varied}
+        self._nominal = {name: nominal_look(seen.model, name) for name in self._varied}
         self._tables = {name: _as_field(table) for name, table in seen.tables.items()}
         mocap = {
             seen.model.body(i).name: int(seen.model.body_mocapid[i])
@@ -314,7 +318,8 @@ class CameraRig:
         return dict.fromkeys(self._seen.cameras, mask)
 
 
-def _nominal(model: mujoco.MjModel, name: str) -> Array:
+def nominal_look(model: mujoco.MjModel, name: str) -> Array:
+    """A field that visual randomizers vary, as it is in the model that cameras see."""
     kind = np.asarray(getattr(model, name)).dtype.kind
     return _as_field(getattr(model, name)) if kind in "iub" else model_field(model, name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from r2s_core import registry
 from r2s_core.config.convert import to_dataclass
 from r2s_core.config.nodes import Problems, to_node
 from r2s_core.env.build import randomizer_context
+from r2s_core.env.camera_rig import Seen, images_of, nominal_look, seen_with
 from r2s_core.env.felt import observe_of
 from r2s_core.env.randomization import measured, model_field
 from r2s_core.testing.requirements import (
@@ -27,6 +28,9 @@ from r2s_core.testing.requirements import (
 )
 from r2s_core.testing.tasks import CartTask
 from r2s_core.types import (
+    ArraySpec,
+    Camera,
+    HasProprioception,
     Named,
     Randomizer,
     RandomizerContext,
@@ -44,7 +48,11 @@ _LEVELS = np.repeat(np.array([1.0, 0.37, 0.0], np.float32), [8, 4, 4])
 MakeRandomizer = Callable[[RandomizerContext], Randomizer | RemembersEpisode[Any]]
 
 
-def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> None:
+def check_randomizer(
+    make: MakeRandomizer,
+    task: Task[Any] | None = None,
+    cameras: Mapping[str, Camera] | None = None,
+) -> None:
     """A randomizer returns exactly what it declares, varies it, is a pure function of its key, and
     returns finite numbers at every level of a curriculum.
 
@@ -54,14 +62,15 @@ def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> Non
         make: builds it, as `lambda context: registry.build("randomizer", NAME, config, context)`.
         task: the task whose model, start states, actions or observations it varies; by default
             a small one of the kit's own.
+        cameras: by name, those of the environment; by default it has none.
 
     Raises:
         AssertionError: with a sentence that says what the randomizer does wrong.
     """
     task = task or CartTask()
     scene = task.scene()
-    context = randomizer_context(task, scene)
-    randomizer = make(context)
+    seen = _seen(task, scene, cameras)
+    randomizer = make(randomizer_context(task, scene, _vision(task, seen), seen))
     stage, writes = randomizer.stage, randomizer.writes
     require(stage in _STAGES, f"stage is {stage!r}; it must be one of {', '.join(_STAGES)}")
     require(
@@ -69,7 +78,7 @@ def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> Non
         f"writes is {writes!r}; it must be a frozenset of the names that it returns",
     )
     call = _episode(randomizer) if isinstance(randomizer, RemembersEpisode) else randomizer
-    values = nominal_values(randomizer, task, scene)
+    values = nominal_values(randomizer, task, scene, cameras)
     keys = jax.random.split(jax.random.key(0), _KEYS)
     before = jax.tree.map(jnp.array, values)
     returned = call(keys[0], values)
@@ -100,8 +109,14 @@ def check_randomizer(make: MakeRandomizer, task: Task[Any] | None = None) -> Non
         _require_unit_quaternions(scene.model, np.asarray(samples.get("qpos", batch["qpos"])))
 
 
-def build_randomizer(name: str, task: Task[Any], options: Mapping[str, Any] | None = None) -> Any:
-    """An installed randomizer, as a run builds it from `{name: options}` in its YAML file.
+def build_randomizer(
+    name: str,
+    task: Task[Any],
+    options: Mapping[str, Any] | None = None,
+    cameras: Mapping[str, Camera] | None = None,
+) -> Any:
+    """An installed randomizer, as a run with these cameras builds it from `{name: options}` in its
+    YAML file.
 
     Raises ConfigError where the options are unknown or invalid.
     """
@@ -109,7 +124,20 @@ def build_randomizer(name: str, task: Task[Any], options: Mapping[str, Any] | No
     node = to_node(dict(options or {}), "options", Path.cwd())
     config = to_dataclass(plugin.config, node, name, problems)
     problems.raise_if_any()
-    return registry.build("randomizer", name, config, randomizer_context(task, task.scene()))
+    scene = task.scene()
+    seen = _seen(task, scene, cameras)
+    context = randomizer_context(task, scene, _vision(task, seen), seen)
+    return registry.build("randomizer", name, config, context)
+
+
+def _seen(task: Task[Any], scene: SceneSpec, cameras: Mapping[str, Camera] | None) -> Seen | None:
+    return None if cameras is None else seen_with(cameras, task, scene)
+
+
+def _vision(task: Task[Any], seen: Seen | None) -> Literal["rgb_and_state", "rgb"] | None:
+    if seen is None:
+        return None
+    return "rgb_and_state" if isinstance(task, HasProprioception) else "rgb"
 
 
 def _episode(randomizer: RemembersEpisode[Any]) -> Callable[[Any, Named], Named]:
@@ -136,15 +164,23 @@ def _layout(tree: Any) -> Any:
 
 
 def nominal_values(
-    randomizer: Randomizer | RemembersEpisode[Any], task: Task[Any], scene: SceneSpec
+    randomizer: Randomizer | RemembersEpisode[Any],
+    task: Task[Any],
+    scene: SceneSpec,
+    cameras: Mapping[str, Camera] | None = None,
 ) -> dict[str, Any]:
     """What the engine would give to a randomizer of this stage, for one world."""
+    seen = _seen(task, scene, cameras)
     first = (lambda x: x) if scene.variants is None else (lambda x: x[0])
     known = {name: jnp.asarray(first(x), jnp.float32) for name, x in scene.properties.items()}
-    return {"level": jnp.float32(1.0), **known, **_stage_values(randomizer, task, scene)}
+    return {"level": jnp.float32(1.0), **known, **_stage_values(randomizer, task, scene, seen)}
 
 
-def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[str, Any]:
+def _stage_values(
+    randomizer: Any, task: Task[Any], scene: SceneSpec, seen: Seen | None
+) -> dict[str, Any]:
+    if randomizer.stage == "visual" and seen is not None:
+        return {name: nominal_look(seen.model, name) for name in sorted(randomizer.writes)}
     if randomizer.stage in ("model", "visual"):
         model = scene.model
         if randomizer.stage == "visual":
@@ -166,8 +202,15 @@ def _stage_values(randomizer: Any, task: Task[Any], scene: SceneSpec) -> dict[st
     view = backend.init({}, qpos[None], qvel[None]).view
     view = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], view)
     if randomizer.stage == "reading":
-        return measured(task, observe_of(task, None), state, view)
+        images = {} if seen is None else images_of(seen)
+        return measured(task, observe_of(task, _vision(task, seen)), state, view) | {
+            group: jnp.asarray(_picture(spec)) for group, spec in images.items()
+        }
     return dict(task.observe(state, view))
+
+
+def _picture(spec: ArraySpec) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, spec.shape).astype(spec.dtype)
 
 
 def _model_field(model: mujoco.MjModel, name: str, kind: type) -> jax.Array:

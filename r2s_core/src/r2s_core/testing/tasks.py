@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -9,6 +11,14 @@ import numpy as np
 
 from r2s_core.task_info import TaskInfo
 from r2s_core.types import Array, Named, SceneSpec, View, pytree
+
+_LIGHTS = ((0.5, -1.0, 2.0), 0.6), ((-1.0, 1.0, 1.5), 0.3)  # m, brightness
+_COLOURS = {
+    "floor": (0.4, 0.4, 0.45, 1.0),
+    "cart": (0.8, 0.2, 0.2, 1.0),
+    "pole": (0.9, 0.8, 0.2, 1.0),
+    "box": (0.2, 0.3, 0.8, 1.0),
+}
 
 _SCENE = """
 <mujoco>
@@ -105,3 +115,43 @@ class CartTask:
     def metrics(self, task: CartState, view: View) -> Named:
         """The distance to the target."""
         return {"distance": jnp.abs(view.qpos[0] - task.target)}
+
+
+class SeenCartTask(CartTask):
+    """The cart with something to see: lights, each geom with a material of its name, and beside the
+    track a ball `distractor_0` that is transparent unless a randomizer shows it."""
+
+    def scene(self) -> SceneSpec:
+        """See `r2s_core.types.Task`."""
+        return dataclasses.replace(super().scene(), camera_spec=lambda variant: _seen_cart())
+
+    def proprioception(self, task: CartState, view: View) -> Array:
+        """Velocities and the pole's angle."""
+        return jnp.concatenate([view.qpos[1:2], view.qvel[:2]])
+
+
+def _seen_cart() -> mujoco.MjSpec:
+    spec = mujoco.MjSpec.from_string(_SCENE)
+    spec.visual.headlight.active = 0
+    for name, rgba in _COLOURS.items():
+        spec.add_material(name=name, rgba=rgba, specular=0.0)
+        spec.geom(name).material = name
+    for number, (position, brightness) in enumerate(_LIGHTS):
+        spec.worldbody.add_light(
+            name=f"light_{number}",
+            pos=position,
+            dir=np.negative(position),
+            type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+            diffuse=(brightness,) * 3,
+            ambient=(0.2,) * 3,
+            castshadow=False,
+        )
+    ball = spec.worldbody.add_body(name="distractor_0", pos=(0.4, 0.4, 0.06))
+    ball.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_SPHERE,
+        size=(0.06, 0, 0),
+        rgba=(0.5, 0.5, 0.5, 0.0),
+        contype=0,
+        conaffinity=0,
+    )
+    return spec

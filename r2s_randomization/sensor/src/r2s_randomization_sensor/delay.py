@@ -24,7 +24,8 @@ class Past:
 
 
 class Delay:
-    """Returns past values, linearly interpolated between control steps.
+    """Returns past values, linearly interpolated between control steps; images, which are whole
+    numbers, are never mixed: it returns the last that has arrived.
 
     The history before an episode is filled with the values at its start. Values are held between
     control steps; where a new target arrives partway through a step, the interpolation is the
@@ -48,6 +49,11 @@ class Delay:
         self._delay = (low - edge, high + edge)
         self._jitter = per * options.jitter + edge if options.jitter else 0.0
 
+    @property
+    def length(self) -> int:
+        """How many past values are kept of each."""
+        return self._length
+
     def begin(self, key: Array, values: Named) -> Past:
         held = {n: jnp.repeat(values[n][None], self._length, axis=0) for n in self._names}
         chance, key = jax.random.split(key)
@@ -63,8 +69,12 @@ class Delay:
             steps = jnp.maximum(steps + self._rounded(memory.jitter * unit), 0.0)
         whole = jnp.clip(jnp.floor(steps).astype(jnp.int32), 0, self._length - 2)
         fraction = jnp.clip(steps - whole, 0.0, 1.0)
+        arrived = jnp.clip(jnp.ceil(steps - 1e-4).astype(jnp.int32), 0, self._length - 1)
         late = {}
         for name, row in past.items():
+            if not jnp.issubdtype(row.dtype, jnp.floating):
+                late[name] = row[arrived]
+                continue
             newer, older = row[whole], row[whole + 1]
             if is_quaternion(name):
                 late[name] = between(newer, older, fraction)

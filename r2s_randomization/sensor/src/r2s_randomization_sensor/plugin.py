@@ -24,5 +24,8 @@ SENSOR_DROPOUT = _randomizer(
 SENSOR_QUANTIZATION = _randomizer(
     "sensor_quantization", "readings are quantized", config.SensorQuantizationConfig
 )
+CAMERA_NOISE = _randomizer(
+    "camera_noise", "noise, exposure, white balance and blur of images", config.CameraNoiseConfig
+)
 ACTION_NOISE = _randomizer("action_noise", "noise and bias of actions", config.ActionNoiseConfig)
 ACTION_DELAY = _randomizer("action_delay", "actions take effect late", config.ActionDelayConfig)

@@ -76,6 +76,11 @@ class GlConfig:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class WarpRendererConfig:
+    """The renderer `warp` has no options."""
+
+
 PINHOLE = Plugin(
     name="pinhole",
     kind="camera",
@@ -96,4 +101,11 @@ GL = Plugin(
     summary="MuJoCo's OpenGL renderer in one process per core; draws textures; needs EGL or OSMesa",
     target="r2s_core.cameras.gl:make",
     config=GlConfig,
+)
+WARP = Plugin(
+    name="warp",
+    kind="renderer",
+    summary="MuJoCo Warp's ray tracer, compiled into the run; for NVIDIA GPUs; draws textures",
+    target="r2s_core.cameras.warp:make",
+    config=WarpRendererConfig,
 )

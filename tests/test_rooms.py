@@ -44,6 +44,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "r2s_algos_common": (
         ("metrics", "networks", "normalize", "noise", "optimizer", "schedules", "gaussian"),
+        ("encoders",),
         ("checks", "cloning", "collect_and_learn"),
         ("demonstrations",),
         ("off_policy",),

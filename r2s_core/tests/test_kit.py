@@ -261,6 +261,17 @@ class GreyTask(CartTask):
         return {"policy": jnp.zeros((4, 6), jnp.uint8)}
 
 
+class SeeingTask(CartTask):
+    """A task that observes nothing but an image."""
+
+    def __init__(self, shape, dtype):
+        super().__init__()
+        self.picture = jnp.zeros(shape, dtype)
+
+    def observe(self, task, view):
+        return {"camera": self.picture}
+
+
 class DescribedTask(CartTask):
     """A task whose `info` differs."""
 
@@ -303,6 +314,8 @@ def _drawn():
             r"\(metrics\): TypeError: 'NoneType' .*; a field of the view is None unless "
             "SceneSpec.view_fields declares it, which has qpos, qvel; add the field",
         ),
+        (SeeingTask((4, 6, 3), jnp.uint16), r"or, for depth in mm, uint16\[height, width, 1\]"),
+        (SeeingTask((6,), jnp.float32), "a group 'policy' among its groups"),
         (GreyTask(), r"a grey image is uint8\[height, width, 1\]: policy\[..., None\]"),
         (DescribedTask(episode_steps=0), "the task: info.episode_steps is 0; it must be a whole"),
         (
@@ -561,3 +574,7 @@ def test_the_registry_fixture_comes_with_the_package(pytester_registry):
 def pytester_registry(request):
     """The fixture of the installed pytest plugin, asked for by name."""
     return request.getfixturevalue("registry")
+
+
+def test_a_task_may_observe_nothing_but_depths():
+    check_environment(SeeingTask((4, 6, 1), jnp.uint16))

@@ -180,6 +180,9 @@ def test_groups_of_another_kind_are_refused_by_name():
         as_jax(policy, other, "see")
 
 
+SEEN = {"seen": (12, 10, 3), "smaller": (6, 10, 3)}
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
@@ -188,6 +191,11 @@ def test_groups_of_another_kind_are_refused_by_name():
         (Layer("a", "squash", ("policy",), {"function": "sin"}), "function is 'sin'; known: clip"),
         (Layer("a", "squash", ("policy", "policy"), {"function": "clip"}), "a reads 2 inputs"),
         (Layer("a", "flatten", ("policy",)), r"reads shape \[7\]; it takes an image"),
+        (
+            Layer("a", "concat", ("seen", "smaller")),
+            r"reads \[12, 10, 3\], \[6, 10, 3\]; it takes vectors, or images of equal height and",
+        ),
+        (Layer("a", "concat", ("seen", "policy")), r"reads \[12, 10, 3\], \[7\]; it takes"),
         (
             Layer("a", "layer_norm", ("policy",), {"epsilon": 0}, {"scale": [1] * 7, "bias": [0]}),
             "epsilon is 0; it must be",
@@ -200,7 +208,7 @@ def test_groups_of_another_kind_are_refused_by_name():
 )
 def test_a_layer_that_does_not_fit_is_told_why(layer, message):
     with pytest.raises(ValueError, match=message):
-        graph.infer([layer], GROUPS)
+        graph.infer([layer], GROUPS | {name: ArraySpec(x) for name, x in SEEN.items()})
 
 
 def _elu(name: str, given: str) -> Layer:

@@ -19,6 +19,7 @@ from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy import graph
 from r2s_core.testing.environments import (
     HostDriven,
+    Seen,
     WithExpert,
     bandit,
     point_mass,
@@ -144,9 +145,9 @@ def test_what_is_told_of_episodes_is_told_of_worlds_without_noise(rollout, share
 
 def test_every_label_is_the_expert_s_whoever_acts(rollout):
     _, trajectory, aggregate = rollout
-    np.testing.assert_allclose(aggregate.label, 0.5 * aggregate.observation, atol=1e-6)
+    np.testing.assert_allclose(aggregate.label, 0.5 * aggregate.obs["policy"], atol=1e-6)
     visited = np.sort(trajectory.obs["policy"], axis=None)
-    np.testing.assert_allclose(np.sort(aggregate.observation, axis=None), visited)
+    np.testing.assert_allclose(np.sort(aggregate.obs["policy"], axis=None), visited)
 
 
 @pytest.mark.parametrize(("expert", "worlds"), [(1.0, 16), (0.0, 0)])
@@ -201,7 +202,7 @@ def test_decisive_actions_are_those_that_are_named(traced):
         env.spec = dataclasses.replace(env.spec, action_names=("gripper",))
         model = BC(env, dataclasses.replace(SMALL, decisive_actions=chosen)).model
         zero = jnp.zeros((1, 1))
-        seen = Aggregate(zero, zero, jnp.array([at_bound]), jnp.int32(0), jnp.int32(1))
+        seen = Aggregate({}, zero, None, jnp.array([at_bound]), jnp.int32(0), jnp.int32(1))
         return bool(model.decisive(seen)[0])
 
     assert [decisive(("gripper",), x) for x in (False, True)] == [True, True]
@@ -270,9 +271,9 @@ def test_the_stochastic_policy_has_the_learned_deviation_or_that_of_the_noise():
         assert np.std(raw) == pytest.approx(spread, rel=0.03)
 
 
-def _with(observations):
+def _without_observations():
     env = _point()
-    env.spec = dataclasses.replace(env.spec, observations=env.spec.observations | observations)
+    env.spec = dataclasses.replace(env.spec, observations={"expert": ArraySpec((1,))})
     return env
 
 
@@ -280,7 +281,13 @@ def _with(observations):
     ("env", "options", "message"),
     [
         (point_mass(16), {}, r"algorithms\.bc: there is no expert to learn from; write"),
-        (_with({"policy": ArraySpec((8, 8, 3), "uint8")}), {}, r"bc's networks read vectors"),
+        (_without_observations(), {}, "observes neither numbers, in the group 'policy', nor an im"),
+        (
+            Seen(_point()),
+            {"auxiliary": ("number_0", "numbr_1")},
+            r"auxiliary: .*'critic' has no number 'numbr_1'; did you mean number_1\?; it has numb",
+        ),
+        (_point(), {"auxiliary": ("x",)}, "'critic' has no number 'x'; the environment has none"),
         (_point(), {"decisive_actions": ("action0",)}, "'action0'; did you mean action_0.*there"),
         (_point(), {"total_timesteps": None}, "learning_rate_schedule linear needs total_timest"),
         (

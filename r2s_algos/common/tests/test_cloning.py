@@ -9,7 +9,7 @@ import pytest
 
 from r2s_algos_common import cloning
 from r2s_core.errors import ConfigError
-from r2s_core.testing.environments import WithExpert, point_mass, push_to_the_middle
+from r2s_core.testing.environments import Seen, WithExpert, point_mass, push_to_the_middle
 from r2s_core.types import ArraySpec
 
 SPEC = WithExpert(point_mass(4), push_to_the_middle).spec
@@ -118,22 +118,23 @@ def test_a_label_is_the_expert_s_action_within_the_bounds():
 def _marked(start, count=4):
     """Samples that tell their number, [2, count / 2, ...] as trajectories are."""
     mark = np.arange(start, start + count, dtype=np.float32).reshape(2, -1, 1)
-    return np.concatenate([mark, mark], -1), -mark / 100
+    return {"policy": np.concatenate([mark, mark], -1)}, -mark / 100
 
 
 def test_the_newest_samples_overwrite_the_oldest():
-    aggregate = cloning.init_aggregate(SPEC, 8)
+    aggregate = cloning.init_aggregate(SPEC, ("policy",), 8)
     for start in (0, 4, 8):
         aggregate = _add(aggregate, *_marked(start))
     aggregate = jax.device_get(aggregate)
     assert aggregate.filled == 8
-    assert sorted(aggregate.observation[:, 0].tolist()) == [4, 5, 6, 7, 8, 9, 10, 11]
-    np.testing.assert_allclose(aggregate.label[:, 0], -aggregate.observation[:, 1] / 100)
+    assert sorted(aggregate.obs["policy"][:, 0].tolist()) == [4, 5, 6, 7, 8, 9, 10, 11]
+    np.testing.assert_allclose(aggregate.label[:, 0], -aggregate.obs["policy"][:, 1] / 100)
 
 
 def test_only_what_is_filled_is_drawn_and_each_sample_as_often_as_any_other():
-    aggregate = _add(cloning.init_aggregate(SPEC, 8), *_marked(1))
-    observation, label = jax.device_get(_sample(aggregate, jax.random.key(0), 4000))
+    aggregate = _add(cloning.init_aggregate(SPEC, ("policy",), 8), *_marked(1))
+    obs, label, _ = jax.device_get(_sample(aggregate, jax.random.key(0), 4000))
+    observation = obs["policy"]
     np.testing.assert_allclose(label[:, 0], -observation[:, 0] / 100, rtol=1e-6)
     marks, counts = np.unique(observation[:, 0], return_counts=True)
     assert marks.tolist() == [1, 2, 3, 4]
@@ -141,25 +142,30 @@ def test_only_what_is_filled_is_drawn_and_each_sample_as_often_as_any_other():
 
 
 def test_an_action_stays_decisive_until_a_label_lies_within_the_bounds():
-    aggregate = cloning.init_aggregate(SPEC, 4)
-    observation = np.zeros((2, 2), np.float32)
+    aggregate = cloning.init_aggregate(SPEC, ("policy",), 4)
+    obs = {"policy": np.zeros((2, 2), np.float32)}
     for labels, decisive in (([1, -1], True), ([1, 0.999], False), ([1, -1], False)):
-        aggregate = _add(aggregate, observation, np.array(labels, np.float32)[:, None])
+        aggregate = _add(aggregate, obs, np.array(labels, np.float32)[:, None])
         assert bool(aggregate.at_bound[0]) is decisive
 
 
 def test_writing_into_a_donated_aggregate_copies_nothing():
     write = jax.jit(cloning.add, donate_argnums=0)
-    aggregate = cloning.init_aggregate(SPEC, 8)
-    before = aggregate.observation.unsafe_buffer_pointer()
+    aggregate = cloning.init_aggregate(SPEC, ("policy",), 8)
+    before = aggregate.obs["policy"].unsafe_buffer_pointer()
     after = write(aggregate, *_marked(0))
-    assert after.observation.unsafe_buffer_pointer() == before
+    assert after.obs["policy"].unsafe_buffer_pointer() == before
 
 
 def test_it_takes_the_bytes_that_it_says():
-    aggregate = cloning.init_aggregate(SPEC, 8)
-    total = aggregate.observation.nbytes + aggregate.label.nbytes
-    assert cloning.aggregate_bytes(SPEC, 8) == total
+    spec = Seen(WithExpert(point_mass(4), push_to_the_middle)).spec
+    groups, targets = spec.policy_groups, 2
+    aggregate = cloning.init_aggregate(spec, groups, 8, targets)
+    assert aggregate.obs["camera"].dtype == np.uint8
+    rows = aggregate.obs, aggregate.label, aggregate.target
+    total = sum(x.nbytes for x in jax.tree.leaves(rows))
+    assert cloning.aggregate_bytes(spec, groups, 8, targets) == total
+    assert total == 8 * (4 * 24 * 3 + 4 * (1 + 1 + 2))
 
 
 @pytest.mark.parametrize(

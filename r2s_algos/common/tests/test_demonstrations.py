@@ -112,8 +112,8 @@ def test_demonstrations_that_do_not_fit_are_refused(monkeypatch):
 
 
 def _cloning(**options):
-    def linear(policy, statistics, observation):
-        return observation @ policy["w"] + policy["b"]
+    def linear(policy, statistics, obs):
+        return obs["policy"] @ policy["w"] + policy["b"]
 
     return Cloning(DemonstrationOptions(**options), linear, "clip")
 
@@ -126,14 +126,14 @@ def test_a_linear_demonstrator_is_cloned_exactly():
     shown = Demonstrations({"policy": observation}, label, label, {}, None, zeros, zeros, zeros)
     policy = {"w": jnp.zeros((2, 1)), "b": jnp.zeros(1)}
     cloning = _cloning(cloning_steps=3000)
-    cloned = cloning.cloned(policy, {}, labelled(SPEC, shown), key)
+    cloned = cloning.cloned(policy, {}, labelled(SPEC, ("policy",), shown), key)
     # In the units of a policy, in which the bounds, here -2 and 2, are -1 and 1.
     np.testing.assert_allclose(cloned["w"], [[0.3], [-0.5]], atol=1e-3)
     np.testing.assert_allclose(cloned["b"], [0.05], atol=1e-3)
 
 
 def test_the_term_is_added_to_a_loss_and_its_gradient():
-    shown = labelled(SPEC, _two_episodes(label=np.full((5, 1), 0.8, np.float32)))
+    shown = labelled(SPEC, ("policy",), _two_episodes(label=np.full((5, 1), 0.8, np.float32)))
     cloning = _cloning(cloning_coefficient=2.0)
     term = cloning.term({}, shown, jnp.float32(0.25), jax.random.key(0), 16)
     policy = {"w": jnp.zeros((2, 1)), "b": jnp.full(1, 0.1)}
@@ -208,7 +208,7 @@ def test_the_memory_is_that_of_the_arrays():
     options = {"cloning_coefficient": 1.0, "cloning_steps": 1}
     config = dataclasses.replace(SHARE, **options)
     shown = _shown(config)
-    arrays = (shown.labelled.observation, shown.labelled.label)
+    arrays = (*shown.labelled.obs.values(), shown.labelled.label)
     rows = [x for x in jax.tree.leaves(shown.transitions) if x.ndim]
     size = sum(x.nbytes for x in (*arrays, *rows))
     assert demonstrated_bytes(SPEC, _two_episodes(), config, ("policy",)) == size

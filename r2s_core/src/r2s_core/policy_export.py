@@ -14,7 +14,8 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class ArraySpec:
-    """An observation group of one world: float32[n] numbers or a uint8[H, W, C] image.
+    """An observation group of one world: float32[n] numbers, a uint8[H, W, C] image, or a depth
+    image, uint16[H, W, 1] in millimetres, 0 where nothing is seen.
 
     names: one for each number of a vector, in order; empty: they are numbered.
     """
@@ -26,7 +27,7 @@ class ArraySpec:
     @property
     def nbytes(self) -> int:
         """Bytes of one world's array."""
-        return math.prod(self.shape) * (1 if self.dtype == "uint8" else 4)
+        return math.prod(self.shape) * {"uint8": 1, "uint16": 2}.get(self.dtype, 4)
 
     @property
     def is_image(self) -> bool:
@@ -79,7 +80,16 @@ class PolicyExport:
           output: "clip" or "tanh", which brings the action into [-1, 1].
         """
         statistics = {"mean": observation_mean, "std": observation_std}
-        graph = [Layer("normalised", "normalise", (group,), {"clip": observation_clip}, statistics)]
+        read = Layer("normalised", "normalise", (group,), {"clip": observation_clip}, statistics)
+        return PolicyExport.on((read,), layers, activation, output)
+
+    @staticmethod
+    def on(
+        read: Sequence[Layer], layers: Sequence[tuple[Any, Any]], activation: str, output: str
+    ) -> PolicyExport:
+        """A multilayer perceptron, as in `mlp`, on the vector that the last layer of `read`
+        gives."""
+        graph = [*read]
         for i, (kernel, bias) in enumerate(layers):
             tensors = {"kernel": kernel, "bias": bias}
             graph.append(Layer(f"dense_{i}", "dense", (graph[-1].name,), {}, tensors))

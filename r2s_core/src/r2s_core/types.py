@@ -283,9 +283,10 @@ class Task(Protocol[T]):
         ...
 
     def observe(self, task: T, view: View) -> Named:
-        """Observation groups, float32[n] or uint8[H, W, C] each: "policy", what a policy reads;
-        optionally "critic", privileged facts that only training reads; and others, of any name,
-        for algorithms with an option that names them."""
+        """Observation groups, float32[n], uint8[H, W, C] or uint16[H, W, 1] each (`ArraySpec`):
+        "policy" and images, what a policy reads (`EnvSpec.policy_groups`); optionally "critic",
+        privileged facts that only training reads; and others, of any name, for algorithms with an
+        option that names them."""
         ...
 
     def terminated(self, task: T, view: View) -> Array:
@@ -542,6 +543,16 @@ class EnvSpec:
     @property
     def action_size(self) -> int:
         return len(self.action_low)
+
+    @property
+    def policy_groups(self) -> tuple[str, ...]:
+        """The observation groups that a policy reads, in order: "policy", where there is one, and
+        every image. The image "critic" is none of them: only training reads that group."""
+        return tuple(
+            name
+            for name, group in self.observations.items()
+            if name == "policy" or (group.is_image and name != "critic")
+        )
 
 
 class Environment(Protocol[S]):

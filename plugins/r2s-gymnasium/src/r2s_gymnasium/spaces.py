@@ -41,6 +41,7 @@ def refuse_options(options: Mapping[str, Any] | None) -> None:
 
 
 def _box(group: ArraySpec) -> spaces.Box:
-    if group.dtype == "uint8":
-        return spaces.Box(0, 255, group.shape, np.uint8)
+    if group.is_image:
+        dtype = np.dtype(group.dtype).type
+        return spaces.Box(0, np.iinfo(dtype).max, group.shape, dtype)
     return spaces.Box(-np.inf, np.inf, group.shape, np.float32)

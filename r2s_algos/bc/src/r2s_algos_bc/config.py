@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from r2s_algos_common.encoders.config import ImageEncoder
 from r2s_core.plugin import option
 
 
@@ -59,6 +60,14 @@ class BCConfig:
         "has so far only set to a bound, as a gripper's",
     )
     decisive_weight: float = option(0.3, "weight of their loss", minimum=0.0)
+    auxiliary: tuple[str, ...] = option(
+        (),
+        "numbers of the observation group critic, by name, that the network learns to predict "
+        "besides, such as object_position_x; the policy's file is without",
+    )
+    auxiliary_weight: float = option(
+        10.0, "weight of the squared error of these predictions, in SI units", minimum=0.0
+    )
     learning_rate: float = option(2e-3, "Adam's initial learning rate", above=0.0)
     learning_rate_schedule: Literal["constant", "linear", "cosine"] = option(
         "linear", "linear, cosine: fall to 0 at total_timesteps"
@@ -80,6 +89,7 @@ class BCConfig:
         (128, 128), "units of the policy's hidden layers", minimum=1, maximum=2**14
     )
     activation: Literal["elu", "relu", "tanh", "swish"] = option("elu", "between layers")
+    image_encoder: ImageEncoder = option(doc="how images are read", factory=ImageEncoder)
 
     def __post_init__(self) -> None:
         if min(self.hidden_sizes, default=1) < 1:

@@ -37,16 +37,23 @@ def learn(
     label = model.label(trajectory.obs) if model.asks else None
     statistics = agent.statistics
     if label is not None:
-        observation = trajectory.obs["policy"]
-        aggregate = add(aggregate, observation, label)
-        statistics = {"policy": update_statistics(statistics["policy"], observation)}
+        aggregate = add(aggregate, trajectory.obs, label, model.target(trajectory.obs))
+        statistics = {n: update_statistics(x, trajectory.obs[n]) for n, x in statistics.items()}
     decisive = model.decisive(aggregate)
 
     def loss(params: Any, key: Array) -> tuple[Array, Named]:
-        x, y = sample(aggregate, key, config.batch_size)
-        raw = model.raw(params["policy"], statistics, x)
+        obs, label, target = sample(aggregate, key, config.batch_size)
+        obs = model.reader.augmented(obs, jax.random.fold_in(key, 0))
+        features = model.features(params, statistics, obs)
         weight, log_std = config.decisive_weight, params.get("log_std")
-        return cloning_loss(raw, y, decisive, weight, config.squash, log_std)
+        size, parts = cloning_loss(
+            model.head(params, features), label, decisive, weight, config.squash, log_std
+        )
+        if target is not None:
+            miss = jnp.sum(jnp.square(model.predicted(params, features) - target), axis=-1)
+            parts = {**parts, "auxiliary/squared": jnp.mean(miss)}
+            size += config.auxiliary_weight * parts["auxiliary/squared"]
+        return size, parts
 
     def one(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], Named]:
         params, state = carry
@@ -62,6 +69,8 @@ def learn(
     keys = jax.random.split(learn_key, config.num_batches)
     (params, state), metrics = jax.lax.scan(one, (agent.params, agent.optimizer), keys)
     metrics = {name: jnp.min(x) if name == "finite" else jnp.mean(x) for name, x in metrics.items()}
+    if "auxiliary/squared" in metrics:
+        metrics["auxiliary/error"] = jnp.sqrt(metrics.pop("auxiliary/squared"))
     if "log_std" in params:
         metrics["action_std"] = jnp.mean(jnp.exp(params["log_std"]))
     metrics |= {

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from r2s_algos_bc.config import BCConfig
 from r2s_algos_common.cloning import Aggregate, expert_label
 from r2s_algos_common.demonstrations.clone import first_statistics
+from r2s_algos_common.encoders.reader import Reader
 from r2s_algos_common.networks import MLP, init_mlp
 from r2s_algos_common.noise import share_of_worlds
-from r2s_algos_common.normalize import RunningStatistics, normalize
+from r2s_algos_common.normalize import RunningStatistics
 from r2s_algos_common.optimizer import Adam
 from r2s_core.policy.network import scale_action, squash
 from r2s_core.types import Array, Demonstrations, EnvSpec, Named, Step, pytree
@@ -27,9 +28,9 @@ _INITIAL_LOG_STD = -1.0
 class Agent:
     """The state that learning changes, without the aggregate."""
 
-    params: Any  # {"policy"}; with `loss: likelihood` also "log_std", float32[A]
+    params: Any  # {"policy"}; with images also "encoders"; "auxiliary"; "log_std", float32[A]
     optimizer: Any
-    statistics: Mapping[str, RunningStatistics]  # of the group "policy"
+    statistics: Mapping[str, RunningStatistics]  # of the group "policy", where there is one
     updates: Array  # int32[], number of updates so far
     key: Array
 
@@ -43,39 +44,61 @@ class Model:
         config: BCConfig,
         decisive: Array | None,
         recorded: Demonstrations | None = None,
+        auxiliary: tuple[int, ...] = (),
     ) -> None:
         """decisive: bool[A], the actions of which only the sign is learned; None: those whose
-        labels are all at a bound. recorded: what is learned from, instead of asking an expert."""
+        labels are all at a bound. recorded: what is learned from, instead of asking an expert.
+        auxiliary: which numbers of the group "critic" are predicted."""
         self.recorded, self.asks = recorded, recorded is None
         self.spec, self.config, self._decisive = spec, config, decisive
         self._low = jnp.asarray(spec.action_low, jnp.float32)
         self._high = jnp.asarray(spec.action_high, jnp.float32)
         noisy_share = config.noisy_share if self.asks else 0.0
         self._noisy = jnp.asarray(share_of_worlds(spec.num_worlds, noisy_share))
+        self.reader = Reader(
+            spec, spec.policy_groups, config.image_encoder, config.normalize_observations
+        )
         self._network = MLP((*config.hidden_sizes, spec.action_size), config.activation, 0.01)
+        self.auxiliary, self._auxiliary = auxiliary, MLP((len(auxiliary),))
         self.optimizer = Adam(config.max_grad_norm)
 
     def init(self, key: Array) -> Agent:
         """An untrained agent. On the host."""
         key, policy_key = jax.random.split(key)
-        shape = self.spec.observations["policy"].shape
-        params: dict[str, Any] = {"policy": init_mlp(self._network, policy_key, *shape)}
+        size = self.reader.size
+        params: dict[str, Any] = {"policy": init_mlp(self._network, policy_key, size)}
+        if self.reader.images:
+            params["encoders"] = self.reader.init(jax.random.fold_in(policy_key, 0))
+        if self.auxiliary:
+            auxiliary_key = jax.random.fold_in(policy_key, 1)
+            params["auxiliary"] = init_mlp(self._auxiliary, auxiliary_key, size)
         if self.config.loss == "likelihood":
             params["log_std"] = jnp.full(self.spec.action_size, _INITIAL_LOG_STD, jnp.float32)
         return Agent(
             params=params,
             optimizer=self.optimizer.init(params),
-            statistics=first_statistics(self.spec, ("policy",), self.recorded),
+            statistics=first_statistics(self.spec, self.reader.numbers, self.recorded),
             updates=jnp.int32(0),
             key=key,
         )
 
-    def raw(
-        self, policy: Any, statistics: Mapping[str, RunningStatistics], observation: Array
+    def features(
+        self, params: Any, statistics: Mapping[str, RunningStatistics], obs: Named
     ) -> Array:
-        """The action before it is squashed, float32[..., A]. policy: the network's parameters."""
-        own = statistics["policy"] if self.config.normalize_observations else None
-        return self._network.apply(policy, normalize(own, observation))  # type: ignore[return-value]
+        """What the policy reads as one vector, float32[..., n]."""
+        return self.reader.read(params.get("encoders", {}), statistics, obs)
+
+    def head(self, params: Any, features: Array) -> Array:
+        """The action before it is squashed, float32[..., A]."""
+        return self._network.apply(params["policy"], features)  # type: ignore[return-value]
+
+    def predicted(self, params: Any, features: Array) -> Array:
+        """The auxiliary numbers, float32[..., k]."""
+        return self._auxiliary.apply(params["auxiliary"], features)  # type: ignore[return-value]
+
+    def target(self, obs: Named) -> Array | None:
+        """The true ones, float32[..., k]; None: there are none."""
+        return obs["critic"][..., jnp.asarray(self.auxiliary)] if self.auxiliary else None
 
     def label(self, obs: Named) -> Array:
         """What the expert does, in [-1, 1] units, float32[..., A]."""
@@ -131,13 +154,15 @@ class Model:
         """A sample [W, A] of the learned Gaussian, or else with noise of `noise_std`."""
         if self.config.loss == "squared":
             return self._scaled(self._action(acting, obs) + self.config.noise_std * noise)
-        raw = self.raw(acting["params"]["policy"], acting["statistics"], obs["policy"])
-        raw += jnp.exp(acting["params"]["log_std"]) * noise
+        raw = self._raw(acting, obs) + jnp.exp(acting["params"]["log_std"]) * noise
         return self._scaled(squash(raw, self.config.squash))
 
     def _action(self, acting: Any, obs: Named) -> Array:
-        raw = self.raw(acting["params"]["policy"], acting["statistics"], obs["policy"])
-        return squash(raw, self.config.squash)
+        return squash(self._raw(acting, obs), self.config.squash)
+
+    def _raw(self, acting: Any, obs: Named) -> Array:
+        params = acting["params"]
+        return self.head(params, self.features(params, acting["statistics"], obs))
 
     def _scaled(self, action: Array) -> Array:
         return scale_action(jnp.clip(action, -1.0, 1.0), self._low, self._high)

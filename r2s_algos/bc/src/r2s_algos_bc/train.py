@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from r2s_algos_bc.config import BCConfig
 from r2s_algos_bc.learn import expert_share, learn
 from r2s_algos_bc.model import Agent, Model
-from r2s_algos_common.checks import check_networks, finite_metrics, network_groups
+from r2s_algos_common.checks import check_networks, finite_metrics, policy_groups
 from r2s_algos_common.cloning import Aggregate, aggregate_bytes, check_expert, init_aggregate
 from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
 from r2s_algos_common.demonstrations.clone import labelled
@@ -25,7 +25,15 @@ from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy.saved import action_names
 from r2s_core.rollout import rollout_bytes
 from r2s_core.suggest import did_you_mean
-from r2s_core.types import Array, Environment, EnvSpec, Named, demonstrations_of, pytree
+from r2s_core.types import (
+    Array,
+    Demonstrations,
+    Environment,
+    EnvSpec,
+    Named,
+    demonstrations_of,
+    pytree,
+)
 
 #: The largest aggregate that null options give, in samples.
 _LARGEST = 2**20
@@ -61,25 +69,31 @@ class BC(CollectAndLearn[Learner, BCConfig]):
 
     def __init__(self, env: Environment[Any], config: BCConfig) -> None:
         """Raises `ConfigError` where the options do not fit the environment or the memory."""
-        network_groups(env.spec, "policy", "bc")
+        groups = policy_groups(env.spec, "bc")
         recorded = demonstrations_of(env)
         if recorded is None:
             check_expert(env.spec, "bc")
+        else:
+            _check_recorded(recorded, groups + ("critic",) * bool(config.auxiliary))
         _check_schedules(config, asks=recorded is None)
         self._size = len(recorded.label) if recorded else _aggregate_size(env.spec, config)
-        self.notes = (_check_memory(env.spec, config, self._size),)
-        self.model = Model(env.spec, config, _decisive(env.spec, config), recorded)
-        super().__init__(env, config, config.num_steps, config.squash)
+        auxiliary = _auxiliary(env.spec, config)
+        self.model = Model(env.spec, config, _decisive(env.spec, config), recorded, auxiliary)
+        self.notes = (self._check_memory(env.spec, config),)
+        super().__init__(env, config, config.num_steps, config.squash, self.model.reader)
         self._explore = self._piece(self._draw)
         self._learn = self._piece(partial(learn, self.model, config), donate=(1,))
 
     def init(self, key: Array) -> Learner:
         agent_key, env_key = jax.random.split(key)
-        agent = own_buffers(self.model.init(agent_key))
-        if self.model.recorded is None:
-            aggregate = init_aggregate(self.env.spec, self._size)
+        agent, model = own_buffers(self.model.init(agent_key)), self.model
+        groups, recorded = model.reader.groups, model.recorded
+        if recorded is None:
+            size = len(model.auxiliary)
+            aggregate = init_aggregate(self.env.spec, groups, self._size, size)
         else:
-            aggregate = labelled(self.env.spec, self.model.recorded)
+            target = model.target(recorded.obs)
+            aggregate = labelled(self.env.spec, groups, recorded, target)
         return Learner(agent, aggregate, *self._reset(env_key))
 
     def _acting(self, agent: Agent) -> Any:
@@ -92,11 +106,14 @@ class BC(CollectAndLearn[Learner, BCConfig]):
         return self.model.deterministic(acting, obs)
 
     def _act_stochastically(self, acting: Any, obs: Named, key: Array) -> Array:
-        shape = (*obs["policy"].shape[:-1], self.env.spec.action_size)
+        shape = (*self.reader.leading(obs), self.env.spec.action_size)
         return self.model.stochastic(acting, obs, jax.random.normal(key, shape, jnp.float32))
 
     def _layers(self, agent: Agent) -> tuple[tuple[Any, Any], ...]:
         return mlp_layers(agent.params["policy"])
+
+    def _encoders(self, agent: Agent) -> Mapping[str, Any]:
+        return agent.params.get("encoders", {})
 
     def _draw(self, agent: Agent) -> tuple[Agent, Any, Array]:
         done = progress(agent.updates, self.steps_per_update, self.config.total_timesteps)
@@ -107,6 +124,20 @@ class BC(CollectAndLearn[Learner, BCConfig]):
         env_state, obs, trajectory = self._collect(learner, acting, noise)
         agent, aggregate, metrics = self._learn(agent, learner.aggregate, trajectory)
         return Learner(agent, aggregate, env_state, obs), metrics
+
+    def _check_memory(self, spec: EnvSpec, config: BCConfig) -> str:
+        """A line on the aggregate's memory; raises `ConfigError` where something does not fit."""
+        check_memory(
+            rollout_bytes(spec, config.num_steps),
+            f"algorithms.bc.num_steps: {config.num_steps:,} steps of {spec.num_worlds:,} worlds",
+            "lower num_steps or environment.num_parallel_envs",
+        )
+        reader, size = self.model.reader, self._size
+        needed = aggregate_bytes(spec, reader.groups, size, len(self.model.auxiliary))
+        what = f"{size:,} labelled samples"
+        check_memory(needed, f"algorithms.bc.buffer_size: an aggregate of {what}", "lower it")
+        check_networks("bc", (reader.size, config.hidden_sizes, spec.action_size))
+        return f"aggregate: {what}, {size_text(needed)}"
 
     def _checked(self, metrics: Named) -> Named:
         """The metrics; an agreement over no action is NaN."""
@@ -154,23 +185,31 @@ def _decisive(spec: EnvSpec, config: BCConfig) -> Array | None:
     return jnp.asarray([name in chosen for name in names])
 
 
+def _auxiliary(spec: EnvSpec, config: BCConfig) -> tuple[int, ...]:
+    """Which numbers of the group "critic" the options name."""
+    group = spec.observations.get("critic")
+    names = group.names if group else ()
+    for name in config.auxiliary:
+        if name not in names:
+            there = f"it has {', '.join(names)}" if names else "the environment has none by name"
+            raise ConfigError(
+                f"algorithms.bc.auxiliary: the observation group 'critic' has no number '{name}'"
+                f"{did_you_mean(name, names)}; {there}"
+            )
+    return tuple(names.index(name) for name in config.auxiliary)
+
+
+def _check_recorded(recorded: Demonstrations, groups: tuple[str, ...]) -> None:
+    for group in groups:
+        if group not in recorded.obs:
+            raise ConfigError(
+                f"algorithms.bc: the demonstrations lack the observation group '{group}', which "
+                f"is learned from; they have {', '.join(recorded.obs)}"
+            )
+
+
 def _aggregate_size(spec: EnvSpec, config: BCConfig) -> int:
     """Samples that the aggregate holds: a multiple of those of an update."""
     per_update = config.num_steps * spec.num_worlds
     size = config.buffer_size or min(config.total_timesteps or _LARGEST, _LARGEST)
     return -(-size // per_update) * per_update
-
-
-def _check_memory(spec: EnvSpec, config: BCConfig, size: int) -> str:
-    """A line on the aggregate's memory; raises `ConfigError` where something does not fit."""
-    check_memory(
-        rollout_bytes(spec, config.num_steps),
-        f"algorithms.bc.num_steps: {config.num_steps:,} steps of {spec.num_worlds:,} worlds",
-        "lower num_steps or environment.num_parallel_envs",
-    )
-    needed = aggregate_bytes(spec, size)
-    what = f"{size:,} labelled samples"
-    check_memory(needed, f"algorithms.bc.buffer_size: an aggregate of {what}", "lower it")
-    inputs = math.prod(spec.observations["policy"].shape)
-    check_networks("bc", (inputs, config.hidden_sizes, spec.action_size))
-    return f"aggregate: {what}, {size_text(needed)}"

@@ -24,6 +24,7 @@ def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
     Raises:
       ConfigError: a group is missing or not a vector, or the action bounds are not a finite range.
     """
+    check_actions(spec, name)
     groups, critic = spec.observations, critic_observations
     if critic == "auto":
         critic = "critic" if "critic" in groups else "policy"
@@ -38,12 +39,32 @@ def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
                 f"algorithms.{name}: observation group '{group}' has shape {groups[group].shape}, "
                 f"but {name}'s networks read vectors"
             )
+    return critic
+
+
+def policy_groups(spec: EnvSpec, name: str) -> tuple[str, ...]:
+    """The observation groups that a policy reads, `EnvSpec.policy_groups`.
+
+    Raises `ConfigError` where there are none, or the action bounds are not a finite range; `name`
+    is the algorithm's.
+    """
+    check_actions(spec, name)
+    if not spec.policy_groups:
+        raise ConfigError(
+            f"algorithms.{name}: the environment observes neither numbers, in the group 'policy', "
+            f"nor an image; it has {', '.join(spec.observations)}"
+        )
+    return spec.policy_groups
+
+
+def check_actions(spec: EnvSpec, name: str) -> None:
+    """Raises `ConfigError` where the action bounds are not a finite range; `name` is the
+    algorithm's."""
     low, high = np.asarray(spec.action_low), np.asarray(spec.action_high)
     if not np.all(np.isfinite(low) & np.isfinite(high) & (low < high)):
         raise ConfigError(
             f"algorithms.{name}: the action bounds must be finite, with low below high"
         )
-    return critic
 
 
 def check_networks(name: str, *networks: tuple[int, Sequence[int], int]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,54 +51,75 @@ def to_unit(spec: EnvSpec, action: Array) -> Array:
 class Aggregate:
     """N labelled observations, the newest overwriting the oldest, as DAgger aggregates them."""
 
-    observation: Array  # float32[N, n], the group "policy", not normalised
+    obs: Named  # what the policy reads, [N, ...] by group, not normalised
     label: Array  # float32[N, A], the expert's action, in [-1, 1]
+    target: Array | None  # float32[N, k], numbers to predict beside the action; None: none
     at_bound: Array  # bool[A], whether all labels so far were at a bound
     position: Array  # int32[], the row to be written next
     filled: Array  # int32[], rows in use
 
 
-def init_aggregate(spec: EnvSpec, size: int) -> Aggregate:
-    """An empty one for `size` samples."""
+class Samples(NamedTuple):
+    """Rows of an `Aggregate`, [B, ...]."""
+
+    obs: Named
+    label: Array
+    target: Array | None
+
+
+def init_aggregate(
+    spec: EnvSpec, groups: Sequence[str], size: int, target_size: int = 0
+) -> Aggregate:
+    """An empty one for `size` samples of these observation groups, and so many targets each."""
+    specs = {name: spec.observations[name] for name in groups}
     return Aggregate(
-        observation=jnp.zeros((size, *spec.observations["policy"].shape), jnp.float32),
+        obs={name: jnp.zeros((size, *x.shape), x.dtype) for name, x in specs.items()},
         label=jnp.zeros((size, spec.action_size), jnp.float32),
+        target=jnp.zeros((size, target_size), jnp.float32) if target_size else None,
         at_bound=jnp.ones(spec.action_size, bool),
         position=jnp.int32(0),
         filled=jnp.int32(0),
     )
 
 
-def aggregate_bytes(spec: EnvSpec, size: int) -> int:
+def aggregate_bytes(spec: EnvSpec, groups: Sequence[str], size: int, target_size: int = 0) -> int:
     """Bytes that the samples of `init_aggregate` take."""
-    return 4 * size * (math.prod(spec.observations["policy"].shape) + spec.action_size)
+    observed = sum(spec.observations[name].nbytes for name in groups)
+    return size * (observed + 4 * (spec.action_size + target_size))
 
 
-def add(aggregate: Aggregate, observation: Array, label: Array) -> Aggregate:
-    """With samples [..., n] and [..., A], whose number must divide the aggregate's size.
+def add(aggregate: Aggregate, obs: Named, label: Array, target: Array | None = None) -> Aggregate:
+    """With samples [..., *shape], whose number must divide the aggregate's size.
 
-    Under `jit` with the aggregate donated nothing is copied.
+    obs: may have groups that the aggregate lacks. Under `jit` with the aggregate donated nothing
+    is copied.
     """
-    fresh = [x.reshape(-1, x.shape[-1]) for x in (observation, label)]
-    size, count = len(aggregate.label), len(fresh[0])
+    kept = {name: obs[name] for name in aggregate.obs}
+    rings = aggregate.obs, aggregate.label, aggregate.target
+    size, count = len(aggregate.label), math.prod(label.shape[:-1])
     assert size % count == 0, (size, count)
-    observations, labels = (
-        jax.lax.dynamic_update_slice_in_dim(ring, x, aggregate.position, axis=0)
-        for ring, x in zip((aggregate.observation, aggregate.label), fresh, strict=True)
-    )
+
+    def write(ring: Array, x: Array) -> Array:
+        x = x.reshape(-1, *ring.shape[1:])
+        return jax.lax.dynamic_update_slice_in_dim(ring, x, aggregate.position, axis=0)
+
+    observed, labels, targets = jax.tree.map(write, rings, (kept, label, target))
+    bound = jnp.all(jnp.abs(label.reshape(count, -1)) > 1.0 - _AT_BOUND, axis=0)
     return Aggregate(
-        observation=observations,
+        obs=observed,
         label=labels,
-        at_bound=aggregate.at_bound & jnp.all(jnp.abs(fresh[1]) > 1.0 - _AT_BOUND, axis=0),
+        target=targets,
+        at_bound=aggregate.at_bound & bound,
         position=(aggregate.position + count) % size,
         filled=jnp.minimum(aggregate.filled + count, size),
     )
 
 
-def sample(aggregate: Aggregate, key: Array, size: int) -> tuple[Array, Array]:
-    """Observations float32[size, n] and labels float32[size, A], drawn uniformly."""
+def sample(aggregate: Aggregate, key: Array, size: int) -> Samples:
+    """`size` samples, drawn uniformly."""
     rows = jax.random.randint(key, (size,), 0, aggregate.filled, jnp.int32)
-    return aggregate.observation[rows], aggregate.label[rows]
+    kept = aggregate.obs, aggregate.label, aggregate.target
+    return Samples(*jax.tree.map(lambda x: x[rows], kept))
 
 
 def cloning_loss(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_algos_common.normalize import OBSERVATION_CLIP, standard_deviation
+from r2s_algos_common.encoders.config import ImageEncoder
+from r2s_algos_common.encoders.reader import Reader
 from r2s_core.rollout import Trajectory, rollout
 from r2s_core.types import Array, Environment, Named, Policy, PolicyExport
 
@@ -48,10 +49,19 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
     """
 
     def __init__(
-        self, env: Environment[Any], config: C, num_steps: int, output: Literal["clip", "tanh"]
+        self,
+        env: Environment[Any],
+        config: C,
+        num_steps: int,
+        output: Literal["clip", "tanh"],
+        reader: Reader | None = None,
     ) -> None:
-        """num_steps: control steps per world and update. output: see `PolicyExport`."""
+        """num_steps: control steps per world and update. output: see `PolicyExport`. reader: of the
+        policy's observations; None: of the group "policy" alone."""
         self.env, self.config, self._num_steps = env, config, num_steps
+        self.reader = reader or Reader(
+            env.spec, ("policy",), ImageEncoder(), config.normalize_observations
+        )
         self._output: Literal["clip", "tanh"] = output
         self.steps_per_update = num_steps * env.spec.num_worlds
         self._acts = self._piece(self._act)
@@ -95,17 +105,12 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
 
     def export(self, learner: L) -> PolicyExport:
         """The deterministic policy as host arrays."""
-        statistics = learner.agent.statistics["policy"]
-        mean, std = np.asarray(statistics.mean), np.asarray(standard_deviation(statistics))
-        if not self.config.normalize_observations:
-            mean, std = np.zeros_like(mean), np.ones_like(std)
-        return PolicyExport.mlp(
-            layers=self._layers(learner.agent),
-            activation=self.config.activation,
-            observation_mean=mean,
-            observation_std=std,
-            observation_clip=OBSERVATION_CLIP,
-            output=self._output,
+        agent = learner.agent
+        return PolicyExport.on(
+            self.reader.layers(self._encoders(agent), agent.statistics),
+            self._layers(agent),
+            self.config.activation,
+            self._output,
         )
 
     # How to act. `acting` is the part of an agent that acting needs.
@@ -122,12 +127,16 @@ class CollectAndLearn(abc.ABC, Generic[L, C]):
         """The action [W, A] without noise."""
 
     def _act_stochastically(self, acting: Any, obs: Named, key: Array) -> Array:
-        shape = (*obs["policy"].shape[:-1], self.env.spec.action_size)
+        shape = (*self.reader.leading(obs), self.env.spec.action_size)
         return self._act(acting, obs, jax.random.normal(key, shape, jnp.float32))[0]
 
     @abc.abstractmethod
     def _layers(self, agent: Any) -> tuple[tuple[Any, Any], ...]:
-        """`PolicyExport.layers`."""
+        """(kernel [in, out], bias [out]) of each layer after the reader, see `PolicyExport.on`."""
+
+    def _encoders(self, agent: Any) -> Mapping[str, Any]:
+        """The parameters of the reader's encoders."""
+        return {}
 
     # How to learn.
 

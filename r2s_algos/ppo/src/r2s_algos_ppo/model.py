@@ -119,7 +119,7 @@ class Model:
 
     def mean(self, acting: Any, obs: Named) -> Array:
         """The mean raw action [W, A]."""
-        return self._raw(acting["policy"], acting["statistics"], obs["policy"])
+        return self._raw(acting["policy"], acting["statistics"], obs)
 
     def explore(self, agent: Agent) -> tuple[Agent, Array]:
         """The noise of a whole rollout, float32[T, W, A], standard normal at each step.
@@ -134,10 +134,8 @@ class Model:
         )
         return dataclasses.replace(agent, key=key, noise=noise[-1]), noise
 
-    def _raw(
-        self, policy: Any, statistics: Mapping[str, RunningStatistics], observation: Array
-    ) -> Array:
-        return self.apply("policy", policy, self.normalize(statistics, "policy", observation))
+    def _raw(self, policy: Any, statistics: Mapping[str, RunningStatistics], obs: Named) -> Array:
+        return self.apply("policy", policy, self.normalize(statistics, "policy", obs["policy"]))
 
     def _to_action(self, raw: Array) -> Array:
         return scale_action(squash(raw, self.config.squash), self._low, self._high)

@@ -53,7 +53,7 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
         self.learns_from: tuple[str, ...] = ("rewards",)
         self.notes: tuple[str, ...] = ()
         if self._recorded is not None:
-            needed = labelled_bytes(env.spec, self._recorded)
+            needed = labelled_bytes(env.spec, ("policy",), self._recorded)
             self.learns_from = ("rewards", "demonstrations")
             self.notes = (memory_note(needed, len(self._recorded.label)),)
         super().__init__(env, config, config.num_steps, config.squash)
@@ -64,7 +64,7 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
         agent_key, env_key = jax.random.split(key)
         agent, demonstrations = self.model.init(agent_key, self._recorded), None
         if self._recorded is not None:
-            demonstrations = labelled(self.env.spec, self._recorded)
+            demonstrations = labelled(self.env.spec, ("policy",), self._recorded)
             agent = self.model.cloned(agent, demonstrations)
         if not self.config.cloning_coefficient:
             demonstrations = None

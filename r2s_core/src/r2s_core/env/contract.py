@@ -240,21 +240,27 @@ def _check_observation(
 ) -> Named:
     groups = traced(observe, state, view)
     sound = isinstance(groups, Mapping) and all(_is_group(group) for group in groups.values())
-    expected = "a mapping of groups to float32[n] or uint8[height, width, channels]"
+    expected = (
+        "a mapping of groups to float32[n], uint8[height, width, channels] or, for depth in mm, "
+        "uint16[height, width, 1]"
+    )
     if isinstance(groups, Mapping):
         grey = [n for n, x in groups.items() if len(np.shape(x)) == 2 and _is(x, np.shape(x), "u")]
         if grey:
             expected += f"; a grey image is uint8[height, width, 1]: {grey[0]}[..., None]"
     traced.require(observe, sound, groups, expected)
-    traced.require(observe, "policy" in groups, groups, "a group 'policy' among its groups")
+    read = "policy" in groups or any(len(np.shape(group)) == 3 for group in groups.values())
+    traced.require(observe, read, groups, "a group 'policy' among its groups")
     return groups
 
 
 def _is_group(group: Any) -> bool:
-    """A vector of numbers or an image of bytes."""
-    if _is(group, np.shape(group), "f"):
-        return len(np.shape(group)) == 1
-    return len(np.shape(group)) == 3 and _is(group, np.shape(group), "u")
+    """A vector of numbers, an image of bytes, or one of depths."""
+    shape = np.shape(group)
+    if _is(group, shape, "f"):
+        return len(shape) == 1
+    depth = shape[-1:] == (1,)
+    return len(shape) == 3 and str(group.dtype) in (("uint8", "uint16") if depth else ("uint8",))
 
 
 def _as_shapes(tree: Any) -> Any:

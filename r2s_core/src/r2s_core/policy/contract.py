@@ -30,10 +30,11 @@ class PolicyError(R2SError):
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """An observation group that the policy reads: a vector of numbers, or an image of bytes."""
+    """An observation group that the policy reads: a vector of numbers, an image of bytes, or one of
+    depths in millimetres."""
 
     shape: tuple[int, ...]
-    dtype: Literal["float32", "uint8"]
+    dtype: Literal["float32", "uint8", "uint16"]
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:

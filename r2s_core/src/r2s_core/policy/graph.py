@@ -308,7 +308,11 @@ def _squash_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
 def _concat_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
     if not inputs:
         raise ValueError("reads nothing")
-    return (sum(_size([each]) for each in inputs),)
+    shapes = [each.shape for each in inputs]
+    if len({(len(shape), shape[:-1]) for shape in shapes}) > 1 or len(shapes[0]) not in (1, 3):
+        found = ", ".join(str(list(shape)) for shape in shapes)
+        raise ValueError(f"reads {found}; it takes vectors, or images of equal height and width")
+    return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
 
 def _flatten_shape(layer: Layer, inputs: Sequence[Known]) -> Shape:
@@ -380,12 +384,13 @@ KINDS: Mapping[str, Kind] = {
         lambda layer, _, inputs, xp: inputs[0].reshape(*inputs[0].shape[:-3], -1),
         lambda layer, _, inputs: inputs[0].ravel(),
     ),
+    # vectors one after the other, or the channels of images
     "concat": Kind(
         (),
         (),
         _concat_shape,
         lambda layer, _, inputs, xp: xp.concatenate(inputs, -1),
-        lambda layer, _, inputs: np.concatenate(inputs),
+        lambda layer, _, inputs: np.concatenate(inputs, -1),
     ),
     # into [-1, 1]
     "squash": Kind(

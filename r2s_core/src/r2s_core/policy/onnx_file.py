@@ -21,8 +21,9 @@ _BATCH = "batch"
 def save_onnx(policy: SavedPolicy, path: Path | str) -> Path:
     """Write the policy to `path`.
 
-    Inputs are its observation groups by name, float32[batch, n] or uint8[batch, H, W, C]; the
-    output `action` is float32[batch, A] within its bounds. The contract is in the metadata.
+    Inputs are its observation groups by name, float32[batch, n], uint8[batch, H, W, C] or
+    uint16[batch, H, W, 1]; the output `action` is float32[batch, A] within its bounds. The contract
+    is in the metadata.
 
     Raises `PolicyError` where the package onnx is not installed.
     """
@@ -44,7 +45,7 @@ def _model(policy: SavedPolicy) -> Any:
     last = policy.layers[-1].name
     inputs = [
         helper.make_tensor_value_info(
-            name, kinds.UINT8 if spec.dtype == "uint8" else kinds.FLOAT, [_BATCH, *spec.shape]
+            name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), [_BATCH, *spec.shape]
         )
         for name, spec in policy.observations.items()
     ]

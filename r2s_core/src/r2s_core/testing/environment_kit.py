@@ -102,8 +102,10 @@ def _check_task(task: Task[Any]) -> None:
         require_finite(require_pure(getattr(task, name), (updated, view), name), name)
     observation = jax.jit(task.observe)(*jax.tree.map(lambda leaf: leaf[0], (updated, view)))
     for name, group in observation.items():
-        image = np.asarray(group).ndim == 3
+        image, found = np.ndim(group) == 3, np.asarray(group).dtype
         dtype, shape = ("uint8", np.shape(group)) if image else ("float32", (np.size(group),))
+        if image and found == np.uint16:
+            dtype, shape = "uint16", (*shape[:2], 1)
         require_array(group, shape, dtype, f"the observation group {name}")
     if isinstance(task, HasReadings):
         _check_readings(task, updated, view)

@@ -2,7 +2,7 @@
 
 Each is vectorised, auto-resetting and pure JAX; its docstring says what a correct learner finds.
 `HostDriven` makes any of them refuse to be traced, as the `mujoco` backend does; `WithExpert` gives
-any of them an expert, `WithDemonstrations` episodes of one.
+any of them an expert, `WithDemonstrations` episodes of one, and `Seen` a camera.
 """
 
 from __future__ import annotations
@@ -340,6 +340,53 @@ class WithExpert:
 
     def _labelled(self, obs: Named) -> Named:
         return {**obs, EXPERT_GROUP: self.expert(obs["policy"])}
+
+
+@final
+class Seen:
+    """The same environment, in which some numbers are seen in an image instead of read.
+
+    The group "camera", uint8[4, 24, 3], has a bright column per hidden number, in a channel each,
+    at its value between -1.5 and 1.5. "policy" has the other numbers, if there are any; "critic"
+    all of them, named number_0, number_1, ...
+    """
+
+    _COLUMNS = np.linspace(-1.5, 1.5, 24, dtype=np.float32)
+
+    def __init__(self, environment: Environment, hidden: tuple[int, ...] = (0,)) -> None:
+        """hidden: up to three numbers of the group "policy", by their places."""
+        self.environment, self._hidden = environment, hidden
+        groups = dict(environment.spec.observations)
+        (size,) = groups.pop("policy").shape
+        self._rest = tuple(i for i in range(size) if i not in hidden)
+        if self._rest:
+            groups["policy"] = ArraySpec((len(self._rest),))
+        groups["camera"] = ArraySpec((4, len(self._COLUMNS), 3), "uint8")
+        groups["critic"] = ArraySpec((size,), names=tuple(f"number_{i}" for i in range(size)))
+        self.spec = dataclasses.replace(environment.spec, observations=groups)
+
+    def reset(self, key: Array) -> tuple[Any, Named]:
+        """As that of the environment."""
+        state, obs = self.environment.reset(key)
+        return state, self.seen(obs)
+
+    def step(self, state: Any, action: Array) -> tuple[Any, Step]:
+        """As that of the environment."""
+        state, step = self.environment.step(state, action)
+        obs, final_obs = self.seen(step.obs), self.seen(step.final_obs)
+        return state, dataclasses.replace(step, obs=obs, final_obs=final_obs)
+
+    def seen(self, obs: Named) -> Named:
+        """What is observed where the environment observes `obs`, of any leading dimensions."""
+        numbers = obs["policy"]
+        places = numbers[..., jnp.asarray(self._hidden)]
+        bright = 255 * jnp.exp(-0.5 * ((self._COLUMNS[:, None] - places[..., None, :]) / 0.15) ** 2)
+        bright = jnp.pad(bright, [(0, 0)] * (bright.ndim - 1) + [(0, 3 - len(self._hidden))])
+        shape = (*numbers.shape[:-1], *self.spec.observations["camera"].shape)
+        camera = jnp.broadcast_to(bright[..., None, :, :], shape).astype(jnp.uint8)
+        read = {"policy": numbers[..., jnp.asarray(self._rest)]} if self._rest else {}
+        rest = {name: x for name, x in obs.items() if name != "policy"}
+        return {**rest, **read, "camera": camera, "critic": numbers}
 
 
 @final

@@ -8,7 +8,7 @@ deviation, up to scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -39,9 +39,9 @@ from r2s_core.types import (
     demonstrations_of,
 )
 
-#: (the policy's parameters, statistics by group, the group "policy" float32[B, n]) -> the mean
-#: action before it is squashed, float32[B, A].
-Raw = Callable[[Any, Mapping[str, RunningStatistics], Array], Array]
+#: (the policy's parameters, statistics by group, observations [B, ...]) -> the mean action before
+#: it is squashed, float32[B, A].
+Raw = Callable[[Any, Mapping[str, RunningStatistics], Named], Array]
 
 
 class Term(NamedTuple):
@@ -83,12 +83,20 @@ def demonstrations_for(
     return recorded
 
 
-def labelled(spec: EnvSpec, recorded: Demonstrations) -> Aggregate:
-    """All that was demonstrated, for `Cloning`. On the host."""
-    size = len(recorded.label)
-    observation = jnp.asarray(recorded.obs["policy"], jnp.float32)
+def labelled(
+    spec: EnvSpec,
+    groups: Sequence[str],
+    recorded: Demonstrations,
+    target: Array | None = None,
+) -> Aggregate:
+    """All that was demonstrated, as observed in these groups, for `Cloning`. On the host.
+
+    target: see `Aggregate`.
+    """
+    size, targets = len(recorded.label), 0 if target is None else target.shape[-1]
+    obs = {name: jnp.asarray(recorded.obs[name], spec.observations[name].dtype) for name in groups}
     label = to_unit(spec, jnp.asarray(recorded.label, jnp.float32))
-    return add(init_aggregate(spec, size), observation, label)
+    return add(init_aggregate(spec, groups, size, targets), obs, label, target)
 
 
 def memory_note(needed: int, steps: int) -> str:
@@ -99,9 +107,9 @@ def memory_note(needed: int, steps: int) -> str:
     return f"demonstrations to learn from: {what}, {device.size_text(needed)}"
 
 
-def labelled_bytes(spec: EnvSpec, recorded: Demonstrations) -> int:
+def labelled_bytes(spec: EnvSpec, groups: Sequence[str], recorded: Demonstrations) -> int:
     """Bytes that `labelled` takes."""
-    return aggregate_bytes(spec, len(recorded.label))
+    return aggregate_bytes(spec, groups, len(recorded.label))
 
 
 def first_statistics(
@@ -176,8 +184,8 @@ class Cloning:
         size: int,
     ) -> Array:
         """The `cloning_loss` on `size` demonstrated steps, drawn uniformly, float32[]."""
-        observation, label = sample(demonstrations, key, size)
-        raw = self._raw(policy, statistics, observation)
+        obs, label, _ = sample(demonstrations, key, size)
+        raw = self._raw(policy, statistics, obs)
         return cloning_loss(raw, label, demonstrations.at_bound, _DECISIVE_WEIGHT, self._output)[0]
 
     def term(

@@ -115,7 +115,7 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         policy = self.learning.cloning.cloned(
             self.actor_critic.policy_of(agent.networks),
             agent.statistics,
-            labelled(self.env.spec, recorded),
+            labelled(self.env.spec, ("policy",), recorded),
             clone_key,
         )
         networks = self.actor_critic.with_policy(agent.networks, policy)

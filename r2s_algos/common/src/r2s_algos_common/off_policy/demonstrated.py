@@ -30,7 +30,7 @@ def demonstrated(
 ) -> Demonstrated:
     """All that was recorded, as the options need it. On the host."""
     return Demonstrated(
-        labelled=labelled(spec, recorded) if config.cloning_coefficient else None,
+        labelled=labelled(spec, ("policy",), recorded) if config.cloning_coefficient else None,
         transitions=_transitions(spec, recorded, config, groups)
         if config.demonstration_share
         else None,
@@ -43,7 +43,7 @@ def demonstrated_bytes(
     """Bytes that `demonstrated` takes, and `labelled` for a cloned start."""
     labels = transitions = 0
     if config.cloning_coefficient or config.cloning_steps:
-        labels = labelled_bytes(spec, recorded)
+        labels = labelled_bytes(spec, ("policy",), recorded)
     if config.demonstration_share:
         transitions = replay_bytes(_of_one_world(spec), groups, _rows(recorded, config))
     return labels + transitions

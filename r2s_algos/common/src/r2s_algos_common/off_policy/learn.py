@@ -197,10 +197,8 @@ class Learning(Generic[N]):
         """An observation group as the networks read it, float32[..., n]."""
         return normalize(statistics[group] if self.config.normalize_observations else None, x)
 
-    def _raw(
-        self, policy: Any, statistics: Mapping[str, RunningStatistics], observation: Array
-    ) -> Array:
-        return self._actor_critic.raw(policy, self.normalize(statistics, "policy", observation))
+    def _raw(self, policy: Any, statistics: Mapping[str, RunningStatistics], obs: Named) -> Array:
+        return self._actor_critic.raw(policy, self.normalize(statistics, "policy", obs["policy"]))
 
     def _reward_scale(self, agent: Agent) -> Array:
         return reward_scale(agent.returns) if self.config.normalize_rewards else jnp.float32(1.0)

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 from mujoco.batch import MODEL_FIELDS
 
+from r2s_core import registry
 from r2s_core.camera import Camera
+from r2s_core.cameras.plugins import RaysConfig
+from r2s_core.config import EngineConfig
+from r2s_core.env.camera_rig import seen_by
 from r2s_core.registry import build_robot
 from r2s_core.robot import COLLISION_GROUP, Slots
-from r2s_core.types import View
+from r2s_core.types import SeenScene, View
 from r2s_envs_objects import load_object
 from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.scene import build as scene
@@ -44,10 +48,14 @@ def task(request) -> PickPlace:
     return PickPlace(PickPlaceConfig(robot=request.param), *_objects())
 
 
-def _seen(task: PickPlace, variant: int = 0) -> mujoco.MjModel:
+def _spec(task: PickPlace, variant: int) -> mujoco.MjSpec:
     build = task.scene().camera_spec
     assert build is not None
-    return build(variant).compile()
+    return build(variant)
+
+
+def _seen(task: PickPlace, variant: int = 0) -> mujoco.MjModel:
+    return _spec(task, variant).compile()
 
 
 def _at_ready(task: PickPlace, model: mujoco.MjModel) -> mujoco.MjData:
@@ -114,6 +122,36 @@ def test_variants_are_seen_as_they_are_in_models_of_equal_sizes(task):
         placed = vertices @ data.geom_xmat[drawn].reshape(3, 3).T + data.geom_xpos[drawn]
         found = np.array([placed.min(axis=0), placed.max(axis=0)])
         np.testing.assert_allclose(found, member.shape.bounds, atol=0.004, err_msg=member.name)
+
+
+def test_a_world_of_many_variants_sees_what_a_world_of_its_own_sees(task):
+    """The duck is first; the bottle, which is larger, must not be cut to the duck's bounds."""
+    seen = seen_by(EngineConfig(vision_enabled=True), task, task.scene())
+    assert set(seen.tables) >= {"geom_dataid"}
+    count = len(task.objects)
+    qpos = np.tile(_at_ready(task, seen.model).qpos, (count, 1)).astype(np.float32)
+    qpos[:, -5] = 0.2  # in the air, in full view of both cameras
+
+    def images(model, fields, worlds):
+        described = SeenScene(model, seen.cameras, frozenset(fields))
+        rays = registry.build("renderer", "rays", described, worlds, RaysConfig())
+        due = dict.fromkeys(seen.cameras, np.ones(worlds, bool))
+        drawn = rays.render(qpos[:worlds], np.full((worlds, 1, 3), -2.0), fields, due)
+        return {name: np.asarray(image) for name, image in drawn.items()}
+
+    together = images(seen.model, seen.tables, count)
+    for variant in range(count):
+        alone = images(_with_cameras(task, variant), {}, 1)
+        for name in seen.cameras:
+            np.testing.assert_array_equal(together[name][variant], alone[name][0])
+    assert (together["front"][0] != together["front"][1]).any()
+
+
+def _with_cameras(task: PickPlace, variant: int) -> mujoco.MjModel:
+    scene_of_one = dataclasses.replace(
+        task.scene(), variants=None, camera_spec=lambda _: _spec(task, variant)
+    )
+    return seen_by(EngineConfig(vision_enabled=True), task, scene_of_one).model
 
 
 def test_a_box_is_seen_as_a_box():

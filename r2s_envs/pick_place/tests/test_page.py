@@ -3,8 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
+from r2s_core.config import load_mapping
+from r2s_core.env.camera_rig import images_of, seen_by
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.scene import pick_object
 from r2s_envs_pick_place.task.observation import observation_names
@@ -33,6 +37,23 @@ def test_observations_and_their_sizes_are_the_code_s():
     table = {part.strip("`"): int(number) for part, number, _ in _rows("Observations")}
     names = observation_names(7)
     assert table == {part: len(names[part]) for part in OBSERVATIONS}
+
+
+def test_the_cameras_of_the_page_can_be_placed(task):
+    """Its `wrist` is the task's own, and it says what the policy feels."""
+    [example] = re.findall(r"```yaml\n(.*?)```", _section("Cameras"), re.DOTALL)
+    environment = {"use": "real2sim_pick_place", **yaml.safe_load(example)["environment"]}
+    engine = load_mapping({"environment": environment, "algorithms": {"ppo": {}}}).environment
+    seen = seen_by(engine.engine, task, task.scene())
+    assert list(images_of(seen)) == ["wrist", "above", "above_depth"]
+    cameras = seen.cameras
+    own = task.info.cameras["wrist"]
+    np.testing.assert_allclose(cameras["wrist"].quaternion, own.quaternion, atol=1e-6)
+    for field in ("position", "field_of_view", "mount"):
+        assert getattr(cameras["wrist"], field) == getattr(own, field)
+    felt = _section("Cameras").split("robot feels:")[1].split("nothing")[0]
+    numbers = sum(map(int, re.findall(r"\b(\d+)\b", felt)))
+    assert numbers == len(task.info.observation_names["proprioception"])
 
 
 def test_rewards_are_the_code_s(task):

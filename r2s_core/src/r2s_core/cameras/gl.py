@@ -37,6 +37,7 @@ VARIABLE = frozenset(
     {
         *("body_pos", "body_quat", "jnt_pos", "jnt_axis", "cam_pos", "cam_quat", "cam_fovy"),
         *("geom_pos", "geom_quat", "geom_size", "geom_type", "geom_group", "geom_dataid"),
+        *("geom_aabb", "geom_rbound"),  # what bounds a geom follows from these
         *("geom_rgba", "geom_matid", "mat_rgba", "mat_emission", "mat_specular", "mat_shininess"),
         *("mat_texid", "mat_texrepeat", "mat_texuniform", "tex_data"),
         *("light_active", "light_type", "light_pos", "light_dir", "light_ambient"),

@@ -27,6 +27,7 @@ _VARIABLE = frozenset(
     {
         *("body_pos", "body_quat", "jnt_pos", "jnt_axis", "cam_pos", "cam_quat", "cam_fovy"),
         *("geom_pos", "geom_quat", "geom_size", "geom_type", "geom_group", "geom_dataid"),
+        *("geom_aabb", "geom_rbound"),  # what bounds a geom follows from these
         *("geom_rgba", "geom_matid", "mat_rgba", "mat_emission"),
         *("light_pos", "light_dir", "light_ambient", "light_diffuse"),
     }

@@ -35,7 +35,7 @@ from r2s_core.types import (
 #: Groups that are never a camera's.
 _TAKEN: tuple[str, ...] = ("policy", "critic", EXPERT_GROUP)
 #: Fields that other fields of a compiled model follow from, or that nothing drawn depends on.
-_NOT_SEEN = ("opt.", "key_", "bvh_aabb", "name", "cam_user", "text_", "numeric_", "tuple_")
+_NOT_SEEN = ("opt.", "dof_", "key_", "bvh_aabb", "name", "cam_user", "text_", "numeric_", "tuple_")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r2s_core.env.info_check import PROPRIOCEPTION, check_info, check_markers
+from r2s_core.env.felt import PROPRIOCEPTION
+from r2s_core.env.info_check import check_info, check_markers
 from r2s_core.env.spec import empty_view
 from r2s_core.policy import graph
 from r2s_core.suggest import did_you_mean

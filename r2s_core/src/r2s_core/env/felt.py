@@ -10,7 +10,7 @@ from r2s_core.types import Array, HasProprioception, Named, Task, View
 
 #: (the task's state, view) of one world -> observation groups.
 Observe = Callable[[Any, View], dict[str, Array]]
-PROPRIOCEPTION = "proprioception"
+PROPRIOCEPTION = "proprioception"  # its names in `TaskInfo.observation_names`
 
 
 def observe_of(task: Task[Any], vision: Literal["rgb_and_state", "rgb"] | None) -> Observe:

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from r2s_core.env.felt import PROPRIOCEPTION
 from r2s_core.errors import R2SError
 from r2s_core.suggest import did_you_mean
 from r2s_core.system.foreign import calling
 from r2s_core.task_info import TaskInfo
 from r2s_core.types import SceneSpec
-
-PROPRIOCEPTION = "proprioception"  # the names of what `HasProprioception` gives
 
 
 def check_info(

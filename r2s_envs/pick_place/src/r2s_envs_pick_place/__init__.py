@@ -8,6 +8,8 @@ blocks, for tasks of your own at this table; `r2s new task --robot panda NAME` w
     options = SceneOptions(robot=build_robot("panda"))            # from r2s_core.registry
     model = build_scene([pick_object.shape], options).compile()   # what physics steps
     dressed = render_spec([pick_object.shape], options)           # the same world, for pictures
+    seen = camera_spec(pick_object.shape, options)                # and, leaner, for cameras
+    cameras = default_cameras(options.robot)                      # `front` and `wrist`
 
 The control laws, `Arm` and `LAWS`, are in `r2s_envs_robots`; `Slots` in `r2s_core.robot` gives the
 robot's addresses in the model.
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
         SceneOptions,
         box_object,
         build_scene,
+        camera_spec,
         render_spec,
     )
+    from r2s_envs_pick_place.scene.cameras import default_cameras
     from r2s_envs_pick_place.scene.pick_object import PickObject
 
 __all__ = [
@@ -40,6 +44,8 @@ __all__ = [
     "SceneOptions",
     "box_object",
     "build_scene",
+    "camera_spec",
+    "default_cameras",
     "render_spec",
 ]
 
@@ -53,8 +59,10 @@ _MODULES = {
         "SceneOptions",
         "box_object",
         "build_scene",
+        "camera_spec",
         "render_spec",
     ),
+    "scene.cameras": ("default_cameras",),
 }
 
 

@@ -224,14 +224,13 @@ def _add_table(spec: mujoco.MjSpec) -> None:
         )
 
 
-def add_free_body(spec: mujoco.MjSpec, scene_object: SceneObject) -> mujoco.MjsBody:
-    """Add the object's body, its free joint and its inertia; it has no geoms yet."""
+def _add_free_body(spec: mujoco.MjSpec, mass: float, com, inertia) -> mujoco.MjsBody:
+    """The object's body with its free joint, without geoms."""
     body = spec.worldbody.add_body(name=OBJECT_BODY)
     body.add_freejoint(name=OBJECT_JOINT)
     body.explicitinertial = True
-    body.mass, body.ipos = scene_object.mass, scene_object.com
-    inertia = np.asarray(scene_object.inertia)
-    body.fullinertia = inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+    body.mass, body.ipos = mass, com
+    body.fullinertia = np.asarray(inertia)[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
     return body
 
 
@@ -241,7 +240,7 @@ def _add_object(
     options: SceneOptions,
     library: Sequence[SceneObject],
 ) -> None:
-    body = add_free_body(spec, scene_object)
+    body = _add_free_body(spec, scene_object.mass, scene_object.com, scene_object.inertia)
     contact = {
         "contype": OBJECT_CONTACT,
         "conaffinity": ARM_CONTACT | PAD_CONTACT,
@@ -347,7 +346,7 @@ def camera_spec(
     robot.add(spec)
     _drop_unseen(spec)
     (robot.sketch or robot.dress)(spec)
-    body = add_free_body(spec, scene_object)
+    body = _add_free_body(spec, 1.0, (0.0, 0.0, 0.0), np.eye(3))  # all alike: it is not seen
     stage.add_plain_stage(spec)
     spec.add_material(name="object", rgba=scene_object.rgba)
     for number, shape in enumerate(library):

@@ -45,6 +45,19 @@ def test_pushing_straight_at_the_goal_solves_it(registry, task):
     assert solved.mean() > 0.5  # an idle hand solves none
 
 
+def test_a_policy_with_cameras_sees_the_scene(task):
+    from r2s_core.config import load_mapping
+    from r2s_core.env.build import make_environment
+
+    environment = {"use": "template_name", "num_parallel_envs": 2, "vision_enabled": True}
+    config = load_mapping({"environment": environment, "algorithms": {"ppo": {}}})
+    env = make_environment(config, training=False)
+    _, obs = env.reset(jax.random.key(0))
+    assert env.spec.observations["policy"].names == task.info.observation_names["proprioception"]
+    for camera in ("front", "wrist"):
+        assert np.asarray(obs[camera]).std(axis=(1, 2, 3)).min() > 10.0  # not of one colour
+
+
 @jax.jit
 def _pusher(obs):
     """float32[W, 16] -> actions [W, 2]."""

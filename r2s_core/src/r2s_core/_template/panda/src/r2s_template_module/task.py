@@ -12,7 +12,15 @@ from r2s_core.robot import FreeJoint
 from r2s_core.task_info import TaskInfo
 from r2s_core.types import Array, Named, SceneSpec, View, pytree
 from r2s_envs_objects import ObjectOptions, load_object
-from r2s_envs_pick_place import OBJECT_JOINT, PickObject, SceneOptions, build_scene, render_spec
+from r2s_envs_pick_place import (
+    OBJECT_JOINT,
+    PickObject,
+    SceneOptions,
+    build_scene,
+    camera_spec,
+    default_cameras,
+    render_spec,
+)
 from r2s_envs_robots import LAWS, Arm
 
 from r2s_template_module.plugin import TemplateNameConfig
@@ -30,6 +38,7 @@ _OBSERVATION_NAMES = (
     *("object_qw", "object_qx", "object_qy", "object_qz", "object_vx", "object_vy"),
     *("hand_to_object_x", "hand_to_object_y", "object_to_goal_x", "object_to_goal_y"),
 )
+_FELT_NAMES = ("hand_x", "hand_y", "hand_z", "goal_x", "goal_y")
 
 
 @pytree
@@ -65,12 +74,13 @@ class PushTask:
             robot=self.robot.name,
             objects=(asset.name,),
             action_names=("hand_x", "hand_y"),
-            observation_names={"policy": _OBSERVATION_NAMES},
+            observation_names={"policy": _OBSERVATION_NAMES, "proprioception": _FELT_NAMES},
             stages=("pushed",),
             terminated="out of reach",
             markers={"goal_marker": "goal"},
             episode_steps=60,
             rewards={"template_name_reach": 0.2, "template_name_push": 1.0},
+            cameras=default_cameras(self.robot),
         )
         self._options = SceneOptions(robot=self.robot)
         self._model = build_scene([self.object.shape], self._options).compile()
@@ -89,6 +99,7 @@ class PushTask:
                 {"qpos", "qvel", "ctrl", "xpos", "xquat", "site_xpos", "site_xmat"}
             ),
             render_spec=lambda variant: render_spec([self.object.shape], self._options),
+            camera_spec=lambda variant: camera_spec(self.object.shape, self._options),
         )
 
     def init(self, key: Array, variant: Array) -> tuple[PushState, Array, Array]:
@@ -130,6 +141,10 @@ class PushTask:
         place = pose[:3]
         ways = [place[:2] - hand[:2], task.goal[:2] - place[:2]]
         return {"policy": jnp.concatenate([hand, pose, speed, *ways])}
+
+    def proprioception(self, task: PushState, view: View) -> Array:
+        """Of a policy with cameras, `vision_enabled: true`: hand 3 and goal 2, not the object."""
+        return jnp.concatenate([view.site_xpos[self.arm.slots.grip], task.goal[:2]])
 
     def terminated(self, task: PushState, view: View) -> Array:
         """The object is out of reach, or off the table."""

@@ -16,7 +16,8 @@ from mujoco.batch import MODEL_FIELDS
 from r2s_core import registry
 from r2s_core.camera import Camera
 from r2s_core.cameras.plugins import RaysConfig
-from r2s_core.config import EngineConfig
+from r2s_core.config import EngineConfig, load_mapping
+from r2s_core.env.build import make_environment
 from r2s_core.env.camera_rig import seen_by
 from r2s_core.registry import build_robot
 from r2s_core.robot import COLLISION_GROUP, Slots
@@ -322,3 +323,30 @@ def test_proprioception_errs_as_the_joints_readings_do(task, feeling):
     assert moved > 0.005, "the hand's position follows from the angles as measured"
     for name in ("joint2_velocity", "left_finger", "goal_x"):
         assert off[name] == 0.0
+
+
+def test_in_the_engine_a_policy_that_sees_feels_what_is_read_and_its_cameras_see_the_truth():
+    """Noise on the joints' angles reaches its numbers; colours and lights are varied by name."""
+    randomization = {
+        "noise": {"use": "sensor_noise", "readings": ["joint_angles"], "bias": 0.05},
+        "colors": {"use": "visual_colors", "materials": ["object", "table"]},
+        "lights": {"use": "visual_lights", "lights": ["key"]},
+    }
+    environment = {"use": "real2sim_pick_place", "num_parallel_envs": 3, "vision_enabled": True}
+    config = {"environment": environment, "algorithms": {"ppo": {}}}
+    plain, varied = (
+        make_environment(load_mapping(config | more), training=False)
+        for more in ({}, {"randomization": randomization})
+    )
+    numbers, images = [], []
+    for env in (plain, varied):
+        state, obs = env.reset(jax.random.key(0))
+        names = env.spec.observations["policy"].names
+        angle = np.asarray(obs["policy"])[:, names.index("joint1_angle")]
+        numbers.append(angle - np.asarray(state.physics.view.qpos)[:, 0])
+        images.append(np.asarray(obs["front"], float))
+    np.testing.assert_allclose(numbers[0], 0.0, atol=1e-6)
+    assert (np.abs(numbers[1]) > 1e-4).all()
+    table = [image[:, -1, 0] for image in images]  # the lowest row shows nothing else
+    assert np.ptp(table[0], axis=0).max() == 0.0
+    assert np.ptp(table[1], axis=0).max() > 5.0

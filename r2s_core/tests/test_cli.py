@@ -432,6 +432,13 @@ def test_doctor_measures_a_backend():
     assert doctor._throughput("mujoco") > 1000
 
 
+def test_doctor_measures_a_renderer(monkeypatch):
+    from r2s_core.cli import doctor
+
+    monkeypatch.setattr(doctor, "_SEEN_S", 0.01)
+    assert doctor._images_per_second("rays") > 100
+
+
 @pytest.mark.parametrize("traceable", [False, True])
 def test_doctor_steps_as_the_contract_says(traceable, monkeypatch):
     """A control step without a wrench; where the backend can be traced, compiled."""

@@ -27,6 +27,7 @@ _NEEDED: dict[Kind, str] = {
     "backend": "r2s-core",
 }
 _WORLDS, _SUBSTEPS, _MEASURE_S = 256, 4, 1.0
+_SEEN_WORLDS, _SIDE, _SEEN_S = 32, 32, 0.3
 _REPORT = "R2S_DEBUG=1 shows where; report it"
 
 #: A box falling beside a two-joint arm: contacts, joints, motors, and quick to compile.
@@ -53,9 +54,11 @@ _SCENE = """
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.epilog = """examples:
-  r2s doctor              check, and measure each physics backend for a second
+  r2s doctor              check, and measure each physics backend and renderer
   r2s doctor --quick      check only"""
-    parser.add_argument("--quick", action="store_true", help="do not measure the backends")
+    parser.add_argument(
+        "--quick", action="store_true", help="do not measure backends and renderers"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -68,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
         ("disk", _disk),
     ]
     if not args.quick:
-        sections.append(("backends", _backends))
+        sections += [("backends", _backends), ("renderers", _renderers)]
     fixes = []
     for title, look in sections:
         print(title)
@@ -154,10 +157,21 @@ def _disk() -> Iterator[Finding]:
 
 def _backends() -> Iterator[Finding]:
     """The speed of each physics backend on a small scene, only to compare them."""
-    for entry in registry.discover("backend"):
+    yield from _measured("backend", f"physics steps/s ({_WORLDS} worlds)", _throughput)
+
+
+def _renderers() -> Iterator[Finding]:
+    """The speed of what draws images for cameras, on a small scene, only to compare them."""
+    what = f"images/s ({_SEEN_WORLDS} worlds, {_SIDE} x {_SIDE})"
+    yield from _measured("renderer", what, _images_per_second)
+
+
+def _measured(kind: Kind, what: str, measure: Callable[[str], float]) -> Iterator[Finding]:
+    """The speed of each installed plugin of a kind, or why there is none."""
+    for entry in registry.discover(kind):
         name = entry.name
         try:
-            yield name, f"{_throughput(name):,.0f} physics steps/s ({_WORLDS} worlds)", ""
+            yield name, f"{measure(name):,.0f} {what}", ""
         except R2SError as error:
             yield name, f"not available: {error}", ""
         except Exception as error:
@@ -192,3 +206,20 @@ def _throughput(name: str) -> float:
         physics = jax.block_until_ready(step(physics, ctrl))
         steps += _WORLDS * _SUBSTEPS
     return steps / elapsed
+
+
+def _images_per_second(name: str) -> float:
+    """Images per second, once it is compiled."""
+    from r2s_core import device
+    from r2s_core.env.renderer_choice import images_per_second
+    from r2s_core.testing.renderer_kit import seen_scene
+
+    if name == "warp" and not device.has_gpu():  # its kernels alone take longer than all the rest
+        raise R2SError("it is for GPUs, and JAX sees none; not measured on this CPU")
+    scene = seen_scene(_SIDE, 1, ("rgb",))
+    options = registry.get("renderer", name).default_options()
+    renderer: Any = registry.build("renderer", name, scene, _SEEN_WORLDS, options)
+    try:
+        return images_per_second(renderer, scene, _SEEN_S)
+    finally:
+        getattr(renderer, "close", lambda: None)()

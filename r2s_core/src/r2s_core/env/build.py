@@ -18,7 +18,7 @@ from r2s_core.backends.grouped import GroupedBackend
 from r2s_core.config import EngineConfig, PhysicsConfig, RunConfig, Use
 from r2s_core.config.user_code import require
 from r2s_core.device import resolve_backend
-from r2s_core.env.camera_rig import CameraRig, Seen, images_of, seen_by
+from r2s_core.env.camera_rig import CameraRig, Seen, described_by, images_of, seen_by
 from r2s_core.env.contract import check_complete, check_rewards, check_start, check_task
 from r2s_core.env.curriculum import Growth
 from r2s_core.env.expert import expert_of
@@ -26,6 +26,7 @@ from r2s_core.env.felt import observe_of
 from r2s_core.env.info_check import check_length
 from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import measured
+from r2s_core.env.renderer_choice import choose, with_renderer
 from r2s_core.env.spec import empty_view
 from r2s_core.env.variants import variant_of_world
 from r2s_core.env.vector_env import EngineOptions, Origin, VectorEnv
@@ -124,8 +125,11 @@ def wrap_task(
     randomizers = make_randomizers(config, task, scene, seen, worlds)
     rig = None
     if seen is not None:
-        alone = vision == "rgb"
-        rig = CameraRig(seen, task, scene, worlds, renderer_of(engine), randomizers, alone)
+        renderer = engine.renderer
+        if renderer.use == "auto":
+            renderer = choose(described_by(seen, randomizers), worlds, backend.traceable)
+            config = with_renderer(config, renderer)  # for evaluation, and for the run's records
+        rig = CameraRig(seen, task, scene, worlds, renderer, randomizers, alone=vision == "rgb")
     if training:
         _check_growths(config, rewards)
     moving = {name: r for name, r in randomizers.items() if r.stage != "visual"}
@@ -218,13 +222,6 @@ def _with_more_rows(worst_case: Callable[[], tuple[int, int]]) -> tuple[int, int
     elliptic cone and 2 (d - 1) with a pyramidal one."""
     contacts, rows = worst_case()
     return contacts, 2 * rows
-
-
-def renderer_of(engine: EngineConfig) -> Use:
-    """The renderer that draws for the cameras."""
-    if engine.renderer.use != "auto":
-        return engine.renderer
-    return Use("rays", registry.get("renderer", "rays").default_options())
 
 
 def make_randomizers(

@@ -59,6 +59,12 @@ def images_of(seen: Seen) -> dict[str, ArraySpec]:
     }
 
 
+def described_by(seen: Seen, randomizers: Mapping[str, Any]) -> SeenScene:
+    """What a renderer is built for; randomizers: by name, of any stage."""
+    fields = {f for r in randomizers.values() if r.stage == "visual" for f in r.writes}
+    return SeenScene(seen.model, seen.cameras, frozenset(fields | seen.tables.keys()))
+
+
 def seen_by(engine: EngineConfig, task: Task[Any], scene: SceneSpec) -> Seen:
     """The scene with the configured cameras, or the task's own.
 
@@ -233,8 +239,8 @@ class CameraRig:
         self._randomization = Randomization(
             {name: r for name, r in randomizers.items() if r.stage == "visual"}, scene
         )
-        fields = {f for r in randomizers.values() if r.stage == "visual" for f in r.writes}
-        self._varied = tuple(sorted(fields | seen.tables.keys()))
+        described = described_by(seen, randomizers)
+        self._varied = tuple(sorted(described.varied))
         self.groups = images_of(seen)
         needed = 4 * num_worlds * sum(spec.nbytes for spec in self.groups.values())
         check_memory(
@@ -242,7 +248,6 @@ class CameraRig:
             f"environment.cameras: images of {num_worlds:,} worlds",
             "lower camera_resolution, or environment.num_parallel_envs",
         )
-        described = SeenScene(seen.model, seen.cameras, frozenset(self._varied))
         self._renderer: Renderer = registry.build(
             "renderer", renderer.use, described, num_worlds, renderer.options
         )

@@ -25,6 +25,7 @@ from r2s_core.env.expert import Expert
 from r2s_core.env.felt import observe_of
 from r2s_core.env.looks import Looks
 from r2s_core.env.randomization import Randomization, measured, observed
+from r2s_core.env.renderer_choice import with_renderer
 from r2s_core.env.scene_check import check_scene
 from r2s_core.env.spec import checked_action, checked_key, make_spec
 from r2s_core.env.starts import TASK_LEVEL, Start, Starts
@@ -105,13 +106,20 @@ class EngineOptions:
 class Origin:
     """What an environment was made from.
 
-    config: the run's configuration. looks: how pictures of its episodes vary. evaluation: makes
-    the counterpart for evaluation, with a number of worlds.
+    config: the run's configuration, with the renderer that draws. looks: how pictures of its
+    episodes vary. evaluation: makes the counterpart for evaluation, with a number of worlds.
     """
 
     config: RunConfig
     looks: Looks
     evaluation: Callable[[int], Environment[Any]]
+
+
+def with_choices_of(env: Environment[Any], config: RunConfig) -> RunConfig:
+    """A run's configuration with what its environment chose for `auto`."""
+    if not isinstance(env, VectorEnv) or env.origin is None:
+        return config
+    return with_renderer(config, env.origin.config.environment.engine.renderer)
 
 
 def looks_of(env: Environment[Any]) -> Looks | None:

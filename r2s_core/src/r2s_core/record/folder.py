@@ -21,6 +21,7 @@ from r2s_core.config import RunConfig, load_config
 from r2s_core.config.convert import plain
 from r2s_core.config.flat import differing, flat
 from r2s_core.config.nodes import Problems, read_file
+from r2s_core.env.renderer_choice import with_renderer
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.record import inputs
 from r2s_core.record.inputs import Inputs
@@ -134,6 +135,9 @@ class RunFolder:
         if not self.resumes:
             return inputs.collect(config, self.path)
         inputs.verify(self.path)
+        own = load_config(self.path / CONFIG)
+        if config.environment.engine.renderer.use == "auto":  # as it was chosen when the run began
+            config = with_renderer(config, own.environment.engine.renderer)
         changed = changed_keys(self.path, config)
         for key, (saved, wanted) in changed.items():
             if key.split(".")[0] not in _FREE:
@@ -144,9 +148,8 @@ class RunFolder:
         record = inputs.read_record(self.path)
         if config.base_dir != self.path.resolve():
             inputs.check_sources(record, config.base_dir)
-        saved = load_config(self.path / CONFIG)
         kept = dataclasses.replace(
-            config, environment=saved.environment, demonstrations=saved.demonstrations
+            config, environment=own.environment, demonstrations=own.demonstrations
         )
         return Inputs(kept, {}, record)
 

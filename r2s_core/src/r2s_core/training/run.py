@@ -21,6 +21,7 @@ from r2s_core.demonstrations.source import described, with_demonstrations
 from r2s_core.env import build
 from r2s_core.env.build import MakeEnvironment
 from r2s_core.env.contract import exported
+from r2s_core.env.vector_env import with_choices_of
 from r2s_core.errors import ConfigError, PluginError, R2SError
 from r2s_core.evaluation import evaluate
 from r2s_core.evaluation.curve import EvaluationCurve
@@ -123,6 +124,7 @@ class _Session:
         for line in getattr(algorithm, "notes", ()):
             self.console.print(line)
         training = start(algorithm, config, run_dir, self.folder.resume, self.console.print)
+        found = dataclasses.replace(found, config=with_choices_of(env, found.config))
         for line in self.folder.begin(found):
             self.console.print(line)
         config = self.config = found.config

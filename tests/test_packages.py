@@ -90,7 +90,10 @@ def test_only_algorithms_need_flax_optax_and_distrax(wheels, venv_without_flax, 
         assert "hidden_sizes" in options
 
 
-KINDS = ("reward", "task", "robot", "algorithm", "randomizer", "hook", "backend")
+KINDS = (
+    *("reward", "task", "robot", "algorithm", "randomizer", "hook", "backend"),
+    *("camera", "renderer"),
+)
 
 
 def test_scaffolded_packages_pass_their_own_tests(wheels, venv, tmp_path):

@@ -348,7 +348,10 @@ def test_info_tells_options_with_types_defaults_ranges_and_docs(install, manifes
 
 @pytest.mark.parametrize(
     "kind",
-    ["reward", "task", "task --robot panda", "robot", "algorithm", "randomizer", "hook", "backend"],
+    [
+        *("reward", "task", "task --robot panda", "robot", "algorithm", "randomizer", "hook"),
+        *("backend", "camera", "renderer"),
+    ],
 )
 def test_new_writes_a_package_in_which_no_placeholder_is_left(kind, tmp_path, capsys):
     kind, *options = kind.split()

@@ -3,6 +3,7 @@
 What was measured for `test_they_draw_alike` is beside its tolerances.
 """
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -54,6 +55,67 @@ def test_gl_keeps_the_contract(gl_works):
 
 def test_warp_keeps_the_contract():
     check_renderer(lambda scene, worlds: build("warp", scene, worlds))
+
+
+class Faulty:
+    """A renderer in front of `rays`, which passes on what it does not spoil."""
+
+    def __init__(self, scene, worlds, fault):
+        self._fault, self._last = fault, None
+        if fault == "deaf":  # claims a field that it does not read
+            scene = dataclasses.replace(scene, varied=scene.varied - {"light_dir"})
+        self._rays = build("rays", scene, worlds, threads=2)
+        self.name, self.traceable, self.num_worlds = "faulty", False, worlds
+        self.variable = self._rays.variable
+
+    def render(self, qpos, mocap_pos, fields, due):
+        if self._fault == "deaf":
+            fields = {name: values for name, values in fields.items() if name != "light_dir"}
+        if self._fault == "frozen marker":
+            mocap_pos = np.asarray(mocap_pos) * 0 + 0.3
+        images = self._rays.render(qpos, mocap_pos, fields, due)
+        return getattr(self, self._fault.replace(" ", "_"), lambda images: images)(images)
+
+    def stale(self, images):
+        last, self._last = self._last or images, images
+        return last
+
+    def upside_down(self, images):
+        return {group: values[:, ::-1] for group, values in images.items()}
+
+    def blue_first(self, images):
+        return {g: v[..., ::-1] if v.shape[-1] == 3 else v for g, v in images.items()}
+
+    def other_world(self, images):
+        return {group: np.roll(values, 1, axis=0) for group, values in images.items()}
+
+    def in_metres(self, images):
+        return {g: v // 1000 if "depth" in g else v for g, v in images.items()}
+
+    def wide(self, images):
+        return {group: values.astype(np.int32) for group, values in images.items()}
+
+    def silent(self, images):
+        return {group: values for group, values in images.items() if "depth" not in group}
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("stale", "differs|is it stale"),
+        ("upside down", "from the top"),
+        ("blue first", "the red ball has the mean colour"),
+        ("other world", "world 0, against MuJoCo's rays"),
+        ("in metres", "depth, mm"),
+        ("wide", "must be uint8"),
+        ("silent", "the cameras' groups are"),
+        ("deaf", "another light_dir gives the same images"),
+        ("frozen marker", "against MuJoCo's rays"),
+    ],
+)
+def test_the_kit_finds_what_is_wrong(fault, found):
+    with pytest.raises(AssertionError, match=found):
+        check_renderer(lambda scene, worlds: Faulty(scene, worlds, fault))
 
 
 #: Largest differences from `rays`, away from edges: levels of 255 and mm, in all and in 99 % of the

@@ -25,6 +25,8 @@ _KINDS: dict[str, tuple[Kind, str]] = {
     "panda": ("environment", "r2s-envs"),  # a task with the shipped robot
     "hook": ("hook", "r2s-hooks"),
     "backend": ("backend", "r2s-backends"),
+    "camera": ("camera", "r2s-cameras"),
+    "renderer": ("renderer", "r2s-renderers"),
 }
 
 #: In YAML these are no text.
@@ -39,6 +41,9 @@ _USAGE = {
     "robot": "environment:\n  robot: {name}",
     "hook": "hooks:\n  csv: {{}}\n  {name}: {{}}",
     "backend": "backend: {name}",
+    "camera": "environment:\n  cameras:\n    front: {{use: {name}, position: [1.15, 0.0, 0.75], "
+    "look_at: [0.5, 0.0, 0.1]}}",
+    "renderer": "environment:\n  vision_enabled: true\n  renderer: {name}",
 }
 
 

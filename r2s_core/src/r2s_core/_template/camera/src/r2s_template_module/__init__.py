@@ -1,0 +1,1 @@
+"""A camera for r2s."""

@@ -1,0 +1,1 @@
+"""What draws the images of cameras in r2s."""

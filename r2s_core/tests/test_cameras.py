@@ -127,6 +127,8 @@ def test_groups_and_names():
     }
     assert spec.observations["policy"].names == ("felt_speed",)
     assert spec.observations["critic"].names == ("off", "tilt", "speed", "swing")
+    names = {"policy": ("felt_speed",), "critic": ("off", "tilt", "speed", "swing")}
+    assert spec.task.observation_names == names
     assert not spec.traceable
 
 

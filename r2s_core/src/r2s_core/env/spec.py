@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -73,7 +74,7 @@ def make_spec(
         traceable=backend.traceable if traceable is None else traceable,
         action_names=chunk_names(info.action_names, action_chunk),
         action_chunk=action_chunk,
-        task=info,
+        task=info if vision is None else dataclasses.replace(info, observation_names=known),
     )
 
 

@@ -22,7 +22,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("system",),
         ("registry", "ranges"),
         ("config",),
-        ("policy_export", "camera", "task_info", "types", "hooks", "device", "keys", "robot"),
+        (
+            *("policy_export", "camera", "look_fields", "task_info", "types", "hooks"),
+            *("device", "keys", "robot"),
+        ),
         ("draw", "rotation", "rollout"),
         ("policy", "loggers"),
         ("backends",),

@@ -70,8 +70,8 @@ class Plugin:
     target: "module:callable" of the builder, imported only when used.
     config: a frozen dataclass of options made with `option`; its fields are the YAML keys.
     contract: the contract version it was built for.
-    inputs: for environments only, "module:callable" of `keep_inputs(config, keep) -> config`: the
-        options with each of the user's files replaced by what `keep`
+    inputs: for environments and randomizers, "module:callable" of `keep_inputs(config, keep) ->
+        config`: the options with each of the user's files replaced by what `keep`
         (`r2s_core.record.inputs.Keep`) returns for the data prepared from it, so that the run's
         folder is complete without those files.
     default: for environments only, whether configurations that name none use this one.

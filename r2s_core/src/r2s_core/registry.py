@@ -225,7 +225,7 @@ def load_target(installed: Installed) -> Callable[..., Any]:
 
 
 def load_inputs(installed: Installed) -> Callable[..., Any] | None:
-    """An environment's function `Plugin.inputs`, if it has one."""
+    """A plugin's function `Plugin.inputs`, if it has one."""
     target = installed.plugin.inputs
     return None if target is None else _import_from(installed.entry, target)
 

@@ -207,8 +207,8 @@ class SeenScene:
     """What cameras see, and the cameras.
 
     model: its qpos layout is that of the physics' model; it has the cameras by their names.
-    cameras: by name, in order. varied: the fields of the model whose values differ between worlds,
-      given with every call.
+    cameras: by name, in order. varied: the fields, of the model and `r2s_core.look_fields`, whose
+      values differ between worlds, given with every call.
     """
 
     model: mujoco.MjModel
@@ -219,8 +219,9 @@ class SeenScene:
 class Renderer(Protocol):
     """Draws what the cameras of W worlds see. Implementations: `rays`, `gl`, `warp`.
 
-    variable: the MjModel fields that may differ between worlds. traceable: True: `render` is used
-    inside jit and scan; False: it is called from the host.
+    variable: the fields that may differ between worlds, of MjModel and `r2s_core.look_fields`; the
+    constructor refuses others with a `BackendError`. traceable: True: `render` is used inside jit
+    and scan; False: it is called from the host.
     """
 
     name: str
@@ -416,7 +417,7 @@ class Randomizer(Protocol):
       "reading": what the policy's sensors measure (`HasReadings`; else the observation groups);
       "observation": the observation groups, at every control step;
       "visual": fields of the MjModel that cameras see, or else of the one that pictures are
-        rendered from, once per episode.
+        rendered from, once per episode; with cameras also those of `r2s_core.look_fields`.
 
     In addition, `values` has the scene's properties and "level", float32[] in [0, 1]: how far a
     curriculum has widened the ranges; 1 without one. A randomizer may ignore it. Randomizers of one
@@ -464,8 +465,8 @@ class RandomizerContext:
 
     model: the physics model (of the scene's first variant). control_dt: s. action_names,
     readings (name -> shape), images (observation group -> what it holds; values of the stage
-    "reading" as well), properties (name -> shape): what can be varied and read. num_worlds: how
-    many worlds it will vary, which is for the memory that it takes.
+    "reading" as well), properties (name -> shape): what can be varied and read. cameras: the
+    names of the policy's. num_worlds: how many it will vary, for the memory that it takes.
     drawn_model: compiles the MjModel that visual randomizers vary: what cameras see, or where
     there are none what pictures are rendered from; None where the scene cannot be rendered.
     """
@@ -477,6 +478,7 @@ class RandomizerContext:
     images: Mapping[str, ArraySpec] = dataclasses.field(default_factory=dict)
     properties: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     drawn_model: Callable[[], mujoco.MjModel] | None = None
+    cameras: tuple[str, ...] = ()
     num_worlds: int = 1
 
 

@@ -2,12 +2,14 @@
 
 It needs no graphics library, gives the same picture on every machine, and is the fastest on a CPU.
 Lighting is MuJoCo's own without highlights: ambient and diffuse light, from directional, positional
-and spot lights and the headlight. There are no shadows, and a texture is its mean colour.
+and spot lights and the headlight. There are no shadows, and a texture is its mean colour; patterns
+and a background (`r2s_core.look_fields`) are drawn.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -18,8 +20,10 @@ from mujoco.batch import Batch
 
 from r2s_core.camera import Camera
 from r2s_core.cameras import shading
+from r2s_core.cameras.patterns import Background, Patterns
 from r2s_core.cameras.plugins import RaysConfig
 from r2s_core.errors import BackendError
+from r2s_core.look_fields import BACKGROUND_FIELDS, LOOK_FIELDS, PATTERN_FIELDS
 from r2s_core.types import Array, Named, SeenScene
 
 #: What may differ between worlds: all that is drawn.
@@ -30,6 +34,7 @@ _VARIABLE = frozenset(
         *("geom_aabb", "geom_rbound"),  # what bounds a geom follows from these
         *("geom_rgba", "geom_matid", "mat_rgba", "mat_emission"),
         *("light_pos", "light_dir", "light_ambient", "light_diffuse"),
+        *LOOK_FIELDS,
     }
 )
 _SEEN_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
@@ -65,7 +70,10 @@ class Rays:
         self._batch = Batch(model, num_worlds, config.threads, persistent=True)
         self._live = {
             name: self._batch.bind(name)
-            for name in ("cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
+            for name in (
+                *("cam_xpos", "cam_xmat", "light_xpos", "light_xdir"),
+                *("geom_xpos", "geom_xmat"),
+            )
             if model.nlight or not name.startswith("light")
         }
         self._texture = _mean_colours(model)
@@ -100,7 +108,8 @@ class Rays:
         self._fields = fields
         self._varied = {name: np.asarray(values) for name, values in fields.items()}
         for name, values in self._varied.items():
-            self._batch.expand(name)[:] = values
+            if name not in LOOK_FIELDS:
+                self._batch.expand(name)[:] = values
 
     def _draw(self, eye: _Eye, ids: np.ndarray) -> dict[str, np.ndarray]:
         """The images of one camera in the worlds `ids` [n], by group."""
@@ -122,16 +131,17 @@ class Rays:
         return {group: np.asarray(values)[:count] for group, values in drawn.items()}
 
     def _paint(self, ids: np.ndarray, place: np.ndarray, turn: np.ndarray) -> shading.Paint:
-        model = self._model
+        model, matid = self._model, self._values("geom_matid", ids)
+        material = np.maximum(matid, 0)
+
+        def of(values: np.ndarray) -> np.ndarray:  # [1 or n, nmat, ...] -> [1 or n, ngeom, ...]
+            if len(material) == 1:
+                return values[:, material[0]]
+            return values[np.arange(len(material))[:, None] if len(values) > 1 else 0, material]
+
         rgba = self._values("geom_rgba", ids)
         rgb, emission = rgba[..., :3], np.zeros((1, model.ngeom))
         if model.nmat:
-            matid = self._values("geom_matid", ids)
-            material, rows = np.maximum(matid, 0), np.arange(len(matid))[:, None]
-
-            def of(values: np.ndarray) -> np.ndarray:  # [1 or n, nmat, ...] -> [1 or n, ngeom, ...]
-                return values[rows if len(values) > 1 else 0, material]
-
             # A colour of its own comes before the material's; the texture is multiplied to both.
             plain = (rgba == _DEFAULT_RGBA).all(-1) & (matid >= 0)
             own = np.where(plain[..., None], of(self._values("mat_rgba", ids))[..., :3], rgb)
@@ -149,12 +159,38 @@ class Rays:
             place,
             -turn[:, :, 2],
         )
-        return shading.Paint(*map(_f32, paint))
+        return dataclasses.replace(
+            shading.Paint(*map(_f32, paint)),
+            patterns=self._patterns(ids, of, matid),
+            background=self._background(ids),
+        )
+
+    def _patterns(self, ids: np.ndarray, of: Any, matid: np.ndarray) -> Patterns | None:
+        """of: takes values of materials to those of geoms; matid [1 or n, ngeom]."""
+        if not PATTERN_FIELDS & self._varied.keys() or not self._model.nmat:
+            return None
+        own = {
+            name.removeprefix("pattern_"): of(self._values(name, ids)) for name in PATTERN_FIELDS
+        }
+        own["amount"] = np.where(matid >= 0, own["amount"], 0.0)
+        own["position"] = self._live["geom_xpos"][ids]
+        own["rotation"] = self._live["geom_xmat"][ids].reshape(len(ids), -1, 9)
+        return Patterns(**{name: _f32(values) for name, values in own.items()})
+
+    def _background(self, ids: np.ndarray) -> Background | None:
+        if not BACKGROUND_FIELDS & self._varied.keys():
+            return None
+        picture, through = (
+            self._values(name, ids) for name in ("background", "background_through")
+        )
+        return Background(_f32(picture), _f32(through))
 
     def _values(self, field: str, ids: np.ndarray) -> np.ndarray:
-        """A model field of the worlds `ids` [n, ...], or [1, ...] where it does not vary."""
+        """A field of the worlds `ids` [n, ...], or [1, ...] where it does not vary."""
         if field in self._varied:
             return self._varied[field][ids]
+        if field in LOOK_FIELDS:
+            return LOOK_FIELDS[field](self._model)[None]
         return getattr(self._model, field)[None]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 
 from r2s_core.camera import Camera
+from r2s_core.cameras.patterns import Background, Patterns, behind, of_row, patterned
 from r2s_core.types import Array, pytree
 
 
@@ -36,6 +36,8 @@ class Paint:
     light_dir: Array  # float32[n, nlight, 3]
     camera_pos: Array  # float32[n, 3], m
     camera_dir: Array  # float32[n, 3]
+    patterns: Patterns | None = None
+    background: Background | None = None  # None: it is black
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,7 @@ def images(scene: Scene, camera: Camera, name: str, hits: Hits, paint: Paint) ->
 
 
 def _lit(scene: Scene, hits: Hits, paint: Paint) -> Array:
-    """float32[n, N, 3]: the colour of each ray, 0 where it hits nothing."""
+    """float32[n, N, 3]: the colour of each ray, the background's where it hits nothing."""
     direction = hits.direction
     towards = jnp.sum(hits.normal * direction, -1, keepdims=True)
     normal = jnp.where(towards > 0.0, -hits.normal, hits.normal)  # the side that is seen
@@ -106,9 +108,16 @@ def _lit(scene: Scene, hits: Hits, paint: Paint) -> Array:
         light += paint.ambient[:, None, i] + share[..., None] * paint.diffuse[:, None, i]
 
     geom = jnp.maximum(hits.geom, 0)
-    rgb = _of_geom(paint.rgb, geom)
-    glow = _of_geom(paint.emission[..., None], geom)
-    return jnp.where((hits.geom >= 0)[..., None], rgb * (light + glow), 0.0)
+    rgb = of_row(paint.rgb, geom)
+    if paint.patterns is not None:
+        rgb = patterned(rgb, of_row(paint.patterns.table(), geom), place)
+    glow = of_row(paint.emission[..., None], geom)
+    colour = jnp.where((hits.geom >= 0)[..., None], rgb * (light + glow), 0.0)
+    if paint.background is None:
+        return colour
+    through = of_row(paint.background.through[..., None], geom)
+    through = jnp.where((hits.geom >= 0)[..., None], through, 1.0)
+    return colour + through * (behind(paint.background, direction) - colour)
 
 
 def _share(scene: Scene, i: int, paint: Paint, place: Array, normal: Array) -> Array:
@@ -127,10 +136,3 @@ def _share(scene: Scene, i: int, paint: Paint, place: Array, normal: Array) -> A
         inside = cosine >= np.cos(scene.cutoff[i])
         share *= jnp.where(inside, jnp.maximum(cosine, 0.0) ** scene.exponent[i], 0.0)
     return share
-
-
-def _of_geom(table: Array, geom: Array) -> Array:
-    """Rows [n, N, k] of a table [n or 1, ngeom, k] for the geoms [n, N]."""
-    if table.shape[0] == 1:
-        return table[0][geom]
-    return jax.vmap(lambda rows, index: rows[index])(table, geom)

@@ -291,6 +291,7 @@ def randomizer_context(
         properties=shapes,
         images=images,
         drawn_model=None if nothing else drawn,
+        cameras=() if seen is None else tuple(seen.cameras),
         num_worlds=num_worlds,
     )
 

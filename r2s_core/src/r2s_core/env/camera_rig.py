@@ -18,7 +18,8 @@ from r2s_core.config import EngineConfig, Use
 from r2s_core.device import check_memory
 from r2s_core.env.curriculum import Levels
 from r2s_core.env.randomization import Randomization, model_field
-from r2s_core.errors import ConfigError
+from r2s_core.errors import ConfigError, R2SError
+from r2s_core.look_fields import LOOK_FIELDS
 from r2s_core.suggest import did_you_mean
 from r2s_core.system.foreign import calling
 from r2s_core.types import (
@@ -324,9 +325,19 @@ class CameraRig:
 
 
 def nominal_look(model: mujoco.MjModel, name: str) -> Array:
-    """A field that visual randomizers vary, as it is in the model that cameras see."""
-    kind = np.asarray(getattr(model, name)).dtype.kind
-    return _as_field(getattr(model, name)) if kind in "iub" else model_field(model, name)
+    """A field that visual randomizers vary, as it is in the model that cameras see.
+
+    Raises `R2SError` where there is no such field.
+    """
+    if name in LOOK_FIELDS:
+        return jnp.asarray(LOOK_FIELDS[name](model))
+    values = getattr(model, name, None)
+    if not isinstance(values, np.ndarray):
+        raise R2SError(
+            f"a visual randomizer writes {name}, which is neither a field of MjModel nor one of "
+            f"{', '.join(LOOK_FIELDS)}"
+        )
+    return _as_field(values) if values.dtype.kind in "iub" else model_field(model, name)
 
 
 def _as_field(table: Any) -> Array:

@@ -1,8 +1,8 @@
 """The files that a run depends on besides its configuration, kept in the run's own folder.
 
 A run names scans and reward files anywhere on the disk. So that it can be moved, copied to another
-machine or sent to a colleague, it keeps in `inputs/` each reward file and whatever the
-environment's plugin needs (see `Plugin.inputs`), every file named by the hash of its content, and
+machine or sent to a colleague, it keeps in `inputs/` each reward file and whatever its environment
+and randomizers need (see `Plugin.inputs`), every file named by the hash of its content, and
 its config.yaml names these copies. `inputs/inputs.json` records where they came from.
 """
 
@@ -14,10 +14,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from r2s_core import registry
-from r2s_core.config import RunConfig, user_code
+from r2s_core.config import EnvironmentConfig, RunConfig, Use, user_code
 from r2s_core.config.flat import flat
 from r2s_core.demonstrations.source import keep as keep_source
 from r2s_core.errors import ConfigError, R2SError
@@ -30,6 +30,9 @@ LIMIT = 512 * files.MIB
 _RECORD = "inputs.json"
 _HASHED = re.compile(r"-([0-9a-f]{16})\.\w*$")
 _KEPT = re.compile(r"^.*[/\\]inputs[/\\]([^/\\]+-[0-9a-f]{16}\.\w+(:\w+)?)$")
+
+
+_U = TypeVar("_U", Use, EnvironmentConfig)
 
 
 class Keep(Protocol):
@@ -191,14 +194,15 @@ class _Collected:
 
 
 def _with_kept_options(config: RunConfig, keep: Keep) -> RunConfig:
-    environment = config.environment
-    made = registry.load_inputs(registry.get("environment", environment.use))
-    if made is None:
-        return config
-    options = made(environment.options, keep)
-    return dataclasses.replace(
-        config, environment=dataclasses.replace(environment, options=options)
-    )
+    environment = _kept("environment", config.environment, keep)
+    varied = {name: _kept("randomizer", use, keep) for name, use in config.randomization.items()}
+    return dataclasses.replace(config, environment=environment, randomization=varied)
+
+
+def _kept(kind: Literal["environment", "randomizer"], use: _U, keep: Keep) -> _U:
+    """What uses a plugin, with options that name kept files."""
+    made = registry.load_inputs(registry.get(kind, use.use))
+    return use if made is None else dataclasses.replace(use, options=made(use.options, keep))
 
 
 def _with_kept_rewards(config: RunConfig, keep: Keep) -> RunConfig:

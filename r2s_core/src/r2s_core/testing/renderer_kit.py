@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from r2s_core.camera import CHANNELS, Camera, Channel, looking_at
+from r2s_core.look_fields import LOOK_FIELDS
 from r2s_core.system.foreign import describe
 from r2s_core.testing.requirements import require, require_array, require_equal
 from r2s_core.types import Renderer, SeenScene
@@ -175,7 +176,8 @@ def _check_attributes(renderer: Renderer, model: mujoco.MjModel) -> None:
     found = type(variable).__name__
     require(isinstance(variable, frozenset), f"variable is a {found}, not a frozenset")
     for field in sorted(variable):
-        require(hasattr(model, field), f"variable names {field!r}, which no MjModel has")
+        known = field in LOOK_FIELDS or hasattr(model, field)
+        require(known, f"variable names {field!r}, which no MjModel has")
     traceable = renderer.traceable
     require(isinstance(traceable, bool), f"traceable is {traceable!r}, not True or False")
 
@@ -347,6 +349,8 @@ def _check_fields(make: MakeRenderer, variable: frozenset[str], channels: Any) -
 
 
 def _values(model: mujoco.MjModel, name: str) -> np.ndarray:
+    if name in LOOK_FIELDS:
+        return LOOK_FIELDS[name](model) + _LOOK.get(name, np.float32(0.0))
     values = np.asarray(getattr(model, name))
     return values.astype(np.float32 if values.dtype.kind == "f" else np.int32)
 
@@ -363,6 +367,12 @@ def _at(kind: str, which: str, change: Callable[[np.ndarray], Any]) -> Any:
 
 
 _TURN = (0.8, 0.6, 0.0, 0.0)
+#: Added to the nominal looks, of which nothing would be seen.
+_LOOK = {
+    "background": np.linspace(0.1, 0.9, 32, dtype=np.float32)[:, None, None],
+    "pattern_amount": np.float32(0.8),
+    "pattern_rgb": np.array([0.9, 0.1, 0.9], np.float32),
+}
 #: A change of each field that can be seen in the decorated scene.
 _CHANGES: dict[str, Callable[[mujoco.MjModel, np.ndarray], np.ndarray]] = {
     "body_pos": _at("body", "arm", lambda v: v + 0.1),
@@ -400,4 +410,11 @@ _CHANGES: dict[str, Callable[[mujoco.MjModel, np.ndarray], np.ndarray]] = {
     "light_attenuation": _at("light", "lamp", lambda v: (1.0, 1.0, 0.0)),
     "light_cutoff": _at("light", "lamp", lambda v: 15.0),
     "light_exponent": _at("light", "lamp", lambda v: 1.0),
+    "background": lambda model, values: 1.0 - values,
+    "background_through": _at("geom", "floor", lambda v: 1.0),
+    "pattern_amount": _at("material", "brown", lambda v: 0.2),
+    "pattern_rgb": _at("material", "brown", lambda v: 1.0 - v),
+    "pattern_size": _at("material", "brown", lambda v: 0.11),
+    "pattern_shift": _at("material", "brown", lambda v: (0.23, 0.41, 0.17)),
+    "pattern_checkered": _at("material", "brown", lambda v: 1.0),
 }

@@ -146,7 +146,7 @@ def _seen_cart() -> mujoco.MjSpec:
             ambient=(0.2,) * 3,
             castshadow=False,
         )
-    ball = spec.worldbody.add_body(name="distractor_0", pos=(0.4, 0.4, 0.06))
+    ball = spec.worldbody.add_body(name="distractor_0", pos=(0.4, -0.4, 0.06))
     ball.add_geom(
         type=mujoco.mjtGeom.mjGEOM_SPHERE,
         size=(0.06, 0, 0),

@@ -1,7 +1,7 @@
 """The builders, named as the plugins are without `visual_`, and what they build.
 
-They vary fields of the MjModel that pictures are rendered from; see `r2s_core.types.Randomizer`,
-stage "visual".
+They vary fields of the MjModel that cameras see, or where there are none of the one that pictures
+are rendered from; see `r2s_core.types.Randomizer`, stage "visual".
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ import mujoco
 import numpy as np
 
 from r2s_core import rotation
-from r2s_core.draw import choose, draw
+from r2s_core.draw import choose, chosen, draw
 from r2s_core.errors import ConfigError
 from r2s_core.types import Array, Named, RandomizerContext
 from r2s_randomization_visual import config
+from r2s_randomization_visual.pictures import read_pictures
+from r2s_randomization_visual.scenery import Background, Distractors, Patterns
 
 
 class Lights:
     """Position, direction, brightness and tint of lights."""
 
     stage: Literal["visual"] = "visual"
-    writes = frozenset({"light_pos", "light_dir", "light_diffuse"})
 
-    def __init__(self, rows: np.ndarray, options: config.LightsConfig) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, rows: np.ndarray, options: config.LightsConfig
+    ) -> None:
         self._rows, self._options = rows, options
+        emitted = {"light_diffuse": model.light_diffuse, "light_ambient": model.light_ambient}
+        self._emitted = tuple(name for name, light in emitted.items() if light[rows].any())
+        self.writes = frozenset({"light_pos", "light_dir", *self._emitted})
 
     def __call__(self, key: Array, values: Named) -> Named:
         options, rows, level = self._options, self._rows, values["level"]
@@ -40,7 +46,7 @@ class Lights:
         return {
             "light_pos": values["light_pos"].at[rows].add(shift),
             "light_dir": values["light_dir"].at[rows].set(direction),
-            "light_diffuse": values["light_diffuse"].at[rows].multiply(colour),
+            **{name: values[name].at[rows].multiply(colour) for name in self._emitted},
         }
 
 
@@ -120,9 +126,13 @@ class Camera:
     def __call__(self, key: Array, values: Named) -> Named:
         options, rows, level = self._options, self._rows, values["level"]
         keys, number = jax.random.split(key, 3), len(rows)
-        shift = _within(keys[0], (number, 3), options.shift * level)
+        if options.whole:
+            shift = options.shift * level * _directions(keys[0], number)
+            turns = _about(_directions(keys[1], number), jnp.deg2rad(options.tilt * level))
+        else:
+            shift = _within(keys[0], (number, 3), options.shift * level)
+            turns = _turns(keys[1], number, options.tilt * level)
         wider = draw(keys[2], (number,), options.field_of_view, level=level, neutral=0.0)
-        turns = _turns(keys[1], number, options.tilt * level)
         quats = jax.vmap(rotation.multiply)(values["cam_quat"][rows], turns)
         return {
             "cam_pos": values["cam_pos"].at[rows].add(shift),
@@ -133,7 +143,8 @@ class Camera:
 
 def lights(options: config.LightsConfig, context: RandomizerContext) -> Lights:
     """Raises ConfigError where the scene has no such lights."""
-    return Lights(choose(_drawn(context), "light", options.lights, "lights"), options)
+    model = _drawn(context)
+    return Lights(model, choose(model, "light", options.lights, "lights"), options)
 
 
 def colors(options: config.ColorsConfig, context: RandomizerContext) -> Colors:
@@ -159,6 +170,45 @@ def camera(options: config.CameraConfig, context: RandomizerContext) -> Camera:
     return Camera(choose(_drawn(context), "camera", options.cameras, "cameras"), options)
 
 
+def patterns(options: config.PatternsConfig, context: RandomizerContext) -> Patterns:
+    """Raises ConfigError where there are no cameras, or no such materials."""
+    model = _seen(context)
+    return Patterns(choose(model, "material", options.materials, "materials"), options)
+
+
+def background(options: config.BackgroundConfig, context: RandomizerContext) -> Background:
+    """Raises ConfigError where there are no cameras, nothing has a name in `keep`, or the pictures
+    cannot be read."""
+    model = _seen(context)
+    fixed = np.flatnonzero(model.geom_bodyid == 0)
+    materials = model.geom_matid[fixed]
+    names = [model.geom(i).name for i in fixed]
+    names += [model.material(i).name if i >= 0 else "" for i in materials]
+    kept = chosen(names, options.keep, "keep", "geom or material of the world") % max(len(fixed), 1)
+    pictures = None if options.pictures is None else read_pictures(options.pictures)
+    return Background(np.delete(fixed, kept), pictures, options.share)
+
+
+def distractors(options: config.DistractorsConfig, context: RandomizerContext) -> Distractors:
+    """Raises ConfigError where there are no cameras, or no such bodies."""
+    model = _seen(context)
+    bodies = choose(model, "body", options.bodies, "bodies")
+    if options.number[1] > len(bodies):
+        raise ConfigError(
+            f"number: there are only {len(bodies)} such bodies, not {options.number[1]}"
+        )
+    return Distractors(model, bodies, options)
+
+
+def _seen(context: RandomizerContext) -> mujoco.MjModel:
+    if not context.cameras:
+        raise ConfigError(
+            "it varies what cameras see, and there are none; set environment.vision_enabled, or "
+            "leave it out"
+        )
+    return _drawn(context)
+
+
 def _drawn(context: RandomizerContext) -> mujoco.MjModel:
     if context.drawn_model is None:
         raise ConfigError("the task has no pictures to vary; leave the visual randomizers out")
@@ -172,7 +222,15 @@ def _within(key: Array, shape: tuple[int, ...], size: Array) -> Array:
 def _turns(key: Array, number: int, degrees: Array) -> Array:
     """Quaternions [number, 4] of rotations about random axes by at most `degrees`."""
     axis_key, angle_key = jax.random.split(key)
-    axis = jax.random.normal(axis_key, (number, 3))
-    axis /= jnp.linalg.norm(axis, axis=1, keepdims=True) + 1e-9
     angle = jnp.deg2rad(degrees) * jax.random.uniform(angle_key, (number, 1))
-    return jax.vmap(rotation.from_vector)(axis * angle)
+    return _about(_directions(axis_key, number), angle)
+
+
+def _about(axes: Array, angle: Array) -> Array:
+    return jax.vmap(rotation.from_vector)(axes * angle)
+
+
+def _directions(key: Array, number: int) -> Array:
+    """Unit vectors [number, 3]."""
+    axes = jax.random.normal(key, (number, 3))
+    return axes / (jnp.linalg.norm(axes, axis=1, keepdims=True) + 1e-9)

@@ -326,3 +326,16 @@ def test_the_manifest_is_light():
     code = "import sys, r2s_algos_bc.plugin as _; print({'jax', 'numpy', 'flax'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_labelled_samples_are_saved_by_choice(whole):
+    bc = BC(_point(), dataclasses.replace(SMALL, checkpoint_buffer=whole))
+    learner, _ = bc.update(bc.init(jax.random.key(0)))
+    again = bc.restored(bc.saved(learner), bc.init(jax.random.key(1)))
+    assert _same(again.agent, learner.agent)
+    assert int(again.aggregate.filled) == (128 if whole else 0)
+    assert (bc.omits is None) is whole
+    again, metrics = bc.update(again)
+    assert np.isfinite(metrics["loss/continuous"])
+    assert int(again.aggregate.filled) == (256 if whole else 128)

@@ -48,6 +48,9 @@ class BCConfig:
         minimum=1,
         maximum=10**9,
     )
+    checkpoint_buffer: bool = option(
+        True, "save these samples too, so that --resume is exact; otherwise they are collected anew"
+    )
     # Learning
     num_batches: int = option(40, "gradient steps per update", minimum=1, maximum=100_000)
     batch_size: int = option(2048, "samples per gradient step", minimum=1, maximum=2**20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -95,6 +96,29 @@ class BC(CollectAndLearn[Learner, BCConfig]):
             target = model.target(recorded.obs)
             aggregate = labelled(self.env.spec, groups, recorded, target)
         return Learner(agent, aggregate, *self._reset(env_key))
+
+    # See `r2s_core.types.SavesPart`.
+
+    def saved(self, learner: Learner) -> Any:
+        """Recorded demonstrations are read again, so they are not saved."""
+        if self.config.checkpoint_buffer and self.model.recorded is None:
+            return learner
+        return dataclasses.replace(learner, aggregate=None)
+
+    @property
+    def omits(self) -> str | None:
+        """What a resumed run lacks."""
+        if self.config.checkpoint_buffer or self.model.recorded is not None:
+            return None
+        return "the labelled samples, which are collected anew"
+
+    def restored(self, saved: Any, fresh: Learner) -> Learner:
+        """The restored learner; samples that were not saved start empty."""
+        if saved.aggregate is not None:
+            return saved
+        return dataclasses.replace(saved, aggregate=fresh.aggregate)
+
+    # How to act.
 
     def _acting(self, agent: Agent) -> Any:
         return self.model.acting(agent)

@@ -4,10 +4,12 @@
 to draw and where the shared arrays are, and then the numbers of draws, 8 bytes each. It repeats a
 number on its standard output when that draw is finished, and ends when its input does.
 
-On Mesa's software rasterizer a picture costs what its triangles cost (some 0.03 ms for a sphere of
-28 x 16 facets), hardly anything for its pixels below 64 x 64, for reading them back, or for
-`mjv_updateScene`. So small pictures are drawn with fewer facets. Drawing many worlds as tiles of
-one buffer and reading that once was a quarter slower than one after another.
+On Mesa's software rasterizer a picture of up to 64 x 64 pixels costs what its triangles cost (some
+30 ns each; a sphere of 28 x 16 facets 0.03 ms, a plane of 80 x 80 squares 0.07 ms), and hardly
+anything for its pixels, for reading them back or for `mjv_updateScene`. So round shapes have fewer
+facets where pictures are small, planes are drawn whole where no light is near, and geoms outside of
+the picture are left out. Drawing many worlds as tiles of one buffer, to read that once, was a
+quarter slower than one after another.
 """
 
 from __future__ import annotations
@@ -26,24 +28,36 @@ from r2s_core.cameras.shared_arrays import SharedArrays, from_json
 NUMBER_BYTES = 8
 _NEAR = 0.001  # m, of the clipping plane; the other renderers have none
 _FAR = 100.0  # m
-#: Facets of round shapes for pictures of up to 64 pixels: a circle's outline is off by 2 % of its
-#: radius, which is less than a pixel.
-_SMALL, _SLICES, _STACKS = 64, 16, 10
+#: Facets of round shapes (slices, stacks) and squares along a box's edge for pictures of up to so
+#: many pixels: a circle's outline is off by 3 or 2 % of its radius, which is less than a pixel.
+_FACETS = {32: (12, 8, 2), 64: (16, 10, 2)}
+_HIDDEN = 5  # a group that is not drawn
 _OFF = ("SHADOW", "REFLECTION", "SKYBOX", "FOG", "HAZE")
+_SIZES = {"geom_size", "geom_type", "geom_dataid"}  # what a geom's bounding sphere follows from
+_KINDS = {"light_type", "light_active"}
 _COPIED = {"mat_texid", "mat_texrepeat", "mat_texuniform"}
 _DRAWN = mujoco.mjtCatBit.mjCAT_STATIC | mujoco.mjtCatBit.mjCAT_DYNAMIC
 _FONT = 50  # the smallest; nothing is written
 
 
-def lean(model: mujoco.MjModel, sizes: list[tuple[int, int]]) -> None:
-    """Change a model so that `gl` draws it fast and clips it as the other renderers do."""
+def lean(model: mujoco.MjModel, sizes: list[tuple[int, int]], lights_vary: bool) -> None:
+    """Change a model so that `gl` draws it fast and clips it as the other renderers do.
+
+    sizes: (width, height) of the pictures. lights_vary: whether kinds of lights differ by world.
+    """
     width, height = (max(side) for side in zip(*sizes, strict=True))
     quality, buffer, map_ = model.vis.quality, model.vis.global_, model.vis.map
     buffer.offwidth, buffer.offheight = width, height
     quality.offsamples, quality.shadowsize = 0, 0
-    if max(width, height) <= _SMALL:
-        quality.numslices = min(quality.numslices, _SLICES)
-        quality.numstacks = min(quality.numstacks, _STACKS)
+    most = (quality.numslices, quality.numstacks, quality.numquads)
+    facets = next((f for side, f in _FACETS.items() if max(width, height) <= side), most)
+    quality.numslices, quality.numstacks, quality.numquads = map(
+        min, zip(most, facets, strict=True)
+    )
+    near = model.light_active & (model.light_type != mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
+    if not near.any() and not lights_vary:
+        planes = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
+        model.geom_size[planes, 2] = _FAR  # of the squares that light is computed at
     extent = float(model.stat.extent)
     map_.znear = _NEAR / extent
     map_.zfar = max(_FAR / extent, map_.zfar)
@@ -59,7 +73,12 @@ class Painter:
     def __init__(
         self, model: mujoco.MjModel, arrays: Mapping[str, np.ndarray], cameras: list[dict[str, Any]]
     ) -> None:
-        lean(model, [tuple(camera["size"]) for camera in cameras])
+        self._fields = {
+            name.removeprefix("field/"): array
+            for name, array in arrays.items()
+            if name.startswith("field/")
+        }
+        lean(model, [tuple(each["size"]) for each in cameras], bool(_KINDS & set(self._fields)))
         self._model, self._data, self._arrays = model, mujoco.MjData(model), arrays
         buffer = model.vis.global_
         self._gl = mujoco.GLContext(buffer.offwidth, buffer.offheight)
@@ -68,17 +87,14 @@ class Painter:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._context.readDepthMap = int(mujoco.mjtDepthMap.mjDEPTH_ZEROFAR)
         self._scene, self._option = _scene(model), _option()
-        self._fields = {
-            name.removeprefix("field/"): array
-            for name, array in arrays.items()
-            if name.startswith("field/")
-        }
         if {"geom_pos", "geom_quat"} & set(self._fields):
             model.geom_sameframe[:] = 0  # or kinematics would not read them
         modes = (*model.cam_mode, *model.light_mode)
         self._needs_mass_centres = any(modes)
         solid = model.geom_rgba[:, 3].min(initial=1) == 1 == model.mat_rgba[:, 3].min(initial=1)
         self._solid = bool(solid) and not {"geom_rgba", "mat_rgba"} & set(self._fields)
+        self._hides = "geom_rbound" in self._fields or not _SIZES & set(self._fields)
+        self._groups = model.geom_group.copy()
         self._shots = [_Shot(model, arrays, camera) for camera in cameras]
         self._in_model = (-1, -1)  # the world whose fields the model has, and their number
 
@@ -102,6 +118,8 @@ class Painter:
             for name, values in self._fields.items():
                 getattr(model, name)[...] = values[world]
             self._update_context()
+            if "geom_group" in self._fields:
+                self._groups = model.geom_group.copy()
             self._in_model = key
         data.qpos[:] = self._arrays["qpos"][world]
         data.mocap_pos[:] = self._arrays["mocap_pos"][world]
@@ -119,7 +137,20 @@ class Painter:
             for texture in range(self._model.ntex):
                 mujoco.mjr_uploadTexture(self._model, self._context, texture)
 
+    def _hide(self, shot: _Shot) -> None:
+        """Leave out the geoms whose bounding spheres lie outside of the camera's pyramid."""
+        model, data, index = self._model, self._data, shot.view.fixedcamid
+        turn = data.cam_xmat[index].reshape(3, 3)
+        centre = (data.geom_xpos - data.cam_xpos[index]) @ turn  # it looks along -z
+        slope = np.tan(np.radians(model.cam_fovy[index]) / 2) * shot.aspect  # [2], of the sides
+        reach = model.geom_rbound[:, None] * np.sqrt(1 + slope * slope)
+        beside = np.abs(centre[:, :2]) > reach - slope * centre[:, 2:]
+        endless = model.geom_rbound <= 0  # planes
+        model.geom_group[:] = np.where(beside.any(axis=1) & ~endless, _HIDDEN, self._groups)
+
     def _draw(self, shot: _Shot, world: int) -> None:
+        if self._hides:
+            self._hide(shot)
         mujoco.mjv_updateScene(
             self._model, self._data, self._option, None, shot.view, int(_DRAWN), self._scene
         )
@@ -164,6 +195,7 @@ class _Shot:
         self.view = mujoco.MjvCamera()
         self.view.type = int(mujoco.mjtCamera.mjCAMERA_FIXED)
         self.view.fixedcamid = camera["id"]
+        self.aspect = np.array([width / height, 1.0])
         self.rectangle = mujoco.MjrRect(0, 0, width, height)
         groups = camera["groups"]
         self.rgb, self.depth, self.segmentation = (

@@ -16,17 +16,14 @@ from r2s_core.errors import BackendError
 from r2s_core.system.text import say_once
 from r2s_core.types import Renderer, SeenScene
 
-#: Up to this many pixels an image `rays` is the fastest on CPUs (benchmarks/vision.md), so that
-#: `gl` need not start its processes to be measured.
-_SMALL = 32 * 32
 _WORLDS, _SECONDS = 32, 0.15  # of a measurement
 #: How much faster `gl` must be than `rays`, whose images are the same on every machine.
 _AHEAD = 1.5
 
 
 def choose(scene: SeenScene, num_worlds: int, compiled: bool) -> Use:
-    """`warp` where the whole step is compiled for an NVIDIA GPU; else `rays`, or `gl` where images
-    are larger than 32 x 32 and it is measured to be clearly faster.
+    """`warp` where the whole step is compiled for an NVIDIA GPU; else `rays`, or `gl` where a short
+    measurement shows it to be clearly faster.
 
     compiled: the backend is traceable. The choice depends on the machine, so a run records it.
 
@@ -37,9 +34,6 @@ def choose(scene: SeenScene, num_worlds: int, compiled: bool) -> Use:
         return _use("warp")
     worlds = min(num_worlds, _WORLDS)
     rays = _built("rays", scene, worlds, reasons)
-    largest = max(camera.size[0] * camera.size[1] for camera in scene.cameras.values())
-    if rays is not None and largest <= _SMALL:
-        return _use("rays")
     gl = _built("gl", scene, worlds, reasons)
     try:
         if rays is None and gl is None:

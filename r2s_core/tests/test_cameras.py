@@ -99,6 +99,7 @@ def config(**environment):
 
 def environment(task=None, *, worlds=WORLDS, backend="mujoco", **keys):
     keys.setdefault("cameras", {"above": ABOVE})
+    keys.setdefault("renderer", "rays")
     settings = load_mapping({"environment": keys, "backend": backend})
     return wrap_task(task or SeenCart(), settings, worlds, training=False)
 

@@ -9,7 +9,7 @@ import yaml
 
 from r2s_core import registry
 from r2s_core.camera import Camera, looking_at
-from r2s_core.config import load_config
+from r2s_core.config import Use, load_config
 from r2s_core.env import build, renderer_choice
 from r2s_core.env.build import wrap_task
 from r2s_core.env.renderer_choice import choose, images_per_second
@@ -123,8 +123,9 @@ def cart_run(tiny):
 
 
 def test_a_run_records_what_was_chosen_and_resumes_with_it(cart_run, monkeypatch):
+    rays = registry.get("renderer", "rays").default_options()
+    monkeypatch.setattr(build, "choose", lambda *_: Use("rays", rays))
     assert cart_run()["renderer"] == {"use": "rays", "threads": 0}
-    monkeypatch.setattr(renderer_choice, "choose", lambda *_: pytest.fail("it chose again"))
     monkeypatch.setattr(build, "choose", lambda *_: pytest.fail("it chose again"))
     assert cart_run(resume=True)["renderer"] == {"use": "rays", "threads": 0}
     with pytest.raises(ConfigError, match=r"environment\.renderer"):

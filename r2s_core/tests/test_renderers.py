@@ -119,7 +119,7 @@ def test_the_kit_finds_what_is_wrong(fault, found):
 
 
 #: Largest differences from `rays`, away from edges: levels of 255 and mm, in all and in 99 % of the
-#: pixels. Measured at 32 x 32: gl 7 and 1 levels, 7 and 4.4 mm, since it draws a round shape with 12
+#: pixels. Measured at 32 x 32: gl 7 and 1 levels, 7 and 4.4 mm, since it draws round shapes with 12
 #: facets; warp 1 level, since it rounds down, and 0 mm.
 ALIKE = {"gl": ((10, 3), (10, 5)), "warp": ((1, 1), (1, 0))}
 

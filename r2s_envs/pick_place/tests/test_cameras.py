@@ -333,6 +333,7 @@ def test_in_the_engine_a_policy_that_sees_feels_what_is_read_and_its_cameras_see
         "lights": {"use": "visual_lights", "lights": ["key"]},
     }
     environment = {"use": "real2sim_pick_place", "num_parallel_envs": 3, "vision_enabled": True}
+    environment |= {"renderer": "rays"}
     config = {"environment": environment, "algorithms": {"ppo": {}}}
     plain, varied = (
         make_environment(load_mapping(config | more), training=False)

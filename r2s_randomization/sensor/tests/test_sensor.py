@@ -368,7 +368,8 @@ def test_a_policy_sees_late_images_of_its_own_episode():
     cameras = {"front": {"position": [0, -2, 1], "look_at": [0, 0, 0.3], "size": [16, 12]}}
 
     def seen(**randomization):
-        config = load_mapping({"environment": {"cameras": cameras}, "randomization": randomization})
+        environment = {"cameras": cameras, "renderer": "rays"}
+        config = load_mapping({"environment": environment, "randomization": randomization})
         env = wrap_task(SeenCartTask(), config, 3, training=False)
         state, obs = env.reset(jax.random.key(0))
         read = [np.asarray(obs["front"])]

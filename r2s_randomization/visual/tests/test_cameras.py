@@ -42,9 +42,10 @@ SEEN = {
 def environment(worlds=WORLDS, randomization=None, **engine):
     camera = {"position": EYE, "look_at": AIM, "field_of_view": 50, "size": [24, 24]}
     camera["channels"] = ["rgb", "segmentation"]
+    seen = {"cameras": {"front": camera}, "observation_type": "rgb", "renderer": "rays"}
     made = {
         "backend": "mujoco",
-        "environment": {"cameras": {"front": camera}, "observation_type": "rgb", **engine},
+        "environment": {**seen, **engine},
         "randomization": randomization or {},
     }
     return wrap_task(TASK, load_mapping(made), worlds, training=False)

@@ -82,11 +82,36 @@ def test_the_seen_scene_moves_as_the_physics_does_and_is_lean(task):
     for body in ("hand", "left_finger", scene.OBJECT_BODY):
         np.testing.assert_allclose(a.body(body).xpos, b.body(body).xpos, atol=1e-9)
         np.testing.assert_allclose(a.body(body).xmat, b.body(body).xmat, atol=1e-9)
-    assert (seen.geom_group < COLLISION_GROUP).sum() <= 25
+    assert ((seen.geom_group < COLLISION_GROUP) & (seen.geom_rgba[:, 3] > 0)).sum() <= 25
     assert seen.mesh_facenum.max() <= scene.SEEN_FACES
     assert not seen.mat_specular.any()
     assert not seen.mat_reflectance.any()
     assert not seen.light_castshadow.any()
+
+
+def test_distractors_stand_on_the_table_around_the_objects_and_are_not_seen(task):
+    seen = _seen(task)
+    data = mujoco.MjData(seen)
+    mujoco.mj_kinematics(seen, data)
+    spare = [i for i in range(seen.nbody) if seen.body(i).name.startswith("distractor_")]
+    assert len(spare) == 4
+    reach = task.config.object_range + 0.05
+    for body in spare:
+        [geom] = np.flatnonzero(seen.geom_bodyid == body)
+        assert seen.geom_rgba[geom, 3] == 0.0
+        assert seen.geom_matid[geom] == -1
+        assert seen.body_weldid[body] == 0
+        centre, half = seen.geom_aabb[geom, :3] + data.geom_xpos[geom], seen.geom_aabb[geom, 3:]
+        assert (centre - half)[2] == pytest.approx(0.0, abs=1e-6)
+        away = np.abs(centre[:2] - task.robot.workspace) - half[:2]
+        assert away.max() > reach
+
+
+def test_lights_are_all_the_light_there_is(task):
+    """So that randomized lights change all of it."""
+    seen = _seen(task)
+    assert not seen.vis.headlight.active
+    assert (seen.light_ambient > 0).all()
 
 
 def test_it_has_the_names_and_colours_of_pictures(task):

@@ -348,6 +348,7 @@ def camera_spec(
     (robot.sketch or robot.dress)(spec)
     body = _add_free_body(spec, 1.0, (0.0, 0.0, 0.0), np.eye(3))  # all alike: it is not seen
     stage.add_plain_stage(spec)
+    stage.add_distractors(spec, robot.workspace)
     spec.add_material(name="object", rgba=scene_object.rgba)
     for number, shape in enumerate(library):
         _add_visual_mesh(spec, _mesh_name(number, 0), *shape.few_faces)

@@ -15,6 +15,17 @@ GOAL_MARKER = "goal_marker"
 _RING_RADIUS, _RING_THICKNESS = 0.05, 0.0035
 _HIDDEN = (0.0, 0.0, -2.0)
 _TABLE = (0.3, 0.0, -0.015), (0.6, 0.65, 0.015)  # its top's centre and half sizes, m
+#: Spare bodies around the area where objects start, which randomizers show: place from its centre,
+#: m, shape and half sizes, m (a cylinder's: radius and half length).
+_DISTRACTORS = (
+    ((-0.14, 0.25), mujoco.mjtGeom.mjGEOM_BOX, (0.025, 0.035, 0.02)),
+    ((0.14, -0.25), mujoco.mjtGeom.mjGEOM_CYLINDER, (0.028, 0.03)),
+    ((0.13, 0.26), mujoco.mjtGeom.mjGEOM_SPHERE, (0.03,)),
+    ((-0.13, -0.26), mujoco.mjtGeom.mjGEOM_ELLIPSOID, (0.045, 0.025, 0.025)),
+)
+#: Of the lights in the images of cameras, in place of MuJoCo's headlight, which is the same in all
+#: worlds: lights can be randomized whole.
+_AMBIENT = 0.2
 PORTRAIT = "portrait"
 _PORTRAIT_VIEW, _PORTRAIT_FIELD = np.array([0.75, -1.0, 0.6]), 24.0
 #: Camera: position, what it looks at (m), vertical field of view (degrees).
@@ -38,7 +49,7 @@ def add_stage(spec: mujoco.MjSpec) -> None:
 
 
 def add_plain_stage(spec: mujoco.MjSpec) -> None:
-    """The same for the cameras of a policy: a table without legs, no sky and no shadows.
+    """The same for the cameras of a policy: a table without legs, no sky, no shadows and no headlight.
 
     Their images cost time with every geom and face; these are 3 geoms and 96 faces.
     """
@@ -46,7 +57,22 @@ def add_plain_stage(spec: mujoco.MjSpec) -> None:
     _add_box(spec, "table", *_TABLE)
     _add_floor(spec)
     _add_lights(spec, shadows=False)
+    spec.visual.headlight.active = 0
+    for light in spec.lights:
+        light.ambient = (_AMBIENT,) * 3
     _add_goal(spec, *_ring(16, 3))
+
+
+def add_distractors(spec: mujoco.MjSpec, centre: tuple[float, float]) -> None:
+    """Add bodies on the table that nobody sees, since they are transparent, until a randomizer gives
+    them a colour: `distractor_0` and so on, around the centre [2], m, of the area of objects."""
+    for number, ((x, y), kind, size) in enumerate(_DISTRACTORS):
+        height = size[0] if kind == mujoco.mjtGeom.mjGEOM_SPHERE else size[-1]
+        body = spec.worldbody.add_body(
+            name=f"distractor_{number}", pos=(centre[0] + x, centre[1] + y, height)
+        )
+        padded = (*size, 0.0, 0.0)[:3]
+        body.add_geom(type=kind, size=padded, rgba=(0.5, 0.5, 0.5, 0.0), **NOT_PHYSICAL)
 
 
 def _add_goal(spec: mujoco.MjSpec, vertices: np.ndarray, faces: np.ndarray) -> None:

@@ -159,15 +159,23 @@ def test_patterns_have_two_colours_and_move_with_what_they_are_on():
 @pytest.mark.parametrize("checkered", [0.0, 1.0])
 def test_a_pattern_moves_with_its_geom(checkered):
     """The colour at a point of the geom is the same wherever the geom is."""
-    rng = np.random.default_rng(0)
-    points = rng.uniform(-0.2, 0.2, (500, 3))
-    rows = np.zeros((2, 500, 21), np.float32)
-    rows[..., 0], rows[..., 1:4], rows[..., 4], rows[..., 8] = 0.7, (1, 0, 1), 0.05, checkered
-    turn = Rotation.from_rotvec((0.3, -1.0, 0.4))
-    rows[..., 12:] = np.eye(3).ravel()
-    rows[1, :, 9:12], rows[1, :, 12:] = (0.5, -0.2, 0.1), turn.as_matrix().ravel()
-    places = jnp.asarray([points, turn.apply(points) + rows[1, 0, 9:12]])
-    colours = np.asarray(patterns.patterned(jnp.zeros((2, 500, 3)), jnp.asarray(rows), places))
+    points = np.random.default_rng(0).uniform(-0.2, 0.2, (500, 3))
+    turn, place = Rotation.from_rotvec((0.3, -1.0, 0.4)), np.array([0.5, -0.2, 0.1])
+    values = {"amount": 0.7, "size": 0.05, "checkered": checkered}
+    values = {name: np.full((1, 1), x, np.float32) for name, x in values.items()}
+    values |= {"rgb": np.array([[[1.0, 0, 1]]]), "shift": np.zeros((1, 1, 3))}
+    frames = (
+        np.stack([np.zeros(3), place])[:, None],
+        np.stack([np.eye(3), turn.as_matrix()])[:, None],
+    )
+    places = jnp.asarray([points, turn.apply(points) + place])
+    drawn = patterns.patterned(
+        jnp.zeros((2, 500, 3)),
+        patterns.Patterns.of(values, *frames),
+        jnp.zeros((2, 500), jnp.int32),
+        places,
+    )
+    colours = np.asarray(drawn)
     close = np.abs(colours[0] - colours[1]).max(-1) < 1e-3
     assert close.mean() > 0.99  # but for points at the border of two cells
     assert colours[..., 0].max() <= 0.7 + 1e-6

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from r2s_core.types import Array, pytree
 
@@ -16,24 +19,34 @@ _PICTURE_WIDTH = 0.45
 
 @pytree
 class Patterns:
-    """Those of the geoms; leading dimension n, or 1 where all worlds share them."""
+    """Those of the geoms; leading dimension n, or 1 where all worlds share them.
 
-    amount: Array  # float32[n, ngeom]
-    rgb: Array  # float32[n, ngeom, 3]
-    size: Array  # float32[n, ngeom], m
-    shift: Array  # float32[n, ngeom, 3], m
-    checkered: Array  # float32[n, ngeom]
-    position: Array  # float32[n, ngeom, 3], m, the geoms' frames
-    rotation: Array  # float32[n, ngeom, 9]
+    A place x in the world is at `turn` x + `start` in cells of the pattern.
+    """
 
-    def table(self) -> Array:
-        """float32[n, ngeom, 21]: all of a geom's numbers in a row, which one look-up finds."""
-        parts = [getattr(self, name) for name in self.__dataclass_fields__]
-        parts = [part if part.ndim == 3 else part[..., None] for part in parts]
-        worlds = max(len(part) for part in parts)
-        return jnp.concatenate(
-            [jnp.broadcast_to(part, (worlds, *part.shape[1:])) for part in parts], axis=-1
+    colour: (
+        Array  # float32[n, ngeom, 5]: amount, the second colour's red, green and blue, checkered
+    )
+    turn: Array  # float32[n, ngeom, 9]
+    start: Array  # float32[n, ngeom, 3]
+
+    @staticmethod
+    def of(
+        values: Mapping[str, np.ndarray], position: np.ndarray, rotation: np.ndarray
+    ) -> Patterns:
+        """values: "amount" and so on, of the geoms, [n, ngeom, ...]; position [n, ngeom, 3] and
+        rotation [n, ngeom, 3, 3] of their frames."""
+        size = np.maximum(values["size"], 1e-4)[..., None]
+        turn = rotation.swapaxes(-1, -2) / size[..., None]
+        start = values["shift"] / size - (turn @ position[..., None])[..., 0]
+        amount, checkered = values["amount"][..., None], values["checkered"][..., None]
+        shape = start.shape[:-1]
+        colour = np.concatenate(
+            [np.broadcast_to(x, (*shape, x.shape[-1])) for x in (amount, values["rgb"], checkered)],
+            axis=-1,
         )
+        parts: Any = (colour, turn.reshape(*turn.shape[:-2], 9), start)
+        return Patterns(*(jnp.asarray(part, jnp.float32) for part in parts))
 
 
 @pytree
@@ -44,18 +57,16 @@ class Background:
     through: Array  # float32[n, ngeom]
 
 
-def patterned(rgb: Array, rows: Array, place: Array) -> Array:
-    """float32[n, N, 3]: the colours `rgb` with the patterns at what is hit.
-
-    rows: float32[n, N, 21], of `Patterns.table`. place: float32[n, N, 3], m.
-    """
-    amount, second, size = rows[..., :1], rows[..., 1:4], rows[..., 4:5]
-    shift, checkered, origin = rows[..., 5:8], rows[..., 8], rows[..., 9:12]
-    rotation = rows[..., 12:].reshape(*rows.shape[:-1], 3, 3)
-    local = jnp.einsum("...ji,...j->...i", rotation, place - origin)
-    cells = (local + shift) / jnp.maximum(size, 1e-4)
+def patterned(rgb: Array, patterns: Patterns, geom: Array, place: Array) -> Array:
+    """float32[n, N, 3]: the colours `rgb` with the patterns of the geoms, int32[n, N], at what is
+    hit, float32[n, N, 3], m."""
+    # In three look-ups, since XLA is many times slower with rows of more than 16 numbers.
+    colour, start = of_row(patterns.colour, geom), of_row(patterns.start, geom)
+    turn = [of_row(patterns.turn[..., 3 * i : 3 * i + 3], geom) for i in range(3)]
+    cells = [dot(turn[i], place) + start[..., i] for i in range(3)]
+    checkered = colour[..., 4]
     share = _noise(cells) * (1.0 - checkered) + _checkers(cells) * checkered
-    return rgb + amount * share[..., None] * (second - rgb)
+    return rgb + (colour[..., 0] * share)[..., None] * (colour[..., 1:4] - rgb)
 
 
 def behind(background: Background, direction: Array) -> Array:
@@ -64,7 +75,7 @@ def behind(background: Background, direction: Array) -> Array:
     By stereographic projection from straight above, which keeps shapes and is smooth wherever a
     camera looks that does not look up.
     """
-    unit = direction / (jnp.linalg.norm(direction, axis=-1, keepdims=True) + 1e-9)
+    unit = direction / (jnp.sqrt(dot(direction, direction))[..., None] + 1e-9)
     plane = unit[..., :2] / jnp.maximum(1.0 - unit[..., 2:], 1e-3) / _PICTURE_WIDTH
     mirrored = 1.0 - jnp.abs(jnp.mod(plane + 0.5, 2.0) - 1.0)  # in [0, 1]
     side = background.picture.shape[1]
@@ -87,23 +98,29 @@ def of_row(table: Array, index: Array) -> Array:
     return jax.vmap(lambda rows, numbers: rows[numbers])(table, index)
 
 
-def _checkers(cells: Array) -> Array:
-    """[...]: 0 or 1 by the cell of a place [..., 3]."""
-    return jnp.mod(jnp.sum(jnp.floor(cells), axis=-1), 2.0)
+def dot(a: Array, b: Array) -> Array:
+    """[...] of vectors [..., 3]. XLA's sum over an axis of 3 takes ten times as long on a CPU."""
+    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
 
 
-def _noise(cells: Array) -> Array:
+def _checkers(cells: Sequence[Array]) -> Array:
+    """[...]: 0 or 1 by the cell of a place, whose x, y and z are [...]."""
+    x, y, z = map(jnp.floor, cells)
+    return jnp.mod(x + y + z, 2.0)
+
+
+def _noise(cells: Sequence[Array]) -> Array:
     """[...] in [0, 1]: value noise, random at the corners of cells and smooth between."""
-    low = jnp.floor(cells)
-    part = cells - low
-    part = part * part * (3.0 - 2.0 * part)
-    corner = low.astype(jnp.int32).astype(jnp.uint32)
-    total = jnp.zeros(cells.shape[:-1])
+    low = [jnp.floor(x) for x in cells]
+    part = [x - first for x, first in zip(cells, low, strict=True)]
+    part = [x * x * (3.0 - 2.0 * x) for x in part]
+    corner = [x.astype(jnp.int32).astype(jnp.uint32) for x in low]
+    total = jnp.zeros(cells[0].shape)
     for offset in itertools.product((0, 1), repeat=3):
-        weight = jnp.ones(cells.shape[:-1])
-        for axis, step in enumerate(offset):
-            weight *= part[..., axis] if step else 1.0 - part[..., axis]
-        total += weight * _random(*(corner[..., axis] + step for axis, step in enumerate(offset)))
+        weight = jnp.ones(cells[0].shape)
+        for x, step in zip(part, offset, strict=True):
+            weight *= x if step else 1.0 - x
+        total += weight * _random(*(x + step for x, step in zip(corner, offset, strict=True)))
     return total
 
 

@@ -173,9 +173,8 @@ class Rays:
             name.removeprefix("pattern_"): of(self._values(name, ids)) for name in PATTERN_FIELDS
         }
         own["amount"] = np.where(matid >= 0, own["amount"], 0.0)
-        own["position"] = self._live["geom_xpos"][ids]
-        own["rotation"] = self._live["geom_xmat"][ids].reshape(len(ids), -1, 9)
-        return Patterns(**{name: _f32(values) for name, values in own.items()})
+        rotation = self._live["geom_xmat"][ids].reshape(len(ids), -1, 3, 3)
+        return Patterns.of(own, self._live["geom_xpos"][ids], rotation)
 
     def _background(self, ids: np.ndarray) -> Background | None:
         if not BACKGROUND_FIELDS & self._varied.keys():

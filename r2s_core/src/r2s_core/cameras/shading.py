@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from r2s_core.camera import Camera
-from r2s_core.cameras.patterns import Background, Patterns, behind, of_row, patterned
+from r2s_core.cameras.patterns import Background, Patterns, behind, dot, of_row, patterned
 from r2s_core.types import Array, pytree
 
 
@@ -96,12 +96,12 @@ def images(scene: Scene, camera: Camera, name: str, hits: Hits, paint: Paint) ->
 def _lit(scene: Scene, hits: Hits, paint: Paint) -> Array:
     """float32[n, N, 3]: the colour of each ray, the background's where it hits nothing."""
     direction = hits.direction
-    towards = jnp.sum(hits.normal * direction, -1, keepdims=True)
+    towards = dot(hits.normal, direction)[..., None]
     normal = jnp.where(towards > 0.0, -hits.normal, hits.normal)  # the side that is seen
     place = paint.camera_pos[:, None] + hits.depth[..., None] * direction
 
     ambient, diffuse = scene.headlight
-    facing = jnp.maximum(-jnp.sum(normal * paint.camera_dir[:, None], -1), 0.0)
+    facing = jnp.maximum(-dot(normal, paint.camera_dir[:, None]), 0.0)
     light = ambient + facing[..., None] * diffuse
     for i in np.flatnonzero(scene.active):
         share = _share(scene, int(i), paint, place, normal)
@@ -110,7 +110,7 @@ def _lit(scene: Scene, hits: Hits, paint: Paint) -> Array:
     geom = jnp.maximum(hits.geom, 0)
     rgb = of_row(paint.rgb, geom)
     if paint.patterns is not None:
-        rgb = patterned(rgb, of_row(paint.patterns.table(), geom), place)
+        rgb = patterned(rgb, paint.patterns, geom, place)
     glow = of_row(paint.emission[..., None], geom)
     colour = jnp.where((hits.geom >= 0)[..., None], rgb * (light + glow), 0.0)
     if paint.background is None:
@@ -124,15 +124,15 @@ def _share(scene: Scene, i: int, paint: Paint, place: Array, normal: Array) -> A
     """float32[n, N]: how much of light `i` a surface gets."""
     axis = paint.light_dir[:, None, i]
     if scene.directional[i]:
-        return jnp.maximum(-jnp.sum(normal * axis, -1), 0.0)
+        return jnp.maximum(-dot(normal, axis), 0.0)
     away = place - paint.light_pos[:, None, i]
-    distance = jnp.linalg.norm(away, axis=-1) + 1e-9
+    distance = jnp.sqrt(dot(away, away)) + 1e-9
     beam = away / distance[..., None]
-    share = jnp.maximum(-jnp.sum(normal * beam, -1), 0.0)
+    share = jnp.maximum(-dot(normal, beam), 0.0)
     constant, linear, square = scene.attenuation[i]
     share /= constant + linear * distance + square * distance * distance
     if scene.spot[i]:
-        cosine = jnp.sum(beam * axis, -1)
+        cosine = dot(beam, axis)
         inside = cosine >= np.cos(scene.cutoff[i])
         share *= jnp.where(inside, jnp.maximum(cosine, 0.0) ** scene.exponent[i], 0.0)
     return share

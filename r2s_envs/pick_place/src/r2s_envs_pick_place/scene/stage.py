@@ -49,7 +49,7 @@ def add_stage(spec: mujoco.MjSpec) -> None:
 
 
 def add_plain_stage(spec: mujoco.MjSpec) -> None:
-    """The same for the cameras of a policy: a table without legs, no sky, no shadows and no headlight.
+    """The same for the cameras of a policy: a table without legs, no sky, shadows or headlight.
 
     Their images cost time with every geom and face; these are 3 geoms and 96 faces.
     """
@@ -64,8 +64,8 @@ def add_plain_stage(spec: mujoco.MjSpec) -> None:
 
 
 def add_distractors(spec: mujoco.MjSpec, centre: tuple[float, float]) -> None:
-    """Add bodies on the table that nobody sees, since they are transparent, until a randomizer gives
-    them a colour: `distractor_0` and so on, around the centre [2], m, of the area of objects."""
+    """Add bodies on the table that are transparent until a randomizer gives them a colour:
+    `distractor_0` and so on, around the centre [2], m, of the area of objects."""
     for number, ((x, y), kind, size) in enumerate(_DISTRACTORS):
         height = size[0] if kind == mujoco.mjtGeom.mjGEOM_SPHERE else size[-1]
         body = spec.worldbody.add_body(

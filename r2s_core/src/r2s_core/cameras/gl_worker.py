@@ -28,12 +28,13 @@ from r2s_core.cameras.shared_arrays import SharedArrays, from_json
 NUMBER_BYTES = 8
 _NEAR = 0.001  # m, of the clipping plane; the other renderers have none
 _FAR = 100.0  # m
-#: Facets of round shapes (slices, stacks) and squares along a box's edge for pictures of up to so
-#: many pixels: a circle's outline is off by 3 or 2 % of its radius, which is less than a pixel.
-_FACETS = {32: (12, 8, 2), 64: (16, 10, 2)}
+#: Facets of round shapes (slices, stacks) for pictures of up to so many pixels: the outline of a
+#: circle is off by 3 or 2 % of its radius, which is less than a pixel.
+_FACETS = {32: (12, 8), 64: (16, 10)}
 _HIDDEN = 5  # a group that is not drawn
 _OFF = ("SHADOW", "REFLECTION", "SKYBOX", "FOG", "HAZE")
 _SIZES = {"geom_size", "geom_type", "geom_dataid"}  # what a geom's bounding sphere follows from
+_BOUNDS = {"geom_rbound", "cam_fovy"}
 _KINDS = {"light_type", "light_active"}
 _COPIED = {"mat_texid", "mat_texrepeat", "mat_texuniform"}
 _DRAWN = mujoco.mjtCatBit.mjCAT_STATIC | mujoco.mjtCatBit.mjCAT_DYNAMIC
@@ -49,15 +50,15 @@ def lean(model: mujoco.MjModel, sizes: list[tuple[int, int]], lights_vary: bool)
     quality, buffer, map_ = model.vis.quality, model.vis.global_, model.vis.map
     buffer.offwidth, buffer.offheight = width, height
     quality.offsamples, quality.shadowsize = 0, 0
-    most = (quality.numslices, quality.numstacks, quality.numquads)
-    facets = next((f for side, f in _FACETS.items() if max(width, height) <= side), most)
-    quality.numslices, quality.numstacks, quality.numquads = map(
-        min, zip(most, facets, strict=True)
-    )
+    for side, (slices, stacks) in sorted(_FACETS.items(), reverse=True):
+        if max(width, height) <= side:
+            quality.numslices = min(quality.numslices, slices)
+            quality.numstacks = min(quality.numstacks, stacks)
     near = model.light_active & (model.light_type != mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
     if not near.any() and not lights_vary:
-        planes = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
-        model.geom_size[planes, 2] = _FAR  # of the squares that light is computed at
+        # Light is computed at corners; that from afar is the same on all of a flat side.
+        quality.numquads = 1
+        model.geom_size[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE, 2] = _FAR
     extent = float(model.stat.extent)
     map_.znear = _NEAR / extent
     map_.zfar = max(_FAR / extent, map_.zfar)
@@ -142,11 +143,12 @@ class Painter:
         model, data, index = self._model, self._data, shot.view.fixedcamid
         turn = data.cam_xmat[index].reshape(3, 3)
         centre = (data.geom_xpos - data.cam_xpos[index]) @ turn  # it looks along -z
-        slope = np.tan(np.radians(model.cam_fovy[index]) / 2) * shot.aspect  # [2], of the sides
-        reach = model.geom_rbound[:, None] * np.sqrt(1 + slope * slope)
-        beside = np.abs(centre[:, :2]) > reach - slope * centre[:, 2:]
-        endless = model.geom_rbound <= 0  # planes
-        model.geom_group[:] = np.where(beside.any(axis=1) & ~endless, _HIDDEN, self._groups)
+        if shot.reach is None or _BOUNDS & self._fields.keys():
+            shot.slope = np.tan(np.radians(model.cam_fovy[index]) / 2) * shot.aspect  # of the sides
+            bound = np.where(model.geom_rbound > 0, model.geom_rbound, np.inf)  # planes are endless
+            shot.reach = bound[:, None] * np.sqrt(1 + shot.slope * shot.slope)
+        beside = np.abs(centre[:, :2]) > shot.reach - shot.slope * centre[:, 2:]
+        model.geom_group[:] = np.where(beside[:, 0] | beside[:, 1], _HIDDEN, self._groups)
 
     def _draw(self, shot: _Shot, world: int) -> None:
         if self._hides:
@@ -196,6 +198,7 @@ class _Shot:
         self.view.type = int(mujoco.mjtCamera.mjCAMERA_FIXED)
         self.view.fixedcamid = camera["id"]
         self.aspect = np.array([width / height, 1.0])
+        self.slope, self.reach = np.ones(2), None  # of `Painter._hide`
         self.rectangle = mujoco.MjrRect(0, 0, width, height)
         groups = camera["groups"]
         self.rgb, self.depth, self.segmentation = (

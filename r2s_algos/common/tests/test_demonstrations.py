@@ -189,6 +189,33 @@ def test_every_step_is_a_transition_of_n_steps_within_its_episode():
     assert (drawn.weight == 1).all()
 
 
+def test_recorded_images_are_kept_once_and_so_are_those_after_a_truncation():
+    """Here the first episode is truncated after its step 2, the second ends without its last."""
+    step = np.arange(5)
+    image = np.broadcast_to(step[:, None, None, None], (5, 2, 2, 1)).astype(np.uint8)
+    after = np.where(np.isin(step, (2, 4)), step + 100, step + 1)
+    after = np.broadcast_to(after[:, None, None, None], image.shape).astype(np.uint8)
+    spec = dataclasses.replace(
+        SPEC, observations={"policy": ArraySpec((2,)), "eye": ArraySpec((2, 2, 1), "uint8")}
+    )
+    shown = _two_episodes(terminated=np.zeros(5, bool))
+    shown = dataclasses.replace(
+        shown, obs={**shown.obs, "eye": image}, next_obs={**shown.next_obs, "eye": after}
+    )
+    groups = ("eye", "policy")
+    found = demonstrated(spec, shown, SHARE, groups)
+    assert found.transitions is not None
+    drawn = jax.device_get(sample(found.transitions, jax.random.key(0), 500, 3, 0.5))
+    first = drawn.obs["policy"][:, 0].astype(int)
+    assert set(first) == {0, 1, 2, 3, 4}
+    np.testing.assert_array_equal(drawn.obs["eye"][:, 0, 0, 0], first)
+    last = np.array([102, 102, 102, 104, 104])
+    np.testing.assert_array_equal(drawn.next_obs["eye"][:, 0, 0, 0], last[first])
+    assert (drawn.weight == 1).all()
+    size = sum(x.nbytes for x in jax.tree.leaves(found.transitions) if x.ndim)
+    assert demonstrated_bytes(spec, shown, SHARE, groups) == size
+
+
 def test_an_episode_whose_last_step_was_left_out_does_not_run_on_into_the_next():
     never = np.zeros(5, bool)
     shown = _shown(truncated=never)
@@ -235,12 +262,12 @@ class _Counting:
     """An actor-critic that tells which share of each batch is demonstrated."""
 
     def learn_critics(self, networks, batch, rate, key):
-        shown = batch.observation[:, 0] > 0.5
+        shown = batch.observation["policy"][:, 0] > 0.5
         metrics = {"first": jnp.mean(shown[: len(shown) * 3 // 4].astype(jnp.float32))}
         return networks, {"share": jnp.mean(shown.astype(jnp.float32)), **metrics}
 
     def learn_policy(self, networks, batch, rate, key, term):
-        return networks, {"of_policy": jnp.mean((batch.observation[:, 0] > 0.5) * 1.0)}
+        return networks, {"of_policy": jnp.mean((batch.observation["policy"][:, 0] > 0.5) * 1.0)}
 
 
 def test_a_share_of_each_batch_is_from_the_demonstrations():
@@ -254,7 +281,7 @@ def test_a_share_of_each_batch_is_from_the_demonstrations():
     observation = np.ones((5, 2), np.float32)
     shown = demonstrated(env.spec, _two_episodes(obs={"policy": observation}), config, ("policy",))
     agent = Agent({}, {}, init_return_scale(8), jnp.zeros((8, 1)), jnp.int32(0), jax.random.key(1))
-    learning = Learning(config, found, 32, _Counting(), "policy")  # type: ignore[arg-type]
+    learning = Learning(config, found, 32, _Counting())  # type: ignore[arg-type]
     _, metrics = jax.jit(learning.learn)(agent, replay, jax.random.key(2), shown)
     assert (metrics["share"], metrics["of_policy"]) == (0.25, 0.25)
     assert metrics["first"] == 0.0  # each batch has its own, not one of them all

@@ -8,15 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2s_algos_common.encoders.config import ImageEncoder
+from r2s_algos_common.encoders.reader import Reader
 from r2s_algos_common.normalize import init_return_scale
 from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_common.off_policy.config import OffPolicyConfig, sizes
 from r2s_algos_common.off_policy.critic import Critic, polyak
 from r2s_algos_common.off_policy.learn import Agent, Learning
+from r2s_algos_common.off_policy.reading import Reading
 from r2s_algos_common.off_policy.replay import init_replay
 from r2s_algos_common.optimizer import Adam
 from r2s_core.errors import ConfigError
 from r2s_core.testing.environments import point_mass
+from r2s_core.types import ArraySpec
 
 CONFIG = OffPolicyConfig(hidden_sizes=(16,))
 
@@ -45,7 +49,9 @@ def test_options_that_do_not_fit_each_other_are_refused():
 
 
 def _critic(**options):
-    critic = Critic(dataclasses.replace(CONFIG, **options), 5, count=2)
+    spec = dataclasses.replace(point_mass(1).spec, observations={"policy": ArraySpec((3,))})
+    reader = Reader(spec, ("policy",), ImageEncoder())
+    critic = Critic(dataclasses.replace(CONFIG, **options), reader, 2, count=2)
     for name in ("values", "target", "loss"):
         setattr(critic, name, jax.jit(getattr(critic, name)))
     critics = critic.init(jax.random.key(0))
@@ -57,7 +63,7 @@ def _critic(**options):
 def _batch(observation, reward, discount):
     """That leads to `observation`; the rest is not read."""
     blank = jnp.zeros(7)
-    return Batch(blank, blank, blank, reward, discount, blank, observation, jnp.ones(7))
+    return Batch({}, blank, reward, discount, {"policy": observation}, jnp.ones(7))
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
@@ -101,6 +107,20 @@ def test_samples_without_weight_teach_nothing(num_atoms):
     assert critic.loss(critics.online, observation, action, target, zeros)[0] == 0.0
 
 
+def test_policy_and_critics_share_encoders_unless_the_policy_is_cloned_first():
+    """A critic that learns would change what a cloned policy does."""
+    seen = {"policy": ArraySpec((3,)), "eye": ArraySpec((16, 16, 3), "uint8")}
+    spec = dataclasses.replace(point_mass(1).spec, observations=seen)
+    for steps, groups, shared in ((0, ("policy", "eye"), True), (1, ("policy", "eye"), False)):
+        reading = Reading(spec, dataclasses.replace(CONFIG, cloning_steps=steps), groups)
+        own = {"params": {}} if shared else {"params": {}, "encoders": 0}
+        assert reading.shared is shared
+        assert reading.parts(reading.whole(own, "theirs"), "theirs") == (own, "theirs")
+        fresh = reading.with_encoders({"params": {}}, jax.random.key(0))
+        assert ("encoders" in fresh) is not shared
+    assert not Reading(spec, CONFIG, ("policy",)).shared
+
+
 def test_polyak_moves_a_share_of_the_way():
     moved = polyak({"x": jnp.array([0.0, 1.0])}, {"x": jnp.array([1.0, 1.0])}, 0.25)
     np.testing.assert_allclose(moved["x"], [0.25, 1.0])
@@ -110,11 +130,12 @@ class _Watching:
     """An actor-critic whose networks are the last two batches that the critics learned from."""
 
     def learn_critics(self, networks, batch, rate, key):
-        moved = jnp.any(networks["latest"] != batch.observation).astype(jnp.float32)
-        return {"latest": batch.observation, "before": networks["latest"]}, {"moved": moved}
+        latest, before = batch.observation["policy"], networks["latest"]
+        moved = jnp.any(before != latest).astype(jnp.float32)
+        return {"latest": latest, "before": before}, {"moved": moved}
 
     def learn_policy(self, networks, batch, rate, key, term):
-        same = jnp.all(networks["latest"] == batch.observation).astype(jnp.float32)
+        same = jnp.all(networks["latest"] == batch.observation["policy"]).astype(jnp.float32)
         return networks, {"same": same}
 
 
@@ -131,7 +152,7 @@ def test_the_policy_learns_from_the_batch_that_the_critics_learned_from_last():
     agent = Agent({}, {}, init_return_scale(8), jnp.zeros((8, 1)), jnp.int32(0), jax.random.key(1))
     empty = jnp.zeros((16, obs.shape[-1]))
     agent = dataclasses.replace(agent, networks={"latest": empty, "before": empty})
-    learning = Learning(config, found, 32, _Watching(), "policy")  # type: ignore[arg-type]
+    learning = Learning(config, found, 32, _Watching())  # type: ignore[arg-type]
     networks, metrics = jax.jit(learning.learn)(agent, replay, jax.random.key(2))
     assert metrics["same"] == metrics["moved"] == 1.0
     assert not np.array_equal(networks["latest"], networks["before"])

@@ -107,6 +107,78 @@ def test_samples_are_n_step_transitions_that_end_with_their_episode(n_step, coun
     assert not np.all(samples.weight), "the test holds no diverged step"
 
 
+SEEN = ("camera", "critic", "policy")
+
+
+def _seeing(max_episode_steps=2):
+    """With an image; episodes so short that no truncation is forgotten."""
+    groups = {**_spec().observations, "camera": ArraySpec((2, 1, 1), "uint16")}
+    spec = dataclasses.replace(_spec(), observations=groups)
+    return dataclasses.replace(spec, max_episode_steps=max_episode_steps)
+
+
+def _filled_with_images(spec, chunks):
+    """The image of a step is its mark, and the last one of an episode its mark and 50."""
+    buffer = replays.init_replay(spec, SEEN, ROWS)
+    for chunk in chunks:
+        image = np.broadcast_to(chunk.obs["critic"][..., None, None], (4, WORLDS, 2, 1, 1))
+        image = image.astype(np.uint16)
+        final = {**chunk.step.final_obs, "camera": image + 50}
+        step = dataclasses.replace(chunk.step, final_obs=final)
+        seen = dataclasses.replace(chunk, obs={**chunk.obs, "camera": image}, step=step)
+        buffer = _insert(buffer, seen, _action(chunk))
+    return buffer
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("count", [2, 5])
+def test_an_image_is_stored_once_and_followed_by_the_next_or_by_an_episode_s_last(n_step, count):
+    chunks = [_chunk(4 * i, seed=5) for i in range(count)]
+    expected = _expected(chunks[-ROWS // 4 :], n_step)
+    marks = np.concatenate([c.obs["critic"][..., 0] for c in chunks[-ROWS // 4 :]])
+    truncated = np.concatenate([c.step.truncated for c in chunks[-ROWS // 4 :]])
+    samples = _sample(_filled_with_images(_seeing(), chunks), jax.random.key(0), 4000, n_step, 0.9)
+    samples = jax.device_get(samples)
+    starts, cut = samples.obs["critic"][:, 0], 0
+    assert set(starts) == set(marks[:-n_step].ravel())  # the newest row has no image after it yet
+    for i, mark in enumerate(starts[:400]):
+        _, discount, follows, weight = expected[mark]
+        assert (samples.obs["camera"][i] == mark).all()
+        assert samples.weight[i] == weight
+        if discount and weight:
+            last = np.argwhere(marks == follows - 0.5)[0]
+            cut += truncated[tuple(last)]
+            after = follows - 0.5 + (50 if truncated[tuple(last)] else 100)
+            assert (samples.next_obs["camera"][i] == after).all()
+    assert 10 < cut < 390
+
+
+def test_a_truncation_whose_last_image_is_gone_is_not_learned_from():
+    """Of an environment that truncates more often than its limit on steps says."""
+    chunks = [_chunk(4 * i, seed=5) for i in range(3)]
+    samples = {}
+    for limit in (2, 100):
+        buffer = _filled_with_images(_seeing(limit), chunks)
+        drawn = jax.device_get(_sample(buffer, jax.random.key(0), 2000, 1, DISCOUNT))
+        samples[limit] = drawn
+    assert np.array_equal(samples[2].obs["critic"], samples[100].obs["critic"])
+    truncated = samples[2].next_obs["camera"][:, 0, 0, 0] == samples[2].obs["critic"][:, 0] + 50
+    assert samples[2].weight[truncated].all()
+    assert 0 < samples[100].weight[truncated].mean() < 1
+    rest = ~truncated
+    np.testing.assert_array_equal(samples[100].weight[rest], samples[2].weight[rest])
+
+
+def test_an_image_takes_its_bytes_once():
+    spec = _seeing(4)
+    buffer = replays.init_replay(spec, SEEN, ROWS)
+    total = sum(leaf.nbytes for leaf in jax.tree.leaves(buffer) if leaf.ndim)
+    assert replays.replay_bytes(spec, SEEN, ROWS) == total
+    without = replays.replay_bytes(spec, SEEN[1:], ROWS)
+    # 12 rows and 12 // 4 + 1 last images of 4 bytes; the number of truncations, an int32 per row.
+    assert total - without == WORLDS * (4 * (12 + 4) + 4 * (12 + 1))
+
+
 def test_every_start_is_drawn_as_often_as_any_other():
     chunks = [_chunk(4 * i) for i in range(4)]
     draws = 44_000

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from r2s_algos_common.encoders.config import ImageEncoder
 from r2s_algos_common.off_policy.batch import Batch
-from r2s_algos_common.off_policy.known_answers import KnownAnswers
+from r2s_algos_common.off_policy.known_answers import KnownAnswers, check_images
 from r2s_algos_ddpg.config import DDPGConfig
 from r2s_algos_ddpg.train import make
 from r2s_core.testing.environments import bandit
@@ -79,7 +80,7 @@ def test_an_asymmetric_critic_reads_what_the_policy_cannot(td3):
 def test_each_world_explores_at_a_scale_of_its_own_that_shrinks_on_schedule():
     ddpg = _make(bandit(3), exploration_noise=(0.1, 0.5), final_noise_scale=0.5, batch_size=8)
     networks = ddpg.actor_critic.init(jax.random.key(0))
-    obs, noise = jnp.zeros((3, 1)), jnp.ones((3, 1))
+    obs, noise = {"policy": jnp.zeros((3, 1))}, jnp.ones((3, 1))
     for progress, scale in ((0.0, 1.0), (1.0, 0.5)):
         acting = ddpg.actor_critic.acting(networks, jnp.float32(progress))
         action = ddpg.actor_critic.act(acting, obs, noise)
@@ -104,7 +105,7 @@ def test_adam_s_epsilon_reaches_all_that_learns():
     """So large that a gradient step leaves all as it was; without it, all moves."""
     one = jnp.ones((8, 1))
     weight = one[:, 0]
-    batch = Batch(one, one, one, weight, weight, one, one, weight)
+    batch = Batch({"policy": one}, one, weight, weight, {"policy": one}, weight)
     arguments = batch, jnp.float32(1e-3), jax.random.key(1)
     close = functools.partial(chex.assert_trees_all_close, rtol=1e-6, atol=1e-9)
     for epsilon in (1e9, 1e-5):
@@ -130,3 +131,9 @@ def test_adam_s_epsilon_reaches_all_that_learns():
 def test_the_noise_must_rise_from_zero_or_more():
     with pytest.raises(ValueError, match="exploration_noise"):
         DDPGConfig(exploration_noise=(0.5, 0.1))
+
+
+def test_what_is_seen_is_learned_by_the_policy_s_own_encoders():
+    encoder = ImageEncoder(channels=(8, 16), features=16)
+    options = {"image_encoder": encoder, "n_step": 1, "num_atoms": None, "learning_rate": 5e-3}
+    check_images(functools.partial(_make, **options), critics_see=False)

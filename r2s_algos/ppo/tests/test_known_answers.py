@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from r2s_algos_common.collect_and_learn import own_buffers
+from r2s_algos_common.encoders.config import Augmentation, ImageEncoder
 from r2s_algos_common.off_policy.known_answers import reward_per_step
 from r2s_algos_ppo.config import PPOConfig
 from r2s_algos_ppo.train import PPO
+from r2s_core.policy import graph
 from r2s_core.testing.environments import (
+    Seen,
     bandit,
     coin,
     constant_reward,
@@ -34,7 +37,8 @@ def _values(ppo, learner, observations):
     """What the critic says, in units of the reward."""
     agent, model = learner.agent, ppo.model
     observations = pad(jnp.asarray(observations), *ppo.env.spec.observations["policy"].shape)
-    x = model.normalize(agent.statistics, model.critic_group, observations)
+    (group,) = model.readers["critic"].groups
+    x = model.observed("critic", agent.statistics, {group: observations})
     scale = np.sqrt(learner.agent.returns.mean_square) if ppo.config.normalize_rewards else 1.0
     return np.asarray(model.apply("critic", agent.params["critic"], x)[..., 0]) * scale
 
@@ -98,5 +102,26 @@ def test_it_learns_to_hold_a_point_mass_exploring_with_correlated_noise(ppo):
 def test_an_asymmetric_critic_reads_what_the_policy_cannot(ppo):
     """The reward is a coin that only the critic's group shows."""
     learner, _ = _learn(ppo, "coin")
-    assert ppo.model.critic_group == "critic"
+    assert ppo.model.readers["critic"].groups == ("critic",)
     np.testing.assert_allclose(_values(ppo, learner, [[0.0], [1.0]]), [0.0, 1.0], atol=0.05)
+
+
+def test_what_is_seen_is_learned_and_saved():
+    """A bandit whose number is in an image alone, which the critic reads too."""
+    env = Seen(bandit(64))
+    encoder = ImageEncoder(channels=(8, 16), features=16)
+    options = {"image_encoder": encoder, "critic_observations": "images", "num_steps": 8}
+    ppo, learner, _ = _train(env, 20, **options, learning_rate=3e-3)
+    numbers, key = jnp.linspace(-0.75, 0.75, 31)[:, None], jax.random.key(0)
+    obs = env.seen({"policy": numbers})
+    action = np.asarray(ppo.policy(learner, deterministic=True)(obs, key))
+    np.testing.assert_allclose(action, numbers, atol=0.25)
+    layers = ppo.export(learner).layers
+    image = {"camera": np.asarray(obs["camera"])}
+    found = graph.evaluate(layers, graph.tensors_of(layers), image, np)
+    np.testing.assert_allclose(found, action, atol=1e-5)
+
+
+def test_images_to_learn_from_are_those_that_the_policy_saw():
+    with pytest.raises(ValueError, match="augment: PPO compares the policy with the one that"):
+        PPOConfig(image_encoder=ImageEncoder(augment=Augmentation(shift=1)))

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from r2s_algos_common.encoders.config import ImageEncoder
 from r2s_algos_common.off_policy.batch import Batch
-from r2s_algos_common.off_policy.known_answers import KnownAnswers
+from r2s_algos_common.off_policy.known_answers import KnownAnswers, check_images
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.policy import SquashedGaussian, log_density
 from r2s_algos_sac.train import make
@@ -145,14 +146,14 @@ def test_a_temperature_stays_unless_it_is_learned(learned):
     sac = _make(bandit(64), initial_temperature=0.02, learn_temperature=learned).actor_critic
     networks, one = sac.init(jax.random.key(0)), jnp.ones((8, 1))
     weight = one[:, 0]
-    batch = Batch(one, one, one, weight, weight, one, one, weight)
+    batch = Batch({"policy": one}, one, weight, weight, {"policy": one}, weight)
     rate, key = jnp.float32(1e-3), jax.random.key(1)
     learned_from, _ = jax.jit(sac.learn_policy)(networks, batch, rate, key)
     assert bool(learned_from.log_temperature == networks.log_temperature) is not learned
 
 
 def test_the_deviation_starts_where_it_is_told_and_has_bounds():
-    policy = SquashedGaussian(bandit(4).spec, SACConfig(initial_log_std=-1.2))
+    policy = SquashedGaussian(1, 1, SACConfig(initial_log_std=-1.2))
     params = policy.init(jax.random.key(0))
     _, log_std = policy.distribution(params, jnp.linspace(-1, 1, 9)[:, None])
     np.testing.assert_allclose(log_std, -1.2, atol=0.1)
@@ -162,3 +163,9 @@ def test_the_deviation_starts_where_it_is_told_and_has_bounds():
     assert np.all(log_std <= 1.0)
     with pytest.raises(ValueError, match="between min_log_std"):
         SACConfig(initial_log_std=3.0)
+
+
+def test_what_is_seen_is_learned_by_the_critics_encoders():
+    encoder = ImageEncoder(channels=(8, 16), features=16)
+    options = {"image_encoder": encoder, "n_step": 1, "num_atoms": None, "learning_rate": 5e-3}
+    check_images(functools.partial(_make, **options), critics_see=True)

@@ -17,7 +17,7 @@ from r2s_algos_bc.model import Agent, Model
 from r2s_algos_common.checks import check_networks, finite_metrics, policy_groups
 from r2s_algos_common.cloning import Aggregate, aggregate_bytes, check_expert, init_aggregate
 from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
-from r2s_algos_common.demonstrations.clone import labelled
+from r2s_algos_common.demonstrations.clone import check_observed, labelled
 from r2s_algos_common.metrics import where
 from r2s_algos_common.networks import mlp_layers
 from r2s_algos_common.schedules import progress
@@ -28,7 +28,6 @@ from r2s_core.rollout import rollout_bytes
 from r2s_core.suggest import did_you_mean
 from r2s_core.types import (
     Array,
-    Demonstrations,
     Environment,
     EnvSpec,
     Named,
@@ -75,7 +74,7 @@ class BC(CollectAndLearn[Learner, BCConfig]):
         if recorded is None:
             check_expert(env.spec, "bc")
         else:
-            _check_recorded(recorded, groups + ("critic",) * bool(config.auxiliary))
+            check_observed(recorded, groups + ("critic",) * bool(config.auxiliary), "bc")
         _check_schedules(config, asks=recorded is None)
         self._size = len(recorded.label) if recorded else _aggregate_size(env.spec, config)
         auxiliary = _auxiliary(env.spec, config)
@@ -221,15 +220,6 @@ def _auxiliary(spec: EnvSpec, config: BCConfig) -> tuple[int, ...]:
                 f"{did_you_mean(name, names)}; {there}"
             )
     return tuple(names.index(name) for name in config.auxiliary)
-
-
-def _check_recorded(recorded: Demonstrations, groups: tuple[str, ...]) -> None:
-    for group in groups:
-        if group not in recorded.obs:
-            raise ConfigError(
-                f"algorithms.bc: the demonstrations lack the observation group '{group}', which "
-                f"is learned from; they have {', '.join(recorded.obs)}"
-            )
 
 
 def _aggregate_size(spec: EnvSpec, config: BCConfig) -> int:

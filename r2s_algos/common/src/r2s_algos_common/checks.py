@@ -13,33 +13,34 @@ from r2s_core.errors import ConfigError, TrainingDiverged
 from r2s_core.types import EnvSpec, Named
 
 
-def network_groups(spec: EnvSpec, critic_observations: str, name: str) -> str:
-    """The observation group that a critic reads.
+def critic_groups(spec: EnvSpec, critic_observations: str, name: str) -> tuple[str, ...]:
+    """The observation groups that a critic reads.
 
     Args:
-      critic_observations: a group, or "auto": "critic" where the environment has it, else
-        "policy".
+      critic_observations: a group of numbers; "images": what the policy reads; or "auto": "critic"
+        where the environment has it, else what the policy reads.
       name: the algorithm's, for messages.
 
     Raises:
-      ConfigError: a group is missing or not a vector, or the action bounds are not a finite range.
+      ConfigError: the group is missing or an image, or `policy_groups` does.
     """
-    check_actions(spec, name)
-    groups, critic = spec.observations, critic_observations
+    read, groups = policy_groups(spec, name), spec.observations
+    critic = critic_observations
     if critic == "auto":
-        critic = "critic" if "critic" in groups else "policy"
-    for group in ("policy", critic):
-        if group not in groups:
-            raise ConfigError(
-                f"algorithms.{name}: the environment has no observation group '{group}'; "
-                f"it has {', '.join(groups)}"
-            )
-        if len(groups[group].shape) != 1:
-            raise ConfigError(
-                f"algorithms.{name}: observation group '{group}' has shape {groups[group].shape}, "
-                f"but {name}'s networks read vectors"
-            )
-    return critic
+        critic = "critic" if "critic" in groups else "images"
+    if critic == "images":
+        return read
+    if critic not in groups:
+        raise ConfigError(
+            f"algorithms.{name}: the environment has no observation group '{critic}'; "
+            f"it has {', '.join(groups)}"
+        )
+    if groups[critic].is_image:
+        raise ConfigError(
+            f"algorithms.{name}: observation group '{critic}' is an image, but {name}'s critic "
+            "reads numbers, or with `critic_observations: images` what the policy reads"
+        )
+    return (critic,)
 
 
 def policy_groups(spec: EnvSpec, name: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal
 
 from r2s_algos_common.demonstrations.config import DemonstrationOptions
+from r2s_algos_common.encoders.config import Augmentation, ImageEncoder
 from r2s_core.plugin import option
 
 
@@ -72,7 +73,8 @@ class PPOConfig(DemonstrationOptions):
         None, "units of the critic's hidden layers; null: as the policy's", minimum=1, maximum=2**14
     )
     activation: Literal["elu", "relu", "tanh", "swish"] = option("elu", "between layers")
-    critic_observations: Literal["auto", "policy", "critic"] = option(
+    image_encoder: ImageEncoder = option(doc="how images are read", factory=ImageEncoder)
+    critic_observations: Literal["auto", "policy", "critic", "images"] = option(
         "auto", "what the critic reads; auto: the group critic where the task has one"
     )
     # Exploration
@@ -100,6 +102,11 @@ class PPOConfig(DemonstrationOptions):
             )
         if min((*self.hidden_sizes, *(self.critic_hidden_sizes or ())), default=1) < 1:
             raise ValueError("hidden_sizes and critic_hidden_sizes must be positive")
+        if self.image_encoder.augment != Augmentation():
+            raise ValueError(
+                "image_encoder.augment: PPO compares the policy with the one that acted, which saw "
+                "the images as they are; leave it out"
+            )
         if self.min_learning_rate > self.max_learning_rate:
             raise ValueError("min_learning_rate is above max_learning_rate")
         if self.learning_rate_schedule != "adaptive" and self.final_desired_kl is not None:

@@ -120,11 +120,9 @@ def prepare(
     returns = update_return_scale(agent.returns, reward, step.done, discount)
     scale = reward_scale(returns) if config.normalize_rewards else jnp.float32(1.0)
 
-    group = model.critic_group
-    critic_obs = model.normalize(statistics, group, trajectory.obs[group])
-    final_obs = model.normalize(statistics, group, step.final_obs[group])
-    both = jnp.stack([critic_obs, final_obs])
-    value, next_value = model.apply("critic", agent.params["critic"], both)[..., 0]
+    critic_obs = model.observed("critic", statistics, trajectory.obs)
+    final_obs = model.observed("critic", statistics, step.final_obs)
+    value, next_value = values(model, agent.params["critic"], critic_obs, final_obs)
     advantage, target = compute_gae(
         reward / scale,
         value,
@@ -137,7 +135,7 @@ def prepare(
     )
     weight = valid.astype(jnp.float32)
     batch = Batch(
-        observation=model.normalize(agent.statistics, "policy", trajectory.obs["policy"]),
+        observation=model.observed("policy", agent.statistics, trajectory.obs),
         critic_observation=critic_obs,
         raw_action=trajectory.extras["raw_action"],
         mean=trajectory.extras["mean"],
@@ -148,6 +146,19 @@ def prepare(
     )
     batch = jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), batch)
     return dataclasses.replace(agent, statistics=statistics, returns=returns), batch, scale
+
+
+def values(model: Model, critic: Any, obs: Named, final_obs: Named) -> Array:
+    """The critic's values of both, float32[2, T, W]."""
+    if not model.readers["critic"].images:
+        both = jax.tree.map(lambda *x: jnp.stack(x), obs, final_obs)
+        return model.apply("critic", critic, both)[..., 0]
+
+    def one(step: tuple[Named, Named]) -> Array:
+        return jnp.stack([model.apply("critic", critic, x)[..., 0] for x in step])
+
+    # Step by step: encoding all images at once would take many times their memory.
+    return jnp.swapaxes(jax.lax.map(one, (obs, final_obs)), 0, 1)
 
 
 def minibatches(key: Array, size: int, config: PPOConfig) -> Array:

@@ -17,8 +17,8 @@ from r2s_core.types import Array, Named, pytree
 class Batch:
     """Samples to learn from; leaves [N, ...]."""
 
-    observation: Array  # float32[N, n], normalised, what the policy reads
-    critic_observation: Array  # float32[N, m], normalised
+    observation: Any  # what the policy reads, [N, ...] by group, numbers normalised
+    critic_observation: Any  # what the critic reads
     raw_action: Array  # float32[N, A], before squashing
     mean: Array  # float32[N, A], of the policy that acted
     value: Array  # float32[N], the critic's before this update
@@ -92,7 +92,7 @@ def ppo_loss(
     Args:
       params: {"policy", "critic", "log_std"}.
       old_log_std: float32[A], of the policy that acted.
-      apply: (name, its parameters, observation) -> float32[N, outputs].
+      apply: (name, its parameters, what it reads) -> float32[N, outputs].
       entropy_coefficient: the current one.
 
     Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,13 +12,13 @@ import numpy as np
 
 from r2s_algos_common.cloning import Aggregate
 from r2s_algos_common.demonstrations.clone import Cloning, first_statistics, observed
+from r2s_algos_common.encoders.reader import Reader, normalized
 from r2s_algos_common.networks import MLP, init_mlp
 from r2s_algos_common.noise import exploration_noise, first_noise
 from r2s_algos_common.normalize import (
     ReturnScale,
     RunningStatistics,
     init_return_scale,
-    normalize,
 )
 from r2s_algos_common.optimizer import Adam
 from r2s_algos_ppo.config import PPOConfig
@@ -30,7 +30,7 @@ from r2s_core.types import Array, Demonstrations, EnvSpec, Named, pytree
 class Agent:
     """The state that learning changes."""
 
-    params: Any  # {"policy", "critic", "log_std"}
+    params: Any  # {"policy", "critic", "log_std"}; the first two with "encoders" of images
     optimizer: Any
     statistics: Mapping[str, RunningStatistics]  # of the observation groups that are read
     returns: ReturnScale
@@ -43,9 +43,14 @@ class Agent:
 class Model:
     """The networks, with their input and output processing; holds no weights."""
 
-    def __init__(self, spec: EnvSpec, config: PPOConfig, critic_group: str) -> None:
-        """critic_group: the observation group that the critic reads."""
-        self.spec, self.config, self.critic_group = spec, config, critic_group
+    def __init__(self, spec: EnvSpec, config: PPOConfig, critic_groups: Sequence[str]) -> None:
+        """critic_groups: the observation groups that the critic reads."""
+        self.spec, self.config = spec, config
+        read = {"policy": spec.policy_groups, "critic": critic_groups}
+        self.readers = {
+            name: Reader(spec, groups, config.image_encoder, config.normalize_observations)
+            for name, groups in read.items()
+        }
         self._low = jnp.asarray(spec.action_low, jnp.float32)
         self._high = jnp.asarray(spec.action_high, jnp.float32)
         self.optimizer = Adam(config.max_grad_norm)
@@ -59,17 +64,17 @@ class Model:
     def init(self, key: Array, recorded: Demonstrations | None = None) -> Agent:
         """An untrained agent, whose statistics begin with what was `recorded`. On the host."""
         key, policy_key, critic_key, noise_key = jax.random.split(key, 4)
-        shapes = {g: self.spec.observations[g].shape for g in {"policy", self.critic_group}}
+        numbers = {group for reader in self.readers.values() for group in reader.numbers}
         log_std = np.full(self.spec.action_size, self.config.initial_log_std, np.float32)
         params = {
-            "policy": init_mlp(self._networks["policy"], policy_key, *shapes["policy"]),
-            "critic": init_mlp(self._networks["critic"], critic_key, *shapes[self.critic_group]),
+            "policy": self._init("policy", policy_key),
+            "critic": self._init("critic", critic_key),
             "log_std": jax.device_put(log_std),
         }
         return Agent(
             params=params,
             optimizer=self.optimizer.init(params),
-            statistics=first_statistics(self.spec, shapes, recorded),
+            statistics=first_statistics(self.spec, numbers, recorded),
             returns=init_return_scale(self.spec.num_worlds),
             noise=first_noise(noise_key, self.spec),
             learning_rate=jnp.float32(self.config.learning_rate),
@@ -85,13 +90,25 @@ class Model:
         )
         return dataclasses.replace(agent, params={**agent.params, "policy": policy}, key=key)
 
-    def apply(self, network: str, params: Any, observation: Array) -> Array:
-        """ "policy": the mean raw action [..., A]; "critic": the value [..., 1]."""
-        return self._networks[network].apply(params, observation)  # type: ignore[return-value]
+    def apply(self, network: str, params: Any, observed: Named) -> Array:
+        """ "policy": the mean raw action [..., A]; "critic": the value [..., 1]. observed: from
+        `observed`."""
+        x = self.readers[network].encode(params.get("encoders", {}), observed)
+        mlp = {"params": params["params"]}
+        return self._networks[network].apply(mlp, x)  # type: ignore[return-value]
 
-    def normalize(self, statistics: Mapping[str, RunningStatistics], group: str, x: Array) -> Array:
-        """An observation group as the networks read it, float32[..., n]."""
-        return normalize(statistics[group] if self.config.normalize_observations else None, x)
+    def observed(
+        self, network: str, statistics: Mapping[str, RunningStatistics], obs: Named
+    ) -> Named:
+        """The observation groups that a network reads, numbers normalised, [..., *shape]."""
+        read = {group: obs[group] for group in self.readers[network].groups}
+        return normalized(statistics, read, self.config.normalize_observations)
+
+    def _init(self, network: str, key: Array) -> dict[str, Any]:
+        reader = self.readers[network]
+        params = init_mlp(self._networks[network], key, reader.size)
+        encoders = reader.init(jax.random.fold_in(key, 0)) if reader.images else None
+        return params if encoders is None else {**params, "encoders": encoders}
 
     def observe(
         self, statistics: Mapping[str, RunningStatistics], obs: Named
@@ -105,7 +122,7 @@ class Model:
         return {
             "policy": agent.params["policy"],
             "log_std": agent.params["log_std"],
-            "statistics": {"policy": agent.statistics["policy"]},
+            "statistics": {n: agent.statistics[n] for n in self.readers["policy"].numbers},
         }
 
     def act(self, acting: Any, obs: Named, noise: Array) -> tuple[Array, Named]:
@@ -135,7 +152,7 @@ class Model:
         return dataclasses.replace(agent, key=key, noise=noise[-1]), noise
 
     def _raw(self, policy: Any, statistics: Mapping[str, RunningStatistics], obs: Named) -> Array:
-        return self.apply("policy", policy, self.normalize(statistics, "policy", obs["policy"]))
+        return self.apply("policy", policy, self.observed("policy", statistics, obs))
 
     def _to_action(self, raw: Array) -> Array:
         return scale_action(squash(raw, self.config.squash), self._low, self._high)

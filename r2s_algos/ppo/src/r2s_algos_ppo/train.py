@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import jax
 
-from r2s_algos_common.checks import check_networks, finite_metrics, network_groups
+from r2s_algos_common.checks import check_networks, critic_groups, finite_metrics
 from r2s_algos_common.cloning import Aggregate
 from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
 from r2s_algos_common.demonstrations.clone import (
+    check_observed,
     demonstrations_for,
     labelled,
     labelled_bytes,
@@ -49,14 +50,16 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
     def __init__(self, env: Environment[Any], config: PPOConfig) -> None:
         """Raises `ConfigError` where the options do not fit the environment or each other."""
         self.model = Model(env.spec, config, _check(env, config))
+        _check_memory(env.spec, config, self.model)
         self._recorded = demonstrations_for(env, config, config.total_timesteps, "ppo")
         self.learns_from: tuple[str, ...] = ("rewards",)
         self.notes: tuple[str, ...] = ()
         if self._recorded is not None:
-            needed = labelled_bytes(env.spec, ("policy",), self._recorded)
+            check_observed(self._recorded, env.spec.policy_groups, "ppo")
+            needed = labelled_bytes(env.spec, env.spec.policy_groups, self._recorded)
             self.learns_from = ("rewards", "demonstrations")
             self.notes = (memory_note(needed, len(self._recorded.label)),)
-        super().__init__(env, config, config.num_steps, config.squash)
+        super().__init__(env, config, config.num_steps, config.squash, self.model.readers["policy"])
         self._explore = self._piece(self.model.explore)
         self._learn = self._piece(partial(learn, self.model, config))
 
@@ -64,7 +67,7 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
         agent_key, env_key = jax.random.split(key)
         agent, demonstrations = self.model.init(agent_key, self._recorded), None
         if self._recorded is not None:
-            demonstrations = labelled(self.env.spec, ("policy",), self._recorded)
+            demonstrations = labelled(self.env.spec, self.reader.groups, self._recorded)
             agent = self.model.cloned(agent, demonstrations)
         if not self.config.cloning_coefficient:
             demonstrations = None
@@ -92,6 +95,9 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
     def _layers(self, agent: Agent) -> tuple[tuple[Any, Any], ...]:
         return mlp_layers(agent.params["policy"])
 
+    def _encoders(self, agent: Agent) -> Mapping[str, Any]:
+        return agent.params["policy"].get("encoders", {})
+
     def _collect_and_learn(self, learner: Learner) -> tuple[Learner, Named]:
         agent, noise = self._explore(learner.agent)
         env_state, obs, trajectory = self._collect(learner, self._acting(agent), noise)
@@ -102,8 +108,8 @@ class PPO(CollectAndLearn[Learner, PPOConfig]):
         return finite_metrics(metrics, "algorithms.ppo.learning_rate or max_learning_rate")
 
 
-def _check(env: Environment[Any], config: PPOConfig) -> str:
-    """Check the options; returns the observation group that the critic reads."""
+def _check(env: Environment[Any], config: PPOConfig) -> tuple[str, ...]:
+    """Check the options; returns the observation groups that the critic reads."""
     spec = env.spec
     steps = config.num_steps * spec.num_worlds
     if steps % config.num_minibatches:
@@ -119,17 +125,16 @@ def _check(env: Environment[Any], config: PPOConfig) -> str:
         raise ConfigError(
             f"algorithms.ppo: {scheduled} needs total_timesteps, where the schedule ends"
         )
-    critic_group = network_groups(spec, config.critic_observations, "ppo")
-    _check_memory(spec, config, critic_group)
-    return critic_group
+    return critic_groups(spec, config.critic_observations, "ppo")
 
 
-def _check_memory(spec: EnvSpec, config: PPOConfig, critic_group: str) -> None:
+def _check_memory(spec: EnvSpec, config: PPOConfig, model: Model) -> None:
     check_memory(
         rollout_bytes(spec, config.num_steps),
         f"algorithms.ppo.num_steps: {config.num_steps:,} steps of {spec.num_worlds:,} worlds",
         "lower num_steps or environment.num_parallel_envs",
     )
-    policy = math.prod(spec.observations["policy"].shape), config.hidden_sizes, spec.action_size
+    sizes = {name: reader.size for name, reader in model.readers.items()}
     critic = config.critic_hidden_sizes or config.hidden_sizes
-    check_networks("ppo", policy, (math.prod(spec.observations[critic_group].shape), critic, 1))
+    policy = sizes["policy"], config.hidden_sizes, spec.action_size
+    check_networks("ppo", policy, (sizes["critic"], critic, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import numpy as np
 from r2s_algos_common.demonstrations.clone import Term, with_term
 from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_common.off_policy.critic import Critic, Critics
+from r2s_algos_common.off_policy.reading import Reading
 from r2s_algos_common.optimizer import Adam
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.policy import SquashedGaussian
@@ -22,7 +24,7 @@ from r2s_core.types import Array, EnvSpec, Named, pytree
 class Networks:
     """Parameters and optimizers."""
 
-    policy: Any
+    policy: Any  # with "encoders" of images where these are its own, see `Reading`
     critics: Critics
     log_temperature: Array  # float32[]
     policy_optimizer: Any
@@ -36,17 +38,18 @@ class SAC:
     the steps between are left out of the return, as is usual.
     """
 
-    def __init__(self, spec: EnvSpec, config: SACConfig, critic_group: str) -> None:
-        self.config, self.policy = config, SquashedGaussian(spec, config)
-        (inputs,) = spec.observations[critic_group].shape
-        self.critic = Critic(config, inputs + spec.action_size, count=2)
+    def __init__(self, spec: EnvSpec, config: SACConfig, critic_groups: Sequence[str]) -> None:
+        self.config, self.reading = config, Reading(spec, config, critic_groups)
+        self.policy = SquashedGaussian(self.reading.policy.size, spec.action_size, config)
+        self.critic = Critic(config, self.reading.critic, spec.action_size, count=2)
         target = config.target_entropy
         self.target_entropy = -float(spec.action_size) if target is None else target
         self._adam = Adam(config.max_grad_norm, config.adam_epsilon)
 
     def init(self, key: Array) -> Networks:
         policy_key, critic_key = jax.random.split(key)
-        policy, critics = self.policy.init(policy_key), self.critic.init(critic_key)
+        policy = self.reading.with_encoders(self.policy.init(policy_key), policy_key)
+        critics = self.critic.init(critic_key)
         log_temperature = jnp.float32(np.log(self.config.initial_temperature))
         return Networks(
             policy=policy,
@@ -59,13 +62,13 @@ class SAC:
     # Acting needs only the policy's parameters.
 
     def acting(self, networks: Networks, progress: Array) -> Any:
-        return networks.policy
+        return self.policy_of(networks)
 
-    def act(self, acting: Any, observation: Array, noise: Array) -> Array:
-        return self.policy.act(acting, observation, noise)
+    def act(self, acting: Any, observation: Named, noise: Array) -> Array:
+        return self.policy.act(acting, self.reading.read(acting, observation), noise)
 
-    def mean(self, acting: Any, observation: Array) -> Array:
-        return self.policy.mean(acting, observation)
+    def mean(self, acting: Any, observation: Named) -> Array:
+        return self.policy.mean(acting, self.reading.read(acting, observation))
 
     def layers(self, networks: Networks) -> tuple[tuple[Any, Any], ...]:
         return self.policy.layers(networks.policy)
@@ -75,7 +78,9 @@ class SAC:
     def learn_critics(
         self, networks: Networks, batch: Batch, rate: Array, key: Array
     ) -> tuple[Networks, Named]:
-        next_action, log_density = self.policy.sample(networks.policy, batch.next_observation, key)
+        policy = self.policy_of(networks)
+        read = self.reading.read(policy, batch.next_observation)
+        next_action, log_density = self.policy.sample(policy, read, key)
         bonus = -jnp.exp(networks.log_temperature) * log_density
         target = self.critic.target(networks.critics, batch, next_action, bonus)
         critics, metrics = self.critic.learn(networks.critics, batch, target, rate)
@@ -89,11 +94,14 @@ class SAC:
         key: Array,
         term: Term | None = None,
     ) -> tuple[Networks, Named]:
-        temperature = jnp.exp(networks.log_temperature)
+        temperature, critics = jnp.exp(networks.log_temperature), networks.critics
+        observed = self.critic.read(critics.encoders, batch.observation)
 
         def loss(policy: Any) -> tuple[Array, Named]:
-            action, log_density = self.policy.sample(policy, batch.observation, key)
-            values = self.critic.values(networks.critics.online, batch.critic_observation, action)
+            policy = self.reading.whole(policy, critics.encoders)
+            read = self.reading.read(policy, batch.observation)
+            action, log_density = self.policy.sample(policy, read, key)
+            values = self.critic.values(critics.online, observed, action)
             size = jnp.mean(temperature * log_density - jnp.min(values, axis=0))
             metrics = {"loss/policy": size, "entropy": -jnp.mean(log_density)}
             return with_term(term, policy, size, metrics)
@@ -106,14 +114,16 @@ class SAC:
         networks = self._learn_temperature(networks, metrics["entropy"])
         return networks, {**metrics, "temperature": temperature}
 
-    def raw(self, policy: Any, observation: Array) -> Array:
-        return self.policy.raw(policy, observation)
+    def raw(self, policy: Any, observation: Named) -> Array:
+        return self.policy.raw(policy, self.reading.read(policy, observation))
 
     def policy_of(self, networks: Networks) -> Any:
-        return networks.policy
+        return self.reading.whole(networks.policy, networks.critics.encoders)
 
     def with_policy(self, networks: Networks, policy: Any) -> Networks:
-        return dataclasses.replace(networks, policy=policy)
+        policy, encoders = self.reading.parts(policy, networks.critics.encoders)
+        critics = dataclasses.replace(networks.critics, encoders=encoders)
+        return dataclasses.replace(networks, policy=policy, critics=critics)
 
     def _learn_temperature(self, networks: Networks, entropy: Array) -> Networks:
         """Raise it where the entropy is below its target, else lower it (eq. 18, on the log)."""

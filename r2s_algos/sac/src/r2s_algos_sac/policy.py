@@ -12,28 +12,29 @@ import numpy as np
 from r2s_algos_common.gaussian import gaussian, tanh_log_det
 from r2s_algos_common.networks import MLP, init_mlp, mlp_layers
 from r2s_algos_sac.config import SACConfig
-from r2s_core.types import Array, EnvSpec
+from r2s_core.types import Array
 
 
 class SquashedGaussian:
-    """A network for mean and deviation of the actions before tanh; holds no weights."""
+    """A network for mean and deviation of the actions before tanh, of what is read as one vector;
+    holds no weights."""
 
-    def __init__(self, spec: EnvSpec, config: SACConfig) -> None:
-        self._actions = spec.action_size
-        (self._inputs,) = spec.observations["policy"].shape
+    def __init__(self, inputs: int, actions: int, config: SACConfig) -> None:
+        self._inputs, self._actions = inputs, actions
         self._network = MLP((*config.hidden_sizes, 2 * self._actions), config.activation, 0.01)
         self._middle = (config.max_log_std + config.min_log_std) / 2
         self._reach = (config.max_log_std - config.min_log_std) / 2
         # The network's output for the initial deviation.
         self._offset = math.atanh((config.initial_log_std - self._middle) / self._reach)
 
-    def init(self, key: Array) -> Any:
+    def init(self, key: Array) -> dict[str, Any]:
         """Parameters; the mean starts near zero. On the host."""
         return init_mlp(self._network, key, self._inputs)
 
     def distribution(self, params: Any, observation: Array) -> tuple[Array, Array]:
         """Mean and logarithm of the deviation, float32[B, A] each, before tanh."""
-        mean, free = jnp.split(self._network.apply(params, observation), 2, axis=-1)  # type: ignore[arg-type]
+        output: Any = self._network.apply({"params": params["params"]}, observation)
+        mean, free = jnp.split(output, 2, axis=-1)
         # Not clipped, since the gradient would vanish at a bound.
         return mean, self._middle + self._reach * jnp.tanh(free + self._offset)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from r2s_algos_common.checks import network_groups
+from r2s_algos_common.checks import critic_groups
 from r2s_algos_common.off_policy.algorithm import OffPolicy
 from r2s_algos_sac.config import SACConfig
 from r2s_algos_sac.learn import SAC, Networks
@@ -13,5 +13,5 @@ from r2s_core.types import Environment
 
 def make(env: Environment[Any], config: SACConfig) -> OffPolicy[Networks]:
     """The plugin's builder."""
-    group = network_groups(env.spec, config.critic_observations, "sac")
-    return OffPolicy(env, config, SAC(env.spec, config, group), "sac", group)
+    groups = critic_groups(env.spec, config.critic_observations, "sac")
+    return OffPolicy(env, config, SAC(env.spec, config, groups), "sac", groups)

@@ -83,6 +83,17 @@ def demonstrations_for(
     return recorded
 
 
+def check_observed(recorded: Demonstrations, groups: Sequence[str], name: str) -> None:
+    """Raises `ConfigError` where demonstrations lack a group that is learned from; `name` is the
+    algorithm's."""
+    for group in groups:
+        if group not in recorded.obs:
+            raise ConfigError(
+                f"algorithms.{name}: the demonstrations lack the observation group '{group}', "
+                f"which is learned from; they have {', '.join(recorded.obs)}"
+            )
+
+
 def labelled(
     spec: EnvSpec,
     groups: Sequence[str],

@@ -87,8 +87,12 @@ class Reader:
 
         encoders: the parameters. statistics: of the groups of numbers.
         """
-        found = {n: self._normalised(n, statistics, obs[n]) for n in self.groups}
-        parts = [found[n] for n in self.numbers]
+        return self.encode(encoders, normalized(statistics, obs, self._normalize))
+
+    def encode(self, encoders: Mapping[str, Any], observed: Named) -> Array:
+        """`read` of observations that are `normalized`."""
+        found = {n: self._centred(n, observed[n]) for n in self.images}
+        parts = [observed[n] for n in self.numbers]
         for eye in self._eyes:
             seen = [_joined([found[n] for n in view], -1) for view in eye.views]
             leading = seen[0].shape[:-3]
@@ -127,15 +131,11 @@ class Reader:
             graph.append(Layer("read", "concat", tuple(parts)))
         return tuple(graph)
 
-    def _normalised(
-        self, group: str, statistics: Mapping[str, RunningStatistics], x: Array
-    ) -> Array:
-        spec = self._specs[group]
-        if not spec.is_image:
-            return normalize(statistics[group] if self._normalize else None, x)
-        mean, std = _SCALES[spec.dtype]
-        x = (x.astype(jnp.float32) - mean) / std
-        return x if spec.dtype == "uint8" else jnp.minimum(x, OBSERVATION_CLIP)
+    def _centred(self, group: str, image: Array) -> Array:
+        dtype = self._specs[group].dtype
+        mean, std = _SCALES[dtype]
+        x = (image.astype(jnp.float32) - mean) / std
+        return x if dtype == "uint8" else jnp.minimum(x, OBSERVATION_CLIP)
 
     def _mean_and_std(
         self, group: str, statistics: Mapping[str, RunningStatistics]
@@ -148,6 +148,20 @@ class Reader:
             return np.zeros(spec.shape, np.float32), np.ones(spec.shape, np.float32)
         own = statistics[group]
         return np.asarray(own.mean), np.asarray(standard_deviation(own))
+
+
+def normalized(
+    statistics: Mapping[str, RunningStatistics], obs: Named, enabled: bool = True
+) -> Named:
+    """Observations whose numbers are normalised by the statistics of their groups; the others, such
+    as images, are left out of `statistics` and stay as they are.
+
+    enabled: False: the numbers are only clipped.
+    """
+    return {
+        name: normalize(statistics[name] if enabled else None, x) if name in statistics else x
+        for name, x in obs.items()
+    }
 
 
 def _views(

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from r2s_algos_common.demonstrations.clone import Term
 from r2s_algos_common.off_policy.batch import Batch
 from r2s_algos_common.off_policy.critic import Critic
+from r2s_algos_common.off_policy.reading import Reading
 from r2s_core.types import Array, Named
 
 N = TypeVar("N")  # the networks, optimizers and counters of an actor-critic, a pytree
@@ -15,11 +16,12 @@ N = TypeVar("N")  # the networks, optimizers and counters of an actor-critic, a 
 class ActorCritic(Protocol[N]):
     """How to act and to learn: pure functions of the networks `N`.
 
-    Observations are normalised and actions lie in [-1, 1]; `progress`, float32[], is the finished
-    share of training.
+    Observations are groups by name, their numbers normalised, their images as observed; actions lie
+    in [-1, 1]; `progress`, float32[], is the finished share of training.
     """
 
     critic: Critic
+    reading: Reading
 
     def init(self, key: Array) -> N:
         """Untrained networks. On the host."""
@@ -29,11 +31,11 @@ class ActorCritic(Protocol[N]):
         """The part of the networks that acting needs."""
         ...
 
-    def act(self, acting: Any, observation: Array, noise: Array) -> Array:
+    def act(self, acting: Any, observation: Named, noise: Array) -> Array:
         """The action [W, A] to explore with, under standard normal noise [W, A]."""
         ...
 
-    def mean(self, acting: Any, observation: Array) -> Array:
+    def mean(self, acting: Any, observation: Named) -> Array:
         """The deterministic action [W, A]."""
         ...
 
@@ -53,12 +55,12 @@ class ActorCritic(Protocol[N]):
 
     # For a cloned start.
 
-    def raw(self, policy: Any, observation: Array) -> Array:
+    def raw(self, policy: Any, observation: Named) -> Array:
         """The mean action before tanh [B, A], from the policy's parameters."""
         ...
 
     def policy_of(self, networks: N) -> Any:
-        """The policy's parameters."""
+        """The policy's parameters, with the encoders of its images in "encoders"."""
         ...
 
     def with_policy(self, networks: N, policy: Any) -> N:
@@ -66,5 +68,5 @@ class ActorCritic(Protocol[N]):
         ...
 
     def layers(self, networks: N) -> tuple[tuple[Any, Any], ...]:
-        """`PolicyExport.layers` of the deterministic policy, whose output passes through tanh."""
+        """(kernel, bias) of the deterministic policy's layers, whose output passes through tanh."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic
 
 import jax
@@ -13,6 +13,7 @@ import numpy as np
 from r2s_algos_common.checks import check_networks, finite_metrics
 from r2s_algos_common.collect_and_learn import CollectAndLearn, own_buffers
 from r2s_algos_common.demonstrations.clone import (
+    check_observed,
     demonstrations_for,
     first_statistics,
     labelled,
@@ -21,7 +22,7 @@ from r2s_algos_common.demonstrations.clone import (
 from r2s_algos_common.metrics import where
 from r2s_algos_common.noise import exploration_noise, first_noise
 from r2s_algos_common.off_policy.actor_critic import ActorCritic, N
-from r2s_algos_common.off_policy.config import OffPolicyConfig, sizes
+from r2s_algos_common.off_policy.config import OffPolicyConfig, Sizes, sizes
 from r2s_algos_common.off_policy.demonstrated import (
     Demonstrated,
     check_transitions,
@@ -30,7 +31,9 @@ from r2s_algos_common.off_policy.demonstrated import (
     first_returns,
 )
 from r2s_algos_common.off_policy.learn import Agent, Learning
+from r2s_algos_common.off_policy.reading import Reading
 from r2s_algos_common.off_policy.replay import Replay, check_memory, init_replay, replay_bytes
+from r2s_core.errors import ConfigError
 from r2s_core.policy.network import scale_action
 from r2s_core.types import Array, Demonstrations, Environment, EnvSpec, Named, pytree
 
@@ -58,18 +61,21 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         config: OffPolicyConfig,
         actor_critic: ActorCritic[N],
         name: str,
-        critic_group: str,
+        critic_groups: Sequence[str],
     ) -> None:
-        """name: as in the YAML, for messages. critic_group: the group that the critics read, from
-        `network_groups`.
+        """name: as in the YAML, for messages. critic_groups: what the critics read, from
+        `checks.critic_groups`.
 
         Raises `ConfigError` where the options do not fit the environment, each other, or the
         memory.
         """
         self.sizes = sizes(config, env.spec.num_worlds, name)
-        super().__init__(env, config, self.sizes.num_steps, "tanh")
-        self.actor_critic, self.name, self.critic_group = actor_critic, name, critic_group
-        self._groups = tuple(sorted({"policy", critic_group}))
+        reading = actor_critic.reading
+        super().__init__(env, config, self.sizes.num_steps, "tanh", reading.policy)
+        self.actor_critic, self.name, self.critic_groups = actor_critic, name, critic_groups
+        self._groups = tuple(sorted({*self.reader.groups, *critic_groups}))
+        self._numbers = tuple(sorted({*self.reader.numbers, *reading.critic.numbers}))
+        _check_rows(self.sizes, config, bool(self.reader.images), name)
         needed = replay_bytes(env.spec, self._groups, self.sizes.rows)
         transitions = self.sizes.rows * env.spec.num_worlds
         self.notes: tuple[str, ...] = (check_memory(needed, transitions, name),)
@@ -78,12 +84,10 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         if self._recorded is not None:
             self.learns_from = ("rewards", "demonstrations")
             self.notes += (self._check_demonstrations(self._recorded),)
-        _check_networks(env.spec, config, critic_group, name)
+        _check_networks(env.spec, config, reading, name)
         self._low = jnp.asarray(env.spec.action_low, jnp.float32)
         self._high = jnp.asarray(env.spec.action_high, jnp.float32)
-        self.learning = Learning(
-            config, self.sizes, self.steps_per_update, actor_critic, critic_group
-        )
+        self.learning = Learning(config, self.sizes, self.steps_per_update, actor_critic)
         self._explore = self._piece(self._draw_noise)
         self._learn = self._piece(self.learning.learn)
         self._take_in = self._piece(self.learning.take_in, donate=(0, 1))
@@ -96,7 +100,7 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         transitions = shown.transitions if shown else None
         agent = Agent(
             networks=self.actor_critic.init(network_key),
-            statistics=first_statistics(spec, self._groups, recorded),
+            statistics=first_statistics(spec, self._numbers, recorded),
             returns=first_returns(spec.num_worlds, transitions, self.config.discount),
             noise=first_noise(noise_key, spec),
             updates=jnp.int32(0),
@@ -115,7 +119,7 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         policy = self.learning.cloning.cloned(
             self.actor_critic.policy_of(agent.networks),
             agent.statistics,
-            labelled(self.env.spec, ("policy",), recorded),
+            labelled(self.env.spec, self.reader.groups, recorded),
             clone_key,
         )
         networks = self.actor_critic.with_policy(agent.networks, policy)
@@ -123,6 +127,7 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
 
     def _check_demonstrations(self, recorded: Demonstrations) -> str:
         """A line on their memory; raises `ConfigError` where they lack something."""
+        check_observed(recorded, self.reader.groups, self.name)
         if self.config.demonstration_share:
             check_transitions(recorded, self._groups, self.name)
         needed = demonstrated_bytes(self.env.spec, recorded, self.config, self._groups)
@@ -157,12 +162,12 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         random_updates = -(-self.config.random_steps // self.steps_per_update)
         return {
             "networks": networks,
-            "statistics": {"policy": agent.statistics["policy"]},
+            "statistics": {name: agent.statistics[name] for name in self.reader.numbers},
             "random": agent.updates < random_updates,
         }
 
     def _act(self, acting: Any, obs: Named, noise: Array) -> tuple[Array, Named]:
-        observation = self.learning.normalize(acting["statistics"], "policy", obs["policy"])
+        observation = self.learning.normalize(acting["statistics"], obs)
         action = self.actor_critic.act(acting["networks"], observation, noise)
         if self.config.random_steps:
             # The normal CDF maps standard normal noise to uniform noise.
@@ -170,12 +175,15 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         return scale_action(action, self._low, self._high), {"action": action}
 
     def _act_deterministically(self, acting: Any, obs: Named, key: Array) -> Array:
-        observation = self.learning.normalize(acting["statistics"], "policy", obs["policy"])
+        observation = self.learning.normalize(acting["statistics"], obs)
         action = self.actor_critic.mean(acting["networks"], observation)
         return scale_action(action, self._low, self._high)
 
     def _layers(self, agent: Agent) -> tuple[tuple[Any, Any], ...]:
         return self.actor_critic.layers(agent.networks)
+
+    def _encoders(self, agent: Agent) -> Mapping[str, Any]:
+        return self.actor_critic.policy_of(agent.networks).get("encoders", {})
 
     def _draw_noise(self, agent: Agent) -> tuple[Agent, Array, Array, Any]:
         """The noise of a rollout, float32[T, W, A], a key for learning, and the acting part."""
@@ -209,9 +217,18 @@ class OffPolicy(CollectAndLearn[Learner, OffPolicyConfig], Generic[N]):
         return finite_metrics({**measured, **collected}, f"algorithms.{self.name}.learning_rate")
 
 
-def _check_networks(spec: EnvSpec, config: OffPolicyConfig, critic_group: str, name: str) -> None:
-    policy = math.prod(spec.observations["policy"].shape), config.hidden_sizes, spec.action_size
-    inputs = math.prod(spec.observations[critic_group].shape) + spec.action_size
+def _check_rows(sizes: Sizes, config: OffPolicyConfig, images: bool, name: str) -> None:
+    """With images what follows a step is read from the next row, so there must be one more."""
+    if images and sizes.rows <= config.n_step:
+        raise ConfigError(
+            f"algorithms.{name}: a buffer of {sizes.rows} control steps is too small for n_step "
+            f"({config.n_step}) with images; raise buffer_size"
+        )
+
+
+def _check_networks(spec: EnvSpec, config: OffPolicyConfig, reading: Reading, name: str) -> None:
+    policy = reading.policy.size, config.hidden_sizes, spec.action_size
+    inputs = reading.critic.size + spec.action_size
     hidden = config.critic_hidden_sizes or config.hidden_sizes
     critic = inputs, hidden, config.num_atoms or 1
     check_networks(name, policy, critic, critic)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal
 
 from r2s_algos_common.demonstrations.config import DemonstrationOptions
+from r2s_algos_common.encoders.config import ImageEncoder
 from r2s_core.errors import ConfigError
 from r2s_core.plugin import option
 
@@ -104,8 +105,11 @@ class OffPolicyConfig(DemonstrationOptions):
     )
     activation: Literal["elu", "relu", "tanh", "swish"] = option("elu", "between layers")
     layer_norm: bool = option(True, "normalise the critics' hidden layers (Ba et al. 2016)")
-    critic_observations: Literal["auto", "policy", "critic"] = option(
-        "auto", "what the critics read; auto: the group critic where the task has one"
+    image_encoder: ImageEncoder = option(doc="how images are read", factory=ImageEncoder)
+    critic_observations: Literal["auto", "policy", "critic", "images"] = option(
+        "auto",
+        "what the critics read: a group of numbers, or images: all that the policy reads; auto: "
+        "the group critic where the task has one, else as images",
     )
     num_atoms: int | None = option(
         None,

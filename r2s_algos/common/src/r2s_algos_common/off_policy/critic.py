@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from r2s_algos_common.encoders.reader import Reader
 from r2s_algos_common.metrics import weighted_mean
 from r2s_algos_common.networks import MLP, init_mlp
 from r2s_algos_common.off_policy.batch import Batch
@@ -22,6 +23,7 @@ class Critics:
     online: tuple[Any, ...]
     target: tuple[Any, ...]  # moving averages of the online ones
     optimizer: Any
+    encoders: Any  # of the images that all of them read; {}: none
 
 
 class Critic:
@@ -32,9 +34,11 @@ class Critic:
     atoms (Bellemare et al. 2017, algorithm 1). Holds no weights.
     """
 
-    def __init__(self, config: OffPolicyConfig, inputs: int, count: int) -> None:
-        """inputs: the sizes of observation and action, summed."""
-        self._inputs, self._count = inputs, count
+    def __init__(
+        self, config: OffPolicyConfig, reader: Reader, action_size: int, count: int
+    ) -> None:
+        """reader: of what the critics observe."""
+        self._reader, self._inputs, self._count = reader, reader.size + action_size, count
         self._target_update_rate = config.target_update_rate
         self._adam = Adam(config.max_grad_norm, config.adam_epsilon)
         self.atoms = None
@@ -48,27 +52,36 @@ class Critic:
         """Untrained networks. On the host."""
         keys = jax.random.split(key, self._count)
         online = tuple(init_mlp(self._network, k, self._inputs) for k in keys)
-        return Critics(online=online, target=online, optimizer=self._adam.init(online))
+        encoders = self._reader.init(jax.random.fold_in(key, 0)) if self._reader.images else {}
+        optimizer = self._adam.init((online, encoders))
+        return Critics(online=online, target=online, optimizer=optimizer, encoders=encoders)
+
+    def read(self, encoders: Any, observed: Named) -> Array:
+        """What the critics observe as one vector, float32[B, n]. observed: `normalized`."""
+        return self._reader.encode(encoders, observed)
 
     def learn(
         self, critics: Critics, batch: Batch, target: Array, rate: Array
     ) -> tuple[Critics, Named]:
         """A gradient step towards `target`, and an update of the target networks."""
 
-        def loss(online: tuple[Any, ...]) -> tuple[Array, Array]:
-            observation, action = batch.critic_observation, batch.action
-            return self.loss(online, observation, action, target, batch.weight)
+        def loss(learned: tuple[Any, Any]) -> tuple[Array, Array]:
+            online, encoders = learned
+            observation = self.read(encoders, batch.observation)
+            return self.loss(online, observation, batch.action, target, batch.weight)
 
-        (size, value), gradient = jax.value_and_grad(loss, has_aux=True)(critics.online)
-        online, optimizer = self._adam.step(critics.online, critics.optimizer, gradient, rate)
+        learned = critics.online, critics.encoders
+        (size, value), gradient = jax.value_and_grad(loss, has_aux=True)(learned)
+        learned, optimizer = self._adam.step(learned, critics.optimizer, gradient, rate)
+        online, encoders = learned
         moved = polyak(critics.target, online, self._target_update_rate)
         metrics = {"loss/critic": size, "value": value}
         if self.atoms is not None:
             metrics["value_range_ends"] = jnp.mean(target[:, 0] + target[:, -1])
-        return Critics(online, moved, optimizer), metrics
+        return Critics(online, moved, optimizer, encoders), metrics
 
     def values(self, params: tuple[Any, ...], observation: Array, action: Array) -> Array:
-        """Each network's expected return, float32[count, B]."""
+        """Each network's expected return, float32[count, B]. observation: from `read`."""
         outputs = self._outputs(params, observation, action)
         return jnp.stack([self._expected(x) for x in outputs])
 
@@ -85,7 +98,8 @@ class Critic:
           float32[B], or with atoms the probabilities float32[B, atoms].
         """
         reward, discount = batch.reward, batch.discount
-        outputs = self._outputs(critics.target, batch.next_critic_observation, action)
+        observation = self.read(critics.encoders, batch.next_observation)
+        outputs = self._outputs(critics.target, observation, action)
         values = jnp.stack([self._expected(x) for x in outputs])
         if self.atoms is None:
             return reward + discount * (jnp.min(values, axis=0) + bonus)

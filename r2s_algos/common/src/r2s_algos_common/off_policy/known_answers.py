@@ -16,6 +16,7 @@ import numpy as np
 from r2s_algos_common.collect_and_learn import own_buffers
 from r2s_algos_common.normalize import reward_scale
 from r2s_algos_common.off_policy.algorithm import Learner, OffPolicy
+from r2s_core.policy import graph
 from r2s_core.testing import environments
 from r2s_core.testing.one_of import OneOf, pad
 from r2s_core.testing.requirements import require
@@ -96,8 +97,8 @@ class KnownAnswers:
     def check_privileged_critic(self) -> None:
         """The reward is a coin that only the group "critic" shows."""
         learner, _ = self._learn("coin")
-        group = self.algorithm.critic_group
-        require(group == "critic", "the critic does not read the group 'critic'")
+        groups = self.algorithm.critic_groups
+        require(groups == ("critic",), "the critic does not read the group 'critic'")
         sides = jnp.array([[0.0], [1.0]])
         _close(self._values(learner, sides, jnp.zeros((2, 1))), np.array([0.0, 1.0]), 0.1)
 
@@ -115,8 +116,33 @@ class KnownAnswers:
 
     def _values(self, learner: Learner, observation: Array, action: Array) -> np.ndarray:
         """`action_values`, of the critic's observations float32[B, n]."""
-        x = pad(observation, *self.env.spec.observations[self.algorithm.critic_group].shape)
+        (group,) = self.algorithm.critic_groups
+        x = pad(observation, *self.env.spec.observations[group].shape)
         return action_values(self.algorithm, learner, x, action)
+
+
+def check_images(make: Make, critics_see: bool) -> None:
+    """A number that is only seen, in a bandit, is what the policy does.
+
+    make: (environment, options) -> the algorithm, its networks small. critics_see: the critics read
+      the image too, and by their encoders the policy; otherwise it has its own.
+    """
+    env, key = environments.Seen(environments.bandit(64)), jax.random.key(0)
+    algorithm = make(env, critic_observations="images" if critics_see else "auto")
+    learner = algorithm.init(key)
+    networks = learner.agent.networks
+    seen = learner.replay.obs["camera"]
+    require(seen.dtype == np.uint8, "the replay buffer does not keep images as bytes")
+    require(bool(networks.critics.encoders) == critics_see, "the critics' encoders are elsewhere")
+    require(("encoders" in networks.policy) != critics_see, "the policy's encoders are elsewhere")
+    learner, _ = algorithm.update_many(learner, 20)
+    numbers = jnp.linspace(-0.75, 0.75, 31)[:, None]
+    obs = env.seen({"policy": numbers})
+    action = np.asarray(algorithm.policy(learner, True)(obs, key))
+    _close(action, numbers, 0.25)
+    layers = algorithm.export(learner).layers
+    image = {"camera": np.asarray(obs["camera"])}
+    _close(graph.evaluate(layers, graph.tensors_of(layers), image, np), action, 1e-5)
 
 
 def reward_per_step(algorithm: Any, learner: Any, env: Environment[Any]) -> float:
@@ -136,9 +162,12 @@ def reward_per_step(algorithm: Any, learner: Any, env: Environment[Any]) -> floa
 def action_values(
     algorithm: OffPolicy[Any], learner: Learner, observations: Array, actions: Array
 ) -> np.ndarray:
-    """The first critic's values of actions float32[B, A], in units of the reward."""
-    agent = learner.agent
-    x = algorithm.learning.normalize(agent.statistics, algorithm.critic_group, observations)
+    """The first critic's values of actions float32[B, A], in units of the reward.
+
+    observations: of the group of numbers that it reads.
+    """
+    agent, (group,) = learner.agent, algorithm.critic_groups
+    x = algorithm.learning.normalize(agent.statistics, {group: observations})[group]
     values = algorithm.actor_critic.critic.values(agent.networks.critics.online, x, actions)[0]
     scale = reward_scale(agent.returns) if algorithm.config.normalize_rewards else 1.0
     return np.asarray(values * scale)

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from r2s_algos_common.demonstrations.clone import Cloning, observed, warming_up
+from r2s_algos_common.encoders.augment import augmented
+from r2s_algos_common.encoders.reader import normalized
 from r2s_algos_common.metrics import rollout_metrics
 from r2s_algos_common.normalize import (
     ReturnScale,
     RunningStatistics,
-    normalize,
     reward_scale,
     update_return_scale,
 )
@@ -50,10 +51,9 @@ class Learning(Generic[N]):
         sizes: Sizes,
         steps_per_update: int,
         actor_critic: ActorCritic[N],
-        critic_group: str,
     ) -> None:
         self.config, self._sizes, self._steps_per_update = config, sizes, steps_per_update
-        self._actor_critic, self._critic_group = actor_critic, critic_group
+        self._actor_critic = actor_critic
         self.cloning = Cloning(config, self._raw, "tanh")
 
     def learn(
@@ -64,7 +64,7 @@ class Learning(Generic[N]):
         The metric "happened" is 1 if there were any; otherwise the other metrics mean nothing.
         """
         enough = -(-self._sizes.learning_starts // replay.reward.shape[1])
-        enough = max(enough, self.config.n_step)
+        enough = max(enough, self.config.n_step + replay.held)
         rate = self._learning_rate(agent)
 
         # Jitted only to be traced once for the two branches: tracing takes a second.
@@ -177,28 +177,32 @@ class Learning(Generic[N]):
 
     def _drawn(self, agent: Agent, replay: Replay, key: Array, size: int) -> Batch:
         """`policy_delay` batches of `size` samples."""
-        config, group = self.config, self._critic_group
-        shape = (config.policy_delay, size)
+        config, shape = self.config, (self.config.policy_delay, size)
         samples = sample(replay, key, math.prod(shape), config.n_step, config.discount)
-        read = lambda group, obs: self.normalize(agent.statistics, group, obs[group])  # noqa: E731
+        read = [
+            self.normalize(agent.statistics, self._augmented(obs, jax.random.fold_in(key, number)))
+            for number, obs in enumerate((samples.obs, samples.next_obs), 1)
+        ]
         batch = Batch(
-            observation=read("policy", samples.obs),
-            critic_observation=read(group, samples.obs),
+            observation=read[0],
             action=samples.action,
             reward=samples.reward / self._reward_scale(agent),
             discount=samples.discount,
-            next_observation=read("policy", samples.next_obs),
-            next_critic_observation=read(group, samples.next_obs),
+            next_observation=read[1],
             weight=samples.weight,
         )
         return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), batch)
 
-    def normalize(self, statistics: Mapping[str, RunningStatistics], group: str, x: Array) -> Array:
-        """An observation group as the networks read it, float32[..., n]."""
-        return normalize(statistics[group] if self.config.normalize_observations else None, x)
+    def normalize(self, statistics: Mapping[str, RunningStatistics], obs: Named) -> Named:
+        """Observation groups as the actor-critic takes them."""
+        return normalized(statistics, obs, self.config.normalize_observations)
+
+    def _augmented(self, obs: Named, key: Array) -> Named:
+        images = sorted(name for name, x in obs.items() if x.ndim == 4)
+        return augmented(self.config.image_encoder.augment, obs, images, key)
 
     def _raw(self, policy: Any, statistics: Mapping[str, RunningStatistics], obs: Named) -> Array:
-        return self._actor_critic.raw(policy, self.normalize(statistics, "policy", obs["policy"]))
+        return self._actor_critic.raw(policy, self.normalize(statistics, obs))
 
     def _reward_scale(self, agent: Agent) -> Array:
         return reward_scale(agent.returns) if self.config.normalize_rewards else jnp.float32(1.0)

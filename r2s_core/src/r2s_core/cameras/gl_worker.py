@@ -81,6 +81,8 @@ class Painter:
         }
         lean(model, [tuple(each["size"]) for each in cameras], bool(_KINDS & set(self._fields)))
         self._model, self._data, self._arrays = model, mujoco.MjData(model), arrays
+        self._points = model.light_type == mujoco.mjtLightType.mjLIGHT_POINT
+        self._widen_points()
         buffer = model.vis.global_
         self._gl = mujoco.GLContext(buffer.offwidth, buffer.offheight)
         self._gl.make_current()
@@ -118,6 +120,9 @@ class Painter:
         if self._fields and key != self._in_model:
             for name, values in self._fields.items():
                 getattr(model, name)[...] = values[world]
+            if "light_type" in self._fields:
+                self._points = model.light_type == mujoco.mjtLightType.mjLIGHT_POINT
+            self._widen_points()
             self._update_context()
             if "geom_group" in self._fields:
                 self._groups = model.geom_group.copy()
@@ -128,6 +133,13 @@ class Painter:
         if self._needs_mass_centres:
             mujoco.mj_comPos(model, data)
         mujoco.mj_camlight(model, data)
+
+    def _widen_points(self) -> None:
+        """Make lights that shine in all directions, which MuJoCo's OpenGL renderer leaves out,
+        spots as wide as that."""
+        self._model.light_type[self._points] = mujoco.mjtLightType.mjLIGHT_SPOT
+        self._model.light_cutoff[self._points] = 180.0
+        self._model.light_exponent[self._points] = 0.0
 
     def _update_context(self) -> None:
         """What the graphics context has its own copy of."""

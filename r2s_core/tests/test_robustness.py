@@ -11,10 +11,11 @@ import pytest
 
 import r2s_core.env.build
 from r2s_core import cli
+from r2s_core.config import load_mapping
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.evaluation.robustness import measure_robustness
 from r2s_core.evaluation.robustness.grid import read_grid
-from r2s_core.evaluation.robustness.measure import _line, summary
+from r2s_core.evaluation.robustness.measure import _applicable, _line, summary
 from r2s_core.evaluation.robustness.page import write_heat_map
 from r2s_core.training.trainer import Real2SimTrainer
 
@@ -36,6 +37,7 @@ SHAKE = Plugin("shake", "randomizer", "Nothing, really", "shaking:none", Shake)
 """
 GRID = """
 finer:
+  for: state
   unit: x
   values: [0.5, 0.25]
   changes: {environment.physics.timestep_factor: $}
@@ -47,6 +49,11 @@ late:
 both:
   cases:
     mild: {environment.physics.timestep_factor: 0.5}
+moved:
+  for: cameras
+  unit: cm
+  values: [1, 2]
+  changes: {environment.physics.timestep_factor: 0.5}
 elsewhere:
   values: [mujoco, mjx]
   changes: {backend: $}
@@ -66,8 +73,13 @@ def test_values_are_put_in_and_scaled(tmp_path):
         ("finer", "x 0.25"),
         ("late", "20 ms"),
         ("both", "mild"),
+        ("moved", "1 cm"),
+        ("moved", "2 cm"),
         ("elsewhere", "mujoco"),
         ("elsewhere", "mjx"),
+    ]
+    assert [c.applies_to for c in cases] == [
+        *("state", "state", None, None, "cameras", "cameras", None, None)
     ]
     assert cases[1].overrides == ("environment.physics.timestep_factor=0.25",)
     assert cases[2].overrides == ('randomization.no_such_thing={"delay": [0.02, 0.02]}',)
@@ -77,6 +89,8 @@ def test_values_are_put_in_and_scaled(tmp_path):
     ("text", "complaint"),
     [
         ("", "found none"),
+        ("a: {for: eyes, values: [1], changes: {k: $}}", "give cameras or state"),
+        ("a: {for: [x], values: [1], changes: {k: $}}", "give cameras or state"),
         ("a: {values: [x], scale: 2, changes: {k: $}}", "must be finite numbers"),
         ("a: {values: [1], scale: x, changes: {k: $}}", "must be finite numbers"),
         ("a: {values: [true], scale: 2, changes: {k: $}}", "must be finite numbers"),
@@ -167,9 +181,26 @@ def test_every_case_is_played_and_told(run_dir, capsys):
     assert page.index("finer") < page.index("elsewhere")  # the worst row first
     assert "Not played: late 20 ms" in page
     assert not re.search(r"(src|href)=\"http", page)
+    unfit = "Not played: moved 1 cm, 2 cm: the policy has no cameras"
+    assert unfit in page
+    assert {r["not_played"] for r in result["cases"] if r["perturbation"] == "moved"} == {
+        "the policy has no cameras"
+    }
     told = [line for line in capsys.readouterr().err.splitlines() if ": " in line]
+    told.remove(unfit)
     assert re.fullmatch(r"finer x 0\.5: .*\)  \d+:\d\d left", told[0])
     assert not any("left" in line for line in told[-2:])
+
+
+@pytest.mark.parametrize("seeing", [True, False])
+def test_what_a_policy_does_not_read_is_not_played(tmp_path, seeing):
+    cameras = {"front": {"position": [1, 0, 1], "look_at": [0, 0, 0]}} if seeing else {}
+    config = load_mapping({"environment": {"cameras": cameras}})
+    cases, left_out = _applicable(read_grid(grid(tmp_path, GRID)), config)
+    out = {row["perturbation"] for row in left_out}
+    assert out == ({"finer"} if seeing else {"moved"})
+    assert out.isdisjoint(case.perturbation for case in cases)
+    assert len(cases) + len(left_out) == 8
 
 
 def test_failed_physics_is_told(tmp_path):

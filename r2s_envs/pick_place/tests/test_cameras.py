@@ -16,9 +16,11 @@ from mujoco.batch import MODEL_FIELDS
 from r2s_core import registry
 from r2s_core.camera import Camera
 from r2s_core.cameras.plugins import RaysConfig
-from r2s_core.config import EngineConfig, load_mapping
-from r2s_core.env.build import make_environment
+from r2s_core.cameras.rays import Rays
+from r2s_core.config import EngineConfig, load_config, load_mapping
+from r2s_core.env.build import make_environment, make_randomizers
 from r2s_core.env.camera_rig import seen_by
+from r2s_core.evaluation.robustness.grid import read_grid
 from r2s_core.registry import build_robot
 from r2s_core.robot import COLLISION_GROUP, Slots
 from r2s_core.types import SeenScene, View
@@ -376,3 +378,24 @@ def test_in_the_engine_a_policy_that_sees_feels_what_is_read_and_its_cameras_see
     table = [image[:, -1, 0] for image in images]  # the lowest row shows nothing else
     assert np.ptp(table[0], axis=0).max() == 0.0
     assert np.ptp(table[1], axis=0).max() > 5.0
+
+
+def test_whatever_varies_by_name_in_the_sample_and_the_robustness_grid_is_there(task):
+    """Materials, lights, cameras and distractors; for every robot but its own colours."""
+    built, grid = task.scene(), task.info.perturbations
+    assert grid is not None
+    overrides = [case.overrides for case in read_grid(grid) if case.applies_to == "cameras"]
+    assert len(overrides) >= 15
+    sample = load_config("vision_randomized")
+    seen = seen_by(sample.environment.engine, task, built)
+    base = {"environment": {"vision_enabled": True}}
+    varied = dict(sample.randomization)
+    if task.robot.name != "panda":
+        del varied["robot_colors"]
+    configs = [dataclasses.replace(sample, randomization=varied)]
+    configs += [load_mapping(base, given, to_train=False) for given in overrides]
+    for config in configs:
+        made = make_randomizers(config, task, built, seen)
+        assert made.keys() == config.randomization.keys()
+        drawn = frozenset().union(*(r.writes for r in made.values() if r.stage == "visual"))
+        assert drawn <= Rays.variable

@@ -6,14 +6,15 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from r2s_core.config.convert import plain
 from r2s_core.config.nodes import Problems, read_file
 from r2s_core.errors import ConfigError
 
+AppliesTo = Literal["cameras", "state"]
 DEFAULT_GRID = Path(__file__).with_name("grid.yaml")
-_KEYS = {"unit", "values", "scale", "changes", "cases"}
+_KEYS = {"unit", "values", "scale", "changes", "cases", "for"}
 _VALUE = "$"
 _MOST_CASES = 1000
 _LARGEST = 2**63
@@ -24,18 +25,22 @@ class Case:
     """One perturbation at one strength.
 
     overrides: `key=value`, on top of the run's configuration without its own randomization.
+    applies_to: policies that see with "cameras", or those that read the task's "state" as it is
+    without cameras; None: all.
     """
 
     perturbation: str
     label: str
     overrides: tuple[str, ...]
+    applies_to: AppliesTo | None = None
 
 
 def read_grid(path: Path = DEFAULT_GRID) -> list[Case]:
     """The cases of a grid file, in its order.
 
     A perturbation has `changes` for each of its `values` (times `scale`), with a `unit`; or
-    `cases`, each with its own changes. Raises ConfigError where the file has another form.
+    `cases`, each with its own changes. `for: cameras` or `for: state` says whose policies it is
+    for. Raises ConfigError where the file has another form.
     """
     problems = Problems()
     tree = plain(read_file(path, problems))
@@ -52,11 +57,15 @@ def _cases(path: Path, name: str, entry: Any) -> list[Case]:
     where = f"{path}: {name}"
     if not isinstance(entry, dict) or set(entry) - _KEYS:
         raise ConfigError(f"{where}: expected only the keys {', '.join(sorted(_KEYS))}")
+    applies_to = entry.get("for")
+    if "for" in entry and applies_to not in get_args(AppliesTo):
+        raise ConfigError(f"{where}: `for` is {applies_to!r}; give cameras or state, or drop it")
     if "cases" in entry:
-        if not isinstance(entry["cases"], dict) or not entry["cases"] or set(entry) != {"cases"}:
+        alone = set(entry) <= {"cases", "for"}
+        if not isinstance(entry["cases"], dict) or not entry["cases"] or not alone:
             raise ConfigError(f"{where}: expected changes by the name of each case, nothing else")
         return [
-            Case(name, str(label), _overrides(where, changes, None))
+            Case(name, str(label), _overrides(where, changes, None), applies_to)
             for label, changes in entry["cases"].items()
         ]
     values, unit = entry.get("values"), str(entry.get("unit", ""))
@@ -69,7 +78,8 @@ def _cases(path: Path, name: str, entry: Any) -> list[Case]:
     for value in values:
         scaled = value if scale is None else value * scale
         label = f"x {value}" if unit == "x" else f"{value} {unit}".strip()
-        cases.append(Case(name, label, _overrides(where, entry.get("changes"), scaled)))
+        overrides = _overrides(where, entry.get("changes"), scaled)
+        cases.append(Case(name, label, overrides, applies_to))
     return cases
 
 

@@ -21,7 +21,7 @@ from r2s_core.evaluation.episodes import summarise
 from r2s_core.evaluation.evaluate import UNUSED, config_of, num_worlds, play
 from r2s_core.evaluation.intervals import clustered_interval
 from r2s_core.evaluation.robustness.grid import DEFAULT_GRID, Case, read_grid
-from r2s_core.evaluation.robustness.page import write_heat_map
+from r2s_core.evaluation.robustness.page import not_played, write_heat_map
 from r2s_core.policy.saved import SavedPolicy, load_policy
 from r2s_core.record import inputs
 from r2s_core.record.folder import shown
@@ -52,8 +52,8 @@ def measure_robustness(
       grid: a file of perturbations (see `grid.read_grid`); default: the task's, else a generic one.
 
     Returns the content of the file. A case that cannot be evaluated, for example for lack of a
-    package, is listed with the reason and does not count. Raises `R2SError` where the run or its
-    policy is missing, or no case can be evaluated.
+    package or of cameras, is listed with the reason and does not count. Raises `R2SError` where the
+    run or its policy is missing, or no case can be evaluated.
     """
     run_dir, began = Path(run_dir), time.perf_counter()
     path = config_of(run_dir)
@@ -66,8 +66,10 @@ def measure_robustness(
     options = dataclasses.replace(nominal.evaluation, episodes=episodes or _EPISODES)
     nominal = dataclasses.replace(nominal, evaluation=options)
     device.announce(device.select_device(nominal.training.use_gpu))
-    cases = read_grid(grid or _grid_of(nominal))
+    cases, left_out = _applicable(read_grid(grid or _grid_of(nominal)), nominal)
     _say(f"{1 + len(cases)} cases of {nominal.evaluation.episodes:,} episodes")
+    for line in not_played(left_out):
+        _say(line)
     rows = [{"perturbation": "none", "label": "", **_played(nominal, policy)[0]}]
     by_world: list[np.ndarray] = []
     started = time.perf_counter()
@@ -84,9 +86,9 @@ def measure_robustness(
         "seed": nominal.seed,
         "episodes": rows[0]["episodes"],
         "grid": str(grid or "the task's"),
-        "trained_with": sorted(load_config(path, UNUSED).randomization),
-        **summary(rows, by_world),
-        "cases": rows,
+        "trained_with": sorted({u.use for u in load_config(path, UNUSED).randomization.values()}),
+        **summary([*rows, *left_out], by_world),
+        "cases": [*rows, *left_out],
         "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         "total_s": round(time.perf_counter() - began, 1),
     }
@@ -123,12 +125,29 @@ def summary(rows: Sequence[Mapping[str, Any]], by_world: Sequence[np.ndarray]) -
     }
 
 
+def _applicable(
+    cases: Sequence[Case], config: RunConfig
+) -> tuple[list[Case], list[dict[str, Any]]]:
+    """The cases for this kind of policy, and the rows of the others, which would tell nothing."""
+    seeing = config.environment.engine.vision is not None
+    other = "state" if seeing else "cameras"
+    reason = (
+        "the policy has cameras, and reads none of it" if seeing else "the policy has no cameras"
+    )
+    rows = [{**_head(case), "not_played": reason} for case in cases if case.applies_to == other]
+    return [case for case in cases if case.applies_to != other], rows
+
+
+def _head(case: Case) -> dict[str, Any]:
+    changes = list(case.overrides)
+    return {"perturbation": case.perturbation, "label": case.label, "changes": changes}
+
+
 def _row(
     case: Case, path: Path, common: Sequence[str], policy: SavedPolicy, nominal: RunConfig
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """The result of a case, and the success rate of each world; None where it was not played."""
-    row: dict[str, Any] = {"perturbation": case.perturbation, "label": case.label}
-    row["changes"] = list(case.overrides)
+    row = _head(case)
     try:
         config = load_config(path, [*common, *case.overrides, *UNUSED])
         # The same worlds in every case, so that a world's start state is the same, too.

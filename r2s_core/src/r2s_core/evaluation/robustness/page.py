@@ -50,7 +50,7 @@ def write_heat_map(path: Path, result: Mapping[str, Any], run: object) -> None:
         "rows": rows,
         "columns": max(len(row.cells) for row in rows),
         "legend": [(_signed(-lost), _colour(lost)) for lost in _LEGEND],
-        "notes": [*_missing(result["cases"]), *_failed(result["cases"])],
+        "notes": [*not_played(result["cases"]), *_failed(result["cases"])],
         "episodes": f"{result['episodes']:,}",
         "commands": list(_commands(rows, run)),
     }
@@ -148,11 +148,18 @@ def _commands(rows: Sequence[Row], run: object) -> Iterator[Command]:
     )
 
 
-def _missing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def not_played(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was not played and why; a line for each reason."""
+    by_reason: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        if "not_played" in row:
+            labels = by_reason.setdefault(row["not_played"], {})
+            labels.setdefault(row["perturbation"], []).append(row["label"])
     return [
-        f"Not played: {row['perturbation']} {row['label']}: {row['not_played']}"
-        for row in rows
-        if "not_played" in row
+        "Not played: "
+        + "; ".join(f"{name} {', '.join(own)}".strip() for name, own in labels.items())
+        + f": {reason}"
+        for reason, labels in by_reason.items()
     ]
 
 

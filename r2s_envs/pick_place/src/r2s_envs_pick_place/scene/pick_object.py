@@ -24,6 +24,8 @@ DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 EMBEDDING_SIZE = len(DIRECTIONS)
 #: Least fraction of random drops for a pose to be one that an object starts in.
 _LIKELY = 0.05
+#: Of a round object: its greatest width over its least, and how far off its middle it is grasped.
+_ROUND, _CENTRED = 1.12, 0.1
 
 
 @pytree
@@ -32,7 +34,9 @@ class Facts:
 
     grasp_offset: from the body's origin to where the grip closes; closing: unit vector along which
     it closes; both in body axes. size: extents in body axes, m. embedding: how far the shape
-    reaches from its origin in 26 directions of the body, m.
+    reaches from its origin in 26 directions of the body, m. round_width: for an object that rests
+    as good as round, so that no direction to close along is better than another, its greatest
+    width, m; infinite for others.
     """
 
     rest_height: Array  # float32[], of the body's origin above the table, m
@@ -41,6 +45,7 @@ class Facts:
     closing: Array  # float32[3]
     size: Array  # float32[3]
     embedding: Array  # float32[26]
+    round_width: Array  # float32[]
 
     def grasp_point(self, position: Array, quat: Array) -> Array:
         """float32[3], m: where the grip closes on the object at a pose [3], [4]."""
@@ -90,7 +95,21 @@ class PickObject:
             closing=rotation.to_matrix(jnp.asarray(self.rest_quat)).T @ at_rest,
             size=jnp.asarray(np.ptp(points, axis=0), jnp.float32),
             embedding=jnp.asarray((points @ DIRECTIONS.T).max(axis=0), jnp.float32),
+            round_width=jnp.float32(self._round_width()),
         )
+
+    def _round_width(self) -> float:
+        """See `Facts.round_width`."""
+        turn = np.empty(9)
+        mujoco.mju_quat2Mat(turn, np.array(self.rest_quat, float))
+        points = (self.shape.points @ turn.reshape(3, 3).T)[:, :2]
+        angles = np.linspace(0.0, np.pi, 36, endpoint=False)
+        reach = points @ np.stack([np.cos(angles), np.sin(angles)])
+        widths, middle = np.ptp(reach, axis=0), (points.max(axis=0) + points.min(axis=0)) / 2
+        grasp = (turn.reshape(3, 3) @ self.grasp_offset)[:2]
+        is_round = widths.max() < _ROUND * widths.min()
+        centred = np.linalg.norm(grasp - middle) < _CENTRED * widths.min()
+        return float(widths.max()) if is_round and centred else np.inf
 
     @staticmethod
     def from_asset(asset: ObjectAsset, held_out: bool = False) -> PickObject:

@@ -35,6 +35,7 @@ _STAYS = (0.02, 0.02, 0.3)  # the same: a gripper that is closing goes on
 _HELD = 0.03  # m: an object that both pads touch is held if the grip is as near as this to it
 _STILL = 0.03  # m/s: the opening changes by less, so the grip has settled
 _OPEN = 0.95  # of the full opening: open
+_SPAN = 0.9  # of the full opening, that an object may take up
 _EMPTY = 0.004  # m: a gripper that is closed further than this holds nothing
 _LOOSE, _SLOW = 0.01, 0.02  # m: below this height an object is lifted by at most that in a step
 _CLEAR = 0.03  # m of height before an object moves sideways at full speed
@@ -150,11 +151,16 @@ class ScriptedPick:
         return closing, opening, jnp.abs(rate) < _STILL
 
     def _yaw_error(self, facts: Facts, view: View) -> Array:
-        """From the closing axis to the direction to close along, in (-pi/2, pi/2], rad."""
+        """From the closing axis to the direction to close along, in (-pi/2, pi/2], rad.
+
+        0 for a round object, which any direction fits: the best one would be an accident of its
+        scan, which no policy could see.
+        """
         closing = view.site_xmat[self.arm.slots.grip][:, 1]
         narrow = self.observer.closing_direction(facts, view)
         error = jnp.arctan2(narrow[1], narrow[0]) - jnp.arctan2(closing[1], closing[0])
-        return jnp.mod(error + jnp.pi / 2, jnp.pi) - jnp.pi / 2
+        fits = facts.round_width < _SPAN * self.arm.robot.gripper.opening
+        return jnp.where(fits, 0.0, jnp.mod(error + jnp.pi / 2, jnp.pi) - jnp.pi / 2)
 
 
 def _near(away: Array, yaw: Array, within: tuple[float, float, float]) -> Array:

@@ -2,6 +2,7 @@
 
 import html.parser
 import itertools
+import json
 import math
 import re
 import shlex
@@ -11,7 +12,7 @@ import jinja2
 import numpy as np
 import pytest
 
-from r2s_core.pages import Shot, Strip, write_page
+from r2s_core.pages import Film, Shot, Strip, write_page
 from r2s_core.pages.charts import Mark, interval_chart, line_chart, nice_ticks
 from r2s_core.record.history import History
 from r2s_core.rendering.pictures import Pictures
@@ -125,6 +126,62 @@ def test_one_self_contained_file_with_the_numbers_and_the_configuration(tmp_path
     assert page.tags.count("video") == 1
     assert "final evaluation" in text
     assert text.index("reached") < text.index("grasped") < text.index("within 1 cm")
+
+
+def seeing_contract(names):
+    facts = {"position": (1, 0, 0.75), "quaternion": (1, 0, 0, 0), "size": [48, 64], "mount": "<b>"}
+    cameras = {"camera": json.loads(json.dumps(facts))}
+    group = {"shape": (len(names),), "dtype": "float32", "names": names}
+    observations = {"policy": group, "camera": CONTRACT["observations"]["camera"]}
+    return CONTRACT | {"cameras": cameras, "observations": observations}
+
+
+def test_of_a_policy_that_sees_the_page_tells_what_it_reads_and_shows_what_it_saw(tmp_path):
+    reels = [("camera <1>", [Shot(f"{i} s", b"\x89PNG") for i in range(9)])]
+    looks = Film("success", "good", [("camera", [Shot("0 s", b"\x89PNG")] * 4)])
+    films = (Film("success", "good", reels), Film("failure: not reached", "bad", reels))
+    video = tmp_path / "video.mp4"
+    video.write_bytes(b"mp4")
+    pictures = Pictures(video=video, films=films, looks=looks, beside=("camera",))
+    result = RESULT | {
+        "only_in_training": {"critic": ["tip_x", "object_x", "object_y"], "expert": ["a", "b"]},
+        "auxiliary": {"names": ["object_position_x"], "error": 0.0113},
+    }
+    contract = seeing_contract(("tip_x", "tip_y"))
+    path = write_report(tmp_path, result, history(), CONFIG, contract, pictures)
+    page = Page(path.read_text())
+    text = " ".join(" ".join(page.text).split())
+    for fact in (
+        "What the policy reads camera camera 48 x 64 pixels of colour;",
+        "carried by <b>, at (1, 0, 0.75) m in its frame, looking along (0, 0, -1)",
+        "observes 'policy' 2 numbers: tip 2 true pose of an object not read",
+        "'critic', in training only 3 numbers: object 2 and 1 that the policy reads",
+        "'expert', in training only what the expert would do",
+        "object_position; at the end 11.3 mm off",
+        "what the policy saw as it acted: camera",
+        "✗ failure: not reached (7 of 1,024 episodes) camera <1>",
+        "What it looks at: ✓ success",
+    ):
+        assert fact in text
+    assert "uint8[64, 48, 3]" not in text  # told once, by the camera
+    assert page.tags.count("img") == 2 * 9 + 4
+    assert page.tags.count("video") == 1
+
+
+def test_a_policy_that_reads_an_object_is_not_said_to_be_without(tmp_path):
+    told = seeing_contract(("tip_x", "object_position_x"))
+    assert "true pose" not in write_report(tmp_path, RESULT, history(), CONFIG, told).read_text()
+    blind = seeing_contract(())
+    del blind["observations"]["policy"]
+    text = write_report(tmp_path, RESULT, history(), CONFIG, blind).read_text()
+    assert "it reads images alone" in text
+    assert "true pose" in text
+
+
+def test_a_page_about_a_policy_without_cameras_has_nothing_on_them(tmp_path):
+    text = write_report(tmp_path, RESULT, history(), CONFIG, CONTRACT).read_text()
+    for word in ("What the policy", "What it looks at", 'class="film', 'class="reel'):
+        assert word not in text
 
 
 def test_what_to_do_next_is_a_command_line_whatever_the_folder_is_called(tmp_path):

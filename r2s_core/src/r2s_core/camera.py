@@ -87,12 +87,27 @@ class Camera:
 
     def groups(self, name: str) -> dict[str, ArraySpec]:
         """The observation groups of this camera under a name, in the order of `CHANNELS`."""
-        every = {
-            "rgb": (name, ArraySpec((*self.shape, 3), "uint8")),
-            "depth": (f"{name}_depth", ArraySpec((*self.shape, 1), "uint16")),
-            "segmentation": (f"{name}_segmentation", ArraySpec((*self.shape, 1), "uint8")),
+        every = {"rgb": (3, "uint8"), "depth": (1, "uint16"), "segmentation": (1, "uint8")}
+        images = {group: every[channel] for group, channel in self.channels_of(name).items()}
+        return {g: ArraySpec((*self.shape, depth), dtype) for g, (depth, dtype) in images.items()}
+
+    def channels_of(self, name: str) -> dict[str, Channel]:
+        """What each of these groups measures."""
+        groups = {"rgb": name, "depth": f"{name}_depth", "segmentation": f"{name}_segmentation"}
+        return {groups[channel]: channel for channel in CHANNELS if channel in self.channels}
+
+    def facts(self) -> dict[str, Any]:
+        """Every field as plain numbers, texts and lists."""
+        return {
+            "position": [float(x) for x in self.position],
+            "quaternion": [float(x) for x in self.quaternion],
+            "field_of_view": float(self.field_of_view),
+            "size": [int(side) for side in self.size],
+            "channels": list(self.channels),
+            "mount": self.mount,
+            "period": int(self.period),
+            "depth_range": [float(x) for x in self.depth_range],
         }
-        return dict(every[channel] for channel in CHANNELS if channel in self.channels)
 
 
 _KNOWN = ", ".join(CHANNELS)

@@ -541,6 +541,7 @@ class EnvSpec:
     action_names: tuple[str, ...] = ()  # one per action, in order; empty: they are numbered
     action_chunk: int = 1  # control steps in an action: it lists their numbers one after the other
     task: TaskInfo = dataclasses.field(default_factory=TaskInfo)
+    cameras: Mapping[str, Camera] = dataclasses.field(default_factory=dict)  # by name
 
     @property
     def action_size(self) -> int:

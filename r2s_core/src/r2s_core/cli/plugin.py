@@ -36,7 +36,7 @@ PLUGINS = Plugin(
 INFO = Plugin(
     name="info",
     kind="command",
-    summary="Show a plugin's options: type, default, range, meaning.",
+    summary="Show a plugin's options (type, default, range, meaning), or what a policy reads.",
     target="r2s_core.cli.plugins:main_info",
     configure=plugins.configure_info,
 )

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from r2s_core import registry
@@ -83,13 +84,23 @@ def configure_info(parser: argparse.ArgumentParser) -> None:
     """The arguments of `info`."""
     parser.epilog = """examples:
   r2s info algorithm:ppo
-  r2s info reach                        the kind may be left out where the name is unique"""
-    parser.add_argument("plugin", metavar="KIND:NAME", help=f"KIND: {', '.join(GROUPS)}")
+  r2s info reach                        the kind may be left out where the name is unique
+  r2s info runs/quickstart              a trained policy: what it reads and gives"""
+    parser.add_argument(
+        "plugin",
+        metavar="KIND:NAME",
+        help=f"KIND: {', '.join(GROUPS)}; or the folder of a run, or of its policy",
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
 def main_info(args: argparse.Namespace) -> int:
-    """Show one plugin and its options."""
+    """Show one plugin and its options, or a policy."""
+    from r2s_core.cli import policy_info  # it imports NumPy
+
+    if policy_info.is_path(args.plugin):
+        policy_info.show(Path(args.plugin), args.json)
+        return 0
     installed = _find(args.plugin)
     entry, plugin = installed.entry, installed.plugin
     with calling(str(entry), plugin.config):

@@ -218,7 +218,7 @@ def _called(geom: str, body: str) -> str:
 class CameraRig:
     """The cameras of W worlds, and how what they see varies.
 
-    groups: the observation groups of all cameras. traceable: as `Renderer.traceable`.
+    cameras: by name. groups: their observation groups. traceable: as `Renderer.traceable`.
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class CameraRig:
         )
         described = described_by(seen, randomizers)
         self._varied = tuple(sorted(described.varied))
-        self.groups = images_of(seen)
+        self.cameras, self.groups = seen.cameras, images_of(seen)
         needed = 4 * num_worlds * sum(spec.nbytes for spec in self.groups.values())
         check_memory(
             needed,

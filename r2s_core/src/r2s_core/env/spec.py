@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r2s_core.camera import Camera
 from r2s_core.env.action_chunk import chunk_names
 from r2s_core.env.action_history import with_action_names, with_actions
 from r2s_core.env.felt import names_of, observe_of
@@ -36,14 +37,14 @@ def make_spec(
     has_expert: bool = False,
     action_chunk: int = 1,
     vision: Literal["rgb_and_state", "rgb"] | None = None,
-    images: Mapping[str, ArraySpec] | None = None,
+    cameras: Mapping[str, Camera] | None = None,
     traceable: bool | None = None,
 ) -> EnvSpec:
     """The spec of a task in a backend's worlds.
 
     action_history: past actions observed. has_expert: what an expert does is observed too.
-    action_chunk: control steps in an action. vision: what a policy that sees reads. images: the
-    groups of its cameras. traceable: default: as the backend.
+    action_chunk: control steps in an action. vision: what a policy that sees reads. cameras: that
+    it sees with, by name. traceable: default: as the backend.
     """
     observe = observe_of(task, vision)
 
@@ -61,7 +62,9 @@ def make_spec(
     observations = {
         name: ArraySpec(leaf.shape, str(leaf.dtype), tuple(names.get(name, ())))
         for name, leaf in groups.items()
-    } | dict(images or {})
+    }
+    for name, camera in (cameras or {}).items():
+        observations |= camera.groups(name)
     if has_expert:
         observations[EXPERT_GROUP] = ArraySpec(low.shape, "float32", info.action_names)
     return EnvSpec(
@@ -75,6 +78,7 @@ def make_spec(
         action_names=chunk_names(info.action_names, action_chunk),
         action_chunk=action_chunk,
         task=info if vision is None else dataclasses.replace(info, observation_names=known),
+        cameras=dict(cameras or {}),
     )
 
 

@@ -201,7 +201,7 @@ class VectorEnv:
             has_expert=expert is not None,
             action_chunk=options.action_chunk,
             vision=vision,
-            images=None if rig is None else rig.groups,
+            cameras=None if rig is None else rig.cameras,
             traceable=self._traceable,
         )
         # Of one control step.

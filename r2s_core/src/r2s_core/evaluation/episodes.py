@@ -17,11 +17,12 @@ import numpy as np
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.intervals import wilson_interval
 from r2s_core.task_info import TaskInfo
-from r2s_core.types import Array, Checked, Environment, Named, Policy, Step, Variants
+from r2s_core.types import Array, Checked, Environment, EnvSpec, Named, Policy, Step, Variants
 
 #: (policy, state, obs, key) -> (state, obs, step)
 Advance = Callable[[Policy, Any, Named, Array], tuple[Any, Named, Step]]
 
+_READ_BYTES = 256 * 2**20  # of images that are kept of recorded episodes
 _OUTCOMES = ("success", "terminated", "diverged", "episode_return", "episode_length")
 #: What is reported for each variant of the scene.
 _OF_VARIANT = (
@@ -42,7 +43,9 @@ class Recording:
     [T, ...]. success: how the episode ended. variant: the scene's. metrics: the task's, float32[T]
     each, after every control step. succeeded: bool[T], whether the episode
     would have been a success had it ended after that step. failure: the kind, see
-    `failure_kinds`; empty for a success.
+    `failure_kinds`; empty for a success. read: what a policy that sees read at the start of every
+    control step, [T, *shape] by observation group; empty for one that sees nothing, and where
+    there were too many images to keep.
     """
 
     qpos: np.ndarray
@@ -52,6 +55,7 @@ class Recording:
     metrics: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     succeeded: np.ndarray | None = None
     failure: str = ""
+    read: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,13 +121,13 @@ def run_episodes(
         policy = jax.tree_util.Partial(lambda obs, key, act=policy: act(obs, key))
     worlds = env.spec.num_worlds
     remaining = np.full(worlds, per_world)
-    recorder = _Recorder(state, min(record, worlds))
+    recorder = _Recorder(state, min(record, worlds), env.spec)
     rows: list[dict[str, np.ndarray]] = []
     # No world can need more steps than this: every episode is truncated in time.
     for step_key in jax.random.split(key, per_world * env.spec.max_episode_steps):
         if not remaining.any():
             break
-        recorder.before(state)
+        recorder.before(state, obs)
         state, obs, step = advance(policy, state, obs, step_key)
         recorder.after(step)
         done = np.asarray(step.done)
@@ -238,7 +242,7 @@ def _ended(step: Step, which: np.ndarray) -> dict[str, np.ndarray]:
 class _Recorder:
     """Collects the first episode of `count` worlds, spread over all worlds and so over variants."""
 
-    def __init__(self, state: Any, count: int) -> None:
+    def __init__(self, state: Any, count: int, spec: EnvSpec) -> None:
         view = getattr(getattr(state, "physics", None), "view", None)
         qpos = getattr(view, "qpos", None)
         self._count = 0 if qpos is None else count
@@ -247,13 +251,16 @@ class _Recorder:
         self._rows: list[Any] = []
         self._outcomes: list[Any] = []
         self._ends: dict[int, int] = {}
+        self._read = _room_for_images(spec, self._count) if self._count else {}
 
     @property
     def _is_over(self) -> bool:
         return len(self._ends) == self._count
 
-    def before(self, state: Any) -> None:
+    def before(self, state: Any, obs: Named) -> None:
         if not self._is_over:
+            for group, kept in self._read.items():
+                kept[len(self._rows)] = obs[group][self._worlds[: kept.shape[1]]]
             self._rows.append(self._select((state.physics.view.qpos, state.task)))
 
     def after(self, step: Step) -> None:
@@ -294,6 +301,22 @@ class _Recorder:
                     metrics=cut(metrics, i, length),
                     succeeded=np.asarray(succeeded[:length, i], bool),
                     failure="" if number[first] < 0 else kinds[number[first]],
+                    read={
+                        group: kept[:length, i]
+                        for group, kept in self._read.items()
+                        if i < kept.shape[1]
+                    },
                 )
             )
         return tuple(recordings)
+
+
+def _room_for_images(spec: EnvSpec, episodes: int) -> dict[str, np.ndarray]:
+    """Arrays [T, E, *shape] for what a policy that sees reads, by group, of the first E of
+    `episodes` episodes, as many as `_READ_BYTES` have room for; none for one that sees nothing."""
+    groups = {name: spec.observations[name] for name in spec.policy_groups}
+    if not any(group.is_image for group in groups.values()):
+        return {}
+    steps = spec.max_episode_steps
+    kept = min(episodes, _READ_BYTES // (steps * sum(group.nbytes for group in groups.values())))
+    return {name: np.empty((steps, kept, *g.shape), g.dtype) for name, g in groups.items()}

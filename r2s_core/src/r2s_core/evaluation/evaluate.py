@@ -15,6 +15,7 @@ from r2s_core.config import RunConfig, load_config
 from r2s_core.env import build
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.episodes import Episodes, run_episodes, summarise
+from r2s_core.policy import cameras
 from r2s_core.policy.network import as_jax
 from r2s_core.policy.saved import SavedPolicy, load_policy
 from r2s_core.record import inputs
@@ -133,6 +134,7 @@ def evaluate_policy(
     config = device.resolve_backend(config)
     device.announce([announcement(config)])
     env = build.make_environment(config, num_worlds(config), training=False)
+    device.announce(cameras.differences(policy.spec.cameras, env.spec.cameras))
     return {
         "name": f"evaluation of {config.name}",
         **summarise(play(config, policy, env), env.spec.task, variants_of(env)),

@@ -5,12 +5,23 @@ package's page lies in that package and extends the same base. A page is one fil
 videos are embedded, it has no script, and its own policy forbids it the network.
 """
 
-from r2s_core.pages.elements import Card, Command, Line, Shot, State, Strip, Table, command_line
+from r2s_core.pages.elements import (
+    Card,
+    Command,
+    Film,
+    Line,
+    Shot,
+    State,
+    Strip,
+    Table,
+    command_line,
+)
 from r2s_core.pages.render import write_page
 
 __all__ = [
     "Card",
     "Command",
+    "Film",
     "Line",
     "Shot",
     "State",

@@ -49,6 +49,15 @@ class Strip(NamedTuple):
     shots: Sequence[Shot]
 
 
+class Film(NamedTuple):
+    """Small images of one episode in the order of time, drawn pixel by pixel; reels: (what it is
+    of, its images), one after the other."""
+
+    title: str
+    state: State
+    reels: Sequence[tuple[str, Sequence[Shot]]]
+
+
 class Table(NamedTuple):
     """heads: of the columns, may be empty. rows: cells, the first of each row is its name."""
 

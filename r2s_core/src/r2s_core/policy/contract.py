@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from r2s_core.camera import Camera
 from r2s_core.errors import R2SError
 from r2s_core.plugin import option
 from r2s_core.policy import graph
@@ -88,7 +89,10 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
-    """Everything in the file; `sha256` is the `digest` of the other fields."""
+    """Everything in the file; `sha256` is the `digest` of the other fields.
+
+    cameras: whose images the policy reads, by name; the file leaves them out where there are none.
+    """
 
     format: Literal["r2s-policy/3"]
     task: str
@@ -102,6 +106,7 @@ class Contract:
     weights: Weights = option()
     provenance: Mapping[str, Any] = option()
     sha256: str = option()
+    cameras: Mapping[str, Camera] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         layers = self.layers()
@@ -111,6 +116,8 @@ class Contract:
         shapes = graph.infer(layers, self.groups())
         if unread := sorted(set(self.observations) - set(graph.group_names(layers))):
             raise ValueError(f"no layer reads the observation group {unread[0]}")
+        for name, camera in self.cameras.items():
+            self._check_camera(name, camera)
         if [layer.kind for layer in layers[-2:]] != ["squash", "scale"]:
             raise ValueError("network must end in squash and scale, which bound the action")
         if shapes[layers[-1].name] != (self.action.size,):
@@ -118,6 +125,18 @@ class Contract:
                 f"network gives shape {list(shapes[layers[-1].name])} for "
                 f"{self.action.size} actions"
             )
+
+    def _check_camera(self, name: str, camera: Camera) -> None:
+        read = {g: spec for g, spec in camera.groups(name).items() if g in self.observations}
+        if not read:
+            raise ValueError(f"cameras.{name}: no layer reads an image of it")
+        for group, spec in read.items():
+            found = self.observations[group]
+            if (found.shape, found.dtype) != (spec.shape, spec.dtype):
+                raise ValueError(
+                    f"cameras.{name}: its image {group} is {spec.dtype}{list(spec.shape)}, and the "
+                    f"observation {found.dtype}{list(found.shape)}"
+                )
 
     def groups(self) -> dict[str, ArraySpec]:
         """The observation groups that the policy reads."""

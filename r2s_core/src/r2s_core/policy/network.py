@@ -13,7 +13,7 @@ import numpy as np
 
 from r2s_core.policy import graph
 from r2s_core.policy.saved import PolicyError, SavedPolicy, action_names
-from r2s_core.policy_export import Layer
+from r2s_core.policy_export import ArraySpec, Layer
 from r2s_core.types import Array, Environment, EnvSpec, Named, Policy
 
 #: Activation functions by name.
@@ -38,6 +38,7 @@ def as_jax(policy: SavedPolicy, env: Environment[Any], task: str) -> Policy:
 
     task: the environment's plugin name.
     """
+    _check_images(policy, env.spec)
     for what, trained, found in _interface(policy, env.spec, task):
         if trained != found:
             raise PolicyError(
@@ -58,6 +59,28 @@ def _function(policy: SavedPolicy) -> tuple[Callable[..., Array], Named]:
     """(tensors, obs, key) -> action, and the tensors."""
     steps = tuple((la.name, la.kind, la.inputs, tuple(la.options.items())) for la in policy.layers)
     return _network(steps), {name: jnp.asarray(x) for name, x in policy.tensors.items()}
+
+
+def _check_images(policy: SavedPolicy, spec: EnvSpec) -> None:
+    """Raises `PolicyError` where the environment lacks an image that the policy reads, or gives it
+    in another size or kind."""
+    shown = {name: group for name, group in spec.observations.items() if group.is_image}
+    for name, read in policy.observations.items():
+        found = shown.get(name)
+        if not read.is_image or (found and (found.shape, found.dtype) == (read.shape, read.dtype)):
+            continue
+        others = f"only {', '.join(shown)}" if shown else "no images"
+        gives = f"gives {_pixels(found)}" if found else f"has {others}"
+        raise PolicyError(
+            f"The policy reads the image '{name}', {_pixels(read)}, and the environment {gives}; "
+            "evaluate it with the cameras that it was trained with."
+        )
+
+
+def _pixels(image: ArraySpec) -> str:
+    height, width, channels = image.shape
+    count = "1 channel" if channels == 1 else f"{channels} channels"
+    return f"{width} x {height} pixels of {count} in {image.dtype}"
 
 
 def _interface(policy: SavedPolicy, spec: EnvSpec, task: str) -> Iterator[tuple[str, Any, Any]]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import safetensors.numpy
 
+from r2s_core.camera import Camera
 from r2s_core.policy import contract as policy_contract
 from r2s_core.policy import graph
 from r2s_core.policy.contract import CONTRACT, FORMAT, WEIGHTS, PolicyError
@@ -34,6 +35,11 @@ _LARGEST = float(np.finfo(np.float32).max)
 _WEIGHTS_LIMIT = 1024 * files.MIB
 (_UNITS,) = get_args(policy_contract.Units)
 (_SCALING,) = get_args(policy_contract.Scaling)
+_LAYOUTS = {
+    "float32": "policy.json names its numbers in order",
+    "uint8": "an image has height, width and channels, in whole numbers from 0 to 255",
+    "uint16": "a depth image has height, width and one channel, in whole millimetres",
+}
 _SCALED = "action"  # the layer that r2s adds: from [-1, 1] to the action's bounds
 
 
@@ -45,6 +51,7 @@ class PolicySpec:
     units: of observations and actions. max_episode_steps: of its training episodes.
     action_chunk: control steps in an action, which lists their numbers one after the other; the
         policy is asked again after them.
+    cameras: by name, those whose images it reads, as they were in training.
     """
 
     task: str
@@ -56,6 +63,7 @@ class PolicySpec:
     action_high: tuple[float, ...]
     units: str
     action_chunk: int = 1
+    cameras: Mapping[str, Camera] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +108,7 @@ class SavedPolicy:
             action_high=tuple(action["high"]),
             units=self.contract["units"],
             action_chunk=int(action.get("chunk", 1)),
+            cameras=self._checked.cameras,
         )
 
     def __call__(self, obs: Any) -> np.ndarray:
@@ -140,7 +149,7 @@ class SavedPolicy:
         if x.dtype != spec.dtype or x.shape[max(x.ndim - len(spec.shape), 0) :] != spec.shape:
             raise PolicyError(
                 f"The policy reads {name!r} as {spec.dtype}{list(spec.shape)}, got an array of "
-                f"{x.dtype}{list(x.shape)}; policy.json names its numbers in order."
+                f"{x.dtype}{list(x.shape)}; {_LAYOUTS[spec.dtype]}."
             )
         if spec.dtype == "float32" and np.isnan(x).any():
             number = int(np.argwhere(np.isnan(x))[0][-1])
@@ -179,17 +188,20 @@ def as_saved(
     """
     layers = _scaled(export, spec)
     tensors = graph.tensors_of(layers)
+    groups = [name for name in graph.group_names(layers) if name in spec.observations]
+    cameras = {
+        name: camera.facts()
+        for name, camera in spec.cameras.items()
+        if not camera.groups(name).keys().isdisjoint(groups)
+    }
     contract = {
         "format": FORMAT,
         "task": task,
         "units": _UNITS,
         "control_rate_hz": round(1 / spec.control_dt, 6),
         "max_episode_steps": spec.max_episode_steps,
-        "observations": {
-            name: _group(name, spec.observations[name])
-            for name in graph.group_names(layers)
-            if name in spec.observations
-        },
+        "observations": {name: _group(name, spec.observations[name]) for name in groups},
+        **({"cameras": cameras} if cameras else {}),
         "network": [
             {
                 "name": layer.name,
@@ -277,7 +289,7 @@ def _group(name: str, spec: ArraySpec) -> dict[str, Any]:
     names = spec.names
     if not names and not spec.is_image:
         names = tuple(f"observation_{i}" for i in range(math.prod(spec.shape)))
-    return {"shape": list(spec.shape), "dtype": spec.dtype, "names": list(names)}
+    return {"shape": [int(n) for n in spec.shape], "dtype": spec.dtype, "names": list(names)}
 
 
 def _bytes(tensors: Mapping[str, np.ndarray]) -> bytes:

@@ -1,4 +1,4 @@
-"""Annotations on the tiles of a video: the time, and a tick or a cross."""
+"""Annotations on the tiles of a video: the time, a tick or a cross, and names."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ _DIGITS = {
 _TICK = (((0.0, 1.1), (0.6, 1.7)), ((0.6, 1.7), (1.7, 0.3)))
 _CROSS = (((0.2, 0.2), (1.7, 1.7)), ((1.7, 0.2), (0.2, 1.7)))
 _GREEN, _RED, _INK = (24, 140, 84), (198, 50, 38), (40, 46, 52)
+_PALE = (214, 219, 224)
+#: Letters of 5 x 7 pixels: a row is a digit to the base 32.
+_LETTERS = {
+    "A": "ehhvhhh", "B": "uhhuhhu", "C": "ehggghe", "D": "uhhhhhu", "E": "vgguggv", "F": "vgguggg",
+    "G": "ehgnhhf", "H": "hhhvhhh", "I": "e44444e", "J": "72222ic", "K": "hikokih", "L": "ggggggv",
+    "M": "hrllhhh", "N": "hhpljhh", "O": "ehhhhhe", "P": "uhhuggg", "Q": "ehhhlid", "R": "uhhukih",
+    "S": "fgge11u", "T": "v444444", "U": "hhhhhhe", "V": "hhhhha4", "W": "hhhllla", "X": "hha4ahh",
+    "Y": "hhha444", "Z": "v1248gv", "0": "ehjlphe", "1": "4c4444e", "2": "eh1248v", "3": "v2421he",
+    "4": "26aiv22", "5": "vgu11he", "6": "68guhhe", "7": "v124888", "8": "ehhehhe", "9": "ehhf12c",
+    " ": "0000000", "_": "000000v", "-": "000v000", ".": "00000cc",
+}  # fmt: skip
+_UNKNOWN = "vhhhhhv"  # a box
 _PAD = 0.7  # around the annotation, in widths of a digit
 
 
@@ -32,6 +44,17 @@ def write_mark(frame: np.ndarray, success: bool) -> None:
     scale = frame.shape[0] / 30
     mask = _mask("tick" if success else "cross", scale)
     _blend(frame, mask, _GREEN if success else _RED, left=False)
+
+
+def write_name(frames: np.ndarray, name: str, x: int, y: int, width: int) -> None:
+    """Write a name, in capitals 14 or 7 pixels high, into uint8[..., height, width, 3] at (x, y),
+    in place; what does not fit into `width` pixels is cut off."""
+    rows = [[int(row, 32) for row in _LETTERS.get(c, _UNKNOWN)] for c in name.upper()]
+    bits = np.array(rows)[..., None] >> np.arange(5, -1, -1) & 1  # [letters, 7, 6], a gap before
+    mask = np.concatenate(list(bits), axis=1)[:, 1:].astype(bool)
+    scale = 2 if 2 * mask.shape[1] <= width else 1
+    mask = mask.repeat(scale, 0).repeat(scale, 1)[:, :width]
+    frames[..., y : y + mask.shape[0], x : x + mask.shape[1], :][..., mask, :] = _PALE
 
 
 def _blend(frame: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], left: bool) -> None:

@@ -1,4 +1,5 @@
-"""Key moments and a video of the final policy, where the machine can render; else one line."""
+"""Key moments and a video of the final policy, where the machine can render, else one line; and
+what a policy that sees saw, which needs no renderer."""
 
 from __future__ import annotations
 
@@ -15,8 +16,11 @@ import numpy as np
 from r2s_core.env.vector_env import looks_of
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.episodes import Recording
-from r2s_core.pages import Shot, Strip
+from r2s_core.pages import Film, Shot, Strip
+from r2s_core.policy.saved import SavedPolicy
 from r2s_core.rendering import overlay, render
+from r2s_core.rendering.saliency import overlaid, saliency
+from r2s_core.rendering.sights import Sights
 from r2s_core.system import files
 from r2s_core.task_info import TaskInfo
 from r2s_core.types import Environment, HasScene, SceneSpec
@@ -30,6 +34,7 @@ _EVENLY = 4  # moments of an episode of a task without stages
 _PORTRAITS = 9
 _TILES, _EPISODES = 4, 8  # two by two; each shows every fourth of the first episodes
 _VIDEO_FRAMES = 240  # rendered at most; longer episodes are shown at a lower frame rate
+_FILM, _LOOKS = 9, 4  # images of an episode, and those with what the policy looks at
 _LINGER_S = 0.6  # for which an episode is shown after its success
 
 #: The model to render each recording with, by the recording's identity.
@@ -41,27 +46,38 @@ class Pictures:
     """The rendered pictures.
 
     strips: key moments of some episodes. portraits: (name, PNG bytes) of the objects.
-    video: the file, or None. notes: lines that say why something is missing.
+    video: the file, or None. notes: lines that say why something is missing. films: what a policy
+    that sees saw in a success and in a failure. looks: where it looked; None: not known. beside:
+    the images beside each tile of the video, by name.
     """
 
     strips: tuple[Strip, ...] = ()
     portraits: tuple[tuple[str, bytes], ...] = ()
     video: Path | None = None
     notes: tuple[str, ...] = ()
+    films: tuple[Film, ...] = ()
+    looks: Film | None = None
+    beside: tuple[str, ...] = ()
 
 
 def take_pictures(
-    run_dir: Path, env: Environment[Any], recordings: Sequence[Recording]
+    run_dir: Path,
+    env: Environment[Any],
+    recordings: Sequence[Recording],
+    policy: SavedPolicy | None = None,
 ) -> Pictures:
     """Write `video.mp4` to `run_dir` and render the report's pictures.
 
     recordings: episodes in the order of play, not selected, so that the video is representative.
+    policy: that played them.
 
     Errors become notes: the run has its result and continues without pictures.
     """
+    sights = Sights.of(env, recordings)
+    seen = Pictures() if sights is None else _seen(sights, recordings, policy, env.spec.control_dt)
     scene = env.scene if isinstance(env, HasScene) else None
     if not recordings or scene is None or scene.render_spec is None:
-        return Pictures()
+        return seen
     try:
         filmed, examples = recordings[:_EPISODES], _examples(recordings)
         models = _models(env, scene, [*filmed, *examples])
@@ -69,12 +85,16 @@ def take_pictures(
         info = env.spec.task
         strips = _strips(models, examples, info, dt)
         portraits = _portraits(scene, models, [*filmed, *examples])
-        _video(run_dir / VIDEO, models, filmed, info, dt)
+        _video(run_dir / VIDEO, models, filmed, info, dt, sights)
     except R2SError as error:
-        return Pictures(notes=(str(error),))
+        return dataclasses.replace(seen, notes=(*seen.notes, str(error)))
     except Exception as error:  # drivers and encoders fail in their own ways
-        return Pictures(notes=(f"No pictures: {type(error).__name__}: {error}",))
-    return Pictures(strips, portraits, run_dir / VIDEO)
+        note = f"No pictures: {type(error).__name__}: {error}"
+        return dataclasses.replace(seen, notes=(*seen.notes, note))
+    beside = () if sights is None else sights.beside
+    return dataclasses.replace(
+        seen, strips=strips, portraits=portraits, video=run_dir / VIDEO, beside=beside
+    )
 
 
 def film_episodes(path: Path, env: Environment[Any], recordings: Sequence[Recording]) -> str | None:
@@ -91,6 +111,60 @@ def film_episodes(path: Path, env: Environment[Any], recordings: Sequence[Record
     except Exception as error:  # drivers and encoders fail in their own ways
         return f"No video: {type(error).__name__}: {error}"
     return None
+
+
+def _seen(
+    sights: Sights, recordings: Sequence[Recording], policy: SavedPolicy | None, dt: float
+) -> Pictures:
+    """What the policy saw in the first success and the first failure, and where it looked in the
+    former, or else the latter."""
+    kept = [recording for recording in recordings if recording.read]
+    shown = [next((r for r in kept if r.success is success), None) for success in (True, False)]
+    examples = [recording for recording in shown if recording is not None]
+    films = tuple(_film_of(sights, recording, dt) for recording in examples)
+    if policy is None or not policy.observations.keys() <= examples[0].read.keys():
+        return Pictures(films=films)
+    try:
+        return Pictures(films=films, looks=_looked_at(sights, examples[0], policy, dt))
+    except Exception as error:  # the network may be too large for the memory left
+        note = f"Not shown what the policy looks at: {type(error).__name__}: {error}"
+        return Pictures(films=films, notes=(note,))
+
+
+def _film_of(sights: Sights, recording: Recording, dt: float) -> Film:
+    moments = _through(recording, _FILM)
+    reels = []
+    for name in sights.channels:
+        images = sights.colours(recording, name, moments)
+        reels.append((sights.caption(name), _shots(images, sights.decided(moments) * dt)))
+    return Film(_titled(recording), "good" if recording.success else "bad", reels)
+
+
+def _looked_at(sights: Sights, recording: Recording, policy: SavedPolicy, dt: float) -> Film:
+    moments = _through(recording, _LOOKS)
+    decided = sights.decided(moments)
+    maps = saliency(policy, {name: x[decided] for name, x in recording.read.items()})
+    reels = []
+    for name, found in maps.items():
+        images = overlaid(sights.colours(recording, name, moments), found)
+        reels.append((name, _shots(images, decided * dt)))
+    return Film(_titled(recording), "good" if recording.success else "bad", reels)
+
+
+def _through(recording: Recording, count: int) -> np.ndarray:
+    """Moments from an episode's start to its outcome, int[count], evenly."""
+    last = len(recording.qpos) - 1
+    end = min(_done_at(recording) + 1, last) if recording.success else last
+    return np.linspace(0, end, count).round().astype(int)
+
+
+def _shots(images: np.ndarray, seconds: np.ndarray) -> list[Shot]:
+    pairs = zip(images, seconds, strict=True)
+    return [Shot(f"{time:.1f} s", render.encode_png(image)) for image, time in pairs]
+
+
+def _titled(recording: Recording) -> str:
+    return "success" if recording.success else f"failure: {recording.failure}".rstrip(": ")
 
 
 def _models(env: Any, scene: SceneSpec, recordings: Sequence[Recording]) -> Models:
@@ -133,8 +207,7 @@ def _strips(
             Shot(f"{i * dt:.1f} s: {name}", render.encode_png(frame), end if k == last else None)
             for k, ((i, name), frame) in enumerate(zip(named, clip, strict=True))
         ]
-        title = "success" if recording.success else f"failure: {recording.failure}".rstrip(": ")
-        strips.append(Strip(title, end, shots))
+        strips.append(Strip(_titled(recording), end, shots))
     return tuple(strips)
 
 
@@ -192,10 +265,14 @@ def _portraits(
 
 
 def film(
-    models: Models, recordings: Sequence[Recording], info: TaskInfo, dt: float
+    models: Models,
+    recordings: Sequence[Recording],
+    info: TaskInfo,
+    dt: float,
+    sights: Sights | None = None,
 ) -> tuple[np.ndarray, float]:
     """(uint8[N, height, width, 3], frames per second): tiles side by side in real time, each with
-    its episodes one after another.
+    its episodes one after another, and with what the policy saw, given how to show it.
 
     Episodes are cut soon after their success; a tile holds its last frame when it has finished.
     """
@@ -208,6 +285,10 @@ def film(
     clips = _draw(models, list(zip(recordings, moments, strict=True)), info)
     for recording, indices, clip in zip(recordings, moments, clips, strict=True):
         _annotate(clip, indices, recording, dt)
+    if sights is not None:
+        pairs = zip(recordings, moments, strict=True)
+        panels = [sights.panel(recording, indices, _HEIGHT) for recording, indices in pairs]
+        clips = [np.concatenate(pair, axis=2) for pair in zip(clips, panels, strict=True)]
     pause = [np.repeat(clip[-1:], -(-linger // stride), axis=0) for clip in clips]
     clips = [np.concatenate(pair) for pair in zip(clips, pause, strict=True)]
     tiles = [np.concatenate(clips[i::_TILES]) for i in range(min(_TILES, len(clips)))]
@@ -220,9 +301,14 @@ def film(
 
 
 def _video(
-    path: Path, models: Models, recordings: Sequence[Recording], info: TaskInfo, dt: float
+    path: Path,
+    models: Models,
+    recordings: Sequence[Recording],
+    info: TaskInfo,
+    dt: float,
+    sights: Sights | None = None,
 ) -> None:
-    frames, fps = film(models, recordings, info, dt)
+    frames, fps = film(models, recordings, info, dt, sights)
     # In a new folder, since the encoder would follow a link at the path that it writes to.
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=path.parent) as folder:
         made = Path(folder) / path.name

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from markupsafe import Markup
 
 from r2s_core.evaluation.intervals import wilson_interval
-from r2s_core.pages import Card, Command, Strip, Table, command_line, write_page
+from r2s_core.pages import Card, Command, Film, Strip, Table, command_line, write_page
 from r2s_core.pages.charts import Mark, bar_chart, interval_chart, line_chart
 from r2s_core.record.folder import shown
 from r2s_core.record.history import EVALUATED, History
 from r2s_core.rendering.pictures import Pictures
-from r2s_core.report.task_box import task_box
+from r2s_core.report.task_box import reads_box, task_box
 from r2s_core.system.progress import count, duration, percent
 
+_Titled = TypeVar("_Titled", Strip, Film)
 #: Of a task that does not say.
 _SUCCESS = "as the task's own `success` counts it when the episode ends"
 #: Other curves worth a chart: column -> (title, logarithmic).
@@ -59,9 +60,13 @@ def write_report(
         "portraits": [
             (name or result.get("object") or "", png) for name, png in pictures.portraits
         ],
+        "beside": pictures.beside,
         "task": task_box(result, config, contract),
+        "reads": reads_box(result, contract),
         "evaluation": list(_evaluation(result)),
         "strips": _with_counts(pictures.strips, result),
+        "films": _with_counts(pictures.films, result),
+        "looks": pictures.looks,
         "training": list(_training(result, history)),
         "commands": list(_commands(run_dir, result, config)),
         "details": list(_details(result)),
@@ -144,7 +149,7 @@ def _by_object(result: Mapping[str, Any]) -> list[tuple[str, float, float, float
     ]
 
 
-def _with_counts(strips: Sequence[Strip], result: Mapping[str, Any]) -> list[Strip]:
+def _with_counts(strips: Sequence[_Titled], result: Mapping[str, Any]) -> list[_Titled]:
     """Each kind of failure with how often it happened."""
     titled = []
     for strip in strips:

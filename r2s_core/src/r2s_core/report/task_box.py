@@ -1,4 +1,5 @@
-"""The facts of a task that a reader needs beside its success: rates, actions, rewards."""
+"""The facts of a task that a reader needs beside its success: rates, actions, rewards, and what a
+policy that sees reads."""
 
 from __future__ import annotations
 
@@ -6,13 +7,24 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from r2s_core.camera import Camera
 from r2s_core.pages import Table
+from r2s_core.policy.cameras import described
+from r2s_core.system import documents
+from r2s_core.system.progress import auxiliary_error
+from r2s_core.types import EXPERT_GROUP
+
+#: What names of numbers about a true object begin with.
+_TRUE = "object"
 
 
 def task_box(
     result: Mapping[str, Any], config: Mapping[str, Any], contract: Mapping[str, Any] | None
 ) -> Table:
-    """From the policy's contract, what result.json tells of the rewards, and the configuration."""
+    """From the policy's contract, what result.json tells of the rewards, and the configuration.
+
+    What a policy with cameras observes is in `reads_box`.
+    """
     rows: list[tuple[str, str]] = []
     if contract:
         rows += _interface(contract)
@@ -27,15 +39,52 @@ def task_box(
     return Table("", rows)
 
 
+def reads_box(result: Mapping[str, Any], contract: Mapping[str, Any] | None) -> Table:
+    """What a policy with cameras reads, and what only its training read; else no rows."""
+    if not contract or not contract.get("cameras"):
+        return Table("", [])
+    rows: list[tuple[str, str]] = []
+    for name, facts in contract["cameras"].items():
+        camera = documents.parse(Camera, facts, f"the camera {name}")
+        rows.append((f"camera {name}", described(camera, contract["control_rate_hz"])))
+    numbers = {n: g for n, g in contract["observations"].items() if len(g["shape"]) == 1}
+    names = [name for group in numbers.values() for name in group["names"]]
+    rows += [_observed(*item) for item in numbers.items()]
+    if not numbers:
+        rows.append(("numbers", "none: it reads images alone"))
+    if not any(name.startswith(_TRUE) for name in names):
+        rows.append(("true pose of an object", "not read; the policy must find objects by sight"))
+    for group, own in result.get("only_in_training", {}).items():
+        what = "what the expert would do" if group == EXPERT_GROUP else _beyond(own, names)
+        rows.append((f"'{group}', in training only", what))
+    if predicted := result.get("auxiliary"):
+        text = (
+            f"{_named(predicted['names'])}; at the end {auxiliary_error(predicted)} off "
+            "(root mean square of a number); the saved policy is without"
+        )
+        rows.append(("learned to predict, in training only", text))
+    return Table("What the policy reads", rows)
+
+
+def _beyond(names: Sequence[str], read: Sequence[str]) -> str:
+    """Numbers that training read, those first that the policy does not read."""
+    own = [name for name in names if name not in read]
+    shared = len(names) - len(own)
+    parts = [_named(own)] if own else []
+    parts += [f"{shared} that the policy reads"] if shared else []
+    return f"{len(names)} numbers: {' and '.join(parts)}" if names else "numbers without names"
+
+
 def _interface(contract: Mapping[str, Any]) -> list[tuple[str, str]]:
     rate, steps = contract["control_rate_hz"], contract["max_episode_steps"]
     action = contract["action"]
     step = f"{1000 / rate:.3g} ms"
+    observed = {} if contract.get("cameras") else contract["observations"]
     return [
         ("control", f"{rate:.4g} Hz, a step of {step}"),
         ("episode", f"{steps:,} control steps, {steps / rate:.4g} s at most"),
         ("actions", f"{action['size']}: {_bounded(action)}"),
-        *(_observed(*item) for item in contract["observations"].items()),
+        *(_observed(*item) for item in observed.items()),
         ("units", contract["units"]),
     ]
 

@@ -124,7 +124,7 @@ class _Reader:
                 raise _Wrong(_join(key, name), "is missing")
         try:
             return cls(**values)
-        except (ValueError, TypeError) as error:  # of the class's own check
+        except (ValueError, TypeError, R2SError) as error:  # of the class's own check
             raise _Wrong(key, str(error)) from error
 
     def read_union(self, kinds: tuple[Any, ...], data: Any, key: str) -> Any:

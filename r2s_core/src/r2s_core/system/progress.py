@@ -119,6 +119,14 @@ def percent(rate: float | None, digits: int = 1) -> str:
     return "-" if rate is None or not math.isfinite(rate) else f"{100 * rate:.{digits}f} %"
 
 
+def auxiliary_error(auxiliary: Mapping[str, Any]) -> str:
+    """The error of what a network predicts besides, `result.json`'s "auxiliary": in mm where all
+    of it are positions, else in the numbers' own units."""
+    error = auxiliary["error"]
+    lengths = auxiliary["names"] and all("position" in name for name in auxiliary["names"])
+    return f"{1000 * error:.3g} mm" if lengths else f"{error:.3g}"
+
+
 def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The table at the end of a run or an evaluation, from `result.json`'s keys."""
     rows = []
@@ -138,6 +146,8 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("environment steps", f"{result['env_steps']:,}"))
         rows.append(("training time", f"{result['wall_clock_s']:.1f} s, compilation included"))
         rows.append(("training steps/s", f"{result['train_steps_per_second']:,.0f}"))
+    if result.get("auxiliary"):
+        rows.append(("auxiliary error", auxiliary_error(result["auxiliary"])))
     rows.append(("backend", str(result.get("backend"))))
     rows += [(name, str(path)) for name, path in result.get("files", {}).items()]
     return rows

@@ -28,9 +28,10 @@ from r2s_core.evaluation.curve import EvaluationCurve
 from r2s_core.evaluation.episodes import Episodes, summarise
 from r2s_core.hooks import Hooks
 from r2s_core.plugin import Kind
-from r2s_core.policy.saved import load_policy, save_policy
+from r2s_core.policy.saved import SavedPolicy, load_policy, save_policy
 from r2s_core.record import inputs
 from r2s_core.record.folder import RunFolder, config_hash, shown
+from r2s_core.record.history import History
 from r2s_core.rendering.pictures import Pictures, take_pictures
 from r2s_core.report import write_report
 from r2s_core.system import files
@@ -38,7 +39,7 @@ from r2s_core.system.console import stderr_console
 from r2s_core.system.progress import TrainingProgress, print_result
 from r2s_core.system.signals import RunInterrupted, StopSignals
 from r2s_core.training.loop import RunContext, Training, start, train
-from r2s_core.types import Algorithm, Environment, demonstrations_of
+from r2s_core.types import Algorithm, Environment, EnvSpec, demonstrations_of
 
 
 def run(
@@ -202,6 +203,8 @@ class _Session:
             "diverged_in_training": int(training.history.diverged),
             "control_dt_s": env.spec.control_dt,
             "rewards": getattr(env, "reward_weights", {}),
+            **_of_sight(env.spec),
+            **_auxiliary(config, training.history),
         }
 
     def _evaluate_and_report(self, training: Training, facts: dict[str, Any]) -> dict[str, Any]:
@@ -210,12 +213,13 @@ class _Session:
         pictures = Pictures()
         if config.evaluation.episodes:
             began = time.perf_counter()
-            episodes, env = self._evaluate()
+            policy = load_policy(run_dir / "policy")
+            episodes, env = self._evaluate(policy)
             result = summarise(episodes, env.spec.task, evaluate.variants_of(env))
             result["evaluation_s"] = round(time.perf_counter() - began, 3)
             files.write_json(run_dir / "result.json", facts | result)
             if config.evaluation.video:
-                pictures = take_pictures(run_dir, env, episodes.recordings)
+                pictures = take_pictures(run_dir, env, episodes.recordings, policy)
         for line in pictures.notes:
             self.console.print(line)
         result |= {
@@ -230,12 +234,11 @@ class _Session:
         write_report(run_dir, facts | result, history, config.resolved(), contract, pictures)
         return result
 
-    def _evaluate(self) -> tuple[Episodes, Environment[Any]]:
+    def _evaluate(self, policy: SavedPolicy) -> tuple[Episodes, Environment[Any]]:
         """Evaluate the saved policy, which is what is delivered, not the learner's."""
         config = self.config
         self.console.print(evaluate.announcement(config))
         env = self.make_env(config, evaluate.num_worlds(config), False)
-        policy = load_policy(self.run_dir / "policy")
         return evaluate.play(config, policy, env, record=config.evaluation.video), env
 
     def _versions(self, robot: str | None) -> dict[str, str]:
@@ -332,6 +335,22 @@ def _shared_in_evaluation(make_env: MakeEnvironment) -> MakeEnvironment:
         return made[num_worlds]
 
     return make
+
+
+def _of_sight(spec: EnvSpec) -> dict[str, Any]:
+    """The groups that only training reads, with their names, where a policy sees by cameras."""
+    if not spec.cameras:
+        return {}
+    groups = {name: list(group.names) for name, group in spec.observations.items()}
+    kept = spec.policy_groups
+    return {"only_in_training": {name: own for name, own in groups.items() if name not in kept}}
+
+
+def _auxiliary(config: RunConfig, history: History) -> dict[str, Any]:
+    """What the algorithm learned to predict besides, and its last error, where it measures one."""
+    errors = history.column("auxiliary/error")
+    names = list(getattr(config.chosen_algorithm.options, "auxiliary", ()))
+    return {"auxiliary": {"names": names, "error": errors[-1][1]}} if errors else {}
 
 
 def _object_name(config: RunConfig, env: Environment[Any]) -> str | None:

@@ -84,7 +84,9 @@ def test_the_file_has_the_cameras_that_are_read_as_they_were_in_training(policy)
     one = {"front": FRONT, "unread": dataclasses.replace(FRONT, period=3)}
     layers = PolicyExport.mlp([(np.zeros((2, 2)), np.zeros(2))], "elu", [0, 0], [1, 1], 5.0, "clip")
     assert "cameras" not in as_saved(layers, spec(one), task="look").contract
-    odd = dataclasses.replace(FRONT, position=np.float32([1, 2, 3]), size=(np.int64(6), 4))
+    odd = dataclasses.replace(
+        FRONT, position=np.array([1, 2, 3], np.float32), size=(np.int64(6), 4)
+    )
     saved = as_saved(export(), spec({"front": odd, "wrist": WRIST}), task="look")
     assert saved.spec.cameras["front"].position == (1.0, 2.0, 3.0)
 

@@ -18,7 +18,7 @@ _NOTHING = (24, 30, 72)  # where a depth image has no depth
 _GROUND = (22, 26, 30)  # behind the images of a panel
 _GOLDEN = 0.618034  # of the circle of hues from one body to the next
 _MOST = 6  # images in a panel
-_CELL, _LABEL, _MARGIN = 140, 20, 2  # pixels: a panel's columns, the names in it, around images
+_CELL, _LABEL, _MARGIN = 150, 20, 2  # pixels: a panel's columns, the names in it, around images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Sights:
                     [read[name][:: max(len(read[name]) // 4, 1)] for read in seen]
                 )
                 there = depths[depths > 0]
-                near, far = np.percentile(there, (1, 99)) if len(there) else (0.0, 1.0)
+                near, far = np.percentile(there, (1, 99)) if len(there) else (1.0, 2.0)
                 ranges[name] = (float(near), max(float(far), float(near) + 1.0))
         return Sights({name: measured.get(name) for name in images}, ranges, spec.action_chunk)
 
@@ -107,8 +107,12 @@ class Sights:
 
 
 def depth_colours(depths: np.ndarray, near: float, far: float) -> np.ndarray:
-    """uint8[..., 3] of depths uint16[...], mm: white at `near`, black at `far` or beyond."""
-    share = np.clip((far - depths.astype(np.float32)) / (far - near), 0.0, 1.0)
+    """uint8[..., 3] of depths uint16[...], mm: white at `near`, black at `far` or beyond.
+
+    It goes by the inverse of the depth, so that near things stand out from what is behind them.
+    """
+    inverse = 1.0 / np.maximum(depths, 1).astype(np.float32)
+    share = np.clip((inverse - 1.0 / far) / (1.0 / near - 1.0 / far), 0.0, 1.0)
     grey = np.round(255 * share).astype(np.uint8)[..., None]
     return np.where(depths[..., None] == 0, np.asarray(_NOTHING, np.uint8), grey)
 

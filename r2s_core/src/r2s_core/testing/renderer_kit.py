@@ -326,8 +326,13 @@ def _check_scan(drawn: _Drawn, first: Any, second: Any, images: Images) -> None:
 def _check_fields(make: MakeRenderer, variable: frozenset[str], channels: Any) -> None:
     """Each field in `variable` that changes what is seen does so, in its own world only."""
     known = frozenset(name for name in _CHANGES if name in variable)
-    if not known:
-        return
+    # All together, and one alone, whose values then are the only ones with a row for each world.
+    for varied in (known, known & {"mat_rgba"}):
+        if varied:
+            _check_varied(make, varied, channels)
+
+
+def _check_varied(make: MakeRenderer, known: frozenset[str], channels: Any) -> None:
     scene = seen_scene(channels=channels, varied=known, decorated=True)
     drawn = _Drawn(make(scene, WORLDS), scene)
     qpos, mocap_pos = (values[:1].repeat(WORLDS, 0) for values in poses(scene.model))

@@ -176,7 +176,9 @@ def test_groups_of_another_kind_are_refused_by_name():
     with pytest.raises(PolicyError, match="several groups: give a mapping of camera, policy"):
         policy(obs["policy"])
     other = environment({"policy": GROUPS["policy"]})
-    with pytest.raises(PolicyError, match=r"reads the image 'camera', 10 x 12 pixels .* has no images"):
+    with pytest.raises(
+        PolicyError, match=r"reads the image 'camera', 10 x 12 pixels .* has no images"
+    ):
         as_jax(policy, other, "see")
 
 

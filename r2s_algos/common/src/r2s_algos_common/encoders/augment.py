@@ -29,16 +29,11 @@ def augmented(options: Augmentation, obs: Named, images: Iterable[str], key: Arr
 
 def shifted(image: Array, most: int, key: Array) -> Array:
     """Images [B, H, W, C], each moved by up to `most` pixels along both axes, edges repeated."""
-    offsets = jax.random.randint(key, (2, image.shape[0], 1, 1, 1), 0, 2 * most + 1)
-    for axis, offset in zip((1, 2), offsets, strict=True):
-        length, pads = image.shape[axis], [(0, 0)] * 4
-        pads[axis] = (most, most)
-        padded = jnp.pad(image, pads, mode="edge")
-        # A choice between whole images: on a CPU a tenth of the time of a slice for each sample.
-        for i in range(2 * most + 1):
-            moved = jax.lax.slice_in_dim(padded, i, i + length, axis=axis)
-            image = moved if i == 0 else jnp.where(offset == i, moved, image)
-    return image
+    count, height, width, _ = image.shape
+    down, across = jax.random.randint(key, (2, count, 1), -most, most + 1)
+    rows = jnp.clip(jnp.arange(height) + down, 0, height - 1)
+    columns = jnp.clip(jnp.arange(width) + across, 0, width - 1)
+    return image[jnp.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def recoloured(image: Array, options: Augmentation, key: Array) -> Array:

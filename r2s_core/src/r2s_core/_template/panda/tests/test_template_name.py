@@ -50,7 +50,7 @@ def test_a_policy_with_cameras_sees_the_scene(task):
     from r2s_core.env.build import make_environment
 
     environment = {"use": "template_name", "num_parallel_envs": 2, "vision_enabled": True}
-    config = load_mapping({"environment": environment, "algorithms": {"ppo": {}}})
+    config = load_mapping({"environment": environment}, to_train=False)
     env = make_environment(config, training=False)
     _, obs = env.reset(jax.random.key(0))
     assert env.spec.observations["policy"].names == task.info.observation_names["proprioception"]

@@ -10,6 +10,7 @@ import pytest
 from r2s_algos_bc.config import BCConfig
 from r2s_algos_bc.train import BC
 from r2s_algos_common.encoders.config import Augmentation, ImageEncoder
+from r2s_core import cli
 from r2s_core.errors import ConfigError
 from r2s_core.policy.saved import load_policy, save_policy
 from r2s_core.testing.environments import (
@@ -131,3 +132,9 @@ def test_recorded_images_are_learned_from_and_missing_ones_named():
     assert learner.aggregate.obs["camera"].shape == (320, 4, 24, 3)
     with pytest.raises(ConfigError, match="lack the observation group 'camera', which is learned"):
         BC(WithDemonstrations(seeing, shown), config)
+
+
+def test_info_tells_the_options_of_reading_images(capsys):
+    assert cli.main(["info", "algorithm:bc"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "image_encoder.augment.shift = 0 whole number, >= 0, <= 16 pixels by which" in out

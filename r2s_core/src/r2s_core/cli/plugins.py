@@ -149,10 +149,14 @@ def _find(text: str) -> registry.Installed:
     )
 
 
-def _options(config: type) -> list[dict[str, Any]]:
-    """A configuration dataclass's fields as plain data."""
+def _options(config: type, within: str = "") -> list[dict[str, Any]]:
+    """A configuration dataclass's fields as plain data; those of a section as `section.name`."""
     rows = []
     for field, kind in zip(dataclasses.fields(config), field_types(config).values(), strict=True):
+        name = f"{within}{field.name}"
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            rows += _options(kind, f"{name}.")
+            continue
         required = (
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         )
@@ -162,7 +166,7 @@ def _options(config: type) -> list[dict[str, Any]]:
         limits = {k: to_plain(v) for k, v in field.metadata.items() if k != "doc"}
         rows.append(
             {
-                "name": field.name,
+                "name": name,
                 "type": type_name(kind),
                 "required": required,
                 "default": None if required else to_plain(default),

@@ -28,11 +28,12 @@ _EXAMPLES = """examples:
 _RECORD = """Records episodes of an expert as a LeRobot data set (LeRobotDataset v3), which
 LeRobot reads too. DIR must not exist, or be empty. Every episode starts as in an evaluation, at
 the end of any curriculum, and only objects that are trained on are used. Ctrl-C ends the
-recording: DIR is then a data set of the whole episodes so far."""
+recording: DIR is then a data set of the whole episodes so far. Cameras' images become videos, and
+depths and segmentations arrays in the parquet files."""
 _REPLAY = """Builds the recording's environment again, starts its episodes where they started,
 executes the recorded actions and compares what is observed at every step with what was recorded.
-On the same machine with the same versions both are equal. Writes replay.mp4 where the machine can
-render."""
+On the same machine with the same versions both are equal, pixels included unless their videos are
+lossy. Writes replay.mp4 where the machine can render."""
 
 
 _T = TypeVar("_T", int, float)
@@ -98,6 +99,14 @@ def _configure_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-failures", action="store_true", help="keep episodes that do not succeed too"
     )
+    parser.add_argument(
+        "--crf",
+        type=_crf,
+        metavar="N",
+        default=0,
+        help="of the cameras' videos: 0, the default, loses nothing; up to 51 they are smaller and "
+        "lossy (libx264, yuv444p), and what they lose is measured and told",
+    )
     parser.add_argument("--seed", type=_seed, metavar="N", help="of starts and noise; default: 0")
     parser.add_argument("--trust", action="store_true", help=TRUST)
 
@@ -123,8 +132,9 @@ def _record(args: argparse.Namespace) -> None:
     _check_expert(config)
     require(config, args.trust)
     from r2s_lerobot.recording import record_data_set
+    from r2s_lerobot.videos import Codec
 
-    record_data_set(config, args.output)
+    record_data_set(config, args.output, Codec(args.crf))
 
 
 def _overrides(args: argparse.Namespace) -> list[tuple[str, Any]]:
@@ -186,6 +196,10 @@ def _count(text: str) -> int:
 
 def _deviation(text: str) -> float:
     return _number(text, float, lambda x: math.isfinite(x) and x >= 0, "a number of at least 0")
+
+
+def _crf(text: str) -> int:
+    return _number(text, int, lambda value: 0 <= value <= 51, "a whole number from 0 to 51")
 
 
 def _seed(text: str) -> int:

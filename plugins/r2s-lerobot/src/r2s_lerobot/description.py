@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from r2s_core.device import size_text
 from r2s_core.system import files
 from r2s_core.system.console import stdout_console
 from r2s_core.system.progress import percent
@@ -53,8 +54,18 @@ def facts_of(folder: Path) -> dict[str, Any]:
             for name, of in metadata.features.items()
             if name not in layout.INDICES
         },
+        "videos": {name: _video(metadata, rows, name) for name in metadata.videos},
         "recording": recording or None,
     }
+
+
+def _video(metadata: Metadata, rows: list[EpisodeRow], name: str) -> dict[str, Any]:
+    """How a camera's images are kept, and how much of them there is; None: it is not said."""
+    info = metadata.features[name].info
+    paths = {row.films[name].file for row in rows if name in row.films}
+    sizes = [path.stat().st_size for path in paths if path.is_file()]
+    said = {key: info.get(f"video.{key}") for key in ("codec", "pix_fmt", "crf")}
+    return {**said, "files": len(paths), "missing": len(paths) - len(sizes), "bytes": sum(sizes)}
 
 
 def _success_rate(metadata: Metadata, rows: list[EpisodeRow]) -> float | None:
@@ -85,8 +96,18 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     for name, of in facts["features"].items():
         shape = " x ".join(map(str, of["shape"]))
-        rows.append((name, f"{of['dtype']} {shape}{_names(of['names'])}"))
+        video = facts["videos"].get(name)
+        more = _told_of_video(video) if video else _names(of["names"])
+        rows.append((name, f"{of['dtype']} {shape}{more}"))
     return rows
+
+
+def _told_of_video(video: dict[str, Any]) -> str:
+    codec = " ".join(str(video[key]) for key in ("codec", "pix_fmt") if video[key])
+    loss = {None: "", 0: ", without loss"}.get(video["crf"], f", lossy (CRF {video['crf']})")
+    missing = f", {video['missing']:,} of them missing" if video["missing"] else ""
+    size = f"{video['files']:,} files of {size_text(video['bytes'])}"
+    return f": {codec or 'video'}{loss}; {size}{missing}"
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -19,26 +19,42 @@ from r2s_lerobot.tables import column_names, integers, read_table
 
 _LIMIT = 16 * files.MIB
 _CONVERTER = "lerobot.datasets.v30.convert_dataset_v21_to_v30"
-_FIELD = re.compile(r"\{(?:chunk_index|file_index)(?::0?[1-9]?d)?\}")
+_FIELD = re.compile(r"\{(?:video_key|(?:chunk_index|file_index)(?::0?[1-9]?d)?)\}")
 _EPISODES = re.compile(r"chunk-([0-9]{3,})/file-([0-9]{3,})\.parquet")
-_PICTURES = ("video", "image")
 #: What is read of each episode.
 _NUMBERED = ("episode_index", "length", "data/chunk_index", "data/file_index")
+_FILMED = ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
+_LONGEST_S = 1e7  # of a video file
 
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """A feature of every frame. names: of its numbers; empty where the file has none."""
+    """A feature of every frame.
+
+    names: of its numbers; empty where the file has none. info: what is said of a video.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     names: tuple[str, ...] = ()
+    info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def is_picture(self) -> bool:
-        """Whether it is of a camera."""
-        return self.dtype in _PICTURES
+    def is_video(self) -> bool:
+        """Whether its frames are in video files."""
+        return self.dtype == "video"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is [H, W, C] of whole numbers."""
+        return len(self.shape) == 3
+
+    @property
+    def nbytes(self) -> int:
+        """Of a frame, once it is read."""
+        each = {"video": 1, "uint8": 1, "uint16": 2}.get(self.dtype, 4) if self.is_image else 4
+        return math.prod(self.shape) * each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +69,40 @@ class Metadata:
     total_frames: int
     robot: str | None
     data_path: str
+    video_path: str
     recording: Mapping[str, Any] | None
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """The features whose frames are in video files."""
+        return tuple(name for name, of in self.features.items() if of.is_video)
 
     def file_of(self, chunk: int, file: int) -> Path:
         """The file of frames, within the folder."""
         name = self.data_path.format(chunk_index=chunk, file_index=file)
-        what = f"{self.folder / layout.INFO}: data_path"
+        return self._within(name, "data_path")
+
+    def video_of(self, feature: str, chunk: int, file: int) -> Path:
+        """The file of a video, within the folder."""
+        name = self.video_path.format(video_key=feature, chunk_index=chunk, file_index=file)
+        return self._within(name, "video_path")
+
+    def _within(self, name: str, key: str) -> Path:
+        what = f"{self.folder / layout.INFO}: {key}"
         return files.confined(self.folder, name, what=what, error=ConfigError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Film:
+    """Where the frames of an episode are in a video: [start, stop), s.
+
+    has_final: whether the frame after them is what was seen after the last step.
+    """
+
+    file: Path
+    start: float
+    stop: float
+    has_final: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +110,7 @@ class EpisodeRow:
     """What meta/episodes says of an episode.
 
     terminated, start: only in r2s's recordings. final: feature -> its numbers after the last step.
+    films: by feature that is a video.
     """
 
     index: int
@@ -75,6 +119,7 @@ class EpisodeRow:
     terminated: bool = False
     start: Start | None = None
     final: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    films: Mapping[str, Film] = dataclasses.field(default_factory=dict)
 
 
 def load(folder: Path) -> Metadata:
@@ -116,7 +161,8 @@ def load(folder: Path) -> Metadata:
             total_episodes=_natural(info, "total_episodes"),
             total_frames=_natural(info, "total_frames"),
             robot=None if info.get("robot_type") is None else str(info["robot_type"]),
-            data_path=_template(str(info["data_path"])),
+            data_path=_template("data_path", str(info["data_path"])),
+            video_path=_template("video_path", str(info.get("video_path") or layout.VIDEO)),
             recording=facts if isinstance(facts, dict) else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -158,27 +204,49 @@ def _files_of_episodes(folder: Path) -> list[Path]:
 
 def _rows_of(path: Path, metadata: Metadata) -> list[EpisodeRow]:
     finals = [name for name in column_names(path) if name.startswith(layout.FINAL)]
-    table = read_table(path, _NUMBERED, [layout.TERMINATED, *layout.START.values(), *finals])
+    optional = [layout.TERMINATED, *layout.START.values(), *finals]
+    optional += [f"videos/{video}/{of}" for video in metadata.videos for of in _FILMED]
+    table = read_table(path, _NUMBERED, optional)
     index, length, chunk, file = (integers(table, name, path) for name in _NUMBERED)
     files_of = {(c, f): metadata.file_of(c, f) for c, f in set(zip(chunk, file, strict=True))}
     ours = {name: table[name].to_pylist() for name in table.column_names if name not in _NUMBERED}
+    rows = [{name: of[i] for name, of in ours.items()} for i in range(table.num_rows)]
     try:
         return [
             EpisodeRow(
                 index=int(index[i]),
                 length=int(length[i]),
                 file=files_of[chunk[i], file[i]],
-                **_ours({name: values[i] for name, values in ours.items()}),
+                films=_films(row, metadata),
+                **_ours(row, metadata.videos),
             )
-            for i in range(table.num_rows)
+            for i, row in enumerate(rows)
         ]
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{path}: damaged: {error}") from error
 
 
-def _ours(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What r2s says of an episode. Nulls are where a tool of LeRobot's has merged a recording with
-    another data set; whole numbers may then have become floats."""
+def _films(row: Mapping[str, Any], metadata: Metadata) -> dict[str, Film]:
+    """Where the episode's videos are, as far as that is said."""
+    found = {}
+    for video in metadata.videos:
+        said = [value for of in _FILMED if (value := row.get(f"videos/{video}/{of}")) is not None]
+        if len(said) < len(_FILMED):
+            continue
+        file = metadata.video_of(video, int(said[0]), int(said[1]))
+        start, stop = float(said[2]), float(said[3])
+        if not 0 <= start <= stop < _LONGEST_S:
+            raise ValueError(f"an episode is from {start} to {stop} s of {video}")
+        found[video] = Film(file, start, stop, row.get(layout.FINAL + video) in (True, 1.0))
+    return found
+
+
+def _ours(row: Mapping[str, Any], videos: tuple[str, ...]) -> dict[str, Any]:
+    """What r2s says of an episode, beside where its videos are.
+
+    Nulls are where a tool of LeRobot's has merged a recording with another data set; whole numbers
+    may then have become floats.
+    """
     known = {name: value for name, value in row.items() if value is not None and value == value}
     start = None
     if set(layout.START.values()) <= known.keys():
@@ -186,18 +254,18 @@ def _ours(row: Mapping[str, Any]) -> dict[str, Any]:
     final = {
         name.removeprefix(layout.FINAL): np.asarray(value, np.float32)
         for name, value in known.items()
-        if name.startswith(layout.FINAL)
+        if name.startswith(layout.FINAL) and name.removeprefix(layout.FINAL) not in videos
     }
     if not all(value.ndim == 1 and np.isfinite(value).all() for value in final.values()):
         raise ValueError("a last observation is no list of finite numbers")
     return {"terminated": bool(known.get(layout.TERMINATED)), "start": start, "final": final}
 
 
-def _template(data_path: str) -> str:
-    """The template of data files; `str.format` would run more than numbers' formats."""
-    if set("{}") & set(_FIELD.sub("", data_path)):
-        raise ValueError(f"data_path is {data_path[:100]}")
-    return data_path
+def _template(key: str, path: str) -> str:
+    """The template of files; `str.format` would run more than numbers' formats."""
+    if set("{}") & set(_FIELD.sub("", path)) or (key == "data_path" and "{video_key}" in path):
+        raise ValueError(f"{key} is {path[:100]}")
+    return path
 
 
 def _feature(name: str, of: Mapping[str, Any]) -> Feature:
@@ -205,8 +273,9 @@ def _feature(name: str, of: Mapping[str, Any]) -> Feature:
     if not all(isinstance(size, int) and 0 < size < 2**24 for size in shape):
         raise ValueError(f"the shape of {name} is {of['shape']}")
     names = tuple(_names(of.get("names")))
-    fits = shape == (len(names),)
-    return Feature(name, str(of["dtype"]), shape, names if fits else ())
+    fits, info = shape == (len(names),), of.get("info")
+    info = info if isinstance(info, Mapping) else {}
+    return Feature(name, str(of["dtype"]), shape, names if fits else (), info)
 
 
 def _names(names: Any) -> list[str]:

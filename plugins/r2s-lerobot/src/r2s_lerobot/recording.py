@@ -23,6 +23,7 @@ from r2s_core.errors import ConfigError, R2SError
 from r2s_core.policy.saved import action_names
 from r2s_core.record import inputs
 from r2s_core.record.folder import shown
+from r2s_core.rollout import rollout_bytes
 from r2s_core.system import files
 from r2s_core.system.console import stderr_console, stdout_console
 from r2s_core.system.foreign import calling
@@ -33,6 +34,7 @@ from r2s_core.types import EXPERT_GROUP, ArraySpec
 from r2s_lerobot import layout
 from r2s_lerobot.claim import Claim
 from r2s_lerobot.progress import RecordingProgress
+from r2s_lerobot.videos import Codec
 from r2s_lerobot.write import Description, Writer
 
 #: Episodes are written once this much has been played or this time has passed.
@@ -40,8 +42,10 @@ _BUFFER, _INTERVAL_S = 64 * files.MIB, 5.0
 _NOTHING = "Nothing had been recorded yet."
 
 
-def record_data_set(config: RunConfig, folder: Path) -> None:
+def record_data_set(config: RunConfig, folder: Path, codec: Codec) -> None:
     """Record `config.demonstrations.episodes` episodes of its source to a new folder.
+
+    codec: of the cameras' videos.
 
     Raises:
       RunInterrupted: after SIGINT or SIGTERM; the folder then holds the whole episodes so far.
@@ -52,7 +56,7 @@ def record_data_set(config: RunConfig, folder: Path) -> None:
         signals = _ending_at_once(claim)  # Python's own handling loses Ctrl-C within JAX
         try:
             with signals:
-                session = _prepared(config, folder, claim, console)
+                session = _prepared(config, folder, codec, claim, console)
         except KeyboardInterrupt:
             raise RunInterrupted("recording", _NOTHING, signals.received) from None
         session.run()
@@ -69,7 +73,9 @@ def _ending_at_once(claim: Claim) -> StopSignals:
     return StopSignals(lambda line: None, last_words)
 
 
-def _prepared(config: RunConfig, folder: Path, claim: Claim, console: Console) -> _Recording:
+def _prepared(
+    config: RunConfig, folder: Path, codec: Codec, claim: Claim, console: Console
+) -> _Recording:
     device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(config)
     kept = inputs.collect(config, folder / layout.OURS)
@@ -80,7 +86,13 @@ def _prepared(config: RunConfig, folder: Path, claim: Claim, console: Console) -
             f"the environment {config.environment.use} is not a task in r2s's engine, so it has no "
             "expert to record"
         )
-    return _Recording(config, kept, env, folder, claim, console)
+    spec = env.spec
+    device.check_memory(
+        rollout_bytes(spec, spec.max_episode_steps),
+        f"environment.num_parallel_envs: an episode in each of {spec.num_worlds:,} worlds",
+        "lower it",
+    )
+    return _Recording(config, kept, env, folder, codec, claim, console)
 
 
 class _NotWritten(R2SError):
@@ -98,13 +110,14 @@ class _Recording:
         kept: inputs.Inputs,
         env: VectorEnv,
         folder: Path,
+        codec: Codec,
         claim: Claim,
         console: Console,
     ) -> None:
         # Without chunks: an expert chooses, and is recorded, in every control step.
         self.config, self.kept, self.env = config, kept, env.from_the_start()
         self.folder, self.claim, self.console = folder, claim, console
-        self.writer = Writer(folder, _description(config, self.env))
+        self.writer = Writer(folder, _description(config, self.env, codec))
         self.played = self.succeeded = 0
         self.signals = StopSignals(lambda line: None)
         self.is_whole = True  # False while the writer is at work
@@ -222,7 +235,11 @@ class _Recording:
             "seed": self.config.seed,
             "worlds": self.env.spec.num_worlds,
             "backend": self.config.backend.use,
-            "groups": list(self.writer.description.groups),
+            "groups": [*self.writer.description.groups, *self.writer.description.images],
+            "videos": {
+                name: {"largest_difference": loss.largest, "mean_difference": loss.mean}
+                for name, loss in self.writer.losses.items()
+            },
             "episodes_wanted": wanted.episodes,
             "episodes_played": self.played,
             "episodes_succeeded": self.succeeded,
@@ -243,18 +260,30 @@ class _Recording:
     def summary(self) -> str:
         """A line about what was recorded."""
         writer, share = self.writer, percent(self.succeeded / max(self.played, 1))
-        return (
+        lines = [
             f"{shown(self.folder)}: {writer.episodes:,} episodes, {writer.frames:,} control steps; "
             f"of {self.played:,} played, {share} succeeded"
-        )
+        ]
+        crf = writer.description.codec.crf
+        lines += [
+            f"{name}: with CRF {crf} its images are at most {loss.largest} of 255 levels from what "
+            f"was seen, {loss.mean:.2f} on average"
+            for name, loss in writer.losses.items()
+            if crf
+        ]
+        return "\n".join(lines)
 
 
-def _description(config: RunConfig, env: VectorEnv) -> Description:
+def _description(config: RunConfig, env: VectorEnv, codec: Codec) -> Description:
     spec = env.spec
     groups = {name: of for name, of in spec.observations.items() if name != EXPERT_GROUP}
-    policy_first = sorted(groups, key=lambda name: name != "policy")
+    images = {name: of for name, of in groups.items() if of.is_image}
+    numbers = [name for name in groups if name not in images]
+    policy_first = sorted(numbers, key=lambda name: name != "policy")
     return Description(
         groups={name: _names(name, groups[name]) for name in policy_first},
+        images=images,
+        codec=codec,
         actions=tuple(action_names(spec)),
         rate_hz=1.0 / spec.control_dt,
         executed=config.demonstrations.noise_std > 0,
@@ -267,6 +296,6 @@ def _names(group: str, spec: ArraySpec) -> tuple[str, ...]:
     if len(spec.shape) != 1:
         raise ConfigError(
             f"the observation group {group} has shape {list(spec.shape)}; only lists of numbers "
-            "are recorded"
+            "and images are recorded"
         )
     return spec.names or tuple(f"{group}_{i}" for i in range(spec.shape[0]))

@@ -30,18 +30,20 @@ from r2s_core.system.foreign import calling
 from r2s_core.system.progress import percent
 from r2s_core.system.run_files import CONFIG
 from r2s_lerobot import layout
-from r2s_lerobot.metadata import load
+from r2s_lerobot.loss import Loss
+from r2s_lerobot.metadata import Metadata, load
 from r2s_lerobot.read import read
 
 VIDEO = "replay.mp4"
 _FILMED = 8  # episodes, from the first
 #: A recording may be someone else's, and what it names may be gone: replaying needs no rewards, so
-#: it runs nobody's reward functions, and no expert, as the actions are recorded.
+#: it runs nobody's reward functions. The expert stays, though actions are recorded: XLA compiles it
+#: together with the observations, whose last bits differ without it.
 _UNUSED = (
     "curriculum={}",
     "environment.rewards=null",
     "hooks={}",
-    "demonstrations={}",
+    "demonstrations.episodes=null",
 )
 
 
@@ -57,11 +59,16 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class Replayed:
-    """What came of the episodes; `succeeded` and `recorded` count successes."""
+    """What came of the episodes; `succeeded` and `recorded` count successes.
+
+    exact: episodes that are as recorded to the last bit, without images of lossy videos. worst: of
+    the numbers. images: by group of images, how far their levels (or millimetres) are apart.
+    """
 
     episodes: int
     exact: int
     worst: Difference
+    images: Mapping[str, Loss]
     succeeded: int
     recorded: int
     recordings: tuple[Recording, ...]
@@ -83,8 +90,9 @@ def replay(folder: Path, episodes: int | None = None, video: Path | None = None)
     env = make_environment(config, training=True, rewarded=False)
     if not isinstance(env, VectorEnv):
         raise ConfigError(f"{folder}: damaged: {config.environment.use} cannot have been recorded")
-    found = compare(env, data)
-    for line in told(found):
+    lossy = lossy_groups(load(folder))
+    found = compare(env, data, tuple(lossy))
+    for line in told(found, lossy):
         stdout_console().print(line)
     note = film_episodes(path, env, found.recordings)
     stdout_console().print(note or f"video: {shown(path)}")
@@ -129,12 +137,22 @@ def load_recording(folder: Path, episodes: int | None = None) -> tuple[RunConfig
     return config, data
 
 
-def compare(env: VectorEnv, data: DataSet) -> Replayed:
-    """Play the episodes again and compare; raises `R2SError` where their shapes do not fit."""
+def lossy_groups(metadata: Metadata) -> dict[str, int]:
+    """The CRF of each observation group whose video is lossy."""
+    crfs = {name: metadata.features[name].info.get("video.crf") for name in metadata.videos}
+    return {name.removeprefix(layout.IMAGES): int(crf) for name, crf in crfs.items() if crf}
+
+
+def compare(env: VectorEnv, data: DataSet, lossy: Sequence[str] = ()) -> Replayed:
+    """Play the episodes again and compare; raises `R2SError` where their shapes do not fit.
+
+    lossy: the groups whose images are not what was seen, to the last bit.
+    """
     env = env.from_the_start()
     _check_shapes(env, data)
     numbered = list(enumerate(data.episodes))
     found, exact, succeeded = Difference(), 0, 0
+    images = {name: Loss() for name, of in env.spec.observations.items() if of.is_image}
     recordings: list[Recording] = []
     for _, of_round in groupby(numbered, key=lambda item: _round(item[1])):
         some = list(of_round)
@@ -143,17 +161,21 @@ def compare(env: VectorEnv, data: DataSet) -> Replayed:
         for i, episode in some:
             world = _start(episode).world
             differs = _difference(env, trajectory, episode, i)
-            exact += differs.value == 0.0
+            seen = {} if np.isinf(differs.value) else _seen(env, trajectory, episode)
+            images = {name: loss.joined(seen.get(name, Loss())) for name, loss in images.items()}
+            misses = [name for name, loss in seen.items() if loss.largest and name not in lossy]
+            exact += differs.value == 0.0 and not misses
             found = max(found, differs, key=lambda difference: difference.value)
             succeeded += bool(np.asarray(trajectory.step.success)[len(episode) - 1, world])
             if i < _FILMED:
                 recordings.append(_recording(trajectory, episode, filmed.index(world)))
     recorded = sum(bool(episode.success) for episode in data.episodes)
-    return Replayed(len(numbered), exact, found, succeeded, recorded, tuple(recordings))
+    seen = {name: loss for name, loss in images.items() if loss.pixels}
+    return Replayed(len(numbered), exact, found, seen, succeeded, recorded, tuple(recordings))
 
 
-def told(found: Replayed) -> list[str]:
-    """What the user reads."""
+def told(found: Replayed, lossy: Mapping[str, int]) -> list[str]:
+    """What the user reads. lossy: the CRF of each group with a lossy video."""
     lines = [f"{found.exact:,} of {found.episodes:,} episodes are as recorded, to the last bit"]
     if found.worst.value > 0:
         worst = found.worst
@@ -161,6 +183,10 @@ def told(found: Replayed) -> list[str]:
             f"largest difference: {worst.value:.3g} of {worst.name}, in episode {worst.episode} "
             f"after {worst.step} steps"
         )
+    for name, loss in found.images.items():
+        crf = f" (its video is lossy, CRF {lossy[name]})" if name in lossy else ""
+        apart = f"at most {loss.largest} levels apart, {loss.mean:.2g} on average"
+        lines.append(f"images of {name}: {apart if loss.largest else 'all as recorded'}{crf}")
     lines.append(
         f"success: {percent(found.succeeded / found.episodes)}, as recorded "
         f"{percent(found.recorded / found.episodes)}"
@@ -225,12 +251,10 @@ def _difference(env: VectorEnv, trajectory: Trajectory, episode: Episode, index:
     if ended != length:
         return Difference(np.inf, f"its length ({ended} steps, not {length})", index, ended)
     worst = Difference()
-    for group, recorded in episode.obs.items():
-        after = trajectory.step.final_obs[group]
-        played = np.asarray(trajectory.obs[group])[:length, world]
-        if episode.final_obs is not None:
-            played = np.concatenate([played, np.asarray(after)[length - 1 : length, world]])
-            recorded = np.concatenate([recorded, episode.final_obs[group][None]])
+    for group in episode.obs:
+        if env.spec.observations[group].is_image:
+            continue
+        played, recorded = _both(trajectory, episode, group)
         apart = np.abs(played - recorded)
         apart = np.where(np.isnan(apart), np.inf, apart)
         step, number = np.unravel_index(int(np.argmax(apart)), apart.shape)
@@ -239,6 +263,29 @@ def _difference(env: VectorEnv, trajectory: Trajectory, episode: Episode, index:
             label = f"{group}: {list(name)[number]}"
             worst = Difference(float(apart[step, number]), label, index, int(step))
     return worst
+
+
+def _seen(env: VectorEnv, trajectory: Trajectory, episode: Episode) -> dict[str, Loss]:
+    """How far its images are apart, by group."""
+    found = {}
+    for group in episode.obs:
+        if env.spec.observations[group].is_image:
+            played, recorded = _both(trajectory, episode, group)
+            found[group] = Loss.between(played, recorded)
+    return found
+
+
+def _both(trajectory: Trajectory, episode: Episode, group: str) -> tuple[np.ndarray, np.ndarray]:
+    """What was observed, played and recorded, [T, ...] each, with what followed the last step
+    where that is recorded."""
+    length, world = len(episode), _start(episode).world
+    played = np.asarray(trajectory.obs[group])[:length, world]
+    recorded = episode.obs[group]
+    if episode.final_obs is None:
+        return played, recorded
+    after = np.asarray(trajectory.step.final_obs[group])[length - 1 : length, world]
+    last = episode.final_obs[group][None]
+    return np.concatenate([played, after]), np.concatenate([recorded, last])
 
 
 def _recording(trajectory: Trajectory, episode: Episode, column: int) -> Recording:

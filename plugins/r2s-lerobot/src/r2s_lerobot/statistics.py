@@ -23,6 +23,47 @@ def statistics(rows: np.ndarray) -> dict[str, np.ndarray]:
     return found | dict(zip(QUANTILES, values, strict=True))
 
 
+class Levels:
+    """The statistics of all images so far, by channel, from the counts of their levels. Shapes are
+    LeRobot's: [C, 1, 1] of images in 0 to 1; [C] of other arrays, in their own unit."""
+
+    def __init__(self, dtype: str, channels: int) -> None:
+        """dtype: "video", whose 255 levels count as 1, "uint8" or "uint16"."""
+        self._scale = 255.0 if dtype == "video" else 1.0
+        self._shape = (channels, 1, 1) if dtype == "video" else (channels,)
+        self._counts = np.zeros((channels, 2**16 if dtype == "uint16" else 2**8), np.int64)
+        self._images = 0
+
+    def add(self, images: np.ndarray) -> None:
+        """[N, H, W, C]."""
+        self._images += len(images)
+        for channel, counts in enumerate(self._counts):
+            counts += np.bincount(images[..., channel].ravel(), minlength=len(counts))
+
+    def join(self, other: Levels) -> None:
+        """As if all that was added to the other, of equal kind, had been added here."""
+        self._images += other._images
+        self._counts += other._counts
+
+    def result(self) -> dict[str, np.ndarray]:
+        """As `statistics`; the count is of images."""
+        levels = np.arange(self._counts.shape[1]) / self._scale
+        pixels = self._counts.sum(axis=1)
+        mean = self._counts @ levels / pixels
+        cumulative = self._counts.cumsum(axis=1)
+        found = {
+            "min": np.argmax(cumulative > 0, axis=1) / self._scale,
+            "max": np.argmax(cumulative >= pixels[:, None], axis=1) / self._scale,
+            "mean": mean,
+            "std": np.sqrt((self._counts * (levels - mean[:, None]) ** 2).sum(axis=1) / pixels),
+        }
+        for name, share in QUANTILES.items():
+            reached = cumulative >= share * pixels[:, None]
+            found[name] = np.argmax(reached, axis=1) / self._scale
+        shaped = {name: value.reshape(self._shape) for name, value in found.items()}
+        return {**shaped, "count": np.array([self._images])}
+
+
 class Running:
     """The statistics of all rows so far. Quantiles are those of evenly spaced rows, of all rows
     while there are fewer than 65,536."""

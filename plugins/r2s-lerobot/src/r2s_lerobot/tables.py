@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from r2s_core.system import files
 
 #: Numbers that are read of one file at most.
 _NUMBERS = 2**29
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 def read_table(path: Path, columns: Collection[str], optional: Collection[str] = ()) -> pa.Table:
@@ -46,7 +47,7 @@ def numbers(column: pa.ChunkedArray, size: int, where: str) -> np.ndarray:
     Raises `ConfigError`, beginning with `where`, for anything else and for what is not finite.
     """
     kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if any(check(kind) for check in _LISTS):
         lengths = pc.call_function("list_value_length", [column])
         if column.null_count or (len(column) and lengths.unique().to_pylist() != [size]):
             raise ConfigError(f"{where} does not hold {size} numbers in every frame")
@@ -63,6 +64,23 @@ def numbers(column: pa.ChunkedArray, size: int, where: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ConfigError(f"{where} holds numbers that are not finite in float32")
     return values
+
+
+def arrays(column: pa.ChunkedArray, shape: Sequence[int], dtype: str, where: str) -> np.ndarray:
+    """[N, *shape] of `dtype`, "uint8" or "uint16", from a column of nested lists.
+
+    Raises `ConfigError`, beginning with `where`, for anything else.
+    """
+    for size in shape:
+        kind = column.type
+        is_list = any(check(kind) for check in _LISTS)
+        lengths = pc.call_function("list_value_length", [column]) if is_list else None
+        if column.null_count or lengths is None or lengths.unique().to_pylist() not in ([size], []):
+            raise ConfigError(f"{where} does not hold arrays of shape {list(shape)} in every frame")
+        column = pc.call_function("list_flatten", [column])
+    if str(column.type) != dtype or column.null_count:
+        raise ConfigError(f"{where} holds {column.type}, and meta/info.json says {dtype}")
+    return column.to_numpy().reshape(-1, *shape)
 
 
 def is_true(values: np.ndarray) -> np.ndarray:

@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 from r2s_core.demonstrations.episode import Episode
 from r2s_core.errors import R2SError
 from r2s_core.system import files
-from r2s_lerobot import layout
-from r2s_lerobot.statistics import Running, statistics
+from r2s_core.types import ArraySpec
+from r2s_lerobot import layout, videos
+from r2s_lerobot.loss import Loss
+from r2s_lerobot.statistics import Levels, Running, statistics
+from r2s_lerobot.videos import LOSSLESS, Codec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Description:
 
     groups: the names of the numbers of each observation group. actions: the actions' names.
     rate_hz: control steps per second. executed: whether noise was put on what was executed, so
-    that it is kept beside the labels. task: what is done, in words.
+    that it is kept beside the labels. task: what is done, in words. images: the observation groups
+    that are images; of these, uint8[H, W, 3] become videos of `codec`, and others stay arrays.
     """
 
     groups: Mapping[str, tuple[str, ...]]
@@ -34,6 +38,21 @@ class Description:
     executed: bool
     task: str
     robot: str | None = None
+    images: Mapping[str, ArraySpec] = dataclasses.field(default_factory=dict)
+    codec: Codec = LOSSLESS
+
+    def feature_of(self, group: str) -> str:
+        """The feature that holds an observation group."""
+        return layout.feature_of(group, is_filmed=group in self.filmed)
+
+    @property
+    def filmed(self) -> tuple[str, ...]:
+        """The groups that become videos."""
+        return tuple(
+            name
+            for name, spec in self.images.items()
+            if spec.dtype == "uint8" and spec.shape[2] == 3
+        )
 
     def features(self) -> dict[str, dict[str, Any]]:
         """As in meta/info.json."""
@@ -42,13 +61,17 @@ class Description:
             size = 1 if names is None else len(names)
             return {"dtype": dtype, "shape": [size], "names": names and list(names)}
 
-        observed = {layout.feature_of(group): names for group, names in self.groups.items()}
-        if len(observed) < len(self.groups):
+        groups = [*self.groups, *self.images]
+        found = {
+            self.feature_of(group): feature("float32", names)
+            for group, names in self.groups.items()
+        }
+        found |= {self.feature_of(group): self._pictured(group) for group in self.images}
+        if len(found) < len(groups):
             raise R2SError(
-                f"the observation groups {', '.join(self.groups)} would be one feature of a "
-                "LeRobot data set; name them differently"
+                f"the observation groups {', '.join(groups)} would be one feature of a LeRobot "
+                "data set; name them differently"
             )
-        found = {name: feature("float32", names) for name, names in observed.items()}
         found[layout.ACTION] = feature("float32", self.actions)
         if self.executed:
             found[layout.EXECUTED] = feature("float32", self.actions)
@@ -56,13 +79,22 @@ class Description:
         found |= {name: feature("bool") for name in (layout.DONE, layout.SUCCESS)}
         return found | {name: feature(dtype) for name, dtype in layout.INDICES.items()}
 
+    def _pictured(self, group: str) -> dict[str, Any]:
+        """The feature of images: a video, or arrays of whole numbers."""
+        spec, names = self.images[group], ["height", "width", "channels"]
+        found = {"dtype": spec.dtype, "shape": list(spec.shape), "names": names}
+        if group not in self.filmed:
+            return found
+        return found | {"dtype": "video", "info": self.codec.info(spec.shape, self.rate_hz)}
+
 
 class Writer:
     """Collects episodes and writes them.
 
-    Each flush writes new files of frames and of episodes, and then replaces meta/info.json: what
-    that does not count yet does not belong to the data set, so that it is whole whenever the
-    process ends.
+    Each flush writes new files of videos, of frames and of episodes, and then replaces
+    meta/info.json: what that does not count yet does not belong to the data set, so that it is
+    whole whenever the process ends. A video is decoded again before it is written, so `losses`
+    tells how far it is from what was recorded.
     """
 
     def __init__(self, folder: Path, description: Description) -> None:
@@ -74,7 +106,17 @@ class Writer:
         self._files = 0
         self._frames: list[dict[str, np.ndarray]] = []
         self._rows: list[dict[str, Any]] = []
-        self._running = {name: Running() for name in self.features}
+        self._running = {
+            name: Running() for name, of in self.features.items() if len(of["shape"]) == 1
+        }
+        self._levels = {
+            name: Levels(of["dtype"], of["shape"][2])
+            for name, of in self.features.items()
+            if len(of["shape"]) == 3
+        }
+        self._videos = [name for name, of in self.features.items() if of["dtype"] == "video"]
+        self._finals: list[dict[str, np.ndarray]] = []  # what follows each episode, of videos
+        self.losses = {name: Loss() for name in self._videos}
 
     @property
     def buffered_bytes(self) -> int:
@@ -84,9 +126,7 @@ class Writer:
     def add(self, episode: Episode) -> None:
         """Keep an episode, which knows its reward, its start and whether it succeeded."""
         frames = self._columns(episode)
-        found = {name: statistics(column) for name, column in frames.items()}
-        for name, column in frames.items():
-            self._running[name].add(column, found[name])
+        found = self._measured(frames)
         length = len(episode)
         assert episode.start is not None
         assert episode.final_obs is not None
@@ -100,20 +140,44 @@ class Writer:
         }
         for name, column in layout.START.items():
             row[column] = getattr(episode.start, name)
+        finals: dict[str, np.ndarray] = {}
         for group, last in episode.final_obs.items():
-            row[layout.FINAL + layout.feature_of(group)] = np.asarray(last, np.float32)
+            name = self.description.feature_of(group)
+            if name in self._videos:
+                finals[name] = np.array(last)[None]
+                row[layout.FINAL + name] = True
+            else:
+                dtype = self.features[name]["dtype"]
+                row[layout.FINAL + name] = np.asarray(last, dtype).ravel()
         for name, of in found.items():
-            row |= {f"stats/{name}/{statistic}": value for statistic, value in of.items()}
+            row |= {f"stats/{name}/{statistic}": x.tolist() for statistic, x in of.items()}
         self._frames.append(frames)
+        self._finals.append(finals)
         self._rows.append(row)
         self.episodes, self.frames = self.episodes + 1, self.frames + length
 
+    def _measured(self, frames: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+        """The statistics of an episode's columns, which are added to those of all."""
+        found = {}
+        for name, column in frames.items():
+            if name in self._running:
+                found[name] = statistics(column)
+                self._running[name].add(column, found[name])
+            else:
+                levels = Levels(self.features[name]["dtype"], column.shape[-1])
+                levels.add(column)
+                self._levels[name].join(levels)
+                found[name] = levels.result()
+        return found
+
     def _columns(self, episode: Episode) -> dict[str, np.ndarray]:
-        """[T, n] each, by feature."""
+        """[T, n] each, by feature; [T, H, W, C] of images."""
         length, assigned = len(episode), np.arange(len(episode))
         last = assigned == length - 1
         assert episode.reward is not None
-        values: dict[str, Any] = {layout.feature_of(n): x for n, x in episode.obs.items()}
+        values: dict[str, Any] = {
+            self.description.feature_of(name): x for name, x in episode.obs.items()
+        }
         values |= {layout.ACTION: episode.label, layout.REWARD: episode.reward}
         if self.description.executed:
             values[layout.EXECUTED] = episode.action
@@ -128,49 +192,90 @@ class Writer:
             "index": self.frames + assigned,
             "task_index": np.zeros(length),
         }
-        return {
-            name: np.asarray(values[name], feature["dtype"]).reshape(length, feature["shape"][0])
-            for name, feature in self.features.items()
-        }
+
+        def column(name: str, dtype: str, shape: list[int]) -> np.ndarray:
+            if len(shape) == 1:
+                return np.asarray(values[name], dtype).reshape(length, *shape)
+            # A copy, as a view would keep all worlds' images until they are written.
+            return np.array(values[name], "uint8" if dtype == "video" else dtype)
+
+        return {name: column(name, of["dtype"], of["shape"]) for name, of in self.features.items()}
 
     def flush(self, facts: Mapping[str, Any]) -> None:
         """Write what was added, and meta/r2s/recording.json with `facts`.
 
         Raises `OSError`, with the file's name, where the disk is full or not writable.
         """
-        if self._frames:
-            self._write_frames()
+        while self._frames:
+            self._write_frames(self._next_part())
         files.write_json(self._made(layout.STATS), self._statistics())
         files.write_json(self._made(layout.RECORDING), facts)
         files.write_json(self._made(layout.INFO), self._info())
         self.written = self.episodes
 
-    def _write_frames(self) -> None:
+    def _next_part(self) -> int:
+        """How many of the episodes go into the next files: all, unless their videos would be too
+        long for LeRobot."""
+        if not self._videos:
+            return len(self._frames)
+        longest = videos.LONGEST_S * self.description.rate_hz
+        ends = np.cumsum([row["length"] + 1 for row in self._rows])
+        return max(1, int(np.searchsorted(ends, longest, side="right")))
+
+    def _write_frames(self, count: int) -> None:
+        """The first so many episodes."""
+        frames, self._frames = self._frames[:count], self._frames[count:]
+        finals, self._finals = self._finals[:count], self._finals[count:]
+        rows, self._rows = self._rows[:count], self._rows[count:]
         at = layout.place(self._files)
+        for name in self._videos:
+            seen = zip(frames, finals, strict=True)
+            self._write_video(name, at, [part[name] for both in seen for part in both])
         columns = {
-            name: _column([frames[name] for frames in self._frames]) for name in self.features
+            name: _column([of[name] for of in frames])
+            for name in self.features
+            if name not in self._videos
         }
         self._write_table(layout.DATA.format(**at), pa.table(columns))
         placed = {"data/": at, "meta/episodes/": at}
-        for row in self._rows:
+        starts = np.cumsum([0, *(row["length"] + 1 for row in rows)])
+        for name in self._videos:
+            placed[f"videos/{name}/"] = at
+            for row, start in zip(rows, starts, strict=False):
+                row[f"videos/{name}/from_timestamp"] = start / self.description.rate_hz
+                end = start + row["length"]
+                row[f"videos/{name}/to_timestamp"] = end / self.description.rate_hz
+        for row in rows:
             row |= {
                 f"{of}{key}": number
                 for of, where in placed.items()
                 for key, number in where.items()
             }
-        rows = {name: pa.array([row[name] for row in self._rows]) for name in self._rows[0]}
-        self._write_table(layout.EPISODES.format(**at), pa.table(rows))
+        table = {name: pa.array([row[name] for row in rows]) for name in rows[0]}
+        self._write_table(layout.EPISODES.format(**at), pa.table(table))
         if self._files == 0:
             self._write_table(layout.TASKS, _tasks(self.description.task))
         self._files += 1
-        self._frames, self._rows = [], []
+
+    def _write_video(self, name: str, at: Mapping[str, int], parts: list[np.ndarray]) -> None:
+        """parts: the images of each episode, and behind them the one after its last step."""
+        images = np.concatenate(parts)
+        rate, codec = self.description.rate_hz, self.description.codec
+        path = self._made(layout.VIDEO.format(video_key=name, **at))
+        encoded = videos.encode(images, rate, codec)
+        files.write_bytes(path, encoded)
+        decoded = videos.decode(path, images.shape[1:], rate, [(0, len(images))])[0]
+        self.losses[name] = self.losses[name].joined(Loss.between(images, decoded))
+        if not codec.crf and self.losses[name].largest:
+            raise R2SError(f"{path}: the images of this video are not those that were recorded")
 
     def _statistics(self) -> dict[str, Any]:
         if not self.episodes:
             return {}
+        of = self._running | self._levels
         return {
-            name: {key: value.tolist() for key, value in running.result().items()}
-            for name, running in self._running.items()
+            name: {key: value.tolist() for key, value in of[name].result().items()}
+            for name in self.features
         }
 
     def _info(self) -> dict[str, Any]:
@@ -187,7 +292,7 @@ class Writer:
             "fps": round(rate) if np.isclose(rate, round(rate), rtol=1e-6) else rate,
             "splits": {"train": f"0:{self.episodes}"},
             "data_path": layout.DATA,
-            "video_path": None,
+            "video_path": layout.VIDEO if self._videos else None,
             "features": self.features,
         }
 
@@ -204,9 +309,14 @@ class Writer:
 
 
 def _column(parts: list[np.ndarray]) -> pa.Array:
-    """[N, n] as n numbers a row, or as plain numbers where n is 1, as LeRobot keeps them."""
+    """[N, n] as n numbers a row, or as plain numbers where n is 1, as LeRobot keeps them; images
+    [N, H, W, C] as lists of lists of lists."""
     values = np.concatenate(parts)
     flat = pa.array(values.ravel())
+    if values.ndim == 4:
+        for size in reversed(values.shape[1:]):
+            flat = pa.ListArray.from_arrays(np.arange(0, len(flat) + 1, size, dtype=np.int32), flat)
+        return flat
     return (
         flat if values.shape[1] == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
     )

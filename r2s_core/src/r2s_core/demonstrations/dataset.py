@@ -33,7 +33,7 @@ from r2s_core.system.foreign import calling
 PARTS = ("action", "executed_action", "reward", "success")
 _KEY = "r2s-demonstrations"
 #: The largest file that a run keeps of a data set, bytes.
-LIMIT = 512 * files.MIB
+LIMIT = 2048 * files.MIB
 #: What a file says of an episode's success, by number.
 _SUCCESS = (False, True, None)
 

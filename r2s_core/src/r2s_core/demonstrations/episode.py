@@ -40,6 +40,11 @@ class Episode:
     def __len__(self) -> int:
         return len(self.action)
 
+    def arrays(self) -> list[np.ndarray]:
+        """All that it holds."""
+        parts = [*self.obs.values(), *(self.final_obs or {}).values(), self.label, self.action]
+        return parts if self.reward is None else [*parts, self.reward]
+
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:

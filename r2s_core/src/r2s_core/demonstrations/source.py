@@ -12,7 +12,7 @@ import numpy as np
 from r2s_core.config import RunConfig
 from r2s_core.config.schema import SCRIPT
 from r2s_core.demonstrations import dataset
-from r2s_core.demonstrations.episode import Episode, stacked
+from r2s_core.demonstrations.episode import DataSet, Episode, stacked
 from r2s_core.demonstrations.recording import record
 from r2s_core.device import check_memory, size_text
 from r2s_core.env import VectorEnv
@@ -21,13 +21,15 @@ from r2s_core.policy import packed
 from r2s_core.policy.saved import action_names
 from r2s_core.rollout import rollout_bytes
 from r2s_core.suggest import did_you_mean
-from r2s_core.types import EXPERT_GROUP, Environment, EnvSpec, demonstrations_of
+from r2s_core.types import EXPERT_GROUP, ArraySpec, Environment, EnvSpec, demonstrations_of
 
 _ACTION = "action"
 #: Actions may be this far out of bounds, by rounding, and this share of them by more.
 _SLACK, _MOST_BEYOND = 1e-3, 0.01
 #: Statistics of larger numbers would not be finite, or hide all others.
 _LARGEST = 1e9
+#: How often a data set is in memory while learning from it begins.
+_COPIES = 5
 
 
 def is_expert(config: RunConfig) -> bool:
@@ -91,16 +93,23 @@ def keep(config: RunConfig, kept: Callable[[str, bytes], Path]) -> RunConfig:
     if packed.is_policy(source):
         path = kept(f"expert{packed.SUFFIX}", packed.pack(packed.load(source)))
     else:
-        data = dataset.pack(dataset.read(config.demonstrations))
-        if len(data) > dataset.LIMIT:
-            raise ConfigError(
-                f"demonstrations.source: {source}: its episodes take {size_text(len(data))}, and a "
-                f"run keeps at most {size_text(dataset.LIMIT)}; set `demonstrations.episodes` to "
-                "use fewer"
-            )
-        path = kept(f"demonstrations{packed.SUFFIX}", data)
+        read = dataset.read(config.demonstrations)
+        _check_size(read, f"demonstrations.source: {source}: its episodes")
+        path = kept(f"demonstrations{packed.SUFFIX}", dataset.pack(read))
     changed = dataclasses.replace(config.demonstrations, source=path)
     return dataclasses.replace(config, demonstrations=changed)
+
+
+def _check_size(data: DataSet, what: str) -> None:
+    """Raises `ConfigError` where episodes are too large to be kept, or to be learned from."""
+    size = sum(x.nbytes for episode in data.episodes for x in episode.arrays())
+    if size > dataset.LIMIT:
+        raise ConfigError(
+            f"{what} take {size_text(size)}, and a run keeps at most {size_text(dataset.LIMIT)}; "
+            "set `demonstrations.episodes` to use fewer"
+        )
+    # The file, observations with those after each step, and what an algorithm makes of them.
+    check_memory(_COPIES * size, f"{what}: learning from {size_text(size)}", "use fewer")
 
 
 def _recorded(env: VectorEnv, config: RunConfig, say: Callable[[str], None]) -> list[Episode]:
@@ -141,9 +150,8 @@ def _read(
             f"{where}: it has {data.control_rate_hz:g} steps a second, and this environment "
             f"{rate:g}; record it at that rate, or change the environment's"
         )
-    groups = {
-        name: group.shape for name, group in spec.observations.items() if name != EXPERT_GROUP
-    } | {_ACTION: (spec.action_size,)}
+    groups = {name: of for name, of in spec.observations.items() if name != EXPERT_GROUP}
+    groups[_ACTION] = ArraySpec((spec.action_size,))
     names = {name: spec.observations[name].names for name in groups if name != _ACTION}
     names[_ACTION] = tuple(action_names(spec))
     orders = {name: _order(data.names.get(name, ()), ours) for name, ours in names.items()}
@@ -155,6 +163,7 @@ def _read(
                 f"{', '.join(sorted(set(names[name]) - set(theirs))[:3]) or 'each number once'}, "
                 "as the environment does, so all its numbers are taken in the order that they have"
             )
+    _check_groups(spec, data, where)
     fitted = [_fitted(episode, groups, orders, where) for episode in data.episodes]
     return _within_bounds(spec, fitted, where)
 
@@ -170,21 +179,37 @@ def _check_mapping(spec: EnvSpec, features: Mapping[str, Any]) -> None:
             )
 
 
+def _check_groups(spec: EnvSpec, data: DataSet, where: str) -> None:
+    """Raises `ConfigError` where something that a policy reads is missing."""
+    for name in spec.policy_groups:
+        if any(name not in episode.obs for episode in data.episodes):
+            of = "camera's images" if spec.observations[name].is_image else "observation group"
+            raise ConfigError(
+                f"{where}: it has nothing for the {of} '{name}'; say which of its features they "
+                f"are, as in `demonstrations.features.{name}`"
+            )
+
+
 def _fitted(
     episode: Episode,
-    groups: Mapping[str, tuple[int, ...]],
+    groups: Mapping[str, ArraySpec],
     orders: Mapping[str, np.ndarray | None],
     where: str,
 ) -> Episode:
-    """With each group and the actions in the order of `orders`, all of the shape in `groups`."""
+    """With each group and the actions in the order of `orders`, all as `groups` says."""
 
     def ordered(name: str, x: np.ndarray, leading: int) -> np.ndarray:
-        order = orders[name]
+        order, ours = orders[name], groups[name]
         x = x if order is None else x[..., order]
-        if x.shape[leading:] != groups[name]:
+        if x.shape[leading:] != ours.shape:
+            advice = "; images are not resized: change the camera's size" * ours.is_image
             raise ConfigError(
                 f"{where}: its {name} has shape {list(x.shape[leading:])}, and this environment's "
-                f"{list(groups[name])}"
+                f"{list(ours.shape)}{advice}"
+            )
+        if ours.is_image and x.dtype != ours.dtype:
+            raise ConfigError(
+                f"{where}: its {name} is {x.dtype}, and this environment's {ours.dtype}"
             )
         _check_numbers(x, name, where)
         return x
@@ -194,8 +219,6 @@ def _fitted(
 
     if episode.reward is not None:
         _check_numbers(episode.reward, "reward", where)
-    if "policy" in groups and "policy" not in episode.obs:
-        raise ConfigError(f"{where}: it has nothing for the observation group 'policy'")
     final = episode.final_obs
     return dataclasses.replace(
         episode,

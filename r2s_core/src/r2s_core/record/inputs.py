@@ -26,7 +26,7 @@ from r2s_core.system.documents import read_document
 
 INPUTS = "inputs"
 #: The largest file that is kept, bytes.
-LIMIT = 512 * files.MIB
+LIMIT = 2048 * files.MIB  # of which most can be demonstrations with images
 _RECORD = "inputs.json"
 _HASHED = re.compile(r"-([0-9a-f]{16})\.\w*$")
 _KEPT = re.compile(r"^.*[/\\]inputs[/\\]([^/\\]+-[0-9a-f]{16}\.\w+(:\w+)?)$")

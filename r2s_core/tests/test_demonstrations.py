@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -247,6 +248,38 @@ def test_a_data_set_that_does_not_fit_is_refused(tmp_path, env, changes, options
     path = _kept(tmp_path, _plain(3, **changes), names={}, rate=rate)
     with pytest.raises(ConfigError, match=refusal):
         _with(env, config(source=str(path), **options))
+
+
+class Seeing(Driver):
+    """With a camera."""
+
+    def observe(self, task: Any, view: View) -> Any:
+        return {**super().observe(task, view), "camera": jnp.zeros((2, 3, 1), jnp.uint8)}
+
+
+def test_images_are_learned_from_as_they_are_kept_and_must_be_of_the_same_kind(tmp_path):
+    env, images = environment(Seeing()), np.arange(18, dtype=np.uint8).reshape(3, 2, 3, 1)
+    plain = _plain(3)
+
+    def learned(**obs: np.ndarray) -> Any:
+        path = _kept(tmp_path, _plain(3, obs={**plain.obs, **obs}))
+        return _with(env, config(source=str(path)))[0].obs["camera"]
+
+    kept = learned(camera=images)
+    assert kept.dtype == np.uint8
+    np.testing.assert_array_equal(kept, images[:2])
+    with pytest.raises(ConfigError, match="camera is uint16, and this environment's uint8"):
+        learned(camera=images.astype(np.uint16))
+    with pytest.raises(ConfigError, match=r"\[4, 3, 1\], and .* not resized: change the camera's"):
+        learned(camera=images.repeat(2, axis=1))
+    with pytest.raises(ConfigError, match=r"the camera's images 'camera'; .*features\.camera`"):
+        learned()
+
+
+def test_what_cannot_be_in_memory_is_told_before_it_is_learned_from(folder, monkeypatch):
+    monkeypatch.setattr("r2s_core.device.available_memory", lambda: 100)
+    with pytest.raises(ConfigError, match=r"its episodes: learning from .* takes .*; use fewer"):
+        source.keep(config(source=str(folder)), lambda name, data: Path(name))
 
 
 def test_failures_of_a_data_set_are_left_out_unless_wanted(tmp_path, env):

@@ -18,9 +18,10 @@ from r2s_core.demonstrations import dataset
 from r2s_core.demonstrations.episode import Episode, Start
 from r2s_core.errors import ConfigError
 from r2s_lerobot import layout
+from r2s_lerobot.features import Description
 from r2s_lerobot.read import read
 from r2s_lerobot.statistics import Running, statistics
-from r2s_lerobot.write import Description, Writer
+from r2s_lerobot.write import Writer
 
 NAMES = {"policy": ("x", "y", "z"), "critic": ("mass",)}
 ACTIONS = ("push", "turn")
@@ -356,7 +357,10 @@ def test_a_copy_of_a_file_of_episodes_does_not_count(tmp_path):
     [
         ({}, "no feature observation.state, the default for policy.*it has observation.joints"),
         ({"policy": "observation.joint"}, "named in demonstrations.features.*observation.joints"),
-        ({**MAPPING, "critic": "observation.images.top"}, "is of a camera"),
+        (
+            {"policy": ("observation.tool", "observation.images.top")},
+            "top is of a camera, and cannot",
+        ),
         ({**MAPPING, "reward": "action"}, "its reward is not one number a frame"),
         ({**MAPPING, "success": "well"}, "no feature well"),
     ],

@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_be_written_is_told(driving, capsys):
     assert "driving" not in error.splitlines()[-1].replace(str(driving.parent), "")
 
 
-def start_recording(config: Path, until: str) -> tuple[subprocess.Popen[str], Path]:
+def start_recording(config: Path, until: str, *options: str) -> tuple[subprocess.Popen[str], Path]:
     """An endless recording, in which the file `until` exists."""
     folder = config.parent / "demos"
     # Written after every round, so that a round does not take as long as the interval.
@@ -154,6 +154,7 @@ def start_recording(config: Path, until: str) -> tuple[subprocess.Popen[str], Pa
             "900000",
             "-o",
             folder,
+            *options,
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -214,10 +215,14 @@ def test_a_signal_leaves_the_whole_episodes_so_far(driving, capsys, signum):
 
 
 def test_what_kill_9_leaves_is_a_data_set(driving, capsys):
-    process, folder = start_recording(driving, until=DATA.replace("000.p", "002.p"))
+    """With the images, whose video is complete before anything names it."""
+    third = DATA.replace("000.p", "002.p")
+    process, folder = start_recording(driving, third, "environment.seen=true")
     process.kill()
     process.communicate(timeout=60)
-    whole = len(read(folder, {}, None).episodes)
+    episodes = read(folder, {}, None).episodes
+    assert {episode.obs["camera"].shape for episode in episodes} == {(8, 4, 25, 3)}
+    whole = len(episodes)
     assert whole >= 3
     # As if it had been killed between the files of a flush.
     info = json.loads((folder / layout.INFO).read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ def _rows_of(path: Path, metadata: Metadata) -> list[EpisodeRow]:
                 length=int(length[i]),
                 file=files_of[chunk[i], file[i]],
                 films=_films(row, metadata),
-                **_ours(row, metadata.videos),
+                **_ours(row, metadata.features.keys() - set(metadata.videos)),
             )
             for i, row in enumerate(rows)
         ]
@@ -241,8 +241,8 @@ def _films(row: Mapping[str, Any], metadata: Metadata) -> dict[str, Film]:
     return found
 
 
-def _ours(row: Mapping[str, Any], videos: tuple[str, ...]) -> dict[str, Any]:
-    """What r2s says of an episode, beside where its videos are.
+def _ours(row: Mapping[str, Any], lists: Set[str]) -> dict[str, Any]:
+    """What r2s says of an episode, beside where its videos are. lists: the features that are none.
 
     Nulls are where a tool of LeRobot's has merged a recording with another data set; whole numbers
     may then have become floats.
@@ -254,7 +254,7 @@ def _ours(row: Mapping[str, Any], videos: tuple[str, ...]) -> dict[str, Any]:
     final = {
         name.removeprefix(layout.FINAL): np.asarray(value, np.float32)
         for name, value in known.items()
-        if name.startswith(layout.FINAL) and name.removeprefix(layout.FINAL) not in videos
+        if name.startswith(layout.FINAL) and name.removeprefix(layout.FINAL) in lists
     }
     if not all(value.ndim == 1 and np.isfinite(value).all() for value in final.values()):
         raise ValueError("a last observation is no list of finite numbers")

@@ -19,6 +19,7 @@ from r2s_lerobot import layout, videos
 from r2s_lerobot.metadata import EpisodeRow, Feature, Metadata, episode_rows, load
 from r2s_lerobot.tables import arrays, integers, is_true, numbers, read_table
 
+_LEVELS = ("uint8", "uint16")
 #: What is not an observation group, and the features' names unless the configuration names others.
 _DEFAULTS = {
     "action": layout.ACTION,
@@ -89,7 +90,7 @@ def _filmed(rows: list[EpisodeRow], feature: Feature, metadata: Metadata) -> lis
                 f"{row.index} is in the videos of {feature.name}"
             )
         start, stop = (round(at * metadata.rate_hz) for at in (film.start, film.stop))
-        if stop - start != row.length:
+        if stop - start != row.length or not row.length:
             raise ConfigError(
                 f"{metadata.folder}: damaged: episode {row.index} has {row.length} frames, and "
                 f"{stop - start} in the videos of {feature.name}"
@@ -151,9 +152,10 @@ def _feature(metadata: Metadata, name: str, feature: str, by_default: bool) -> F
             "read; convert it with LeRobot's own `lerobot-edit-dataset "
             "--operation.type convert_image_to_video`"
         )
-    is_read = len(found.shape) == 1 and not found.is_video
-    if found.is_image:
-        is_read = found.shape[2] == 3 if found.is_video else found.dtype in ("uint8", "uint16")
+    if found.is_video:
+        is_read = found.is_image and found.shape[-1] == 3
+    else:
+        is_read = len(found.shape) == 1 or (found.is_image and found.dtype in _LEVELS)
     if not is_read:
         raise ConfigError(
             f"{where} feature {feature} is {found.dtype} of shape {list(found.shape)}; what is "

@@ -33,9 +33,10 @@ from r2s_core.system.signals import RunInterrupted, StopSignals
 from r2s_core.types import EXPERT_GROUP, ArraySpec
 from r2s_lerobot import layout
 from r2s_lerobot.claim import Claim
+from r2s_lerobot.features import Description
 from r2s_lerobot.progress import RecordingProgress
 from r2s_lerobot.videos import Codec
-from r2s_lerobot.write import Description, Writer
+from r2s_lerobot.write import Writer
 
 #: Episodes are written once this much has been played or this time has passed.
 _BUFFER, _INTERVAL_S = 64 * files.MIB, 5.0
@@ -236,10 +237,6 @@ class _Recording:
             "worlds": self.env.spec.num_worlds,
             "backend": self.config.backend.use,
             "groups": [*self.writer.description.groups, *self.writer.description.images],
-            "videos": {
-                name: {"largest_difference": loss.largest, "mean_difference": loss.mean}
-                for name, loss in self.writer.losses.items()
-            },
             "episodes_wanted": wanted.episodes,
             "episodes_played": self.played,
             "episodes_succeeded": self.succeeded,

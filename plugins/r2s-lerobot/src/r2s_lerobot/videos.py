@@ -118,11 +118,11 @@ def decode(
             return images
         except EOFError as error:
             process.wait()
-            reason = _reason(os.pread(told.fileno(), _LOG, 0), "")
+            reason = _reason(os.pread(told.fileno(), _LOG, 0))
             raise ConfigError(
-                f"{path}: {error}" + (f": {reason}" if reason else "") + "; it may be damaged, so "
-                "copy it again from where it came from"
-            ) from None
+                f"{path}: not a video that can be read: {reason}; it may be damaged, so copy it "
+                "again from where it came from"
+            ) from error
         finally:
             process.kill()
             process.communicate()
@@ -139,9 +139,9 @@ def _frames(
     for position in range(needed):
         begins = stream.read(len(header))
         if begins != header:
-            raise _misfit(begins, path, shape, position, needed)
+            raise _misfit(begins + stream.read(16), path, shape, position, needed)
         if stream.readinto(frame.data.cast("B")) != frame.nbytes:  # type: ignore[attr-defined]
-            raise EOFError("its video ends within a frame")
+            raise EOFError
         yield frame
 
 
@@ -182,8 +182,10 @@ def _misfit(
             f"meta/info.json says {shape[0]} x {shape[1]} (height x width)"
         )
     if position:
-        return EOFError(f"its video has {position:,} frames, and the episodes in it {needed:,}")
-    return EOFError("not a video that can be read")
+        return ConfigError(
+            f"{path}: damaged: it has {position:,} frames, and {needed:,} by meta/episodes"
+        )
+    return EOFError()
 
 
 def _rational(rate_hz: float) -> Fraction:
@@ -201,7 +203,6 @@ def _command(log: str = "error") -> list[str]:
     return [program, "-nostdin", "-hide_banner", "-loglevel", log, "-y"]
 
 
-def _reason(told: bytes, otherwise: str = "ffmpeg does not say why") -> str:
+def _reason(told: bytes) -> str:
     lines = told.decode(errors="replace").strip().splitlines()
-    lines = [line for line in lines if not line.startswith("frame=")]
-    return lines[-1][:200] if lines else otherwise
+    return lines[-1][:200] if lines else "ffmpeg does not say why"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,77 +14,10 @@ import pyarrow.parquet as pq
 from r2s_core.demonstrations.episode import Episode
 from r2s_core.errors import R2SError
 from r2s_core.system import files
-from r2s_core.types import ArraySpec
 from r2s_lerobot import layout, videos
+from r2s_lerobot.features import Description
 from r2s_lerobot.loss import Loss
 from r2s_lerobot.statistics import Levels, Running, statistics
-from r2s_lerobot.videos import LOSSLESS, Codec
-
-
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """What all episodes of a recording share.
-
-    groups: the names of the numbers of each observation group. actions: the actions' names.
-    rate_hz: control steps per second. executed: whether noise was put on what was executed, so
-    that it is kept beside the labels. task: what is done, in words. images: the observation groups
-    that are images; of these, uint8[H, W, 3] become videos of `codec`, and others stay arrays.
-    """
-
-    groups: Mapping[str, tuple[str, ...]]
-    actions: tuple[str, ...]
-    rate_hz: float
-    executed: bool
-    task: str
-    robot: str | None = None
-    images: Mapping[str, ArraySpec] = dataclasses.field(default_factory=dict)
-    codec: Codec = LOSSLESS
-
-    def feature_of(self, group: str) -> str:
-        """The feature that holds an observation group."""
-        return layout.feature_of(group, is_filmed=group in self.filmed)
-
-    @property
-    def filmed(self) -> tuple[str, ...]:
-        """The groups that become videos."""
-        return tuple(
-            name
-            for name, spec in self.images.items()
-            if spec.dtype == "uint8" and spec.shape[2] == 3
-        )
-
-    def features(self) -> dict[str, dict[str, Any]]:
-        """As in meta/info.json."""
-
-        def feature(dtype: str, names: tuple[str, ...] | None = None) -> dict[str, Any]:
-            size = 1 if names is None else len(names)
-            return {"dtype": dtype, "shape": [size], "names": names and list(names)}
-
-        groups = [*self.groups, *self.images]
-        found = {
-            self.feature_of(group): feature("float32", names)
-            for group, names in self.groups.items()
-        }
-        found |= {self.feature_of(group): self._pictured(group) for group in self.images}
-        if len(found) < len(groups):
-            raise R2SError(
-                f"the observation groups {', '.join(groups)} would be one feature of a LeRobot "
-                "data set; name them differently"
-            )
-        found[layout.ACTION] = feature("float32", self.actions)
-        if self.executed:
-            found[layout.EXECUTED] = feature("float32", self.actions)
-        found[layout.REWARD] = feature("float32")
-        found |= {name: feature("bool") for name in (layout.DONE, layout.SUCCESS)}
-        return found | {name: feature(dtype) for name, dtype in layout.INDICES.items()}
-
-    def _pictured(self, group: str) -> dict[str, Any]:
-        """The feature of images: a video, or arrays of whole numbers."""
-        spec, names = self.images[group], ["height", "width", "channels"]
-        found = {"dtype": spec.dtype, "shape": list(spec.shape), "names": names}
-        if group not in self.filmed:
-            return found
-        return found | {"dtype": "video", "info": self.codec.info(spec.shape, self.rate_hz)}
 
 
 class Writer:
@@ -93,8 +25,8 @@ class Writer:
 
     Each flush writes new files of videos, of frames and of episodes, and then replaces
     meta/info.json: what that does not count yet does not belong to the data set, so that it is
-    whole whenever the process ends. A video is decoded again before it is written, so `losses`
-    tells how far it is from what was recorded.
+    whole whenever the process ends. A video is decoded again before anything names it, so
+    `losses` tells how far it is from what was recorded.
     """
 
     def __init__(self, folder: Path, description: Description) -> None:
@@ -202,14 +134,18 @@ class Writer:
         return {name: column(name, of["dtype"], of["shape"]) for name, of in self.features.items()}
 
     def flush(self, facts: Mapping[str, Any]) -> None:
-        """Write what was added, and meta/r2s/recording.json with `facts`.
+        """Write what was added, and meta/r2s/recording.json with `facts` and `losses`.
 
         Raises `OSError`, with the file's name, where the disk is full or not writable.
         """
         while self._frames:
             self._write_frames(self._next_part())
         files.write_json(self._made(layout.STATS), self._statistics())
-        files.write_json(self._made(layout.RECORDING), facts)
+        lost = {
+            name: {"largest_difference": loss.largest, "mean_difference": loss.mean}
+            for name, loss in self.losses.items()
+        }
+        files.write_json(self._made(layout.RECORDING), {**facts, "videos": lost})
         files.write_json(self._made(layout.INFO), self._info())
         self.written = self.episodes
 
@@ -224,9 +160,7 @@ class Writer:
 
     def _write_frames(self, count: int) -> None:
         """The first so many episodes."""
-        frames, self._frames = self._frames[:count], self._frames[count:]
-        finals, self._finals = self._finals[:count], self._finals[count:]
-        rows, self._rows = self._rows[:count], self._rows[count:]
+        frames, finals, rows = self._frames[:count], self._finals[:count], self._rows[:count]
         at = layout.place(self._files)
         for name in self._videos:
             seen = zip(frames, finals, strict=True)
@@ -256,6 +190,7 @@ class Writer:
         if self._files == 0:
             self._write_table(layout.TASKS, _tasks(self.description.task))
         self._files += 1
+        del self._frames[:count], self._finals[:count], self._rows[:count]
 
     def _write_video(self, name: str, at: Mapping[str, int], parts: list[np.ndarray]) -> None:
         """parts: the images of each episode, and behind them the one after its last step."""

@@ -7,7 +7,8 @@ A plugin of the kind "dataset" has a builder that is its reader:
 `features` says what the file calls our groups, "action" (the label), "executed_action", "reward"
 and "success"; a name that it lacks is the format's own. The reader raises `ConfigError`, with one
 sentence, for a file that is damaged or lacks what is asked for. The manifest's `marker` says by
-which file a folder of this format is recognised.
+which file a folder of this format is recognised. Numbers are float32; images uint8[T, H, W, C] or
+uint16[T, H, W, 1], as they are: the caller refuses those of another size or kind.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ _UNUSED = (
     "environment.rewards=null",
     "hooks={}",
     "demonstrations.episodes=null",
+    "demonstrations.noise_std=0",
 )
 
 

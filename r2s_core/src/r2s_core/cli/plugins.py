@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,19 @@ def configure_info(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
+def _is_path(text: str) -> bool:
+    """Whether `r2s info TEXT` is about a policy's files and not about a plugin."""
+    if os.sep in text:
+        return True
+    named = any(entry.name == text for kind in GROUPS for entry in registry.discover(kind))
+    return not named and Path(text).exists()
+
+
 def main_info(args: argparse.Namespace) -> int:
     """Show one plugin and its options, or a policy."""
-    from r2s_core.cli import policy_info  # it imports NumPy
+    if _is_path(args.plugin):
+        from r2s_core.cli import policy_info  # it imports NumPy
 
-    if policy_info.is_path(args.plugin):
         policy_info.show(Path(args.plugin), args.json)
         return 0
     installed = _find(args.plugin)

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r2s_core import registry
-from r2s_core.plugin import GROUPS
 from r2s_core.policy import packed
 from r2s_core.policy.cameras import described
 from r2s_core.policy.saved import SavedPolicy, load_policy
 from r2s_core.system.text import printable
-
-
-def is_path(text: str) -> bool:
-    """Whether `r2s info TEXT` is about a policy's files and not about a plugin."""
-    if os.sep in text or text.endswith(packed.SUFFIX):
-        return True
-    named = any(entry.name == text for kind in GROUPS for entry in registry.discover(kind))
-    return not named and packed.is_policy(Path(text))
 
 
 def show(path: Path, as_json: bool) -> None:

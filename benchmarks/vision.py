@@ -4,8 +4,9 @@
 
 What cameras see of the quickstart (`SceneSpec.camera_spec`), in start states of many worlds, from
 one camera and from two. The renderers and `mujoco.Renderer` (one process; once as it comes, and
-once with its multisampling, shadows and so on turned off) draw in turns; prints a table of the
-median images a second.
+once with its multisampling, shadows and so on turned off) draw in turns. Prints tables of median
+images a second, and of the CPU time of one image over all processes and threads, which says more
+where other programs run (on Linux).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,57 +54,75 @@ def main() -> None:
         return
     device.announce(device.select_device(None))
     load = os.getloadavg()[0]
-    rows: dict[str, list[float | None]] = {}
+    found: dict[str, list[Cost]] = {}
     columns = [(side, count) for count in (1, 2) for side in options.sides]
     for side, count in columns:
-        speeds = measure(side, count, options.turns, options.seconds)
-        for name in {**rows, **speeds}:
-            rows.setdefault(name, []).append(speeds.get(name))
-        print(side, count, {name: f"{speed:,.0f}" for name, speed in speeds.items()}, flush=True)
-    found = device.host()
-    print(f"\n{found['cpu_cores']} cores of {found['cpu']}, load before {load:.1f}, ", end="")
+        costs = measure(side, count, options.turns, options.seconds)
+        for name, cost in costs.items():
+            found.setdefault(name, []).append(cost)
+        told = {n: f"{c.images:,.0f}/s, {1e6 * c.cpu:,.0f} us" for n, c in costs.items()}
+        print(side, count, told, flush=True)
+    host = device.host()
+    print(f"\n{host['cpu_cores']} cores of {host['cpu']}, load before {load:.1f}, ", end="")
     print(f"JAX on {', '.join(device.hardware()['jax_devices'])}\n")
-    print_table(columns, rows)
+    print_table("images/s", columns, {n: [c.images for c in costs] for n, costs in found.items()})
+    cpu = {n: [1e6 * c.cpu for c in costs] for n, costs in found.items()}
+    print_table("CPU us per image", columns, cpu)
 
 
-def print_table(columns: list[tuple[int, int]], rows: dict[str, list[float | None]]) -> None:
-    """As Markdown, with each renderer's multiple of `mujoco.Renderer`."""
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """images: a second. cpu: s of one image, over all processes and threads."""
+
+    images: float
+    cpu: float
+
+
+def print_table(what: str, columns: list[tuple[int, int]], rows: dict[str, list[float]]) -> None:
+    """As Markdown, with each renderer's multiple of `mujoco.Renderer` as it comes."""
     titles = [f"{side} x {side}, {n} camera{'s' * (n > 1)}" for side, n in columns]
-    print(f"| images/s | {' | '.join(titles)} |\n|---|{'---|' * len(columns)}")
-    for name, speeds in rows.items():
-        cells = []
-        for speed, plain in zip(speeds, rows[PLAIN], strict=True):
-            over = "" if name in (PLAIN, LEAN) or not plain else f" ({(speed or 0) / plain:.1f})"
-            cells.append("" if speed is None else f"{float(f'{speed:.3g}'):,.0f}{over}")
+    print(f"| {what} | {' | '.join(titles)} |\n|---|{'---|' * len(columns)}")
+    for name, values in rows.items():
+        cells = [f"{float(f'{value:.3g}'):,.0f}" for value in values]
+        if name not in (PLAIN, LEAN):
+            pairs = zip(values, rows[PLAIN], strict=True)
+            ratios = [max(value / plain, plain / value) for value, plain in pairs]
+            better = [
+                (v > p) == (what == "images/s") for v, p in zip(values, rows[PLAIN], strict=True)
+            ]
+            marks = [f"{r:.1f}" if b else f"1/{r:.1f}" for r, b in zip(ratios, better, strict=True)]
+            cells = [f"{cell} ({mark})" for cell, mark in zip(cells, marks, strict=True)]
         print(f"| {name} | {' | '.join(cells)} |")
+    print()
 
 
-def measure(side: int, count: int, turns: int, seconds: float) -> dict[str, float]:
-    """Images per second by renderer, the medians of turns."""
+def measure(side: int, count: int, turns: int, seconds: float) -> dict[str, Cost]:
+    """By renderer, the medians of turns."""
     scene, states = quickstart(side, count, worlds=256 if side <= 32 else 64)
-    drawers: dict[str, Callable[[], int]] = {}
-    opened = []
+    opened: dict[str, Any] = {}
     for name in ("rays", "gl", "warp"):
         if name == "warp" and not device.has_gpu():
             continue
         try:
             options = registry.get("renderer", name).default_options()
-            renderer: Any = registry.build("renderer", name, scene, len(states[0]), options)
+            opened[name] = registry.build("renderer", name, scene, len(states[0]), options)
         except R2SError as error:
             print(error, file=sys.stderr)
-            continue
-        opened.append(renderer)
-        drawers[name] = drawer(renderer, scene, states)
-    rates: dict[str, list[float]] = {name: [] for name in drawers}
+    drawers = {name: drawer(renderer, scene, states) for name, renderer in opened.items()}
+    costs: dict[str, list[Cost]] = {}
     with Reference(scene, states) as plain:
         for _ in range(turns):
             for name, draw in drawers.items():
-                rates[name].append(rate(draw, seconds))
+                pids = [p.pid for p in opened[name]._workers._processes] if name == "gl" else []
+                costs.setdefault(name, []).append(cost(draw, seconds, pids))
             for name, lean in ((PLAIN, False), (LEAN, True)):
-                rates.setdefault(name, []).append(plain.rate(lean, seconds))
-    for renderer in opened:
+                costs.setdefault(name, []).append(plain.cost(lean, seconds))
+    for renderer in opened.values():
         getattr(renderer, "close", lambda: None)()
-    return {name: statistics.median(values) for name, values in rates.items()}
+    return {
+        name: Cost(*(statistics.median(getattr(c, key) for c in each) for key in ("images", "cpu")))
+        for name, each in costs.items()
+    }
 
 
 def quickstart(side: int, count: int, worlds: int) -> tuple[SeenScene, tuple[Any, Any]]:
@@ -134,11 +153,19 @@ def drawer(renderer: Any, scene: SeenScene, states: tuple[Any, Any]) -> Callable
     return draw
 
 
-def rate(draw: Callable[[], int], seconds: float) -> float:
-    images, start = 0, time.perf_counter()
+def cost(draw: Callable[[], int], seconds: float, workers: Sequence[int] = ()) -> Cost:
+    """workers: numbers of the processes that draw too."""
+    images, start, cpu = 0, time.perf_counter(), cpu_time(workers)
     while (elapsed := time.perf_counter() - start) < seconds:
         images += draw()
-    return images / elapsed
+    return Cost(images / elapsed, (cpu_time(workers) - cpu) / images)
+
+
+def cpu_time(workers: Sequence[int]) -> float:
+    """Seconds of this process and of others, all their threads."""
+    stats = [Path(f"/proc/{number}/stat").read_text().rpartition(")")[2] for number in workers]
+    ticks = sum(int(part) for stat in stats for part in stat.split()[11:13])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Reference:
@@ -162,13 +189,13 @@ class Reference:
             text=True,
         )
 
-    def rate(self, lean: bool, seconds: float) -> float:
+    def cost(self, lean: bool, seconds: float) -> Cost:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
         stdin.write(json.dumps([lean, seconds]) + "\n")
         stdin.flush()
-        return float(stdout.readline())
+        return Cost(*json.loads(stdout.readline()))
 
     def __enter__(self) -> Reference:
         return self
@@ -179,13 +206,13 @@ class Reference:
 
 
 def reference(folder: Path) -> None:
-    """Answers each line of standard input, whether to draw lean and for how long, with a rate."""
+    """Answers each line of standard input, whether to draw lean and for how long, with the cost."""
     states = np.load(folder / "qpos.npy")
     cameras = json.loads((folder / "cameras.json").read_text())
     draw = {lean: reference_drawer(folder, states, cameras, lean) for lean in (False, True)}
     for line in sys.stdin:
         lean, seconds = json.loads(line)
-        print(rate(draw[lean], seconds), flush=True)
+        print(json.dumps(dataclasses.astuple(cost(draw[lean], seconds))), flush=True)
 
 
 def reference_drawer(

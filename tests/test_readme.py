@@ -48,6 +48,12 @@ _SHORTER = {
         "algorithms.ppo.cloning_steps=8",
         "evaluation.episodes=0",
     ],
+    ("r2s", "run", "vision"): [
+        *_SEEN,
+        "algorithms.bc.num_batches=4",
+        "environment.renderer=rays",
+        "evaluation.episodes=0",
+    ],
     ("r2s", "eval"): ["--episodes", "8", "--grid", "grid.yaml"],
     ("r2s", "compare"): [
         "--seeds",

@@ -207,6 +207,14 @@ def test_images_alone_show_the_goal():
     assert len(set(zip(rows, at, strict=True))) < 12  # one place in all worlds
 
 
+def test_images_alone_must_be_able_to_show_the_goal():
+    class Unmarked(SeenCart):
+        info = dataclasses.replace(SeenCart.info, markers={"goal": "marker"})
+
+    with pytest.raises(ConfigError, match="images alone have to show goal"):
+        environment(Unmarked(), observation_type="rgb")
+
+
 def test_the_missions_own_keys():
     keys = {"vision_enabled": True, "camera_resolution": "(24, 16)", "cameras": {}}
     spec = environment(**keys, observation_type="rgb_and_state").spec

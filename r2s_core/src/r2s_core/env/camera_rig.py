@@ -264,9 +264,16 @@ class CameraRig:
         places = np.zeros((seen.model.nmocap, 3), np.float32)
         for name, number in mocap.items():
             places[number] = seen.model.body(name).pos
-        self._places = places
+        #: float32[W, nmocap, 3]: where the mocap bodies are that show nothing.
+        self.hidden: Any = np.tile(places, (num_worlds, 1, 1))
         shown = task.info.markers if alone else {}
-        self._shown = {mocap[body]: field for body, field in shown.items() if body in mocap}
+        if missing := sorted(shown.keys() - mocap.keys()):
+            raise ConfigError(
+                f"environment.observation_type: rgb: images alone have to show {missing[0]}, but "
+                f"what the cameras of {type(task).__name__} see has no mocap body of that name"
+            )
+        self._shown = {mocap[body]: field for body, field in shown.items()}
+        self.shows_markers = bool(self._shown)
 
     # Pure functions, of all worlds.
 
@@ -288,8 +295,7 @@ class CameraRig:
 
     def markers(self, task: Any) -> Array:
         """float32[W, nmocap, 3]: where the mocap bodies are. task: the state of all worlds."""
-        worlds = jax.tree.leaves(task)[0].shape[0]
-        places = jnp.broadcast_to(jnp.asarray(self._places), (worlds, *self._places.shape))
+        places = jnp.asarray(self.hidden)
         for number, field in self._shown.items():
             places = places.at[:, number].set(getattr(task, field))
         return places

@@ -191,7 +191,7 @@ class VectorEnv:
             self._compiled = jax.jit(backend.step), jax.jit(backend.reset)
         if rig is not None:
             self._dress, self._mark = jax.jit(rig.looks), jax.jit(rig.markers)
-            self._update_tasks = jax.jit(jax.vmap(task.update))
+            self._mark_next = jax.jit(self._next_markers)
         self.spec = make_spec(
             task,
             scene,
@@ -365,10 +365,17 @@ class VectorEnv:
         assert self._rig is not None
         xp: Any = jnp if self._traceable else np
         # As the rest of an observation, those of a diverged world are of its last valid state.
-        task = self._update_tasks(rest.task, _where(ok, view, before))
         qpos = xp.where(xp.asarray(ok)[:, None], view.qpos, before.qpos)
+        mocap = self._rig.hidden
+        if self._rig.shows_markers:
+            mocap = self._mark_next(rest.task, ok, view, before)
         due = self._rig.due(xp.asarray(rest.elapsed) + 1)
-        return self._rig.see(images, qpos, self._mark(task), looks, due)
+        return self._rig.see(images, qpos, mocap, looks, due)
+
+    def _next_markers(self, task: Any, ok: Array, view: View, before: View) -> Array:
+        """Where the markers are after a control step."""
+        assert self._rig is not None
+        return self._rig.markers(jax.vmap(self.task.update)(task, _where(ok, view, before)))
 
     def _see_starts(
         self, images: Named, looks: Named, view: View, task: Any, fresh: Array
@@ -376,8 +383,8 @@ class VectorEnv:
         """The images where episodes start, bool[W]; the others stay."""
         assert self._rig is not None
         fresh = fresh if self._traceable else np.asarray(fresh)  # type: ignore[assignment]
-        due = self._rig.all_due(fresh)
-        return self._rig.see(images, view.qpos, self._mark(task), looks, due)
+        mocap = self._mark(task) if self._rig.shows_markers else self._rig.hidden
+        return self._rig.see(images, view.qpos, mocap, looks, self._rig.all_due(fresh))
 
     def _reset_done(
         self, state: EnvState, physics: Physics, done: Array, key: Array

@@ -1,14 +1,17 @@
 """The page on policies that see: its YAML is valid, and its cameras can be built."""
 
 import re
+import struct
 from pathlib import Path
 
 import pytest
 import yaml
 
+from r2s_core.cli import main
 from r2s_core.config import load_mapping
 from r2s_core.env.build import make_environment
 
+SEGMENTS = "wrist_segmentation"
 PAGE = Path(__file__).parents[1] / "docs/vision.md"
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
 
@@ -24,7 +27,19 @@ def test_a_snippet_of_the_page_is_an_environment(block):
     assert spec.policy_groups == ("policy", *images)
 
 
-SEGMENTS = "wrist_segmentation"
+def test_what_cameras_see_is_drawn(tmp_path, capsys):
+    image = tmp_path / "cameras.png"
+    assert main(["cameras", "vision", "environment.renderer=rays", "-o", str(image)]) == 0
+    assert "carried by grip" in capsys.readouterr().out
+    width, height = struct.unpack(">II", image.read_bytes()[16:24])
+    assert (width, height) == (4 * (256 + 6) + 6, 2 * (20 + 256 + 6))
+
+
+def test_without_cameras_there_is_nothing_to_draw(tmp_path, capsys):
+    image = tmp_path / "cameras.png"
+    assert main(["cameras", "quickstart", "-o", str(image)]) == 2
+    assert "set environment.vision_enabled=true" in capsys.readouterr().err
+    assert not image.exists()
 
 
 def test_every_file_that_the_page_names_is_there():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from r2s_core.cli import compare, doctor, evaluate, new, plugins, run, validate
+from r2s_core.cli import cameras, compare, doctor, evaluate, new, plugins, run, validate
 from r2s_core.plugin import Plugin
 
 RUN = Plugin(
@@ -18,6 +18,13 @@ EVAL = Plugin(
     summary="Evaluate a run's policy on fresh episodes.",
     target="r2s_core.cli.evaluate:main",
     configure=evaluate.configure,
+)
+CAMERAS = Plugin(
+    name="cameras",
+    kind="command",
+    summary="Draw what a configuration's cameras see as episodes start.",
+    target="r2s_core.cli.cameras:main",
+    configure=cameras.configure,
 )
 COMPARE = Plugin(
     name="compare",

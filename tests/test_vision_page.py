@@ -27,6 +27,17 @@ def test_a_snippet_of_the_page_is_an_environment(block):
     assert spec.policy_groups == ("policy", *images)
 
 
+def test_the_python_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    short = ["environment.num_parallel_envs=8", "training.total_timesteps=128"]
+    quick = ["algorithms.bc.num_batches=1", "evaluation.episodes=0", "environment.renderer=rays"]
+    assert main(["run", "vision", *short, *quick]) == 0
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+    capsys.readouterr()
+    exec(compile(code, str(PAGE), "exec"), {})
+    assert "(4, 32, 32, 3)" in capsys.readouterr().out
+
+
 def test_what_cameras_see_is_drawn(tmp_path, capsys):
     image = tmp_path / "cameras.png"
     assert main(["cameras", "vision", "environment.renderer=rays", "-o", str(image)]) == 0

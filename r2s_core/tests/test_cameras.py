@@ -116,6 +116,13 @@ def cart_column(segmentation):
     return (cart * columns).sum((1, 2)) / cart.sum((1, 2)) * 0.975
 
 
+def test_a_camera_that_looks_straight_down_needs_no_direction_upward():
+    down = {name: value for name, value in ABOVE.items() if name != "up"}
+    obs = environment(cameras={"above": down}).reset(jax.random.key(0))[1]
+    top = np.asarray(obs["above_segmentation"])[:, :16] == 2  # x, along which the cart goes, is up
+    assert 0 < top.sum() < (np.asarray(obs["above_segmentation"]) == 2).sum()
+
+
 def test_groups_and_names():
     spec = environment().spec
     shapes = {name: (group.shape, group.dtype) for name, group in spec.observations.items()}

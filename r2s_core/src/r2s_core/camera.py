@@ -113,6 +113,19 @@ class Camera:
 _KNOWN = ", ".join(CHANNELS)
 
 
+def default_up(position: Sequence[float], target: Sequence[float], mount: str) -> Vector:
+    """The direction upward in the image where none is given: z, on a mount x, or the other of the
+    two where the camera looks along it."""
+    z, x = (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)
+    first, second = (z, x) if mount == WORLD else (x, z)
+    return second if _along(np.subtract(position, target), first) else first
+
+
+def _along(direction: Any, other: Sequence[float]) -> bool:
+    size = float(np.linalg.norm(direction) * np.linalg.norm(other))
+    return abs(float(np.dot(direction, other))) > _PARALLEL * size
+
+
 def looking_at(position: Sequence[float], target: Sequence[float], up: Sequence[float]) -> Any:
     """Quaternion [4] of a camera at `position` that looks at `target`, both [3] in the mount's
     frame, with the direction `up` [3] upward in its image.
@@ -123,7 +136,7 @@ def looking_at(position: Sequence[float], target: Sequence[float], up: Sequence[
     distance, height = float(np.linalg.norm(backward)), float(np.linalg.norm(up))
     if distance < 1e-9:
         raise ConfigError("look_at is the camera's own position; give the point that it looks at")
-    if height < 1e-9 or abs(float(np.dot(backward, up))) > _PARALLEL * distance * height:
+    if height < 1e-9 or _along(backward, up):
         raise ConfigError(
             f"up is {list(map(float, up))}, along the viewing direction; give the direction that "
             "is upward in the image"

@@ -19,7 +19,7 @@ class VectorEnv(GymnasiumVectorEnv[Any, Any, np.ndarray]):
     """What `gymnasium.make_vec("r2s/PickPlace-v0", num_envs=64)` gives.
 
     Observations are float32[W, n], of the group "policy"; a dict of all groups with
-    `obs_groups=True`. One seed is for all worlds together.
+    `obs_groups=True`, or where a policy sees images. One seed is for all worlds together.
 
     `info` is as that of Gymnasium's own environments of `AutoresetMode.SAME_STEP`: `final_obs` and
     `final_info` under the masks `_final_obs` and `_final_info` where episodes ended, `success` and

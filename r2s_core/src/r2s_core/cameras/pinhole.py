@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from r2s_core.camera import WORLD, Camera, looking_at
+from r2s_core.camera import Camera, default_up, looking_at
 from r2s_core.cameras.plugins import PinholeConfig
 
 _DEFAULT_SIZE = (64, 64)
@@ -12,8 +12,7 @@ def make(config: PinholeConfig) -> Camera:
     """Raises ConfigError where its directions leave the orientation open."""
     quaternion = config.quaternion
     if config.look_at is not None:
-        default_up = (0.0, 0.0, 1.0) if config.mount == WORLD else (1.0, 0.0, 0.0)
-        up = default_up if config.up is None else config.up
+        up = config.up or default_up(config.position, config.look_at, config.mount)
         quaternion = looking_at(config.position, config.look_at, up)
     assert quaternion is not None  # the options have one of the two
     return Camera(

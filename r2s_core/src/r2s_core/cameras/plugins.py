@@ -21,7 +21,8 @@ class PinholeConfig:
     look_at: Vector | None = option(None, "the point that it looks at, m, in the same frame")
     up: Vector | None = option(
         None,
-        "the direction that is upward in the image, in the same frame; default: z, or on a mount x",
+        "the direction that is upward in the image, in the same frame; default: z, on a mount x; "
+        "the other of the two where the camera looks along it",
     )
     quaternion: tuple[float, float, float, float] | None = option(
         None, "instead of look_at: its orientation w, x, y, z; it looks along -z, and y is upward"

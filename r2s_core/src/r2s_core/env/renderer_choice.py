@@ -17,8 +17,9 @@ from r2s_core.system.text import say_once
 from r2s_core.types import Renderer, SeenScene
 
 _WORLDS, _SECONDS = 32, 0.15  # of a measurement
-#: How much faster `gl` must be than `rays`, whose images are the same on every machine.
-_AHEAD = 1.5
+#: How much faster `gl` must be than `rays`, whose images are the same on every machine: so much
+#: that another measurement would hardly choose otherwise.
+_AHEAD = 3.0
 
 
 def choose(scene: SeenScene, num_worlds: int, compiled: bool) -> Use:

@@ -35,7 +35,7 @@ class NumpyEnv:
         self,
         env: Environment[Any],
         *,
-        obs_groups: bool = False,
+        obs_groups: bool | None = None,
         render_mode: str | None = None,
         width: int = 480,
         height: int = 360,
@@ -45,6 +45,7 @@ class NumpyEnv:
 
         Args:
           obs_groups: observe a dict of all observation groups instead of the array of "policy".
+            None: where a policy reads more than that array, such as images.
           render_mode: "rgb_array", or None: no pictures.
           width, height: of pictures, pixels.
           camera: by name; default: the scene's first.
@@ -54,6 +55,13 @@ class NumpyEnv:
         if render_mode not in (None, *RENDER_MODES):
             raise R2SError(
                 f"render_mode is {render_mode!r}; use 'rgb_array', or None for no pictures"
+            )
+        if obs_groups is None:
+            obs_groups = env.spec.policy_groups != ("policy",)
+        if not obs_groups and "policy" not in env.spec.observations:
+            raise R2SError(
+                "obs_groups is False, but there is no group of numbers 'policy' to observe; the "
+                f"environment has {', '.join(env.spec.observations)}: leave obs_groups out"
             )
         self.env, self.obs_groups, self.render_mode = env, obs_groups, render_mode
         self._pictures = Pictures(env, width, height, camera) if render_mode else None

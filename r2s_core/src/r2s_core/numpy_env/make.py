@@ -32,7 +32,7 @@ def make(
     randomization: Mapping[str, Any] | None = None,
     curriculum: Mapping[str, Any] | None = None,
     overrides: Iterable[str] = (),
-    obs_groups: bool = False,
+    obs_groups: bool | None = None,
     render_mode: str | None = None,
     width: int = 480,
     height: int = 360,

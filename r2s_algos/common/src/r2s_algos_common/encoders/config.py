@@ -39,9 +39,9 @@ class ImageEncoder:
     """How networks read images; without images it has no effect."""
 
     cameras: Literal["separate", "shared", "stacked"] = option(
-        "separate",
-        "an encoder for each image; one shared by images of equal shape; or one for the channels "
-        "of all images of equal size, stacked",
+        "stacked",
+        "stacked: one encoder for the channels of all images of equal size, the fastest; separate: "
+        "one for each image; shared: one for all images of equal shape",
     )
     channels: tuple[int, ...] = option(
         (32, 32),

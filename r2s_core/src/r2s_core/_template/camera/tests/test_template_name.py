@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from r2s_core.camera import Camera
 from r2s_core.errors import ConfigError
-from r2s_template_module.camera import FIELD_OF_VIEW
 from r2s_template_module.plugin import TemplateNameConfig
 
 
@@ -21,11 +20,11 @@ def make(registry):
 
 
 def test_a_policy_observes_colours_and_depth(make):
-    camera = make(width=32)
+    camera = make(size=(32, 24))
     assert isinstance(camera, Camera)
     groups = {name: (spec.shape, spec.dtype) for name, spec in camera.groups("front").items()}
     assert groups == {"front": ((24, 32, 3), "uint8"), "front_depth": ((24, 32, 1), "uint16")}
-    assert camera.field_of_view == FIELD_OF_VIEW
+    assert (camera.field_of_view, camera.depth_range) == (42.0, (0.3, 3.0))
 
 
 def test_it_looks_at_the_point_with_the_sky_above(make):
@@ -41,4 +40,4 @@ def test_it_looks_at_the_point_with_the_sky_above(make):
 
 def test_a_direction_that_is_upward_already_is_refused(make):
     with pytest.raises(ConfigError, match="along the viewing direction"):
-        make(position=(0.0, 0.0, 1.0), look_at=(0.0, 0.0, 0.0))
+        make(position=(0.0, 0.0, 1.0), look_at=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0))

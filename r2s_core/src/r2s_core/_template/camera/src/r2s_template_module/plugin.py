@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 
+from r2s_core.cameras.plugins import PinholeConfig
 from r2s_core.plugin import Plugin, option
-
-Vector = tuple[float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
-class TemplateNameConfig:
-    """Options of the camera `template_name`."""
+class TemplateNameConfig(PinholeConfig):
+    """The options of `pinhole`, with the optics of an Intel RealSense D435 by its data sheet."""
 
-    position: Vector = option(doc="m, in the frame of `mount`")
-    look_at: Vector = option(doc="the point that it looks at, m, in the same frame")
-    mount: str = option("world", "the body or site that carries it; world: it stands still")
-    width: int = option(64, "pixels; the height is three quarters of it", minimum=4, maximum=1024)
-    period: int = option(1, "control steps from one image to the next", minimum=1)
+    field_of_view: float = option(
+        42.0, "vertical, degrees; that of the colour sensor", minimum=1.0, maximum=170.0
+    )
+    size: tuple[int, int] | None = option(
+        (64, 48), "[width, height], pixels", minimum=1, maximum=1024
+    )
+    channels: tuple[str, ...] = option(
+        ("rgb", "depth"), "what it measures", choices=("rgb", "depth", "segmentation")
+    )
+    depth_range: tuple[float, float] = option(
+        (0.3, 3.0), "m, between which its depth is reliable"
+    )
 
 
 PLUGIN = Plugin(

@@ -14,7 +14,7 @@ from r2s_core import cli
 from r2s_core.config import load_mapping
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.evaluation.robustness import measure_robustness
-from r2s_core.evaluation.robustness.grid import read_grid
+from r2s_core.evaluation.robustness.grid import chosen, read_grid
 from r2s_core.evaluation.robustness.measure import _applicable, _line, summary
 from r2s_core.evaluation.robustness.page import write_heat_map
 from r2s_core.training.trainer import Real2SimTrainer
@@ -157,6 +157,23 @@ def run_dir(tmp_path, install, monkeypatch):
     }
     Real2SimTrainer(config).train()
     return tmp_path / "tiny"
+
+
+def test_the_grid_that_the_page_shows(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/extending.md").read_text()
+    shown = page[page.index("## Perturbations of your own") :]
+    (tmp_path / "grid.yaml").write_text(shown.partition("```yaml\n")[2].partition("```")[0])
+    cases = read_grid(tmp_path / "grid.yaml")
+    assert [case.label for case in cases] == ["x 0.5", "x 2.0", "20 ms", "50 ms", CAMERAS]
+    assert cases[2].overrides == ('randomization.action_delay={"delay": [0.02, 0.02]}',)
+    assert [case.applies_to for case in cases] == [None] * 4 + ["cameras"]
+    assert chosen(cases, ["mass", "cam*"]) == [*cases[:2], cases[4]]
+    assert chosen(cases, []) == cases
+    with pytest.raises(ConfigError, match=r"--only masses: .* did you mean mass"):
+        chosen(cases, ["masses"])
+
+
+CAMERAS = "1 cm and 2 degrees"
 
 
 def test_every_case_is_played_and_told(run_dir, capsys):

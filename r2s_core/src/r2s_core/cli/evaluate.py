@@ -13,7 +13,8 @@ _EXAMPLES = """examples:
   r2s eval runs/quickstart --episodes 10000
   r2s eval runs/quickstart --backend warp
   r2s eval runs/quickstart environment.goal_range=0.2     how far does it generalise?
-  r2s eval runs/quickstart --robustness                   what does it tolerate?"""
+  r2s eval runs/quickstart --robustness                   what does it tolerate?
+  r2s eval runs/vision --robustness --only 'cameras*' --only light"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grid", type=Path, metavar="FILE", help="with --robustness: your own perturbations"
     )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --robustness: this perturbation, by name or pattern; may be given several times",
+    )
     parser.add_argument("--backend", metavar="NAME", help="physics backend; default: the run's own")
 
 
@@ -45,10 +53,14 @@ def main(args: argparse.Namespace) -> int:
         from r2s_core.evaluation.robustness import measure_robustness
 
         with lasting_streams():
-            measure_robustness(args.run_dir, args.episodes, args.backend, args.overrides, args.grid)
+            measure_robustness(
+                args.run_dir, args.episodes, args.backend, args.overrides, args.grid, args.only
+            )
         return 0
     if args.grid is not None:
         raise ConfigError("--grid only applies with --robustness; add that")
+    if args.only:
+        raise ConfigError("--only only applies with --robustness; add that")
     from r2s_core.evaluation.evaluate import evaluate_run
 
     with lasting_streams():

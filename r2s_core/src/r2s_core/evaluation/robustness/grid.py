@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from r2s_core.config.convert import plain
 from r2s_core.config.nodes import Problems, read_file
 from r2s_core.errors import ConfigError
+from r2s_core.suggest import did_you_mean
 
 AppliesTo = Literal["cameras", "state"]
 DEFAULT_GRID = Path(__file__).with_name("grid.yaml")
@@ -53,10 +55,29 @@ def read_grid(path: Path = DEFAULT_GRID) -> list[Case]:
     return cases
 
 
+def chosen(cases: Sequence[Case], only: Sequence[str]) -> list[Case]:
+    """The cases of the perturbations in `only`, by name or shell pattern; all where it is empty.
+
+    Raises ConfigError where a pattern fits none.
+    """
+    names = list(dict.fromkeys(case.perturbation for case in cases))
+    for pattern in only:
+        if not fnmatch.filter(names, pattern):
+            raise ConfigError(
+                f"--only {pattern}: there is no such perturbation{did_you_mean(pattern, names)}; "
+                f"there are {', '.join(names)}"
+            )
+    fits = {name for name in names for pattern in only if fnmatch.fnmatchcase(name, pattern)}
+    return [case for case in cases if not only or case.perturbation in fits]
+
+
 def _cases(path: Path, name: str, entry: Any) -> list[Case]:
     where = f"{path}: {name}"
     if not isinstance(entry, dict) or set(entry) - _KEYS:
-        raise ConfigError(f"{where}: expected only the keys {', '.join(sorted(_KEYS))}")
+        raise ConfigError(
+            f"{where}: expected only the keys {', '.join(sorted(_KEYS))}, as in "
+            "{unit: x, values: [0.5, 2], changes: {randomization.mass: {factor: [$, $]}}}"
+        )
     applies_to = entry.get("for")
     if "for" in entry and applies_to not in get_args(AppliesTo):
         raise ConfigError(f"{where}: `for` is {applies_to!r}; give cameras or state, or drop it")

@@ -20,7 +20,7 @@ from r2s_core.errors import R2SError
 from r2s_core.evaluation.episodes import summarise
 from r2s_core.evaluation.evaluate import UNUSED, config_of, num_worlds, play
 from r2s_core.evaluation.intervals import clustered_interval
-from r2s_core.evaluation.robustness.grid import DEFAULT_GRID, Case, read_grid
+from r2s_core.evaluation.robustness.grid import DEFAULT_GRID, Case, chosen, read_grid
 from r2s_core.evaluation.robustness.page import not_played, write_heat_map
 from r2s_core.policy.saved import SavedPolicy, load_policy
 from r2s_core.record import inputs
@@ -41,6 +41,7 @@ def measure_robustness(
     backend: str | None = None,
     overrides: Sequence[str] = (),
     grid: Path | None = None,
+    only: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate a run's policy under each perturbation; writes `robustness.json` and `.html` there.
 
@@ -50,6 +51,7 @@ def measure_robustness(
       overrides: `key=value`, in every case, on top of the run's own config.yaml without its
         randomization and curriculum.
       grid: a file of perturbations (see `grid.read_grid`); default: the task's, else a generic one.
+      only: the perturbations to play, by name or pattern; default: all.
 
     Returns the content of the file. A case that cannot be evaluated, for example for lack of a
     package or of cameras, is listed with the reason and does not count. Raises `R2SError` where the
@@ -66,7 +68,10 @@ def measure_robustness(
     options = dataclasses.replace(nominal.evaluation, episodes=episodes or _EPISODES)
     nominal = dataclasses.replace(nominal, evaluation=options)
     device.announce(device.select_device(nominal.training.use_gpu))
-    cases, left_out = _applicable(read_grid(grid or _grid_of(nominal)), nominal)
+    every = chosen(read_grid(grid or _grid_of(nominal)), only)
+    cases, left_out = _applicable(every, nominal)
+    if not cases:
+        raise R2SError(f"None of the perturbations can be played: {left_out[0]['not_played']}")
     _say(f"{1 + len(cases)} cases of {nominal.evaluation.episodes:,} episodes")
     for line in not_played(left_out):
         _say(line)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from r2s_core.camera import Camera, looking_at
+from r2s_core.cameras.rays import Rays
 from r2s_core.config import load_mapping
 from r2s_core.env.build import wrap_task
 from r2s_core.errors import ConfigError, R2SError
@@ -281,6 +282,78 @@ def test_what_no_camera_can_be_is_refused_in_a_sentence(changed, says):
 def test_keys_that_contradict_are_refused(keys, says):
     with pytest.raises(R2SError, match=says):
         environment(**keys)
+
+
+def _float(images):
+    return {name: image.astype(np.float32) for name, image in images.items()}
+
+
+def _first_world(images):
+    return {name: image[0] for name, image in images.items()}
+
+
+def _fewer(images):
+    return {name: image for name, image in images.items() if name != "above_depth"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (
+            _float,
+            r"renderer 'rays': render returned float32\[6, 32, 32, 3\] for 'above', not uint8",
+        ),
+        (_first_world, r"render returned uint8\[32, 32, 3\] for 'above'"),
+        (_fewer, "render returned no 'above_depth'"),
+        (lambda images: None, "render returned no 'above'"),
+        (lambda images: images["depths"], "renderer 'rays' failed"),
+    ],
+)
+def test_images_that_are_not_what_was_asked_for_are_the_renderers_fault(monkeypatch, fault, says):
+    draw = Rays.render
+    monkeypatch.setattr(Rays, "render", lambda *arguments: fault(draw(*arguments)))
+    with pytest.raises(R2SError, match=says):
+        environment().reset(jax.random.key(0))
+
+
+def test_the_first_image_shows_the_goal_that_an_episode_begins_with():
+    class Begun(SeenCart):
+        def begin(self, task, view):
+            return dataclasses.replace(task, marker=jnp.array([0.7, 0.4, 0.3], jnp.float32))
+
+    _, obs = environment(Begun(), observation_type="rgb").reset(jax.random.key(3))
+    _, columns = np.nonzero(np.asarray(obs["above_segmentation"])[0, ..., 0] == 5)
+    assert abs((columns.mean() + 0.5 - 16) / 16 - 0.7) < 0.05
+
+
+def test_a_camera_may_not_have_the_name_of_a_group_of_the_tasks_own():
+    class Seeing(SeenCart):
+        def observe(self, task, view):
+            return {**super().observe(task, view), "above": view.qvel}
+
+    with pytest.raises(ConfigError, match="Seeing has a reading 'above'"):
+        environment(Seeing())
+
+
+def test_a_camera_that_sees_nothing_is_told(capsys):
+    environment(cameras={"away": ABOVE | {"look_at": [0, 0, 9], "channels": ["rgb"]}})
+    assert "environment.cameras.away: it sees nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"position": (0.0, 1.0)}, "position is .*; give 3 numbers"),
+        ({"size": (32, 32, 3)}, "size is .*; give 2 numbers"),
+        ({"size": (32.5, 32)}, "size is"),
+        ({"period": 2.5}, "period is 2.5"),
+        ({"mount": None}, "mount is None"),
+        ({"channels": ("rgb", "rgb")}, "names rgb twice"),
+    ],
+)
+def test_a_camera_of_a_plugin_is_checked_too(changed, says):
+    with pytest.raises(ConfigError, match=says):
+        Camera(**{"position": (0.0, 0.0, 1.0), "quaternion": (1.0, 0.0, 0.0, 0.0)} | changed)
 
 
 def test_a_task_without_proprioception_needs_images_alone():

@@ -21,7 +21,7 @@ from r2s_core import registry
 from r2s_core.errors import R2SError
 from r2s_core.registry import Entry
 from r2s_core.rendering import render
-from r2s_core.testing.environments import bandit, corridor, point_mass
+from r2s_core.testing.environments import Seen, bandit, corridor, point_mass
 from r2s_gymnasium.registration import register_installed
 
 #: Quick to build and to step.
@@ -101,6 +101,23 @@ def test_gymnasiums_checker_passes_on_any_environment(obs_groups, recwarn):
         check_env(r2s_gymnasium.make(point_mass(1), obs_groups=obs_groups))
     said = [str(w.message) for w in recwarn if "observation space" not in str(w.message)]
     assert said == []
+
+
+@pytest.mark.parametrize("hidden", [(0,), (0, 1)])
+def test_what_a_policy_that_sees_reads_is_observed_and_nothing_privileged(hidden):
+    seen = Seen(point_mass(2), hidden)
+    envs = r2s_gymnasium.VectorEnv(2, config=seen)
+    obs, _ = envs.reset(seed=0)
+    assert set(obs) == set(seen.spec.policy_groups)
+    assert ("policy" in obs, "critic" in obs) == (len(hidden) < 2, False)
+    assert obs in envs.observation_space
+    assert set(r2s_gymnasium.VectorEnv(2, config=seen, obs_groups=True).reset()[0]) == {
+        *obs,
+        "critic",
+    }
+    if "policy" not in obs:
+        with pytest.raises(R2SError, match="no group of numbers 'policy'"):
+            r2s_gymnasium.VectorEnv(2, config=seen, obs_groups=False)
 
 
 def test_make_vec_gives_the_spaces_of_the_spec():

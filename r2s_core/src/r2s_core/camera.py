@@ -53,6 +53,11 @@ class Camera:
     depth_range: tuple[float, float] = (0.05, 10.0)
 
     def __post_init__(self) -> None:
+        for name, size in (("position", 3), ("quaternion", 4), ("size", 2), ("depth_range", 2)):
+            if len(getattr(self, name)) != size:
+                raise ConfigError(f"{name} is {getattr(self, name)}; give {size} numbers")
+        if not isinstance(self.mount, str):
+            raise ConfigError(f"mount is {self.mount!r}; give the name of a body or site")
         numbers = (*self.position, *self.quaternion, self.field_of_view, *self.depth_range)
         if not np.isfinite(numbers).all():
             raise ConfigError("a camera's position, orientation and ranges must be finite numbers")
@@ -60,16 +65,18 @@ class Camera:
             raise ConfigError(
                 f"field_of_view is {self.field_of_view:g}; give degrees from 1 to 170"
             )
-        if not all(1 <= side <= LARGEST for side in self.size):
+        if not all(_whole(side) and 1 <= side <= LARGEST for side in self.size):
             raise ConfigError(
                 f"size is {list(self.size)}; give [width, height] in pixels, each from 1 to "
                 f"{LARGEST:,}"
             )
-        if not self.channels or len(set(self.channels)) < len(self.channels):
-            raise ConfigError("channels is empty or names one twice; list some of " + _KNOWN)
+        if not self.channels:
+            raise ConfigError(f"channels is empty; list some of {_KNOWN}")
+        if twice := [name for name in self.channels if self.channels.count(name) > 1]:
+            raise ConfigError(f"channels names {twice[0]} twice; name it once")
         if unknown := [name for name in self.channels if name not in CHANNELS]:
             raise ConfigError(f"there is no channel '{unknown[0]}'; there are {_KNOWN}")
-        if self.period < 1:
+        if not _whole(self.period) or self.period < 1:
             raise ConfigError(f"period is {self.period}; give control steps from 1")
         near, far = self.depth_range
         if not 0.0 < near < far <= _MOST_DEPTH:
@@ -111,6 +118,10 @@ class Camera:
 
 
 _KNOWN = ", ".join(CHANNELS)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def default_up(position: Sequence[float], target: Sequence[float], mount: str) -> Vector:

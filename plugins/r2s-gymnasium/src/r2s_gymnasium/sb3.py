@@ -39,7 +39,7 @@ class SB3VecEnv(VecEnv):
         self.env = make(config, num_envs, **options)
         spec = self.env.spec
         self._actions: Any = None
-        super().__init__(num_envs, observation_space(spec, self.env.obs_groups), action_space(spec))
+        super().__init__(num_envs, observation_space(spec, self.env.groups), action_space(spec))
         self.metadata["render_fps"] = 1.0 / spec.control_dt
 
     def reset(self) -> Any:

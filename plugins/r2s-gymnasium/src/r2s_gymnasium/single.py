@@ -28,7 +28,7 @@ class Env(gymnasium.Env[Any, Any]):
         spec, self.render_mode = self.env.spec, self.env.render_mode
         self.metadata = {**type(self).metadata, "render_fps": 1.0 / spec.control_dt}  # type: ignore[misc]
         self.action_space = action_space(spec)
-        self.observation_space = observation_space(spec, self.env.obs_groups)
+        self.observation_space = observation_space(spec, self.env.groups)
         self._next_start: Any = None  # the world has reset itself: the next episode's observation
         self._frame: np.ndarray | None = None
 

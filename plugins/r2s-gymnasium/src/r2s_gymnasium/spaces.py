@@ -19,11 +19,11 @@ def action_space(spec: EnvSpec) -> spaces.Box:
     return spaces.Box(low, high, dtype=np.float32)
 
 
-def observation_space(spec: EnvSpec, groups: bool) -> spaces.Box | spaces.Dict:
-    """The group "policy", or a Dict of all groups: float32[n] without bounds, or uint8[H, W, C]."""
-    if not groups:
+def observation_space(spec: EnvSpec, groups: tuple[str, ...] | None) -> spaces.Box | spaces.Dict:
+    """A Dict of these groups: float32[n] without bounds, or images; None: the group "policy"."""
+    if groups is None:
         return _box(spec.observations["policy"])
-    return spaces.Dict({name: _box(group) for name, group in spec.observations.items()})
+    return spaces.Dict({name: _box(spec.observations[name]) for name in groups})
 
 
 def plain_seed(seed: SupportsIndex | None) -> int | None:

@@ -37,7 +37,7 @@ class VectorEnv(GymnasiumVectorEnv[Any, Any, np.ndarray]):
             "render_fps": 1.0 / spec.control_dt,
         }
         self.single_action_space = action_space(spec)
-        self.single_observation_space = observation_space(spec, self.env.obs_groups)
+        self.single_observation_space = observation_space(spec, self.env.groups)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
 

@@ -99,7 +99,19 @@ def decode(
     """
     files.open_regular(path, what="a data set's video", error=ConfigError).close()
     # Its format and protocol are fixed, so that no file makes ffmpeg open another.
-    read = ["-protocol_whitelist", "file", "-f", "mov", "-noautorotate", "-i", f"file:{path}"]
+    # What is damaged ends it, rather than be made up from the frames before.
+    read = [
+        "-xerror",
+        "-err_detect",
+        "explode",
+        "-protocol_whitelist",
+        "file",
+        "-f",
+        "mov",
+        "-noautorotate",
+        "-i",
+        f"file:{path}",
+    ]
     made = ["-map", "0:v:0", "-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-c:v", "ppm"]
     made += ["-f", "image2pipe", "pipe:"]
     with tempfile.TemporaryFile() as told:  # a pipe that nobody reads could fill

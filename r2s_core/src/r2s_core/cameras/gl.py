@@ -178,7 +178,12 @@ class _Workers:
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else "" if status is None else f"exit status {status}"
         self._end()
-        raise BackendError(f"a process of the renderer gl {what}" + (reason and f": {reason}"))
+        advice = ""
+        if status is not None and status < 0:
+            advice = "; something stopped it, perhaps for want of memory: free some, or set workers"
+        raise BackendError(
+            f"a process of the renderer gl {what}" + (reason and f": {reason}") + advice
+        )
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]], errors: IO[bytes], descriptor: int) -> None:
@@ -202,7 +207,8 @@ def _check(scene: SeenScene) -> None:
     model = scene.model
     if refused := sorted(scene.varied - VARIABLE):
         raise BackendError(
-            f"the renderer gl cannot vary {refused[0]} per world; drop the randomizer"
+            f"the renderer gl cannot vary {refused[0]} per world; drop the randomizer, "
+            "or use renderer: rays where it draws that"
         )
     if model.nflex or model.nskin:
         raise BackendError(

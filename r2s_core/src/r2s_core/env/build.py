@@ -235,7 +235,7 @@ def make_randomizers(
 
     Raises `R2SError`, naming the randomizer, where one finds nothing to vary.
     """
-    if not config.randomization:
+    if not config.randomization and seen is None:
         return {}
     vision = config.environment.engine.vision
     context = randomizer_context(task, scene, vision, seen, num_worlds)

@@ -21,7 +21,8 @@ from r2s_core.env.randomization import Randomization, model_field
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.look_fields import LOOK_FIELDS
 from r2s_core.suggest import did_you_mean
-from r2s_core.system.foreign import calling
+from r2s_core.system.foreign import ForeignError, calling
+from r2s_core.system.text import say_once
 from r2s_core.types import (
     EXPERT_GROUP,
     Array,
@@ -209,6 +210,29 @@ def _check_places(seen: Seen, scene: SceneSpec) -> None:
                 f"environment.cameras.{name}: the camera is inside of {what}, so it would see "
                 "nothing else; move its position"
             )
+    _warn_of_nothing(seen, data)
+
+
+def _warn_of_nothing(seen: Seen, data: Any) -> None:
+    """Say which cameras see nothing where episodes start, as far as a few rays tell."""
+    model, drawn = seen.model, np.array([1, 1, 1, 0, 0, 0], np.uint8)
+    for name, camera in seen.cameras.items():
+        place = model.camera(name).id
+        slope = np.tan(np.radians(camera.field_of_view) / 2)
+        x, y = np.meshgrid(*[np.linspace(-0.95, 0.95, 9)] * 2)
+        wide = camera.size[0] / camera.size[1]
+        rays = np.stack([slope * wide * x, slope * y, -np.ones_like(x)], -1).reshape(-1, 3)
+        rays = rays @ data.cam_xmat[place].reshape(3, 3).T
+        geom = np.zeros(1, np.int32)
+        distances = [
+            mujoco.mj_ray(model, data, data.cam_xpos[place], ray, drawn, 1, -1, geom)
+            for ray in rays
+        ]
+        if max(distances) < 0:
+            say_once(
+                f"environment.cameras.{name}: it sees nothing where episodes start; does it look "
+                "the right way? `r2s cameras CONFIG` draws its images"
+            )
 
 
 def _called(geom: str, body: str) -> str:
@@ -249,9 +273,14 @@ class CameraRig:
             f"environment.cameras: images of {num_worlds:,} worlds",
             "lower camera_resolution, or environment.num_parallel_envs",
         )
+        self._name, self._worlds = f"renderer '{renderer.use}'", num_worlds
         self._renderer: Renderer = registry.build(
             "renderer", renderer.use, described, num_worlds, renderer.options
         )
+        if self._renderer.num_worlds != num_worlds:
+            raise ForeignError(
+                f"{self._name}: it is for {self._renderer.num_worlds} worlds, not {num_worlds}"
+            )
         self.traceable = self._renderer.traceable
         self._camera_of = {g: n for n, c in seen.cameras.items() for g in c.groups(n)}
         self._nominal = {name: nominal_look(seen.model, name) for name in self._varied}
@@ -305,13 +334,29 @@ class CameraRig:
     def see(self, before: Named, qpos: Array, mocap: Array, looks: Named, due: Named) -> Named:
         """The images, by group [W, H, W, C], of the worlds that are `due` (camera -> bool[W]);
         the others keep those in `before`."""
-        drawn = self._renderer.render(qpos, mocap, looks, due)
+        with calling(self._name, self._renderer):
+            drawn = self._renderer.render(qpos, mocap, looks, due)
+        self._check(drawn)
         xp: Any = jnp if self.traceable else np
         images = {}
         for group, old in before.items():
             mask = due[self._camera_of[group]]
             images[group] = xp.where(mask[:, None, None, None], drawn[group], old)
         return images
+
+    def _check(self, drawn: Named) -> None:
+        """Raises `ForeignError` where these are not the images of all worlds; a wrong shape would
+        be broadcast, and a wrong dtype would pass."""
+        for group, spec in self.groups.items():
+            wanted = f"{spec.dtype}{[self._worlds, *spec.shape]}"
+            if not isinstance(drawn, Mapping) or group not in drawn:
+                raise ForeignError(f"{self._name}: render returned no '{group}', {wanted}")
+            image = drawn[group]
+            found = f"{getattr(image, 'dtype', type(image).__name__)}{list(np.shape(image))}"
+            if found != wanted:
+                raise ForeignError(
+                    f"{self._name}: render returned {found} for '{group}', not {wanted}"
+                )
 
     def no_images(self, num_worlds: int) -> dict[str, Any]:
         """Black ones."""

@@ -53,6 +53,11 @@ def _trained(path: Path, task: Task[Any], scene: SceneSpec) -> Expert:
     where = f"demonstrations.source: {path}"
     policy = packed.load(path)
     offered = _offered(task, scene)
+    if any(spec.is_image for spec in policy.observations.values()):
+        raise ConfigError(
+            f"{where}: its policy reads images, and an expert has to decide by numbers; name a run "
+            "without cameras"
+        )
     picks = {
         group: _picks(spec, offered, f"{where}: its policy reads")
         for group, spec in policy.observations.items()
@@ -114,8 +119,6 @@ def _offered(task: Task[Any], scene: SceneSpec) -> dict[str, tuple[str, int]]:
 def _picks(
     spec: ArraySpec, offered: dict[str, tuple[str, int]], reads: str
 ) -> list[tuple[str, int]]:
-    if spec.is_image:
-        raise ConfigError(f"{reads} images; an expert has to decide by numbers")
     for name in spec.names:
         if name not in offered:
             raise ConfigError(

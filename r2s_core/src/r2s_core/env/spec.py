@@ -14,7 +14,7 @@ from r2s_core.camera import Camera
 from r2s_core.env.action_chunk import chunk_names
 from r2s_core.env.action_history import with_action_names, with_actions
 from r2s_core.env.felt import names_of, observe_of
-from r2s_core.errors import R2SError
+from r2s_core.errors import ConfigError, R2SError
 from r2s_core.types import (
     EXPERT_GROUP,
     Array,
@@ -59,12 +59,18 @@ def make_spec(
     past = info.action_names or tuple(map(str, range(len(low))))
     known = names_of(dict(info.observation_names), groups, vision)
     names = with_action_names(known, past, action_history)
+    images = {g: x for n, camera in (cameras or {}).items() for g, x in camera.groups(n).items()}
+    for name in (*images, *((EXPERT_GROUP,) if has_expert else ())):
+        if name in groups:
+            what = "the expert's action" if name == EXPERT_GROUP else "a camera"
+            raise ConfigError(
+                f"the task {type(task).__name__} has an observation group '{name}' of its own, the "
+                f"name of {what}; give one of them another name"
+            )
     observations = {
         name: ArraySpec(leaf.shape, str(leaf.dtype), tuple(names.get(name, ())))
         for name, leaf in groups.items()
-    }
-    for name, camera in (cameras or {}).items():
-        observations |= camera.groups(name)
+    } | images
     if has_expert:
         observations[EXPERT_GROUP] = ArraySpec(low.shape, "float32", info.action_names)
     return EnvSpec(

@@ -190,7 +190,7 @@ class VectorEnv:
         if backend.traceable and not self._traceable:  # compiled alone, as it cannot be with all
             self._compiled = jax.jit(backend.step), jax.jit(backend.reset)
         if rig is not None:
-            self._dress, self._mark = jax.jit(rig.looks), jax.jit(rig.markers)
+            self._dress, self._mark = jax.jit(rig.looks), jax.jit(self._first_markers)
             self._mark_next = jax.jit(self._next_markers)
         self.spec = make_spec(
             task,
@@ -372,6 +372,13 @@ class VectorEnv:
         due = self._rig.due(xp.asarray(rest.elapsed) + 1)
         return self._rig.see(images, qpos, mocap, looks, due)
 
+    def _first_markers(self, task: Any, view: View) -> Array:
+        """Where the markers are as episodes start."""
+        assert self._rig is not None
+        if isinstance(self.task, HasBegin):
+            task = jax.vmap(self.task.begin)(task, view)
+        return self._rig.markers(task)
+
     def _next_markers(self, task: Any, ok: Array, view: View, before: View) -> Array:
         """Where the markers are after a control step."""
         assert self._rig is not None
@@ -383,7 +390,7 @@ class VectorEnv:
         """The images where episodes start, bool[W]; the others stay."""
         assert self._rig is not None
         fresh = fresh if self._traceable else np.asarray(fresh)  # type: ignore[assignment]
-        mocap = self._mark(task) if self._rig.shows_markers else self._rig.hidden
+        mocap = self._mark(task, view) if self._rig.shows_markers else self._rig.hidden
         return self._rig.see(images, view.qpos, mocap, looks, self._rig.all_due(fresh))
 
     def _reset_done(

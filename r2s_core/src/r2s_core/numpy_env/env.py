@@ -44,8 +44,9 @@ class NumpyEnv:
         """Wrap an environment.
 
         Args:
-          obs_groups: observe a dict of all observation groups instead of the array of "policy".
-            None: where a policy reads more than that array, such as images.
+          obs_groups: False: observe the array of the group "policy". True: a dict of all groups,
+            privileged ones for training among them. None: what a policy reads, so the array, or a
+            dict with its images.
           render_mode: "rgb_array", or None: no pictures.
           width, height: of pictures, pixels.
           camera: by name; default: the scene's first.
@@ -56,14 +57,19 @@ class NumpyEnv:
             raise R2SError(
                 f"render_mode is {render_mode!r}; use 'rgb_array', or None for no pictures"
             )
-        if obs_groups is None:
-            obs_groups = env.spec.policy_groups != ("policy",)
-        if not obs_groups and "policy" not in env.spec.observations:
+        read = env.spec.policy_groups
+        if obs_groups is None and read == ("policy",):
+            obs_groups = False
+        #: The groups of an observation that is a dict; None: it is the array of "policy".
+        self.groups: tuple[str, ...] | None = read if obs_groups is None else None
+        if obs_groups:
+            self.groups = tuple(env.spec.observations)
+        if self.groups is None and "policy" not in env.spec.observations:
             raise R2SError(
                 "obs_groups is False, but there is no group of numbers 'policy' to observe; the "
                 f"environment has {', '.join(env.spec.observations)}: leave obs_groups out"
             )
-        self.env, self.obs_groups, self.render_mode = env, obs_groups, render_mode
+        self.env, self.render_mode = env, render_mode
         self._pictures = Pictures(env, width, height, camera) if render_mode else None
         traceable = env.spec.traceable
         self._reset = jax.jit(env.reset) if traceable else env.reset
@@ -160,9 +166,10 @@ class NumpyEnv:
         self._state, self._closed = None, True
 
     def _observed(self, obs: Named) -> Observations:
-        if not self.obs_groups:
+        if self.groups is None:
             return np.array(obs["policy"])
-        return {name: np.array(group) for name, group in jax.device_get(dict(obs)).items()}
+        chosen = {name: obs[name] for name in self.groups}
+        return {name: np.array(group) for name, group in jax.device_get(chosen).items()}
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -70,14 +70,16 @@ class Surfaces:
     """Specularity, shininess and reflectance of materials."""
 
     stage: Literal["visual"] = "visual"
-    writes = frozenset({"mat_specular", "mat_shininess", "mat_reflectance"})
 
-    def __init__(self, rows: np.ndarray, options: config.SurfacesConfig) -> None:
+    def __init__(self, rows: np.ndarray, options: config.SurfacesConfig, mirrors: bool) -> None:
+        """mirrors: whether what draws them draws reflections, which no camera's renderer does."""
         self._rows, self._options = rows, options
+        self._names = ("specular", "shininess", *(("reflectance",) if mirrors else ()))
+        self.writes = frozenset(f"mat_{name}" for name in self._names)
 
     def __call__(self, key: Array, values: Named) -> Named:
         options, new = self._options, {}
-        for number, name in enumerate(("specular", "shininess", "reflectance")):
+        for number, name in enumerate(self._names):
             field = values[f"mat_{name}"]
             old = field[self._rows]
             drawn = draw(jax.random.fold_in(key, number), old.shape, getattr(options, name))
@@ -137,7 +139,9 @@ class Camera:
         return {
             "cam_pos": values["cam_pos"].at[rows].add(shift),
             "cam_quat": values["cam_quat"].at[rows].set(quats),
-            "cam_fovy": values["cam_fovy"].at[rows].add(wider),
+            "cam_fovy": values["cam_fovy"]
+            .at[rows]
+            .set(jnp.clip(values["cam_fovy"][rows] + wider, 1.0, 170.0)),
         }
 
 
@@ -154,7 +158,8 @@ def colors(options: config.ColorsConfig, context: RandomizerContext) -> Colors:
 
 def surfaces(options: config.SurfacesConfig, context: RandomizerContext) -> Surfaces:
     """Raises ConfigError where the scene has no such materials."""
-    return Surfaces(choose(_drawn(context), "material", options.materials, "materials"), options)
+    rows = choose(_drawn(context), "material", options.materials, "materials")
+    return Surfaces(rows, options, mirrors=not context.cameras)
 
 
 def textures(options: config.TexturesConfig, context: RandomizerContext) -> Textures:

@@ -76,9 +76,16 @@ class CameraConfig:
     """Options of `visual_camera`."""
 
     cameras: Names = option(_ALL, "cameras, by name or pattern")
-    shift: float = option(0.03, "m, largest shift along each axis", minimum=0.0)
-    tilt: float = option(2.0, "degrees, largest rotation, about a random axis", minimum=0.0)
-    field_of_view: Range = option((-2.0, 2.0), "degrees, added to the vertical field of view")
+    shift: float = option(0.03, "m, largest shift along each axis", minimum=0.0, maximum=10.0)
+    tilt: float = option(
+        2.0, "degrees, largest rotation, about a random axis", minimum=0.0, maximum=180.0
+    )
+    field_of_view: Range = option(
+        (-2.0, 2.0),
+        "degrees, added to the vertical field of view, which stays from 1 to 170",
+        minimum=-170.0,
+        maximum=170.0,
+    )
     whole: bool = option(
         False,
         "whether a camera is always moved by the whole of `shift` and `tilt`, in any direction",

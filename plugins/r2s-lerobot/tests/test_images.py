@@ -147,6 +147,16 @@ def video_replaced(shape: tuple[int, int], rate: float, count: int) -> Callable[
     return replace
 
 
+def flip_bits(path: Path) -> None:
+    """In its frames, not in what describes them."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    end = data.index(b"moov") if b"moov" in data[start:] else len(data)
+    for place in np.linspace(start + (end - start) // 4, end - 8, 60).astype(int):
+        data[place] ^= 0xFF
+    path.write_bytes(bytes(data))
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -155,6 +165,7 @@ def video_replaced(shape: tuple[int, int], rate: float, count: int) -> Callable[
         (video_replaced((5, 7), 20.0, 9), r"has 20 frames a second, and meta/info.json says 20.83"),
         (video_replaced((5, 7), RATE, 6), r"damaged: it has 6 frames, and 7 by meta/episodes"),
         (lambda path: path.write_bytes(path.read_bytes()[:300]), "not a video that can be read"),
+        (flip_bits, "damaged"),
         # A list of other files, which ffmpeg would open by itself.
         (
             lambda path: path.write_text("#EXTM3U\n#EXTINF:1\na.ts\n"),

@@ -76,7 +76,7 @@ def same_weights(model: Any) -> tuple[DDPG, Any]:
         control_dt=0.05,
         traceable=False,
     )
-    learns = DDPG(spec, config, "policy")
+    learns = DDPG(spec, config, ("policy",))
     networks = learns.init(jax.random.key(0))
     policy = weights(model.actor.mu)
     online = tuple(weights(network) for network in model.critic.q_networks)
@@ -99,15 +99,13 @@ def weights(network: Any) -> dict[str, Any]:
 
 def as_batch(samples: Any) -> Batch:
     array = lambda x: jnp.array(x.numpy())  # noqa: E731
-    observation, following = array(samples.observations), array(samples.next_observations)
+    observation = array(samples.observations)
     return Batch(
-        observation=observation,
-        critic_observation=observation,
+        observation={"policy": observation},
         action=array(samples.actions),
         reward=array(samples.rewards)[:, 0],
         discount=DISCOUNT * (1.0 - array(samples.dones)[:, 0]),
-        next_observation=following,
-        next_critic_observation=following,
+        next_observation={"policy": array(samples.next_observations)},
         weight=jnp.ones(len(observation)),
     )
 
@@ -116,7 +114,8 @@ def differences(model: Any, learns: DDPG, networks: Any, samples: Any) -> tuple[
     """The mean value, then the greatest differences of values, actions and target weights."""
     batch = as_batch(samples)
     online = networks.critics.online
-    values = learns.critic.values(online, batch.critic_observation, batch.action)
+    observed = learns.critic.read(networks.critics.encoders, batch.observation)
+    values = learns.critic.values(online, observed, batch.action)
     with torch.no_grad():
         found = model.critic(samples.observations, samples.actions)
         acted = model.actor(samples.observations).numpy()

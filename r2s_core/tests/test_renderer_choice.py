@@ -47,7 +47,7 @@ def speeds(monkeypatch):
     return known
 
 
-@pytest.mark.parametrize(("gl", "chosen"), [(1400.0, "rays"), (1600.0, "gl"), (None, "rays")])
+@pytest.mark.parametrize(("gl", "chosen"), [(2900.0, "rays"), (3100.0, "gl"), (None, "rays")])
 def test_gl_is_chosen_where_it_is_clearly_faster(speeds, gl, chosen):
     speeds["gl"] = gl
     assert choose(seen_scene(16), 8, compiled=False).use == chosen

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -58,8 +59,8 @@ class Camera:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give {size} numbers")
         if not isinstance(self.mount, str):
             raise ConfigError(f"mount is {self.mount!r}; give the name of a body or site")
-        numbers = (*self.position, *self.quaternion, self.field_of_view, *self.depth_range)
-        if not np.isfinite(numbers).all():
+        finite = (*self.position, *self.quaternion, self.field_of_view, *self.depth_range)
+        if not np.isfinite(finite).all():
             raise ConfigError("a camera's position, orientation and ranges must be finite numbers")
         if not 1.0 <= self.field_of_view <= 170.0:
             raise ConfigError(
@@ -121,7 +122,7 @@ _KNOWN = ", ".join(CHANNELS)
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def default_up(position: Sequence[float], target: Sequence[float], mount: str) -> Vector:

@@ -20,6 +20,8 @@ from r2s_core.policy_export import ArraySpec
 Channel = Literal["rgb", "depth", "segmentation"]
 CHANNELS: tuple[Channel, ...] = ("rgb", "depth", "segmentation")
 WORLD = "world"
+#: Of MuJoCo's geom groups, those that cameras see; see `r2s_core.robot.VISUAL_GROUP`.
+DRAWN_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 LARGEST = 1024  # pixels of a side
 _MOST_DEPTH = 65.535  # m, what uint16 millimetres hold
 _PARALLEL = math.cos(math.radians(5.0))

@@ -9,7 +9,6 @@ that is never silent: a world that lost contacts or constraints is not `ok`, and
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from mujoco import mjx
 
 from r2s_core.backends.constants import INPUTS, derived_constants
+from r2s_core.backends.nvidia_warp import require_warp
 from r2s_core.backends.plugins import MjxConfig, WarpConfig
 from r2s_core.errors import BackendError
 from r2s_core.types import WRENCH, Array, Named, Physics, SceneSpec, View
@@ -221,20 +221,7 @@ def make_warp(scene: SceneSpec, num_worlds: int, config: WarpConfig) -> MjxBacke
     Raises:
       BackendError: warp-lang is missing, or there is no device that it runs on.
     """
-    try:
-        warp = importlib.import_module("warp")
-    except ImportError as error:
-        raise BackendError(
-            "the backend warp needs NVIDIA Warp: pip install 'mujoco-mjx[warp]', or use "
-            "backend: mujoco"
-        ) from error
-    if jax.default_backend() not in ("gpu", "cpu"):
-        raise BackendError(
-            f"the backend warp runs on NVIDIA GPUs and, slowly, on CPUs, not on "
-            f"{jax.default_backend()}; use backend: mjx"
-        )
-    # Otherwise it logs every kernel that it loads.
-    warp.config.log_level = max(warp.config.log_level, warp.LOG_WARNING)
+    require_warp("backend warp", without="backend: mujoco", elsewhere="backend: mjx")
     capacity = _capacity(scene, config)
 
     def make_data() -> Any:

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import mujoco
 import numpy as np
 
+from r2s_core.camera import DRAWN_GROUPS
 from r2s_core.cameras.shared_arrays import SharedArrays, from_json
 
 NUMBER_BYTES = 8
@@ -248,7 +249,7 @@ def _option() -> mujoco.MjvOption:
     option.flags[:] = 0
     option.flags[mujoco.mjtVisFlag.mjVIS_TEXTURE] = 1
     option.flags[mujoco.mjtVisFlag.mjVIS_STATIC] = 1
-    option.geomgroup[:] = (1, 1, 1, 0, 0, 0)
+    option.geomgroup[:] = DRAWN_GROUPS
     for others in ("sitegroup", "jointgroup", "tendongroup", "actuatorgroup"):
         getattr(option, others)[:] = 0
     return option

@@ -18,7 +18,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from r2s_core.camera import Camera
+from r2s_core.camera import DRAWN_GROUPS, Camera
 from r2s_core.cameras import shading
 from r2s_core.cameras.patterns import Background, Patterns
 from r2s_core.cameras.plugins import RaysConfig
@@ -37,7 +37,6 @@ _VARIABLE = frozenset(
         *LOOK_FIELDS,
     }
 )
-_SEEN_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 _DEFAULT_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)  # a geom without a colour of its own
 _NEEDLESS = (
     mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
@@ -118,7 +117,7 @@ class Rays:
         fovy = self._values("cam_fovy", ids)[:, eye.index]
         directions = np.matmul(eye.directions(fovy), turn.transpose(0, 2, 1))
         depth, geom, normal = self._batch.ray(
-            place[:, None], directions, geomgroup=_SEEN_GROUPS, ids=ids, normal=True
+            place[:, None], directions, geomgroup=DRAWN_GROUPS, ids=ids, normal=True
         )
         hits = shading.Hits(_f32(directions), _f32(depth), geom, _f32(normal))  # type: ignore[arg-type]
         inputs = hits, self._paint(ids, place, turn)

@@ -12,7 +12,6 @@ are cast, since the second depends on the data that the first returns.
 from __future__ import annotations
 
 import copy
-import importlib
 import weakref
 from typing import Any
 
@@ -23,6 +22,7 @@ import numpy as np
 from mujoco import mjx
 
 from r2s_core import rotation
+from r2s_core.backends.nvidia_warp import require_warp
 from r2s_core.camera import Camera
 from r2s_core.cameras.plugins import WarpRendererConfig
 from r2s_core.errors import BackendError
@@ -206,18 +206,5 @@ def _seen(scene: SeenScene) -> mujoco.MjModel:
 
 def make(scene: SeenScene, num_worlds: int, config: WarpRendererConfig) -> WarpRenderer:
     """Raises `BackendError` where Warp is missing, or does not run on this device or scene."""
-    try:
-        warp = importlib.import_module("warp")
-    except ImportError as error:
-        raise BackendError(
-            "the renderer warp needs NVIDIA Warp: pip install 'mujoco-mjx[warp]', or use "
-            "renderer: rays"
-        ) from error
-    if jax.default_backend() not in ("gpu", "cpu"):
-        raise BackendError(
-            f"the renderer warp runs on NVIDIA GPUs and, slowly, on CPUs, not on "
-            f"{jax.default_backend()}; use renderer: rays"
-        )
-    # Otherwise it logs every kernel that it loads.
-    warp.config.log_level = max(warp.config.log_level, warp.LOG_WARNING)
+    require_warp("renderer warp", without="renderer: rays", elsewhere="renderer: rays")
     return WarpRenderer(scene, num_worlds)

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from mujoco.batch import MODEL_FIELDS
 
 from r2s_core import registry
-from r2s_core.camera import WORLD, Camera
+from r2s_core.camera import DRAWN_GROUPS, WORLD, Camera
 from r2s_core.config import EngineConfig, Use
 from r2s_core.device import check_memory
 from r2s_core.env.curriculum import Levels
 from r2s_core.env.randomization import Randomization, model_field
+from r2s_core.env.variants import as_field, differing_fields
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.look_fields import LOOK_FIELDS
 from r2s_core.suggest import did_you_mean
@@ -90,7 +90,7 @@ def seen_with(cameras: Mapping[str, Camera], task: Task[Any], scene: SceneSpec) 
             f"what the cameras of {type(task).__name__} see has {models[0].nq} coordinates, and "
             f"its physics {scene.model.nq}; they must be the same"
         )
-    seen = Seen(models[0], cameras, _differences(models))
+    seen = Seen(models[0], cameras, differing_fields(models, _NOT_SEEN, _refused))
     _check_places(seen, scene)
     return seen
 
@@ -170,19 +170,11 @@ def _composed(pos: Any, quat: Any, position: Any, quaternion: Any) -> tuple[Any,
     return at + np.asarray(pos), turn
 
 
-def _differences(models: list[mujoco.MjModel]) -> dict[str, np.ndarray]:
-    """The fields in which variants differ, [K, ...] each."""
-    tables = {}
-    for name in sorted(n for n in MODEL_FIELDS if not n.startswith(_NOT_SEEN)):
-        values = [np.array(getattr(model, name)) for model in models]
-        if any(value.shape != values[0].shape for value in values):
-            raise ConfigError(
-                f"what cameras see of the scene's variants differs in size ({name}), which no "
-                "model can hold; train on one object, or without cameras"
-            )
-        if any((value != values[0]).any() for value in values):
-            tables[name] = np.stack(values)
-    return tables
+def _refused(field: str) -> ConfigError:
+    return ConfigError(
+        f"what cameras see of the scene's variants differs in size ({field}), which no model can "
+        "hold; train on one object, or without cameras"
+    )
 
 
 def _check_places(seen: Seen, scene: SceneSpec) -> None:
@@ -195,12 +187,11 @@ def _check_places(seen: Seen, scene: SceneSpec) -> None:
     mujoco.mj_forward(model, data)
     # Along no axis and through no corner, where a ray may slip out.
     around = np.random.default_rng(0).normal(size=(32, 3))
-    drawn = np.array([1, 1, 1, 0, 0, 0], np.uint8)
     for name in seen.cameras:
         place, within = data.cam_xpos[model.camera(name).id], np.zeros(model.ngeom)
         for direction in around:
             geom, normal = np.zeros(1, np.int32), np.zeros(3)
-            mujoco.mj_ray(model, data, place, direction, drawn, 1, -1, geom, normal)
+            mujoco.mj_ray(model, data, place, direction, DRAWN_GROUPS, 1, -1, geom, normal)
             if geom[0] >= 0 and float(normal @ direction) > 0:
                 within[geom[0]] += 1
         if within.max(initial=0) > len(around) / 2:
@@ -215,7 +206,7 @@ def _check_places(seen: Seen, scene: SceneSpec) -> None:
 
 def _warn_of_nothing(seen: Seen, data: Any) -> None:
     """Say which cameras see nothing where episodes start, as far as a few rays tell."""
-    model, drawn = seen.model, np.array([1, 1, 1, 0, 0, 0], np.uint8)
+    model = seen.model
     for name, camera in seen.cameras.items():
         place = model.camera(name).id
         slope = np.tan(np.radians(camera.field_of_view) / 2)
@@ -225,7 +216,7 @@ def _warn_of_nothing(seen: Seen, data: Any) -> None:
         rays = rays @ data.cam_xmat[place].reshape(3, 3).T
         geom = np.zeros(1, np.int32)
         distances = [
-            mujoco.mj_ray(model, data, data.cam_xpos[place], ray, drawn, 1, -1, geom)
+            mujoco.mj_ray(model, data, data.cam_xpos[place], ray, DRAWN_GROUPS, 1, -1, geom)
             for ray in rays
         ]
         if max(distances) < 0:
@@ -260,7 +251,6 @@ class CameraRig:
 
         Raises `R2SError` where the renderer does not work, or cannot vary what is to vary.
         """
-        self._seen, self._task = seen, task
         self._randomization = Randomization(
             {name: r for name, r in randomizers.items() if r.stage == "visual"}, scene
         )
@@ -284,7 +274,7 @@ class CameraRig:
         self.traceable = self._renderer.traceable
         self._camera_of = {g: n for n, c in seen.cameras.items() for g in c.groups(n)}
         self._nominal = {name: nominal_look(seen.model, name) for name in self._varied}
-        self._tables = {name: _as_field(table) for name, table in seen.tables.items()}
+        self._tables = {name: as_field(table) for name, table in seen.tables.items()}
         mocap = {
             seen.model.body(i).name: int(seen.model.body_mocapid[i])
             for i in range(seen.model.nbody)
@@ -358,21 +348,21 @@ class CameraRig:
                     f"{self._name}: render returned {found} for '{group}', not {wanted}"
                 )
 
-    def no_images(self, num_worlds: int) -> dict[str, Any]:
+    def no_images(self) -> dict[str, Any]:
         """Black ones."""
         xp: Any = jnp if self.traceable else np
         return {
-            group: xp.zeros((num_worlds, *spec.shape), spec.dtype)
+            group: xp.zeros((self._worlds, *spec.shape), spec.dtype)
             for group, spec in self.groups.items()
         }
 
     def due(self, elapsed: Any) -> dict[str, Any]:
         """camera -> bool[W]: whose image is due after `elapsed` int32[W] control steps."""
-        return {name: elapsed % c.period == 0 for name, c in self._seen.cameras.items()}
+        return {name: elapsed % c.period == 0 for name, c in self.cameras.items()}
 
     def all_due(self, mask: Any) -> dict[str, Any]:
         """The images of the worlds under a mask, bool[W], are due."""
-        return dict.fromkeys(self._seen.cameras, mask)
+        return dict.fromkeys(self.cameras, mask)
 
 
 def nominal_look(model: mujoco.MjModel, name: str) -> Array:
@@ -388,9 +378,4 @@ def nominal_look(model: mujoco.MjModel, name: str) -> Array:
             f"a visual randomizer writes {name}, which is neither a field of MjModel nor one of "
             f"{', '.join(LOOK_FIELDS)}"
         )
-    return _as_field(values) if values.dtype.kind in "iub" else model_field(model, name)
-
-
-def _as_field(table: Any) -> Array:
-    table = np.asarray(table)
-    return jnp.asarray(table, jnp.int32 if table.dtype.kind in "iub" else jnp.float32)
+    return as_field(values) if values.dtype.kind in "iub" else model_field(model, name)

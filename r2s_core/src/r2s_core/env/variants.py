@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
+from mujoco.batch import MODEL_FIELDS
 
 from r2s_core.types import Array, Backend, Named, SceneSpec
+
+
+def differing_fields(
+    models: Sequence[mujoco.MjModel],
+    ignored: tuple[str, ...],
+    refused: Callable[[str], Exception],
+) -> dict[str, np.ndarray]:
+    """The MjModel fields in which variants of a scene differ: name -> their values [K, ...].
+
+    ignored: prefixes of fields that are left out. refused: makes the exception that is raised for
+    the name of a field that differs in size, which no one model could hold.
+    """
+    tables = {}
+    for name in sorted(n for n in MODEL_FIELDS if not n.startswith(ignored)):
+        values = [np.array(getattr(model, name)) for model in models]
+        if any(value.shape != values[0].shape for value in values):
+            raise refused(name)
+        if any((value != values[0]).any() for value in values):
+            tables[name] = np.stack(values)
+    return tables
 
 
 class Variation:
@@ -35,7 +57,7 @@ class Variation:
         has_models = backend.variant is not None
         given = set(varied) if has_models else set(variants.fields)
         self._tables = {
-            name: _as_field(table) for name, table in variants.fields.items() if name in given
+            name: as_field(table) for name, table in variants.fields.items() if name in given
         }
         pool = np.flatnonzero(~np.asarray(variants.held_out))
         if has_models:
@@ -63,7 +85,7 @@ def variant_of_world(variants: tuple[int, ...], num_worlds: int) -> np.ndarray:
     return np.asarray(variants, np.int32)[share]
 
 
-def _as_field(table: Any) -> Array:
+def as_field(table: Any) -> Array:
     """A table of a model field's values, integers as int32 and the rest as float32."""
     table = np.asarray(table)
     return jnp.asarray(table, jnp.int32 if table.dtype.kind in "iub" else jnp.float32)

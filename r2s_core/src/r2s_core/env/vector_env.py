@@ -268,7 +268,7 @@ class VectorEnv:
         looks: Named = {}
         if self._rig is not None:
             looks = self._dress(_looks_key(start_key), levels, start.variant)
-            blank, everyone = self._rig.no_images(worlds), jnp.ones(worlds, bool)
+            blank, everyone = self._rig.no_images(), jnp.ones(worlds, bool)
             images = self._see_starts(blank, looks, physics.view, start.task, everyone)
             rest = dataclasses.replace(rest, images=images)
         rest, obs = self._observe(rest, physics.view, np.ones(worlds, bool), None, observe_key)
@@ -295,8 +295,9 @@ class VectorEnv:
             return dataclasses.replace(rest, physics=moved, looks=looks), step  # no reset
         rest, physics = self._reset_done(rest, moved, step.done, keys[3])
         if self._rig is not None:
-            fresh = self._dress(_looks_key(keys[3]), rest.levels, rest.variant)
-            looks = _where(step.done, fresh, looks) if looks else looks
+            if looks:
+                fresh = self._dress(_looks_key(keys[3]), rest.levels, rest.variant)
+                looks = _where(step.done, fresh, looks)
             images = self._see_starts(images, looks, physics.view, rest.task, step.done)
             rest = dataclasses.replace(rest, images=images)
         rest, obs = self._observe(rest, physics.view, step.done, step.final_obs, keys[2])

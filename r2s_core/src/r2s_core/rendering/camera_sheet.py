@@ -15,7 +15,7 @@ from r2s_core.keys import key_for
 from r2s_core.policy.cameras import described
 from r2s_core.rendering import overlay
 from r2s_core.rendering.render import encode_png
-from r2s_core.rendering.sights import body_colours, depth_colours, fitted
+from r2s_core.rendering.sights import coloured, depth_range, fitted, measured_by
 from r2s_core.system import files
 from r2s_core.types import Environment
 
@@ -44,7 +44,9 @@ def write(config: RunConfig, path: Path, worlds: int) -> Iterator[str]:
 
 def _row(env: Environment[Any], name: str, images: np.ndarray) -> np.ndarray:
     """uint8[height, width, 3]: one image of every world, under its name."""
-    pictures = fitted(_colours(env, name, images), (_SIDE, _SIDE))
+    shown = depth_range(images) if images.dtype == np.uint16 else None
+    colours = coloured(images, measured_by(env.spec).get(name), shown)
+    pictures = fitted(colours, (_SIDE, _SIDE))
     count, height, width = pictures.shape[:3]
     shape = (1, _LABEL + height + _GAP, max(count * (width + _GAP) + _GAP, 160), 3)
     row = np.broadcast_to(np.asarray(_GROUND, np.uint8), shape).copy()
@@ -53,18 +55,3 @@ def _row(env: Environment[Any], name: str, images: np.ndarray) -> np.ndarray:
         row[0, _LABEL : _LABEL + height, left : left + width] = picture
     overlay.write_name(row, name, _GAP, 3, shape[2] - _GAP)
     return row[0]
-
-
-def _colours(env: Environment[Any], name: str, images: np.ndarray) -> np.ndarray:
-    measured = {
-        group: channel
-        for camera, each in env.spec.cameras.items()
-        for group, channel in each.channels_of(camera).items()
-    }
-    if images.dtype == np.uint16:
-        there = images[images > 0]
-        near, far = np.percentile(there, (1, 99)) if len(there) else (1.0, 2.0)
-        return depth_colours(images[..., 0], float(near), max(float(far), float(near) + 1.0))
-    if measured.get(name) == "segmentation":
-        return body_colours(images[..., 0])
-    return images[..., np.minimum(np.arange(3), images.shape[-1] - 1)]

@@ -12,7 +12,7 @@ import numpy as np
 from r2s_core.camera import Channel
 from r2s_core.evaluation.episodes import Recording
 from r2s_core.rendering import overlay
-from r2s_core.types import Environment
+from r2s_core.types import Environment, EnvSpec
 
 _NOTHING = (24, 30, 72)  # where a depth image has no depth
 _GROUND = (22, 26, 30)  # behind the images of a panel
@@ -41,11 +41,7 @@ class Sights:
         if not seen:
             return None
         spec = env.spec
-        measured: dict[str, Channel] = {
-            group: channel
-            for name, camera in spec.cameras.items()
-            for group, channel in camera.channels_of(name).items()
-        }
+        measured = measured_by(spec)
         images = [name for name in seen[0] if spec.observations[name].is_image]
         ranges = {}
         for name in images:
@@ -53,9 +49,7 @@ class Sights:
                 depths = np.concatenate(
                     [read[name][:: max(len(read[name]) // 4, 1)] for read in seen]
                 )
-                there = depths[depths > 0]
-                near, far = np.percentile(there, (1, 99)) if len(there) else (1.0, 2.0)
-                ranges[name] = (float(near), max(float(far), float(near) + 1.0))
+                ranges[name] = depth_range(depths)
         return Sights({name: measured.get(name) for name in images}, ranges, spec.action_chunk)
 
     @property
@@ -70,12 +64,7 @@ class Sights:
     def colours(self, recording: Recording, name: str, moments: np.ndarray) -> np.ndarray:
         """uint8[N, H, W, 3]: what the policy saw when it decided what it does at `moments`."""
         images = recording.read[name][self.decided(moments)]
-        if name in self.ranges:
-            return depth_colours(images[..., 0], *self.ranges[name])
-        if self.channels[name] == "segmentation":
-            return body_colours(images[..., 0])
-        channels = np.minimum(np.arange(3), images.shape[-1] - 1)  # one channel is grey
-        return images[..., channels]
+        return coloured(images, self.channels[name], self.ranges.get(name))
 
     def caption(self, name: str) -> str:
         """The group, and how to read its colours."""
@@ -104,6 +93,34 @@ class Sights:
             panel[:, top : top + images.shape[1], left : left + images.shape[2]] = images
             overlay.write_name(panel, name, left, top - 17, wide - (left - x) - _MARGIN)
         return panel
+
+
+def measured_by(spec: EnvSpec) -> dict[str, Channel]:
+    """What each image of the cameras measures, by observation group."""
+    return {
+        group: channel
+        for name, camera in spec.cameras.items()
+        for group, channel in camera.channels_of(name).items()
+    }
+
+
+def depth_range(depths: np.ndarray) -> tuple[float, float]:
+    """The nearest and the farthest depth to show of depths uint16[...], mm."""
+    there = depths[depths > 0]
+    near, far = np.percentile(there, (1, 99)) if len(there) else (1.0, 2.0)
+    return float(near), max(float(far), float(near) + 1.0)
+
+
+def coloured(
+    images: np.ndarray, channel: Channel | None, shown: tuple[float, float] | None
+) -> np.ndarray:
+    """uint8[N, H, W, 3] of images [N, H, W, C]. shown: the `depth_range` of depths, else None."""
+    if shown is not None:
+        return depth_colours(images[..., 0], *shown)
+    if channel == "segmentation":
+        return body_colours(images[..., 0])
+    channels = np.minimum(np.arange(3), images.shape[-1] - 1)  # one channel is grey
+    return images[..., channels]
 
 
 def depth_colours(depths: np.ndarray, near: float, far: float) -> np.ndarray:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from r2s_core.camera import CHANNELS, Camera, Channel, looking_at
+from r2s_core.camera import CHANNELS, DRAWN_GROUPS, Camera, Channel, looking_at
 from r2s_core.look_fields import LOOK_FIELDS
 from r2s_core.system.foreign import describe
 from r2s_core.testing.requirements import require, require_array, require_equal
@@ -67,7 +67,6 @@ _PLACES = {  # mount, position, what it looks at, in the mount's frame, field of
     "hand": ("arm", (-0.05, 0.0, 0.0), (-0.6, -0.5, -0.3), 70.0),
 }
 _TOLERANCE = 0.01  # m, of depth in a pixel's centre, away from edges
-_SEEN_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 
 
 def seen_scene(
@@ -257,7 +256,7 @@ def reference(
         for column in range(width):
             ray = turn @ (across[column], -down[row], -1.0)
             hit = np.full((1, 1), -1, np.int32)
-            far = mujoco.mj_ray(model, data, data.cam_xpos[index], ray, _SEEN_GROUPS, 1, -1, hit)
+            far = mujoco.mj_ray(model, data, data.cam_xpos[index], ray, DRAWN_GROUPS, 1, -1, hit)
             if hit[0, 0] >= 0:
                 depth[row, column], geom[row, column] = far, hit[0, 0]
     near, far = camera.depth_range

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import mujoco
-import numpy as np
-from mujoco.batch import MODEL_FIELDS
 
+from r2s_core.env.variants import differing_fields
 from r2s_core.errors import AssetError
 from r2s_core.types import Variants
 from r2s_envs_pick_place.scene import build as scene
@@ -31,15 +30,13 @@ def build_models(
     models = [compiled[id(member.shape)] for member in objects.members]
     if len(models) == 1:
         return models[0], None
-    fields = {}
-    for name in sorted(n for n in MODEL_FIELDS if not n.startswith(_SHARED)):
-        values = [np.array(getattr(model, name)) for model in models]
-        if any(value.shape != values[0].shape for value in values):
-            raise AssetError(
-                f"the objects {', '.join(objects.names)} do not fit into one model ({name} differs "
-                "in size); train on them one by one"
-            )
-        if any((value != values[0]).any() for value in values):
-            fields[name] = np.stack(values)
+
+    def refused(field: str) -> AssetError:
+        return AssetError(
+            f"the objects {', '.join(objects.names)} do not fit into one model ({field} differs in "
+            "size); train on them one by one"
+        )
+
+    fields = differing_fields(models, _SHARED, refused)
     held_out = tuple(member.held_out for member in objects.members)
     return models[0], Variants(objects.names, held_out, fields)

@@ -29,37 +29,45 @@ from r2s_core.cameras.shared_arrays import SharedArrays, from_json
 NUMBER_BYTES = 8
 _NEAR = 0.001  # m, of the clipping plane; the other renderers have none
 _FAR = 100.0  # m
-#: Facets of round shapes (slices, stacks) for pictures of up to so many pixels: the outline of a
-#: circle is off by 3 or 2 % of its radius, which is less than a pixel.
-_FACETS = {32: (12, 8), 64: (16, 10)}
+#: Facets of round shapes (slices, stacks) for pictures of up to so many pixels, where there are
+#: balls and otherwise. The outline of a circle is off by 2 to 5 % of its radius, a capsule's end by
+#: 8 at most, which is less than a pixel.
+_FACETS = {32: ((12, 8), (10, 4)), 64: ((16, 10), (16, 6))}
+_BALLS = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_ELLIPSOID)
 _HIDDEN = 5  # a group that is not drawn
 _OFF = ("SHADOW", "REFLECTION", "SKYBOX", "FOG", "HAZE")
 _SIZES = {"geom_size", "geom_type", "geom_dataid"}  # what a geom's bounding sphere follows from
 _BOUNDS = {"geom_rbound", "cam_fovy"}
+_SHOWN = {"geom_rgba", "geom_group"}
 _KINDS = {"light_type", "light_active"}
 _COPIED = {"mat_texid", "mat_texrepeat", "mat_texuniform"}
 _DRAWN = mujoco.mjtCatBit.mjCAT_STATIC | mujoco.mjtCatBit.mjCAT_DYNAMIC
 _FONT = 50  # the smallest; nothing is written
 
 
-def lean(model: mujoco.MjModel, sizes: list[tuple[int, int]], lights_vary: bool) -> None:
+def lean(model: mujoco.MjModel, sizes: list[tuple[int, int]], varied: set[str]) -> None:
     """Change a model so that `gl` draws it fast and clips it as the other renderers do.
 
-    sizes: (width, height) of the pictures. lights_vary: whether kinds of lights differ by world.
+    sizes: (width, height) of the pictures. varied: the fields that differ between worlds.
     """
     width, height = (max(side) for side in zip(*sizes, strict=True))
     quality, buffer, map_ = model.vis.quality, model.vis.global_, model.vis.map
     buffer.offwidth, buffer.offheight = width, height
     quality.offsamples, quality.shadowsize = 0, 0
-    for side, (slices, stacks) in sorted(_FACETS.items(), reverse=True):
-        if max(width, height) <= side:
-            quality.numslices = min(quality.numslices, slices)
-            quality.numstacks = min(quality.numstacks, stacks)
     near = model.light_active & (model.light_type != mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
-    if not near.any() and not lights_vary:
-        # Light is computed at corners; that from afar is the same on all of a flat side.
+    # Light is computed at corners; that from afar is the same on all of a flat or straight side.
+    lit_evenly = not near.any() and not _KINDS & varied
+    if lit_evenly:
         quality.numquads = 1
         model.geom_size[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE, 2] = _FAR
+    balls = np.isin(model.geom_type, _BALLS) | ("geom_type" in varied)
+    if not _SHOWN & varied:
+        balls &= (model.geom_rgba[:, 3] > 0) & (np.array(DRAWN_GROUPS) > 0)[model.geom_group]
+    for side, facets in sorted(_FACETS.items(), reverse=True):
+        if max(width, height) <= side:
+            slices, stacks = facets[lit_evenly and not balls.any()]
+            quality.numslices = min(quality.numslices, slices)
+            quality.numstacks = min(quality.numstacks, stacks)
     extent = float(model.stat.extent)
     map_.znear = _NEAR / extent
     map_.zfar = max(_FAR / extent, map_.zfar)
@@ -80,7 +88,7 @@ class Painter:
             for name, array in arrays.items()
             if name.startswith("field/")
         }
-        lean(model, [tuple(each["size"]) for each in cameras], bool(_KINDS & set(self._fields)))
+        lean(model, [tuple(each["size"]) for each in cameras], set(self._fields))
         self._model, self._data, self._arrays = model, mujoco.MjData(model), arrays
         self._points = model.light_type == mujoco.mjtLightType.mjLIGHT_POINT
         self._widen_points()
@@ -100,6 +108,8 @@ class Painter:
         self._hides = "geom_rbound" in self._fields or not _SIZES & set(self._fields)
         self._groups = model.geom_group.copy()
         self._shots = [_Shot(model, arrays, camera) for camera in cameras]
+        self._pyramids = _Pyramids(model, self._data, cameras)
+        self._outside = np.zeros((len(cameras), model.ngeom), bool)
         self._in_model = (-1, -1)  # the world whose fields the model has, and their number
 
     def draw(self, share: int, shares: int) -> None:
@@ -107,7 +117,10 @@ class Painter:
         due = self._arrays["due"]
         for world in np.flatnonzero(due.any(axis=0))[share::shares]:
             self._pose(int(world))
+            if self._hides:
+                self._outside = self._pyramids.outside()
             for index in np.flatnonzero(due[:, world]):
+                self._model.geom_group[:] = np.where(self._outside[index], _HIDDEN, self._groups)
                 self._draw(self._shots[index], int(world))
 
     def close(self) -> None:
@@ -127,6 +140,8 @@ class Painter:
             self._update_context()
             if "geom_group" in self._fields:
                 self._groups = model.geom_group.copy()
+            if _BOUNDS & self._fields.keys():
+                self._pyramids.measure()
             self._in_model = key
         data.qpos[:] = self._arrays["qpos"][world]
         data.mocap_pos[:] = self._arrays["mocap_pos"][world]
@@ -151,21 +166,7 @@ class Painter:
             for texture in range(self._model.ntex):
                 mujoco.mjr_uploadTexture(self._model, self._context, texture)
 
-    def _hide(self, shot: _Shot) -> None:
-        """Leave out the geoms whose bounding spheres lie outside of the camera's pyramid."""
-        model, data, index = self._model, self._data, shot.view.fixedcamid
-        turn = data.cam_xmat[index].reshape(3, 3)
-        centre = (data.geom_xpos - data.cam_xpos[index]) @ turn  # it looks along -z
-        if shot.reach is None or _BOUNDS & self._fields.keys():
-            shot.slope = np.tan(np.radians(model.cam_fovy[index]) / 2) * shot.aspect  # of the sides
-            bound = np.where(model.geom_rbound > 0, model.geom_rbound, np.inf)  # planes are endless
-            shot.reach = bound[:, None] * np.sqrt(1 + shot.slope * shot.slope)
-        beside = np.abs(centre[:, :2]) > shot.reach - shot.slope * centre[:, 2:]
-        model.geom_group[:] = np.where(beside[:, 0] | beside[:, 1], _HIDDEN, self._groups)
-
     def _draw(self, shot: _Shot, world: int) -> None:
-        if self._hides:
-            self._hide(shot)
         mujoco.mjv_updateScene(
             self._model, self._data, self._option, None, shot.view, int(_DRAWN), self._scene
         )
@@ -200,6 +201,42 @@ class Painter:
         return bodies[colours @ np.array([1, 1 << 8, 1 << 16])]
 
 
+class _Pyramids:
+    """What cameras see, each a pyramid of four sides; a geom is outside of it where its bounding
+    sphere lies beyond one of them."""
+
+    def __init__(
+        self, model: mujoco.MjModel, data: mujoco.MjData, cameras: list[dict[str, Any]]
+    ) -> None:
+        self._model, self._data = model, data
+        self._ids = [camera["id"] for camera in cameras]
+        self._aspect = np.array([camera["size"][0] / camera["size"][1] for camera in cameras])
+        self.measure()
+
+    def measure(self) -> None:
+        """Take fields of view and sizes from the model."""
+        up = np.tan(np.radians(self._model.cam_fovy[self._ids]) / 2)
+        side, none = up * self._aspect, np.zeros(len(up))
+        # The sides' outward normals in the camera's frame, which looks along -z: [cameras, 3, 4].
+        normals = np.array(
+            [
+                [none + 1, none - 1, none, none],
+                [none, none, none + 1, none - 1],
+                [side, side, up, up],
+            ]
+        ).transpose(2, 0, 1)
+        self._normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+        bound = self._model.geom_rbound
+        self._bound = np.where(bound > 0, bound, np.inf)[:, None]  # planes are endless
+
+    def outside(self) -> np.ndarray:
+        """bool[cameras, ngeom], in the data's posture."""
+        turn = self._data.cam_xmat[self._ids].reshape(-1, 3, 3)
+        normals = turn @ self._normals
+        apex = self._data.cam_xpos[self._ids][:, None] @ normals
+        return (self._data.geom_xpos @ normals - apex > self._bound).any(axis=-1)
+
+
 class _Shot:
     """A camera with its images in shared memory, and buffers for one of them."""
 
@@ -210,8 +247,6 @@ class _Shot:
         self.view = mujoco.MjvCamera()
         self.view.type = int(mujoco.mjtCamera.mjCAMERA_FIXED)
         self.view.fixedcamid = camera["id"]
-        self.aspect = np.array([width / height, 1.0])
-        self.slope, self.reach = np.ones(2), None  # of `Painter._hide`
         self.rectangle = mujoco.MjrRect(0, 0, width, height)
         groups = camera["groups"]
         self.rgb, self.depth, self.segmentation = (

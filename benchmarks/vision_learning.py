@@ -18,35 +18,25 @@ from r2s_core.evaluation.intervals import wilson_interval
 from r2s_core.training.run import run
 
 _POINTS = 4  # of the curve
-#: The task's own cameras (`r2s_envs_pick_place.default_cameras`), one by one.
-_FRONT = "{position: [1.15, 0, 0.75], look_at: [0.5, 0, 0.19], field_of_view: 34"
-_WRIST = "{mount: grip, position: [0.085, 0, -0.07], look_at: [0.038, 0, 0.03], field_of_view: 75"
 
 
 def _size(pixels: int) -> str:
     return f"environment.camera_resolution=[{pixels}, {pixels}]"
 
 
+def _cameras(*names: str, channels: str = "rgb") -> str:
+    own = ", ".join(f"{name}: {{use: task, channels: [{channels}]}}" for name in names)
+    return f"environment.cameras={{{own}}}"
+
+
 VARIANTS: dict[str, tuple[str, list[str]]] = {
     "vision.yaml: front and wrist, 32 x 32": ("vision", []),
     "16 x 16": ("vision", [_size(16)]),
     "64 x 64": ("vision", [_size(64)]),
-    "front alone": ("vision", [f"environment.cameras.front={_FRONT}}}"]),
-    "wrist alone": ("vision", [f"environment.cameras.wrist={_WRIST}}}"]),
-    "colour and depth": (
-        "vision",
-        [
-            f"environment.cameras.front={_FRONT}, channels: [rgb, depth]}}",
-            f"environment.cameras.wrist={_WRIST}, channels: [rgb, depth]}}",
-        ],
-    ),
-    "depth alone": (
-        "vision",
-        [
-            f"environment.cameras.front={_FRONT}, channels: [depth]}}",
-            f"environment.cameras.wrist={_WRIST}, channels: [depth]}}",
-        ],
-    ),
+    "front alone": ("vision", [_cameras("front")]),
+    "wrist alone": ("vision", [_cameras("wrist")]),
+    "colour and depth": ("vision", [_cameras("front", "wrist", channels="rgb, depth")]),
+    "depth alone": ("vision", [_cameras("front", "wrist", channels="depth")]),
     "without the auxiliary head": ("vision", ["algorithms.bc.auxiliary=[]"]),
     "an encoder for each camera": ("vision", ["algorithms.bc.image_encoder.cameras=separate"]),
 }

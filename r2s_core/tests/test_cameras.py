@@ -232,6 +232,15 @@ def test_the_missions_own_keys():
     assert off.keys() == {"policy"}
 
 
+def test_the_tasks_own_camera_with_another_channel():
+    own = {"use": "task", "channels": ["depth"], "period": 2, "field_of_view": 30}
+    env = environment(cameras={"own": own}, camera_resolution=[24, 16])
+    assert env.spec.observations["own_depth"].shape == (16, 24, 1)
+    camera, asked = env.spec.cameras["own"], SeenCart.info.cameras["own"]
+    assert (camera.position, camera.quaternion) == (asked.position, asked.quaternion)
+    assert (camera.channels, camera.period, camera.field_of_view) == (("depth",), 2, 30)
+
+
 def test_a_camera_rides_on_a_body_or_a_site():
     down = {"look_at": [0, 0, -1], "position": [0, 0, 1.0], "up": [0, 1, 0], "size": [33, 33]}
     rides = {"channels": ["segmentation"], **down}
@@ -276,6 +285,8 @@ def test_what_no_camera_can_be_is_refused_in_a_sentence(changed, says):
         ({"cameras": {"critic": ABOVE}}, "an observation group 'critic' already"),
         ({"cameras": {"9": ABOVE}}, "starts with a letter"),
         ({"renderer": "crayon"}, "no renderer named 'crayon'"),
+        ({"cameras": {"front": {"use": "task"}}}, "no camera of its own .* it has own"),
+        ({"cameras": {"own": {"use": "task", "channels": []}}}, "channels is empty"),
         ({"camera_resolution": "(64, 0)", "vision_enabled": True, "cameras": {}}, "resolution"),
     ],
 )

@@ -20,6 +20,7 @@ from r2s_core.policy_export import ArraySpec
 Channel = Literal["rgb", "depth", "segmentation"]
 CHANNELS: tuple[Channel, ...] = ("rgb", "depth", "segmentation")
 WORLD = "world"
+OF_TASK = "task"  # the camera plugin that starts from the task's own camera
 #: Of MuJoCo's geom groups, those that cameras see; see `r2s_core.robot.VISUAL_GROUP`.
 DRAWN_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 LARGEST = 1024  # pixels of a side

@@ -1,9 +1,11 @@
-"""The builder of the camera `pinhole`."""
+"""The builders of the cameras `pinhole` and `task`."""
 
 from __future__ import annotations
 
+import dataclasses
+
 from r2s_core.camera import Camera, default_up, looking_at
-from r2s_core.cameras.plugins import PinholeConfig
+from r2s_core.cameras.plugins import PinholeConfig, TaskCameraConfig
 
 _DEFAULT_SIZE = (64, 64)
 
@@ -25,3 +27,9 @@ def make(config: PinholeConfig) -> Camera:
         period=config.period,
         depth_range=config.depth_range,
     )
+
+
+def of_task(own: Camera, config: TaskCameraConfig) -> Camera:
+    """The task's camera `own`, with what the options give in place of its own."""
+    given = {n: v for n, v in vars(config).items() if v is not None}
+    return dataclasses.replace(own, **given)

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Literal
 
+from r2s_core.camera import OF_TASK
 from r2s_core.plugin import Plugin, option
 
 Vector = tuple[float, float, float]
@@ -60,6 +61,35 @@ class PinholeConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TaskCameraConfig:
+    """The task's own camera of the same name; what is given here replaces its own."""
+
+    field_of_view: float | None = option(None, "vertical, degrees", minimum=1.0, maximum=170.0)
+    size: tuple[int, int] | None = option(
+        None,
+        "[width, height], pixels; default: environment.camera_resolution",
+        minimum=1,
+        maximum=1024,
+    )
+    channels: tuple[Literal["rgb", "depth", "segmentation"], ...] | None = option(
+        None, "what it measures; each is an observation group of its own"
+    )
+    period: int | None = option(
+        None,
+        "control steps from one image to the next; an episode's start always has one",
+        minimum=1,
+        maximum=10_000,
+    )
+    depth_range: tuple[float, float] | None = option(
+        None, "m, nearest and farthest distance that `depth` reports"
+    )
+
+    def __post_init__(self) -> None:
+        if self.channels == ():
+            raise ValueError("channels is empty; list some of rgb, depth, segmentation")
+
+
+@dataclasses.dataclass(frozen=True)
 class RaysConfig:
     """Options of the renderer `rays`."""
 
@@ -88,6 +118,13 @@ PINHOLE = Plugin(
     summary="a camera without distortion, fixed in the world or to a body",
     target="r2s_core.cameras.pinhole:make",
     config=PinholeConfig,
+)
+TASK = Plugin(
+    name=OF_TASK,
+    kind="camera",
+    summary="the task's own camera of this name, or with other channels, size, period or view",
+    target="r2s_core.cameras.pinhole:of_task",
+    config=TaskCameraConfig,
 )
 RAYS = Plugin(
     name="rays",

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from r2s_core import registry
-from r2s_core.camera import DRAWN_GROUPS, WORLD, Camera
+from r2s_core.camera import DRAWN_GROUPS, OF_TASK, WORLD, Camera
 from r2s_core.config import EngineConfig, Use
 from r2s_core.device import check_memory
 from r2s_core.env.curriculum import Levels
@@ -97,17 +97,17 @@ def seen_with(cameras: Mapping[str, Camera], task: Task[Any], scene: SceneSpec) 
 
 def _cameras(engine: EngineConfig, task: Task[Any]) -> dict[str, Camera]:
     """By name. Those without a size of their own have `camera_resolution`."""
-    size, cameras = engine.camera_resolution, {}
+    size, own, cameras = engine.camera_resolution, task.info.cameras, {}
     for name, use in engine.cameras.items():
         try:
-            camera = registry.build("camera", use.use, use.options)
+            starts_from = _own(own, name) if use.use == OF_TASK else ()
+            camera = registry.build("camera", use.use, *starts_from, use.options)
         except ConfigError as error:
             raise ConfigError(f"environment.cameras.{name}: {error}") from error
         if size is not None and getattr(use.options, "size", None) is None:
             camera = dataclasses.replace(camera, size=size)
         cameras[name] = camera
     if not cameras:
-        own = task.info.cameras
         cameras = {n: dataclasses.replace(c, size=size or c.size) for n, c in own.items()}
     if not cameras:
         raise ConfigError(
@@ -124,6 +124,14 @@ def _cameras(engine: EngineConfig, task: Task[Any]) -> dict[str, Camera]:
                 )
             groups.append(group)
     return cameras
+
+
+def _own(cameras: Mapping[str, Camera], name: str) -> tuple[Camera]:
+    if name not in cameras:
+        hint = did_you_mean(name, cameras)
+        there = f"it has {', '.join(cameras)}" if cameras else "it has none"
+        raise ConfigError(f"the task has no camera of its own with this name{hint}; {there}")
+    return (cameras[name],)
 
 
 def _compiled(

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from typing import Literal
 
-from r2s_core.camera import OF_TASK
 from r2s_core.plugin import Plugin, option
 
 Vector = tuple[float, float, float]
@@ -120,7 +119,7 @@ PINHOLE = Plugin(
     config=PinholeConfig,
 )
 TASK = Plugin(
-    name=OF_TASK,
+    name="task",  # `r2s_core.camera.OF_TASK`, which would import NumPy
     kind="camera",
     summary="the task's own camera of this name, or with other channels, size, period or view",
     target="r2s_core.cameras.pinhole:of_task",

@@ -125,6 +125,13 @@ class EngineConfig:
         "what the policy reads: rgb_and_state: images and what a robot feels (joints, gripper, "
         "goal); rgb: images alone; state: numbers alone; default: rgb_and_state with vision",
     )
+    visual_period: int | None = option(
+        None,
+        "control steps after which visual randomizers draw anew, in training; a policy without a "
+        "memory then learns from many more looks than episodes; default: once an episode",
+        minimum=1,
+        maximum=10_000,
+    )
     renderer: Use = option(Use("auto", None), "what draws the images; auto: the fastest here")
 
     def __post_init__(self) -> None:

@@ -118,6 +118,7 @@ def wrap_task(
         variants=None if training else variants,
         action_history=engine.action_history,
         action_chunk=engine.action_chunk,
+        visual_period=engine.visual_period if training else None,
         growths=_growths(config, worlds) if training else {},
     )
     vision = engine.vision

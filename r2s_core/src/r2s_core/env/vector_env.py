@@ -54,7 +54,7 @@ from r2s_core.types import (
     pytree,
 )
 
-_LOOKS = 0x100C5  # any number of its own
+_LOOKS, _NEXT_LOOKS = 0x100C5, 0x4E3C7  # any numbers of their own
 
 
 @pytree
@@ -89,6 +89,7 @@ class EngineOptions:
       not held out, sampled for every episode.
     action_history: number of past actions appended to the observation.
     action_chunk: control steps in an action.
+    visual_period: control steps after which how a world looks is drawn anew; None: once an episode.
     growths: the curriculum: "task", "rewards.NAME" or "randomization.NAME" -> how it grows.
     """
 
@@ -99,6 +100,7 @@ class EngineOptions:
     variants: tuple[int, ...] | None = None
     action_history: int = 0
     action_chunk: int = 1
+    visual_period: int | None = None
     growths: Mapping[str, Growth] = dataclasses.field(default_factory=dict)
 
 
@@ -288,6 +290,7 @@ class VectorEnv:
         # A world with an invalid start counts as diverged, whatever the step did to it.
         ok = moved.ok & physics.ok
         if self._rig is not None:
+            looks = self._next_looks(looks, rest, keys[3])
             images = self._see(images, looks, physics.view, moved.view, ok, rest)
             rest = dataclasses.replace(rest, images=images)
         rest, step = self._advance(rest, physics.view, moved.view, ok, action, keys)
@@ -325,7 +328,7 @@ class VectorEnv:
         It shares what has been compiled."""
         env = copy.copy(self)
         env.options = dataclasses.replace(
-            self.options, start_bank_share=0.0, stagger=False, action_chunk=1
+            self.options, start_bank_share=0.0, stagger=False, action_chunk=1, visual_period=None
         )
         env.spec = dataclasses.replace(
             self.spec,
@@ -358,6 +361,14 @@ class VectorEnv:
                     "its start-state bank, or a randomizer of starts or models"
                 )
         return dataclasses.replace(physics, ok=physics.ok & valid)
+
+    def _next_looks(self, looks: Named, rest: EnvState, key: Array) -> Named:
+        """How worlds look after a control step, before any reset. rest: the state before it."""
+        period = self.options.visual_period
+        if period is None or not looks:
+            return looks
+        fresh = self._dress(jax.random.fold_in(key, _NEXT_LOOKS), rest.levels, rest.variant)
+        return _where((rest.elapsed + 1) % period == 0, fresh, looks)
 
     def _see(
         self, images: Named, looks: Named, before: View, view: View, ok: Array, rest: EnvState

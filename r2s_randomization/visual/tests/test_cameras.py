@@ -39,7 +39,7 @@ SEEN = {
 }
 
 
-def environment(worlds=WORLDS, randomization=None, **engine):
+def environment(worlds=WORLDS, randomization=None, training=False, **engine):
     camera = {"position": EYE, "look_at": AIM, "field_of_view": 50, "size": [24, 24]}
     camera["channels"] = ["rgb", "segmentation"]
     seen = {"cameras": {"front": camera}, "observation_type": "rgb", "renderer": "rays"}
@@ -48,7 +48,7 @@ def environment(worlds=WORLDS, randomization=None, **engine):
         "environment": {**seen, **engine},
         "randomization": randomization or {},
     }
-    return wrap_task(TASK, load_mapping(made), worlds, training=False)
+    return wrap_task(TASK, load_mapping(made), worlds, training=training, rewarded=False)
 
 
 @functools.cache
@@ -105,6 +105,24 @@ def test_looks_last_for_the_episode_and_the_numbers_do_not_know():
     np.testing.assert_array_equal(floors[0], floors[2])
     assert (floors[0] != floors[3]).any(-1).all()  # a new episode
     np.testing.assert_array_equal(floors[3], floors[4])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_looks_are_drawn_anew_within_an_episode_that_is_trained_on(training):
+    looks = {"visual_colors": {"amount": 1.0}}
+    env = environment(4, looks, training, visual_period=3, max_episode_steps=12)
+    state, obs = env.reset(jax.random.key(0))
+    clocks = np.asarray(state.elapsed)
+    for _ in range(7):
+        before, floors = np.asarray(state.looks["mat_rgba"]), np.asarray(obs["front"])[:, -1, 0]
+        state, step = env.step(state, jnp.zeros((4, 1)))
+        clocks, obs = (clocks + 1) % 12, step.obs
+        due = (clocks % 3 == 0) & training | (clocks == 0)
+        changed = (np.asarray(state.looks["mat_rgba"]) != before).any(axis=(1, 2))
+        np.testing.assert_array_equal(changed, due)
+        # The image is of the looks that the world has, not of those before.
+        repainted = (np.asarray(obs["front"])[:, -1, 0] != floors).any(axis=-1)
+        np.testing.assert_array_equal(repainted, due)
 
 
 def test_half_the_light_is_half_of_every_colour():

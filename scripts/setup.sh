@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-run}
 build_tools="hatchling editables"
-dev_tools="pytest pytest-xdist ruff uv pyright[nodejs] jsonschema chex tensorboardX scikit-image warp-lang onnx onnxruntime"
+dev_tools="pytest pytest-xdist ruff uv pyright[nodejs] jsonschema chex tensorboardX scikit-image warp-lang onnx onnxruntime opencv-contrib-python-headless"
 venv=.venv
 stamp=$venv/r2s-setup-$level
 marker=$venv/r2s-setup-unfinished

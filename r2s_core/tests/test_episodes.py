@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from r2s_core.errors import R2SError
-from r2s_core.evaluation.episodes import Episodes, failure_kinds, run_episodes, summarise
+from r2s_core.evaluation.episodes import Episodes, failures, run_episodes, summarise
 from r2s_core.task_info import TaskInfo
 from r2s_core.testing.environments import HostDriven, Rules, TinyEnvironment
 
@@ -64,6 +64,10 @@ def test_short_episodes_are_not_over_counted(host_driven):
     assert set(episodes.episode_length[episodes.success]) == {10}
     assert set(episodes.episode_length[~episodes.success]) == {1}
     np.testing.assert_array_equal(episodes.episode_return, episodes.episode_length)
+    # Tails are solved from the second step on.
+    second = np.where(episodes.success, 2 * env.spec.control_dt, np.nan)
+    assert episodes.time_to_success is not None
+    np.testing.assert_allclose(episodes.time_to_success, second)
 
 
 def test_the_same_key_gives_the_same_episodes_and_another_does_not():
@@ -97,7 +101,8 @@ def episodes(**columns):
         "reached": [1, 1, 0, 1, 1, 1, 1],
         "grasped": [1, 1, 0, 0, 1, 1, 1],
         "lifted": [1, 1, 0, 0, 1, 1, 1],
-        "held": [1, 1, 0, 0, 0, 0, 1],
+        "lost_it": [0, 1, 0, 0, 1, 1, 0],
+        "late": [1, 1, 0, 0, 0, 1, 0],
     } | columns
     return Episodes(
         success=np.asarray(base["success"], bool),
@@ -113,27 +118,54 @@ def episodes(**columns):
 INFO = TaskInfo(
     stages=("reached", "grasped", "lifted"),
     headline={"precise": "within 1 cm"},
-    failures={"held": "dropped"},
-    terminated="left the workspace",
+    failures={"lost_it": "it was lifted and lost", "late": "it came late"},
     out_of_time="off goal",
 )
 
 
-def test_every_failure_is_of_one_kind():
-    kinds = failure_kinds(episodes(), INFO)
-    assert kinds == {
-        "physics diverged": 1,
+def test_every_failure_is_of_one_kind_the_first_that_fits():
+    """The engine's own first, then the task's in their order, then by stage."""
+    summary = summarise(episodes(precise=[0] * 7), INFO)
+    assert summary["failures"] == {
+        "diverged": 1,
+        "lost it": 2,
         "not reached": 1,
         "reached, not grasped": 1,
-        "lifted, left the workspace": 1,
-        "lifted, dropped": 1,
         "lifted, off goal": 1,
+    }
+    assert summary["failures_by_stage"] == {
+        "diverged": {"lifted": 1},
+        "lost it": {"lifted": 2},
+        "not reached": {"start": 1},
+        "reached, not grasped": {"reached": 1},
+        "lifted, off goal": {"lifted": 1},
+    }
+    kinds, number = failures(episodes(), INFO)
+    assert [kinds[k] if k >= 0 else "" for k in number] == [
+        *("", "diverged", "not reached", "reached, not grasped", "lost it", "lost it"),
+        "lifted, off goal",
+    ]
+    assert INFO.facts()["failures"] == {
+        "lost it": "it was lifted and lost",
+        "late": "it came late",
     }
 
 
 def test_tasks_without_stages_have_plain_failure_kinds():
-    kinds = failure_kinds(episodes(), TaskInfo())
-    assert kinds == {"physics diverged": 1, "terminated": 1, "time ran out": 4}
+    summary = summarise(episodes(), TaskInfo(terminated="fell off"))
+    assert summary["failures"] == {"diverged": 1, "fell off": 1, "time ran out": 4}
+    assert summary["failures_by_stage"]["time ran out"] == {"start": 4}
+
+
+def test_the_times_of_successes_are_told_by_their_quantiles():
+    times = np.array([2.0, 9.0, 4.0, 3.0, np.nan, np.nan, np.nan])
+    timed = dataclasses.replace(episodes(precise=[0] * 7), time_to_success=times)
+    solved = dataclasses.replace(timed, success=~np.isnan(times))
+    quantiles = summarise(solved, INFO)["time_to_success_s"]
+    assert quantiles == {"p10": pytest.approx(2.3), "median": 3.5, "p90": pytest.approx(7.5)}
+    none = dataclasses.replace(timed, success=np.zeros(7, bool))
+    assert summarise(none, INFO)["time_to_success_s"] is None
+    assert summarise(episodes(), TaskInfo())["time_to_success_s"] is None
 
 
 def test_summary():

@@ -77,6 +77,32 @@ def history(updates=40):
     return h
 
 
+def test_failures_are_told_by_kind_stage_and_object(tmp_path):
+    by_stage = {"lost <it>": {"reached": 30, "grasped": 10}, "late": {"start": 7}}
+    task = RESULT["task"] | {"failures": {"lost <it>": "it was held, & lost", "late": "too late"}}
+    row = {"episodes": 512, "held_out": False, "success_ci95": [0, 1]}
+    objects = [
+        row | {"name": "mug", "success_rate": 465 / 512, "failures": {"lost <it>": 40, "late": 7}},
+        row | {"name": "can", "success_rate": 1.0, "failures": {}},
+    ]
+    told = {"failures_by_stage": by_stage, "task": task, "objects": objects}
+    told |= {"failures": {"lost <it>": 40, "late": 7}, "metrics": {"late": 0.1, "far_off": 0.2}}
+    told |= {"time_to_success_s": {"p10": 1.0, "median": 2.0, "p90": 3.5}}
+    path = write_report(tmp_path, RESULT | told, history(), CONFIG)
+    text = [line for line in map(str.strip, Page(path.read_text()).text) if line]
+    lost = text.index("lost <it>", text.index("what it means"))
+    assert text[lost : lost + 6] == [
+        *("lost <it>", "40", "3.9 % (2.9 to 5.3)", "30", "10", "it was held, & lost")
+    ]
+    assert text[lost + 6 : lost + 11] == ["late", "7", "0.7 % (0.3 to 1.4)", "7", "too late"]
+    mug = text.index("mug", lost)
+    assert text[mug : mug + 5] == ["mug", "512", "90.8 % (88.0 to 93.0)", "40", "7"]
+    assert text[mug + 5 : mug + 8] == ["can", "512", "100.0 % (99.3 to 100.0)"]
+    assert "2.00 s" in text
+    assert "far off" in text
+    assert text.count("late") == 3  # the chart, and both tables; no metric beside them
+
+
 class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()

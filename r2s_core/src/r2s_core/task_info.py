@@ -21,10 +21,11 @@ class TaskInfo:
     headline: other metrics in [0, 1] -> their labels. Reports show their means as rates, in %,
       beside the success rate; a metric with a unit, such as a distance, belongs in `metrics` only,
       which the report lists under its details.
-    terminated: the label of failed episodes that reached every stage and were terminated.
-    failures: metric -> label, in order: a failed episode that reached every stage and was truncated
-      gets the label of the first metric that ended below 1/2.
-    out_of_time: the label of truncated episodes that fit none of `failures`.
+    failures: the kinds of failure, each a metric -> what it means. A failed episode is of the first
+      kind whose metric is at least 1/2 at its end, and pages call it as the metric is called, with
+      spaces. Those that fit none are named after the first stage that they did not reach, else:
+    terminated, out_of_time: the labels of failed episodes that reached every stage and were
+      terminated, or were truncated.
     markers: mocap body of the scene that pictures show -> the field of the task's state,
       float32[3], m, that holds its position.
     episode_steps: control steps after which an episode is truncated, unless configured.
@@ -59,4 +60,10 @@ class TaskInfo:
             "objects": list(self.objects),
             "stages": list(self.stages),
             "headline": dict(self.headline),
+            "failures": {failure_name(metric): text for metric, text in self.failures.items()},
         }
+
+
+def failure_name(metric: str) -> str:
+    """What a kind of failure is called, by its metric in `TaskInfo.failures`."""
+    return metric.replace("_", " ")

@@ -9,11 +9,22 @@ import yaml
 
 from r2s_core.config import load_mapping
 from r2s_core.env.camera_rig import images_of, seen_by
+from r2s_core.evaluation.episodes import DIVERGED
+from r2s_core.task_info import failure_name
 from r2s_envs_pick_place.config import OBSERVATIONS, PickPlaceConfig
 from r2s_envs_pick_place.scene import pick_object
+from r2s_envs_pick_place.task.failure import AWAY, FAILURES
 from r2s_envs_pick_place.task.observation import observation_names
 from r2s_envs_pick_place.task.pick_place import PickPlace
-from r2s_envs_pick_place.task.state import GOAL_RADIUS, HOLD_STEPS, TIGHT_RADIUS
+from r2s_envs_pick_place.task.state import (
+    CLEAR,
+    GOAL_RADIUS,
+    HOLD_STEPS,
+    LIFTED,
+    LOST_STEPS,
+    REACHED,
+    TIGHT_RADIUS,
+)
 from r2s_envs_robots.control import GRIPPER_THRESHOLD
 
 PAGE = (Path(__file__).parents[3] / "docs/pick_and_place.md").read_text()
@@ -54,6 +65,23 @@ def test_the_cameras_of_the_page_can_be_placed(task):
     felt = _section("Cameras").split("robot feels:")[1].split("nothing")[0]
     numbers = sum(map(int, re.findall(r"\b(\d+)\b", felt)))
     assert numbers == len(task.info.observation_names["proprioception"])
+
+
+def test_kinds_of_failure_are_the_code_s():
+    table = {kind: meaning for kind, meaning in _rows("Start and end")}
+    known = dict.fromkeys(name for kinds in FAILURES.values() for name in kinds)
+    assert {failure_name(kind) for kind in known} | {DIVERGED} == set(table)
+    for centimetres, kind in (
+        (AWAY, "knocked away"),
+        (REACHED, "never reached"),
+        (CLEAR, "dropped"),
+    ):
+        assert f"{100 * centimetres:g} cm" in table[kind]
+    for kind in ("slipped", "not lifted"):
+        assert f"{100 * LIFTED:g} cm" in table[kind]
+    assert f"last {HOLD_STEPS} control steps" in table["off goal"]
+    assert "lost\nafter three control steps without" in _section("Start and end")
+    assert LOST_STEPS == 3
 
 
 def test_rewards_are_the_code_s(task):

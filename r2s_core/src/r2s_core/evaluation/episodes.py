@@ -16,7 +16,7 @@ import numpy as np
 
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.intervals import wilson_interval
-from r2s_core.task_info import TaskInfo
+from r2s_core.task_info import TaskInfo, failure_name
 from r2s_core.types import Array, Checked, Environment, EnvSpec, Named, Policy, Step, Variants
 
 #: (policy, state, obs, key) -> (state, obs, step)
@@ -24,6 +24,10 @@ Advance = Callable[[Policy, Any, Named, Array], tuple[Any, Named, Step]]
 
 _READ_BYTES = 256 * 2**20  # of images that are kept of recorded episodes
 _OUTCOMES = ("success", "terminated", "diverged", "episode_return", "episode_length")
+#: The kind of failure, which the engine sees, whatever the task.
+DIVERGED = "diverged"
+#: Where an episode was that reached no stage.
+START = "start"
 #: What is reported for each variant of the scene.
 _OF_VARIANT = (
     "episodes",
@@ -32,6 +36,8 @@ _OF_VARIANT = (
     "headline_rates",
     "stage_rates",
     "failures",
+    "failures_by_stage",
+    "time_to_success_s",
 )
 
 
@@ -43,7 +49,7 @@ class Recording:
     [T, ...]. success: how the episode ended. variant: the scene's. metrics: the task's, float32[T]
     each, after every control step. succeeded: bool[T], whether the episode
     would have been a success had it ended after that step. failure: the kind, see
-    `failure_kinds`; empty for a success. read: what a policy that sees read at the start of every
+    `failures`; empty for a success. read: what a policy that sees read at the start of every
     control step, [T, *shape] by observation group; empty for one that sees nothing, and where
     there were too many images to keep.
     """
@@ -72,18 +78,21 @@ class Episodes:
     variant: np.ndarray | None = None  # of the scene; None where it has none
     rewarded: bool = True  # False where the environment has no rewards, so returns mean nothing
     world: np.ndarray | None = None  # int[E], the episode's world
+    #: float[E], s: after this time the task was solved and stayed so; NaN for failures. None:
+    #: not measured.
+    time_to_success: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.success)
 
     def where(self, which: np.ndarray) -> Episodes:
         """The episodes under the mask bool[E], without recordings."""
-        columns = {name: getattr(self, name)[which] for name in _OUTCOMES}
+        columns: dict[str, Any] = {
+            name: None if (column := getattr(self, name)) is None else column[which]
+            for name in (*_OUTCOMES, "variant", "world", "time_to_success")
+        }
         metrics = {name: column[which] for name, column in self.metrics.items()}
-        variant = None if self.variant is None else self.variant[which]
-        world = None if self.world is None else self.world[which]
-        rest = {"variant": variant, "world": world, "rewarded": self.rewarded}
-        return Episodes(**columns, metrics=metrics, **rest)
+        return Episodes(**columns, metrics=metrics, rewarded=self.rewarded)
 
     def success_by_world(self) -> np.ndarray:
         """Each world's success rate, float[W]; for episodes of `run_episodes`."""
@@ -120,7 +129,7 @@ def run_episodes(
     if not isinstance(policy, jax.tree_util.Partial):
         policy = jax.tree_util.Partial(lambda obs, key, act=policy: act(obs, key))
     worlds = env.spec.num_worlds
-    remaining = np.full(worlds, per_world)
+    remaining, solved = np.full(worlds, per_world), np.zeros(worlds, int)
     recorder = _Recorder(state, min(record, worlds), env.spec)
     rows: list[dict[str, np.ndarray]] = []
     # No world can need more steps than this: every episode is truncated in time.
@@ -131,9 +140,11 @@ def run_episodes(
         state, obs, step = advance(policy, state, obs, step_key)
         recorder.after(step)
         done = np.asarray(step.done)
+        solved = np.where(np.asarray(step.success), solved + 1, 0)  # control steps in a row
         if done.any():
-            rows.append(_ended(step, done & (remaining > 0)))
+            rows.append(_ended(step, done & (remaining > 0), solved, env.spec.control_dt))
             remaining = np.maximum(remaining - done, 0)
+            solved[done] = 0
     if isinstance(env, Checked):
         env.check()
     if remaining.any():
@@ -183,7 +194,8 @@ def _summary(episodes: Episodes, info: TaskInfo) -> dict[str, Any]:
         "headline_rates": {name: means[name] for name in info.headline},
         "episodes": total,
         "stage_rates": {name: means[name] for name in info.stages},
-        "failures": failure_kinds(episodes, info),
+        **_failures(episodes, info),
+        "time_to_success_s": _quantiles(episodes),
         "diverged_episodes": int(episodes.diverged.sum()),
         "mean_return": float(np.mean(episodes.episode_return)) if episodes.rewarded else None,
         "mean_length": float(np.mean(episodes.episode_length)),
@@ -191,15 +203,36 @@ def _summary(episodes: Episodes, info: TaskInfo) -> dict[str, Any]:
     }
 
 
-def failure_kinds(episodes: Episodes, info: TaskInfo) -> dict[str, int]:
-    """Number of failures by kind; each failure counts once, for the first kind that fits."""
+def _failures(episodes: Episodes, info: TaskInfo) -> dict[str, Any]:
+    """Number of failures by kind, and of each kind by the last stage that the episodes reached."""
     kinds, number = failures(episodes, info)
-    counts = np.bincount(number[number >= 0], minlength=len(kinds))
-    return {name: int(count) for name, count in zip(kinds, counts, strict=True) if count}
+    stages = (START, *info.stages)
+    reached = np.zeros(len(episodes), int)
+    for i, name in enumerate(info.stages, 1):
+        reached[episodes.metrics[name] >= 0.5] = i
+    by_kind, by_stage = {}, {}
+    for k in np.unique(number[number >= 0]):
+        counts = np.bincount(reached[number == k], minlength=len(stages))
+        by_kind[kinds[k]] = int(counts.sum())
+        named = zip(stages, counts, strict=True)
+        by_stage[kinds[k]] = {name: int(count) for name, count in named if count}
+    return {"failures": by_kind, "failures_by_stage": by_stage}
+
+
+def _quantiles(episodes: Episodes) -> dict[str, float] | None:
+    """Of the successes' times, s; None where there are none."""
+    if episodes.time_to_success is None or not episodes.success.any():
+        return None
+    times = episodes.time_to_success[np.asarray(episodes.success, bool)]
+    low, median, high = np.quantile(times, (0.1, 0.5, 0.9))
+    return {"p10": float(low), "median": float(median), "p90": float(high)}
 
 
 def failures(episodes: Episodes, info: TaskInfo) -> tuple[list[str], np.ndarray]:
-    """The kinds of failure, and int[E]: which of them an episode is, -1 for a success."""
+    """The kinds of failure, and int[E]: which of them an episode is, -1 for a success.
+
+    Every failed episode is of exactly one kind, the first that fits: see `TaskInfo.failures`.
+    """
     kinds: list[str] = []
     number = np.full(len(episodes), -1)
     left = ~np.asarray(episodes.success, bool)
@@ -210,14 +243,14 @@ def failures(episodes: Episodes, info: TaskInfo) -> tuple[list[str], np.ndarray]
         kinds.append(name)
         left = left & ~mask
 
-    assign("physics diverged", episodes.diverged)
+    assign(DIVERGED, episodes.diverged)
+    for metric in info.failures:
+        assign(failure_name(metric), episodes.metrics[metric] >= 0.5)
     before = ""
     for name in info.stages:
         assign(f"{before}not {name}", episodes.metrics[name] < 0.5)
         before = f"{name}, "
     assign(f"{before}{info.terminated}", episodes.terminated)
-    for metric, kind in info.failures.items():
-        assign(f"{before}{kind}", episodes.metrics[metric] < 0.5)
     assign(f"{before}{info.out_of_time}", np.ones(len(episodes), bool))
     return kinds, number
 
@@ -230,8 +263,16 @@ def _advance(
     return state, step.obs, outcome
 
 
-def _ended(step: Step, which: np.ndarray) -> dict[str, np.ndarray]:
+def _ended(
+    step: Step, which: np.ndarray, solved: np.ndarray, control_dt: float
+) -> dict[str, np.ndarray]:
+    """The outcomes of the episodes under `which`, bool[W].
+
+    solved: int[W], the control steps in a row after which the task was solved.
+    """
     columns = {name: getattr(step, name) for name in _OUTCOMES}
+    time = (np.asarray(step.episode_length) - solved + 1) * control_dt
+    columns["time_to_success"] = np.where(np.asarray(step.success), time, np.nan)
     if step.variant is not None:
         columns["variant"] = step.variant
     columns["world"] = np.arange(len(which))

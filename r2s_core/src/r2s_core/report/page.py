@@ -15,8 +15,10 @@ from r2s_core.pages.charts import Mark, bar_chart, interval_chart, line_chart
 from r2s_core.record.folder import shown
 from r2s_core.record.history import EVALUATED, History
 from r2s_core.rendering.pictures import Pictures
+from r2s_core.report.failures import failure_tables
 from r2s_core.report.task_box import reads_box, task_box
 from r2s_core.system.progress import count, duration, percent
+from r2s_core.task_info import failure_name
 
 _Titled = TypeVar("_Titled", Strip, Film)
 #: Of a task that does not say.
@@ -64,6 +66,7 @@ def write_report(
         "task": task_box(result, config, contract),
         "reads": reads_box(result, contract),
         "evaluation": list(_evaluation(result)),
+        "failures": failure_tables(result),
         "strips": _with_counts(pictures.strips, result),
         "films": _with_counts(pictures.films, result),
         "looks": pictures.looks,
@@ -101,6 +104,9 @@ def _cards(result: Mapping[str, Any]) -> list[Card]:
         cards.append(Card(percent(result["success_rate"]), "success", interval, state))
         episodes = f"{result['episodes']:,}"
         cards.append(Card(episodes, "fresh episodes", "of the deterministic policy"))
+        if times := result.get("time_to_success_s"):
+            spread = f"median; 80 % between {times['p10']:.2f} and {times['p90']:.2f} s"
+            cards.append(Card(f"{times['median']:.2f} s", "time to success", spread))
     speed = f"{count(result['train_steps_per_second'])} steps/s"
     cards.append(Card(count(result["env_steps"]), "training steps", speed))
     compiled = f"minutes:seconds; {result['compile_s']:.0f} s of it compiling"
@@ -223,11 +229,12 @@ def _details(result: Mapping[str, Any]) -> list[Table]:
         "compiling": _seconds(result.get("compile_s")),
         "evaluation": _seconds(result.get("evaluation_s")),
     }
-    told = {*result["task"]["stages"], *result["task"]["headline"]}
+    task = result["task"]
+    told = {*task["stages"], *task["headline"], *task.get("failures", ())}
     means = {
         name.replace("_", " "): value
         for name, value in result.get("metrics", {}).items()
-        if name not in told
+        if name not in told and failure_name(name) not in told
     }
     tables = (numbers, means, result.get("hardware", {}), result.get("versions", {}))
     titles = ("Numbers", "The task's metrics, mean at an episode's end", "Machine", "Versions")

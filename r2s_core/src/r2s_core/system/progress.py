@@ -138,9 +138,11 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
             rows.append((result["task"]["headline"][metric], percent(rate)))
         for name, rate in result.get("stage_rates", {}).items():
             rows.append((name, percent(rate)))
+        if times := result.get("time_to_success_s"):
+            spread = f"80 % between {times['p10']:.2f} and {times['p90']:.2f} s"
+            rows.append(("time to success", f"{times['median']:.2f} s in the median, {spread}"))
         rows.append(("episodes", f"{result['episodes']:,}"))
-        if result.get("diverged_episodes"):
-            rows.append(("physics diverged", f"in {result['diverged_episodes']:,} of them"))
+        rows += _failure_rows(result)
         rows += _object_rows(result)
     if result.get("env_steps"):
         rows.append(("environment steps", f"{result['env_steps']:,}"))
@@ -151,6 +153,17 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("backend", str(result.get("backend"))))
     rows += [(name, str(path)) for name, path in result.get("files", {}).items()]
     return rows
+
+
+def _failure_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each kind of failure: how often it happened, and how far these episodes came."""
+    rows = []
+    for kind, number in result.get("failures", {}).items():
+        stages = result.get("failures_by_stage", {}).get(kind, {})
+        came = ", ".join(f"{stage} {count:,}" for stage, count in stages.items())
+        share = percent(number / result["episodes"])
+        rows.append((f"  {kind}", f"{number:,}  ({share})" + (f"; got to: {came}" if came else "")))
+    return [("failures", f"{sum(result['failures'].values()):,}"), *rows] if rows else []
 
 
 def _object_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -165,7 +178,9 @@ def _object_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     for row in result.get("objects", ()):
         low, high = row["success_ci95"]
         text = f"{percent(row['success_rate'])}  ({100 * low:.1f} to {100 * high:.1f} %)"
-        rows.append((f"  {row['name']}", text + (", not trained on" if row["held_out"] else "")))
+        text += ", not trained on" if row["held_out"] else ""
+        kinds = ", ".join(f"{kind} {n:,}" for kind, n in row.get("failures", {}).items())
+        rows.append((f"  {row['name']}", text + (f"; {kinds}" if kinds else "")))
     return rows
 
 

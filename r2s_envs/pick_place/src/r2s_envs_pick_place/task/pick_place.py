@@ -28,12 +28,14 @@ from r2s_envs_pick_place.scene.pick_object import (
     seen_spec,
 )
 from r2s_envs_pick_place.scene.variants import build_models
-from r2s_envs_pick_place.task import bank, capacity
+from r2s_envs_pick_place.task import bank, capacity, failure
 from r2s_envs_pick_place.task.observation import Observer, observation_names
 from r2s_envs_pick_place.task.script import ScriptedPick
 from r2s_envs_pick_place.task.state import (
     GOAL_RADIUS,
     HOLD_STEPS,
+    LIFTED,
+    REACHED,
     TIGHT_RADIUS,
     PickPlaceState,
     fresh_state,
@@ -43,8 +45,6 @@ from r2s_envs_robots import LAWS, Arm
 
 #: The object has left the workspace beyond this from its centre, m.
 BOUNDS = 0.40
-_REACHED = 0.05  # the hand is at the object: the grip at the grasp point within this, m
-_LIFTED = 0.05  # the object is off its resting height by this, m
 _MIN_CARRY, _GOAL_DRAWS = 0.10, 8  # m between the object and a goal on the table; draws for it
 _START_NOISE = 0.03  # the arm's start angles lie within +- this of its ready posture, rad
 
@@ -113,9 +113,7 @@ class PickPlace:
             action_names=self.robot.action_names[config.action_space],
             stages=("reached", "grasped", "lifted"),
             headline={"success_2p5cm": "success within 2.5 cm"},
-            failures={"held": "dropped"},
-            terminated="left the workspace",
-            out_of_time="off goal",
+            failures=failure.FAILURES[config.goal],
             markers={"goal_marker": "goal"},
             episode_steps=80,
             rewards=self._default_rewards(),
@@ -177,7 +175,7 @@ class PickPlace:
             nearest = jnp.append(place, low)
         if self._level is not None:
             goal = nearest + self._level * (goal - nearest)
-        return fresh_state(goal, height, variant)
+        return fresh_state(goal, place, height, variant)
 
     def _goal_aside(self, key: Array, place: Array) -> Array:
         """float32[2]: a goal on the table, `_MIN_CARRY` from the object or, where a small
@@ -207,7 +205,7 @@ class PickPlace:
     def update(self, task: PickPlaceState, view: View) -> PickPlaceState:
         task = self.begin(task, view)
         touching, grasped = task.touching, task.grasped
-        ever_lifted = task.ever_lifted | ((task.lift > _LIFTED) & grasped)
+        ever_lifted = task.ever_lifted | ((task.lift > LIFTED) & grasped)
         places = self.config.goal == "place"
         free = ~touching.any()
         # Placing means letting go, of an object that was picked up rather than pushed.
@@ -217,13 +215,13 @@ class PickPlace:
         return dataclasses.replace(
             task,
             # A pad that touches the object has reached it, however far from the grasp point.
-            ever_reached=task.ever_reached | touching.any() | (task.reach_distance < _REACHED),
+            ever_reached=task.ever_reached | touching.any() | (task.reach_distance < REACHED),
             ever_grasped=task.ever_grasped | grasped,
             ever_lifted=ever_lifted,
             placed=near & places,
             steps_near=jnp.where(near, task.steps_near + 1, 0),
             steps_tight=jnp.where(tight, task.steps_tight + 1, 0),
-        )
+        ).remembering()
 
     def observe(self, task: PickPlaceState, view: View) -> Named:
         return self.observer.observe(task, self.objects.facts(task.variant), view)
@@ -261,6 +259,11 @@ class PickPlace:
             "held": task.grasped,
             "goal_distance": task.goal_distance,
         }
+        failed, kinds = (
+            ~self.success(task, view),
+            failure.kinds(task, self.terminated(task, view), self.config.goal),
+        )
+        values |= {name: failed & fits for name, fits in kinds.items()}
         return {name: value.astype(jnp.float32) for name, value in values.items()}
 
     def _default_rewards(self) -> Mapping[str, float]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax.numpy as jnp
 
 from r2s_core.types import Array, pytree
 
 #: Success is the object within this of the goal, m, for the last `HOLD_STEPS` control steps.
 GOAL_RADIUS, TIGHT_RADIUS, HOLD_STEPS = 0.05, 0.025, 10
+REACHED = 0.05  # the hand is at the object: the grip at the grasp point within this, m
+LIFTED = 0.05  # the object is off its resting height by this, m
+CLEAR = 0.03  # an object this high that touches a pad is in the hand, m; one below stands
+LOST_STEPS = 3  # control steps for which an object is out of the hand before it counts as lost
+_NEARER = 0.002  # m: nearer to the goal by less than this is no progress
 
 
 @pytree
@@ -29,6 +36,14 @@ class PickPlaceState:
     placed: Array  # bool[]: `goal: place`: lifted once, within GOAL_RADIUS of the goal, released
     steps_near: Array  # int32[], control steps in a row within GOAL_RADIUS
     steps_tight: Array  # int32[], the same within TIGHT_RADIUS
+    # What tells how an episode failed (`failure.kinds`).
+    start: Array  # float32[2], m: where the object lay
+    ever_held: Array  # bool[]: it was in the hand
+    ever_carried: Array  # bool[]: it was in the hand, LIFTED off the table
+    held_lift: Array  # float32[], m: `lift` when it was last in the hand
+    steps_lost: Array  # int32[], control steps since it was last in the hand
+    nearest: Array  # float32[], m: the least `goal_distance` since it was picked up
+    steps_no_nearer: Array  # int32[], control steps since then
 
     @property
     def reach_distance(self) -> Array:
@@ -48,9 +63,38 @@ class PickPlaceState:
         """float32[]: height of the object above where it rested, m."""
         return self.object_position[2] - self.rest_height
 
+    @property
+    def holds(self) -> Array:
+        """bool[]: the object was in the hand a moment ago; contacts flicker."""
+        return self.ever_held & (self.steps_lost < LOST_STEPS)
 
-def fresh_state(goal: Array, height: Array, variant: Array) -> PickPlaceState:
-    """The state of a new episode, before the first view."""
+    def remembering(self) -> PickPlaceState:
+        """The state after a control step, with what tells how an episode failed.
+
+        In the hand is more than `grasped`, which wants both pads square on the object: an object
+        may also hang between their edges.
+        """
+        in_hand = self.grasped | (self.touching.any() & (self.lift > CLEAR))
+        state = dataclasses.replace(
+            self,
+            ever_held=self.ever_held | in_hand,
+            ever_carried=self.ever_carried | (in_hand & (self.lift > LIFTED)),
+            steps_lost=jnp.where(in_hand, 0, self.steps_lost + 1),
+            held_lift=jnp.where(in_hand, self.lift, self.held_lift),
+        )
+        nearer = ~state.holds | (self.goal_distance < self.nearest - _NEARER)
+        return dataclasses.replace(
+            state,
+            nearest=jnp.where(nearer, self.goal_distance, self.nearest),
+            steps_no_nearer=jnp.where(nearer, 0, self.steps_no_nearer + 1),
+        )
+
+
+def fresh_state(goal: Array, place: Array, height: Array, variant: Array) -> PickPlaceState:
+    """The state of a new episode, before the first view.
+
+    place: float32[2], m: where the object is. height: float32[], m, at which it rests.
+    """
     no, zero = jnp.bool_(False), jnp.int32(0)
     return PickPlaceState(
         goal=goal.astype(jnp.float32),
@@ -68,6 +112,13 @@ def fresh_state(goal: Array, height: Array, variant: Array) -> PickPlaceState:
         placed=no,
         steps_near=zero,
         steps_tight=zero,
+        start=place.astype(jnp.float32),
+        ever_held=no,
+        ever_carried=no,
+        held_lift=jnp.float32(0.0),
+        steps_lost=zero,
+        nearest=jnp.float32(0.0),
+        steps_no_nearer=zero,
     )
 
 

@@ -15,7 +15,7 @@ from r2s_core.config import load_mapping
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.evaluation.robustness import measure_robustness
 from r2s_core.evaluation.robustness.grid import chosen, read_grid
-from r2s_core.evaluation.robustness.measure import _applicable, _line, summary
+from r2s_core.evaluation.robustness.measure import _applicable, _line, difference, summary
 from r2s_core.evaluation.robustness.page import write_heat_map
 from r2s_core.training.trainer import Real2SimTrainer
 
@@ -190,6 +190,15 @@ def test_every_case_is_played_and_told(run_dir, capsys):
     assert result["mean_success"] == pytest.approx(sum(played) / 4)
     low, high = result["mean_success_ci95"]
     assert low < result["mean_success"] < high
+    for name, row in rows.items():
+        if name in names:
+            low, high = row["difference_ci95"]
+            assert low < row["difference"] < high
+            change = row["success_rate"] - rows["none"]["success_rate"]
+            assert row["difference"] == pytest.approx(change)
+    change = result["mean_success"] - result["nominal_success"]
+    assert result["mean_difference"] == pytest.approx(change)
+    assert result["mean_difference_ci95"][0] < change < result["mean_difference_ci95"][1]
     assert json.loads((run_dir / "robustness.json").read_text())["played"] == 4
     page = (run_dir / "robustness.html").read_text()
     assert page.count('<td style="background: rgb(var(--') == 4
@@ -230,10 +239,14 @@ def test_failed_physics_is_told(tmp_path):
         "diverged_episodes": 7,
     }
     nominal = row | {"perturbation": "none", "diverged_episodes": 0}
-    page = page_of(tmp_path, [nominal, row])
+    compared = {"difference": 0.0, "difference_ci95": [-0.1, 0.12]}
+    page = page_of(tmp_path, [nominal, row | compared])
     assert "cones flat: the physics failed in 7 of 100 episodes" in page
     assert page.count("physics failed") == 1
-    assert page.count("±0 points<br>40.0 to 60.0</small>") == 1
+    assert page.count("±0 points<br>\N{MINUS SIGN}10.0 to +12.0</small>") == 1
+    assert page.count('title="100 episodes; success 95 % interval 40.0 to 60.0 %"') == 1
+    worse = row | {"difference": -0.021, "difference_ci95": [-0.1, 0.0]}
+    assert ": 50.0% (40.0% to 60.0%), -2.1 points (-10.0 to +0.0); the" in _line(worse)
     assert _line(row) == "cones flat: 50.0% (40.0% to 60.0%); the physics failed in 7 of 100"
     assert "failed" not in _line(nominal)
 
@@ -243,7 +256,8 @@ def page_of(tmp_path, rows, **more):
         **{"name": "a", "algorithm": "b", "trained_with": ["mass"], "cases": rows},
         **{"object": "duck", "seed": 3, "episodes": 100, "finished_at": "2026-01-02T03:04:05"},
     }
-    result |= summary(rows, [np.asarray([0.0, 1.0] * 50)] * (len(rows) - 1)) | more
+    played = [np.asarray([0.0, 1.0] * 50)] * sum("success_rate" in row for row in rows)
+    result |= summary(rows, played[1:], played[0]) | more
     write_heat_map(tmp_path / "page.html", result, "runs/a b")
     return (tmp_path / "page.html").read_text()
 
@@ -251,6 +265,7 @@ def page_of(tmp_path, rows, **more):
 def case(name, label, rate, *changes):
     interval = [max(0.0, rate - 0.05), min(1.0, rate + 0.05)]
     row = {"perturbation": name, "label": label, "success_rate": rate, "success_ci95": interval}
+    row |= {"difference": rate - 0.98, "difference_ci95": [rate - 1.0, rate - 0.95]}
     return row | {"episodes": 100, "diverged_episodes": 0, "changes": list(changes)}
 
 
@@ -304,7 +319,7 @@ def test_the_command_line(run_dir, capsys, tmp_path):
 def test_nothing_to_play_is_an_error_with_the_reasons():
     nominal = {"success_rate": 0.9, "success_ci95": [0.8, 1.0], "episodes": 10}
     with pytest.raises(R2SError, match="needs a package"):
-        summary([nominal, {"perturbation": "a", "not_played": "needs a package"}], [])
+        summary([nominal, {"perturbation": "a", "not_played": "needs a package"}], [], np.ones(2))
 
 
 def test_the_interval_of_the_mean_covers_the_truth_though_cases_share_their_starts():
@@ -314,15 +329,27 @@ def test_the_interval_of_the_mean_covers_the_truth_though_cases_share_their_star
     chance = 1 / (1 + np.exp(-(2.0 + np.linspace(1, -2, 20) - 2.0 * hard)))
     success = (rng.random(chance.shape) < chance).astype(float)  # [policies, starts, cases]
     truth, covered = chance.mean(), 0
+    paired, paired_mean, width = 0, 0, []
     for policy in success:
         rows = [
             {"success_rate": x, "success_ci95": [0, 1], "episodes": 128} for x in policy.T.mean(1)
         ]
-        found = summary([rows[0], *rows], list(policy.T))
+        cases = list(policy.T)
+        found = summary([rows[0], *rows], cases, cases[0])
         assert found["mean_success"] == pytest.approx(policy.mean())
         low, high = found["mean_success_ci95"]
         covered += low <= truth <= high
+        low, high = found["mean_difference_ci95"]
+        paired_mean += low <= truth - chance[..., 0].mean() <= high
+        low, high = difference(cases[10], cases[0], 128, 128)["difference_ci95"]
+        paired += low <= (chance[..., 10] - chance[..., 0]).mean() <= high
+        width.append(high - low)
     assert 0.93 < covered / 400 < 0.975  # as if cases were independent it was 0.5
+    assert 0.93 < paired / 400 < 0.985
+    assert 0.93 < paired_mean / 400 < 0.985
+    rates = np.array([chance[..., 10].mean(), chance[..., 0].mean()])
+    apart = 2 * 1.96 * np.sqrt((rates * (1 - rates) / 128).sum())  # as from different starts
+    assert np.mean(width) < 0.9 * apart
 
 
 def test_a_randomization_that_the_user_asks_for_stays_in_every_case(run_dir, monkeypatch):

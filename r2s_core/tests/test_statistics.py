@@ -6,6 +6,7 @@ from r2s_core.evaluation.intervals import (
     difference_interval,
     improvement_interval,
     interquartile_mean,
+    paired_interval,
     probability_of_improvement,
     wilson_interval,
 )
@@ -120,3 +121,21 @@ def test_the_difference_of_two_means_has_the_interval_of_both():
     middle = a.mean() - b.mean()
     np.testing.assert_allclose(found, (middle - error, middle + error), atol=0.02)
     assert difference_interval(a[:1], b) is None
+
+
+def test_a_paired_difference_is_the_surer_the_more_its_pairs_agree():
+    rng = np.random.default_rng(0)
+    a = (rng.random(200) < 0.8).astype(float)
+    b = a.copy()
+    b[np.flatnonzero(a)[:20]] = 0.0  # what succeeded in b succeeded in a
+    b_apart = np.sort(b)[::-1]
+    a_apart = np.sort(a)  # the same rates, but where b succeeded a failed
+    low, high = paired_interval(a, b, 1, 1)
+    least, most = paired_interval(a_apart, b_apart, 1, 1)
+    assert least < low < a.mean() - b.mean() == pytest.approx(0.1)
+    assert high < most
+    assert 0.05 < low < high < 0.16  # from 20 of 200 that differ, all to one side
+    assert paired_interval(b, a, 1, 1) == pytest.approx((-high, -low))
+    same = paired_interval(a, a, 1, 1)
+    assert -0.03 < same[0] < 0.0 < same[1] < 0.03  # nothing differed, yet something might
+    assert paired_interval(np.ones(1), np.ones(1), 1, 1) == (-1.0, 1.0)

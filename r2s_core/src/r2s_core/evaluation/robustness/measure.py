@@ -19,7 +19,7 @@ from r2s_core.env import build
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.episodes import summarise
 from r2s_core.evaluation.evaluate import UNUSED, config_of, num_worlds, play
-from r2s_core.evaluation.intervals import clustered_interval
+from r2s_core.evaluation.intervals import clustered_interval, paired_interval
 from r2s_core.evaluation.robustness.grid import DEFAULT_GRID, Case, chosen, read_grid
 from r2s_core.evaluation.robustness.page import not_played, write_heat_map
 from r2s_core.policy.saved import SavedPolicy, load_policy
@@ -75,13 +75,16 @@ def measure_robustness(
     _say(f"{1 + len(cases)} cases of {nominal.evaluation.episodes:,} episodes")
     for line in not_played(left_out):
         _say(line)
-    rows = [{"perturbation": "none", "label": "", **_played(nominal, policy)[0]}]
+    unperturbed, nominal_rates = _played(nominal, policy)
+    rows = [{"perturbation": "none", "label": "", **unperturbed}]
     by_world: list[np.ndarray] = []
     started = time.perf_counter()
     for number, case in enumerate(cases, 1):
         row, rates = _row(case, path, common, policy, nominal)
+        if rates is not None:
+            row |= difference(rates, nominal_rates, row["episodes"], unperturbed["episodes"])
+            by_world.append(rates)
         rows.append(row)
-        by_world += [] if rates is None else [rates]
         left = (time.perf_counter() - started) / number * (len(cases) - number)
         _say(_line(row) + (f"  {duration(left)} left" if number < len(cases) else ""))
     result = {
@@ -92,27 +95,46 @@ def measure_robustness(
         "episodes": rows[0]["episodes"],
         "grid": str(grid or "the task's"),
         "trained_with": sorted({u.use for u in load_config(path, UNUSED).randomization.values()}),
-        **summary([*rows, *left_out], by_world),
+        **summary([*rows, *left_out], by_world, nominal_rates),
         "cases": [*rows, *left_out],
         "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         "total_s": round(time.perf_counter() - began, 1),
     }
     files.write_json(path.parent / "robustness.json", result)
     write_heat_map(path.parent / "robustness.html", result, shown(path.parent))
+    page = shown(path.parent / "robustness.html")
     _say(
         f"mean success over {result['played']} cases: {result['mean_success']:.1%} "
-        f"(unperturbed {result['nominal_success']:.1%}); {shown(path.parent / 'robustness.html')}"
+        f"(unperturbed {result['nominal_success']:.1%}, "
+        f"{_points(result['mean_difference'], result['mean_difference_ci95'])}); {page}"
     )
     return result
 
 
-def summary(rows: Sequence[Mapping[str, Any]], by_world: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Mean success over the perturbed cases, with its 95 % interval for this grid, and the
-    unperturbed success with its own.
+def difference(
+    rates: np.ndarray, nominal: np.ndarray, episodes: int, nominal_episodes: int
+) -> dict[str, Any]:
+    """How much higher success was than in the unperturbed worlds, with the 95 % interval.
 
-    by_world: float[W] for each case that was played, the success rate of each world. A world has
-    the same start state in every case, and hard starts are hard in many of them; so only worlds are
-    independent, cases are not.
+    rates, nominal: float[W], the success rate of each world, whose first episode has the same start
+    state in both; so the worlds are compared in pairs.
+    """
+    each, own = episodes // len(rates), nominal_episodes // len(nominal)
+    return {
+        "difference": float(np.mean(rates) - np.mean(nominal)),
+        "difference_ci95": list(paired_interval(rates, nominal, each, own)),
+    }
+
+
+def summary(
+    rows: Sequence[Mapping[str, Any]], by_world: Sequence[np.ndarray], nominal: np.ndarray
+) -> dict[str, Any]:
+    """Mean success over the perturbed cases, with its 95 % interval for this grid; the unperturbed
+    success with its own; and the difference of the two.
+
+    by_world: float[W] for each case that was played, the success rate of each world; nominal: of
+    the unperturbed worlds. A world has the same start state in every case, and hard starts are hard
+    in many of them; so only worlds are independent, cases are not.
     """
     played = [row for row in rows[1:] if "success_rate" in row]
     if not played:
@@ -123,6 +145,10 @@ def summary(rows: Sequence[Mapping[str, Any]], by_world: Sequence[np.ndarray]) -
     return {
         "mean_success": float(worlds.mean()),
         "mean_success_ci95": list(clustered_interval(worlds, episodes // len(worlds))),
+        **{
+            f"mean_{name}": value
+            for name, value in difference(worlds, nominal, episodes, rows[0]["episodes"]).items()
+        },
         "worst": min(played, key=lambda row: row["success_rate"]),
         "played": len(played),
         "nominal_success": rows[0]["success_rate"],
@@ -195,8 +221,16 @@ def _line(row: Mapping[str, Any]) -> str:
         return f"{name}: not played: {row['not_played']}"
     low, high = row["success_ci95"]
     failed = row["diverged_episodes"]
+    against = ""
+    if "difference" in row:
+        against = f", {_points(row['difference'], row['difference_ci95'])}"
     more = f"; the physics failed in {failed:,} of {row['episodes']:,}" if failed else ""
-    return f"{name}: {row['success_rate']:.1%} ({low:.1%} to {high:.1%}){more}"
+    return f"{name}: {row['success_rate']:.1%} ({low:.1%} to {high:.1%}){against}{more}"
+
+
+def _points(difference: float, bounds: Sequence[float]) -> str:
+    low, high = (100 * bound for bound in bounds)
+    return f"{100 * difference:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def _say(line: str) -> None:

@@ -17,14 +17,16 @@ _RANDOMIZATION = "randomization."
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One case. style: its colour. lost: points against the unperturbed success, with its sign."""
+    """One case. style: its colour. change: points against the unperturbed success, with its sign
+    and, in `interval`, with its 95 % interval. played: the episodes and the success's own interval.
+    """
 
     label: str
     rate: str
+    change: str
     interval: str
-    lost: str
     style: str
-    episodes: str
+    played: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +72,12 @@ def _subtitle(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _cards(result: Mapping[str, Any]) -> list[Card]:
     worst, nominal = result["worst"], result["nominal_success"]
     lost = _points(nominal - result["mean_success"])
+    paired = _signed_bounds(result["mean_difference_ci95"])
     return [
         Card(
             _percent(result["mean_success"]),
             f"mean over {result['played']} perturbed cases",
-            f"{_interval(result['mean_success_ci95'])}; {_signed(-lost)} points",
+            f"{_interval(result['mean_success_ci95'])}; {_signed(-lost)} points ({paired})",
             _state(lost),
         ),
         Card(_percent(nominal), "unperturbed", _interval(result["nominal_success_ci95"])),
@@ -109,10 +112,10 @@ def _cell(row: Mapping[str, Any], nominal: float) -> Cell:
     return Cell(
         label=row["label"],
         rate=_percent(row["success_rate"]),
-        interval=_bounds(row["success_ci95"]),
-        lost=_signed(-lost),
+        change=_signed(-lost),
+        interval=_signed_bounds(row["difference_ci95"]),
         style=_colour(lost),
-        episodes=f"{row['episodes']:,} episodes",
+        played=f"{row['episodes']:,} episodes; success {_interval(row['success_ci95'])}",
     )
 
 
@@ -185,6 +188,10 @@ def _points(share: float) -> float:
 
 def _signed(points: float) -> str:
     return "±0" if abs(points) < 0.05 else f"{points:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _signed_bounds(bounds: Sequence[float]) -> str:
+    return " to ".join(_signed(_points(bound)) for bound in bounds)
 
 
 def _percent(rate: float) -> str:

@@ -16,6 +16,7 @@ import jax
 import mujoco
 
 from r2s_core.camera import Camera
+from r2s_core.deployment import Deployment
 from r2s_core.policy_export import ArraySpec, Layer, PolicyExport
 from r2s_core.task_info import TaskInfo
 
@@ -353,6 +354,15 @@ class HasProprioception(Protocol[T_contra]):
 
         With cameras it is the group "policy", in place of that of `observe`.
         """
+        ...
+
+
+@runtime_checkable
+class HasDeployment(Protocol):
+    """A task whose policies can be exported for a robot (`r2s export`)."""
+
+    def deployment(self) -> Deployment:
+        """Where its observations come from on a robot, and what its actions mean there."""
         ...
 
 

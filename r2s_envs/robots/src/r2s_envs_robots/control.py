@@ -17,9 +17,9 @@ from r2s_core.types import Array, View
 
 #: Below this an action leaves the gripper as it was commanded last.
 GRIPPER_THRESHOLD = 0.5
-_DAMPING = 1e-3  # of the least squares, m and rad mixed
-_POSTURE_GAIN = 0.1  # pull towards the home posture within the arm's null space
-_LOOKS_OPEN = 0.95  # of the opening
+DAMPING = 1e-3  # of the least squares, m and rad mixed
+POSTURE_GAIN = 0.1  # pull towards the home posture within the arm's null space
+LOOKS_OPEN = 0.95  # of the opening
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,8 +101,8 @@ class Arm:
         """
         jacobian = self.jacobian(view)
         # Written out, since a batch of small matrix products is slow on CPUs.
-        gram = (jacobian[:, None, :] * jacobian[None, :, :]).sum(-1) + _DAMPING * jnp.eye(6)
-        posture = _POSTURE_GAIN * (self.home - self.slots.arm(view.qpos))
+        gram = (jacobian[:, None, :] * jacobian[None, :, :]).sum(-1) + DAMPING * jnp.eye(6)
+        posture = POSTURE_GAIN * (self.home - self.slots.arm(view.qpos))
         wrench = _solve_positive(gram, twist - jacobian @ posture)
         step = posture + jacobian.T @ wrench
         # Slow down rather than bend the path where a joint would have to move too far.
@@ -137,7 +137,7 @@ class Arm:
         nearer_open = (told > (closed + opened) / 2) == (opened > closed)
         # An episode starts without a command (zero): the gripper is then what it looks like.
         opening = self.robot.opening(self.slots.fingers(view.qpos))
-        looks_open = opening > _LOOKS_OPEN * self.robot.gripper.opening
+        looks_open = opening > LOOKS_OPEN * self.robot.gripper.opening
         held = jnp.where(jnp.where(told == 0.0, looks_open, nearer_open), opened, closed)
         target = jnp.where(
             mean > GRIPPER_THRESHOLD, opened, jnp.where(mean < -GRIPPER_THRESHOLD, closed, held)

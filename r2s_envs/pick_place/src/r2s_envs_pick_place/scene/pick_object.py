@@ -66,6 +66,7 @@ class PickObject:
     grasp_offset [3]: from the body's origin to where the grip closes, body axes, m.
     mass_range, friction_range: plausible for such an object, kg and 1; None: its own value only.
     poses: its stable poses, the most probable first. pose: 1, 2, ... from `in_all_poses`.
+    scan_to_body [4, 4]: from the scan file's coordinates to the body's frame; None: no scan.
     """
 
     shape: SceneObject
@@ -78,6 +79,7 @@ class PickObject:
     friction_range: tuple[float, float] | None = None
     poses: tuple[RestingPose, ...] = ()
     pose: int = 0
+    scan_to_body: np.ndarray | None = None
 
     @property
     def name(self) -> str:
@@ -140,6 +142,7 @@ class PickObject:
             held_out,
             *ranges,
             poses=asset.resting_poses,
+            scan_to_body=asset.scan_to_body,
         )
 
     def in_all_poses(self, gripper: Gripper) -> list[PickObject]:
@@ -189,6 +192,9 @@ class PickObject:
             grasp_offset=tuple(factor * x for x in self.grasp_offset),
             mass_range=self.mass_range and tuple(factor**3 * x for x in self.mass_range),
             poses=tuple(pose._replace(height=factor * pose.height) for pose in self.poses),
+            scan_to_body=None
+            if self.scan_to_body is None
+            else np.diag([factor, factor, factor, 1.0]) @ self.scan_to_body,
         )
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r2s_core import rotation
+from r2s_core.deployment import Deployment
 from r2s_core.errors import ConfigError
 from r2s_core.registry import build_robot
 from r2s_core.robot import Robot
@@ -29,6 +30,7 @@ from r2s_envs_pick_place.scene.pick_object import (
 )
 from r2s_envs_pick_place.scene.variants import build_models
 from r2s_envs_pick_place.task import bank, capacity, failure
+from r2s_envs_pick_place.task.deployed import deployment_of
 from r2s_envs_pick_place.task.observation import Observer, observation_names
 from r2s_envs_pick_place.task.script import ScriptedPick
 from r2s_envs_pick_place.task.state import (
@@ -275,6 +277,12 @@ class PickPlace:
         if self.config.goal == "place":
             terms |= {"lift": 3 / 9, "release": 2 / 9}
         return terms
+
+    def deployment(self) -> Deployment:
+        """See `r2s_core.types.HasDeployment`."""
+        return deployment_of(
+            self.observer, self._model, self.config.action_space, self.objects.members
+        )
 
     def expert(self, task: PickPlaceState, view: View) -> Array:
         """See `r2s_core.types.HasExpert`."""

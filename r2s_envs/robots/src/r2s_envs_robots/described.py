@@ -11,6 +11,8 @@ from r2s_core.deployment import Command
 from r2s_envs_robots import control
 from r2s_envs_robots.control import Arm
 
+_SAMPLES = 33  # of an opening, between which a straight line is off by micrometres
+
 
 def robot_facts(arm: Arm, model: mujoco.MjModel) -> dict[str, Any]:
     """The robot: SI units, radians, quaternions (w, x, y, z)."""
@@ -46,7 +48,7 @@ def robot_facts(arm: Arm, model: mujoco.MjModel) -> dict[str, Any]:
             "opening": float(gripper.opening),
             "closed_target": float(closed),
             "open_target": float(opened),
-            "fingers_when_open": [float(robot.open_joints[name]) for name in robot.finger_joints],
+            "opening_of_fingers": _opening(arm, model),
             "payload": float(gripper.payload),
         },
         "workspace": _plain(robot.workspace),
@@ -85,6 +87,15 @@ def commands(arm: Arm, law: str) -> dict[str, Command]:
         else:
             found[name] = Command("1", 1.0, "", grip)
     return found
+
+
+def _opening(arm: Arm, model: mujoco.MjModel) -> list[list[float]]:
+    """Pairs of the fingers' common position and the distance between the pads, m, over the range of
+    their joint."""
+    low, high = model.joint(arm.robot.finger_joints[0]).range
+    positions = np.linspace(low, high, _SAMPLES)
+    openings = [float(arm.robot.opening(np.array([x, x]))) for x in positions]
+    return np.stack([positions, openings], axis=1).round(9).tolist()
 
 
 def _plain(values: Any) -> list[Any]:

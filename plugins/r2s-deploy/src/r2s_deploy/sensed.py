@@ -1,0 +1,104 @@
+"""What a policy reads, from what a robot measures.
+
+Each quantity of a contract's inputs is a function of `Sensed`, the measurements of one moment. The
+same as the task computes in training; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from r2s_deploy import rotation
+from r2s_deploy.arm import Arm, Posture
+
+Array = np.ndarray
+_HAND_DOWN = np.array([0.0, 1.0, 0.0, 0.0])
+_UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
+_STILL = 0.01  # m/s, of fingers that something stops
+_NOTHING = 0.002  # m, an opening that holds nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensed:
+    """Measurements of one moment, SI units and radians, in the robot's base frame.
+
+    angles, velocities [n]: of the joints. fingers, finger_velocities [2]. joint_targets [n] and
+    finger_target: commanded last; None: nothing was. object_position [3] and object_quaternion
+    [4]: of the object's body frame, see `object.json`. goal [3].
+    """
+
+    arm: Arm
+    angles: Array
+    velocities: Array
+    fingers: Array
+    finger_velocities: Array
+    joint_targets: Array | None = None
+    finger_target: float | None = None
+    object_position: Array | None = None
+    object_quaternion: Array | None = None
+    goal: Array | None = None
+    object: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def posture(self) -> Posture:
+        return self.arm.posture(self.angles)
+
+
+def quantities(sensed: Sensed) -> dict[str, Array]:
+    """Every quantity that follows from what was measured, by name."""
+    s, posture = sensed, sensed.posture
+    twist = posture.jacobian @ s.velocities
+    found = {
+        "ee_position": posture.position,
+        "ee_quaternion": rotation.nearest_sign(posture.quaternion, _HAND_DOWN),
+        "ee_velocity": twist[:3],
+        "ee_yaw_rate": twist[5:],
+        "joint_angles": s.angles,
+        "joint_velocities": s.velocities,
+        "fingers": s.fingers,
+        "finger_velocities": s.finger_velocities,
+        "contact": _contact(s),
+    }
+    # In training servos have a target of 0 until they are given another.
+    targets = 0.0 if s.joint_targets is None else s.joint_targets
+    found["target_minus_angle"] = targets - s.angles
+    if s.goal is not None:
+        found["goal"] = s.goal
+    if s.object_position is not None and s.object_quaternion is not None:
+        found |= _of_object(s, posture, s.object_position, s.object_quaternion)
+    known = {"object_size": "size", "object_reach": "reach"}
+    return found | {n: np.array(s.object[key]) for n, key in known.items() if key in s.object}
+
+
+def _of_object(s: Sensed, posture: Posture, place: Array, quat: Array) -> dict[str, Array]:
+    turn, gripper = rotation.to_matrix(quat), posture.rotation
+    found = {
+        "object_position": place,
+        "object_quaternion": rotation.nearest_sign(quat, _UPRIGHT),
+        "ee_to_object": place - posture.position,
+        "object_axes_in_gripper": (gripper.T @ turn).ravel(),
+    }
+    if s.goal is not None:
+        found["object_to_goal"] = s.goal - place
+    if "grasp_point" in s.object:
+        point = place + turn @ np.array(s.object["grasp_point"])
+        found["grasp_point_in_gripper"] = gripper.T @ (point - posture.position)
+        across, along, _ = gripper.T @ (turn @ np.array(s.object["closing_direction"]))
+        size = along * along + across * across + 1e-9
+        cos, sin = (along * along - across * across) / size, 2 * along * across / size
+        found["grasp_turn"] = np.array([0.5 * np.arctan2(sin, cos), cos, sin])
+    return found
+
+
+def _contact(s: Sensed) -> Array:
+    """A guess of whether the pads touch, and whether something is held: fingers told to close that
+    stand still before they are closed."""
+    opening, own = s.arm.fingers.opening_of(s.fingers), s.arm.fingers
+    closing = s.finger_target is not None and s.finger_target == own.closed
+    still = np.abs(s.finger_velocities).max() < _STILL
+    held = float(closing and still and _NOTHING < opening < 0.98 * own.opening)
+    return np.array([held, held, held])

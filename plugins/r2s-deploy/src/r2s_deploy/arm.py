@@ -23,7 +23,7 @@ class Posture:
     """Where joint angles put the arm, in the base's frame.
 
     position [3], m, of the grip; quaternion [4] and rotation [3, 3] of the hand: z approaches, y
-    closes. jacobian [6, n]: linear (m/s) and angular (rad/s) velocity of the grip by joint velocity.
+    closes. jacobian [6, n]: velocity of the grip, linear and angular, by joint velocity.
     """
 
     position: Array

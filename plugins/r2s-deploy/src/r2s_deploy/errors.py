@@ -13,3 +13,7 @@ class NoPose(DeployError):
 
 class CalibrationError(DeployError):
     """A camera cannot be calibrated from what was given, or a calibration file is not sound."""
+
+
+class BundleError(DeployError):
+    """A bundle is damaged, contradicts itself, or cannot be run here."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,53 @@ _HAND_DOWN = np.array([0.0, 1.0, 0.0, 0.0])
 _UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
 _STILL = 0.01  # m/s, of fingers that something stops
 _NOTHING = 0.002  # m, an opening that holds nothing
+
+
+class Quantity(NamedTuple):
+    """What a contract may say of a vector that a policy reads.
+
+    size: its components; 0: as many as the arm has joints. units: of each, or of all. or_units:
+    that a robot may have instead. frame: whose axes. privileged: only a simulator knows it.
+    """
+
+    size: int
+    units: tuple[str, ...]
+    frame: str = ""
+    privileged: bool = False
+    or_units: tuple[str, ...] = ()
+
+
+#: Everything that `quantities` gives, and what else a contract may name.
+QUANTITIES: Mapping[str, Quantity] = {
+    "ee_position": Quantity(3, ("m",), "base"),
+    "ee_quaternion": Quantity(4, ("1",), "base"),
+    "ee_velocity": Quantity(3, ("m/s",), "base"),
+    "ee_yaw_rate": Quantity(1, ("rad/s",), "base"),
+    "joint_angles": Quantity(0, ("rad",)),
+    "joint_velocities": Quantity(0, ("rad/s",)),
+    "target_minus_angle": Quantity(0, ("rad",)),
+    "fingers": Quantity(2, ("m",), or_units=("rad",)),
+    "finger_velocities": Quantity(2, ("m/s",), or_units=("rad/s",)),
+    "goal": Quantity(3, ("m",), "base"),
+    "object_position": Quantity(3, ("m",), "base"),
+    "object_quaternion": Quantity(4, ("1",), "base"),
+    "ee_to_object": Quantity(3, ("m",), "base"),
+    "object_to_goal": Quantity(3, ("m",), "base"),
+    "object_axes_in_gripper": Quantity(9, ("1",), "gripper"),
+    "grasp_point_in_gripper": Quantity(3, ("m",), "gripper"),
+    "grasp_turn": Quantity(3, ("rad", "1", "1"), "gripper"),
+    "object_size": Quantity(3, ("m",)),
+    "object_reach": Quantity(26, ("m",)),
+    "object_velocity": Quantity(3, ("m/s",), "base", privileged=True),
+    "object_angular_velocity": Quantity(3, ("rad/s",), "base", privileged=True),
+    "contact": Quantity(3, ("1",), privileged=True),
+    "lifted_before": Quantity(1, ("1",), privileged=True),
+}
+
+
+def size_of(quantity: str, joints: int) -> int:
+    """The number of its components, for an arm of so many joints."""
+    return QUANTITIES[quantity].size or joints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +92,7 @@ class Sensed:
 
     @property
     def posture(self) -> Posture:
+        """Where the arm is."""
         return self.arm.posture(self.angles)
 
 

@@ -1,0 +1,247 @@
+"""A bundle: one folder with everything that a robot needs to run a policy.
+
+`contract.json` says what the policy reads and gives and names the SHA-256 of every other file:
+`policy.onnx`, `robot.json`, `object.json` and `certificate.json`. All of it is data: nothing in it
+is executed but the graph in `policy.onnx`, by ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r2s_deploy import documents
+from r2s_deploy.arm import LAWS, Arm, Law
+from r2s_deploy.documents import Fields
+from r2s_deploy.errors import BundleError
+from r2s_deploy.sensed import QUANTITIES, size_of
+
+FORMAT = "r2s-bundle/1"
+CONTRACT, POLICY, ROBOT = "contract.json", "policy.onnx", "robot.json"
+OBJECT, CERTIFICATE = "object.json", "certificate.json"
+FILES = (POLICY, ROBOT, OBJECT, CERTIFICATE)
+_LIMIT = 1024 * 2**20  # bytes of a file
+_HISTORY = "past_actions"
+_CONSTANTS = (
+    *("ee_step", "ee_yaw_step", "joint_step", "max_lead", "damping"),
+    *("posture_gain", "gripper_threshold", "looks_open"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """One number that the policy reads: component `index` of `quantity`.
+
+    mean, std: in training. privileged: only a simulator knows it; estimate: what it is guessed
+    from.
+    """
+
+    name: str
+    quantity: str
+    index: int
+    unit: str
+    frame: str
+    source: str
+    privileged: bool
+    estimate: str
+    mean: float
+    std: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image that the policy reads, of a camera in the contract."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    numbers: what the input `policy` has, in order. images: the other inputs. history: how many past
+    actions it reads, as the input `past_actions` [K, A], the newest first.
+    low, high [A]: the bounds of the action. rate: control steps a second, Hz.
+    """
+
+    path: Path
+    contract: Mapping[str, Any]
+    robot: Mapping[str, Any]
+    object: Mapping[str, Any]
+    certificate: Mapping[str, Any]
+    numbers: tuple[Number, ...]
+    images: tuple[Image, ...]
+    history: int
+    actions: tuple[str, ...]
+    low: np.ndarray
+    high: np.ndarray
+    rate: float
+    max_steps: int
+    law: Law
+
+    @property
+    def privileged(self) -> tuple[str, ...]:
+        """Names of the numbers that no robot measures."""
+        return tuple(number.name for number in self.numbers if number.privileged)
+
+
+def load(path: Path | str) -> Bundle:
+    """The bundle in a folder, every file of it verified.
+
+    Raises `BundleError` where a file is missing, was changed, or contradicts another.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise BundleError(
+            f"{path} is not the folder of a bundle; `r2s export RUN -o FOLDER` writes one"
+        )
+    contract = documents.read(path / CONTRACT)
+    where = str(path / CONTRACT)
+    if contract.get("format") != FORMAT:
+        found = str(contract.get("format"))[:60]
+        raise BundleError(f"{where} is of the format {found}, and this program reads {FORMAT}")
+    if contract.get("sha256") != documents.digest(contract):
+        raise BundleError(f"{where} was changed since it was written (its SHA-256 differs)")
+    fields = Fields(contract, where)
+    _check_files(path, fields.fields("files"))
+    robot, thing = documents.read(path / ROBOT), documents.read(path / OBJECT)
+    _check_robot(Fields(robot, str(path / ROBOT)))
+    arm = Arm.of(robot)
+    names, low, high = _outputs(fields)
+    control = fields.fields("control")
+    _check_control(control, arm, len(names))
+    numbers, images, history = _inputs(fields, arm, len(names))
+    return Bundle(
+        path=path,
+        contract=contract,
+        robot=robot,
+        object=thing,
+        certificate=documents.read(path / CERTIFICATE),
+        numbers=numbers,
+        images=images,
+        history=history,
+        actions=names,
+        low=low,
+        high=high,
+        rate=fields.number("control_rate_hz", above=0.0, most=1000.0),
+        max_steps=fields.whole("max_episode_steps", least=1),
+        law=Law(arm, contract["control"]),
+    )
+
+
+def _check_files(path: Path, files: Fields) -> None:
+    for name in FILES:
+        data = documents.read_bytes(path / name, _LIMIT)
+        if hashlib.sha256(data).hexdigest() != files.text(name):
+            raise BundleError(
+                f"{path / name} is not the file that {CONTRACT} describes (its SHA-256 differs): "
+                "it is damaged or of another bundle; copy the whole bundle again"
+            )
+
+
+def _check_robot(robot: Fields) -> None:
+    joints, chain, gripper = (robot.fields(key) for key in ("joints", "chain", "gripper"))
+    count = len(joints.names("names"))
+    for key in ("low", "high", "max_speed", "home", "ready"):
+        joints.numbers(key, count)
+    low, high = joints["low"], joints["high"]
+    if not all(a < b for a, b in zip(low, high, strict=True)):
+        raise BundleError("robot.json: joints: low must be below high for every joint")
+    chain.numbers("offsets", count + 1, 3)
+    chain.numbers("grip", 3)
+    turns = np.array(chain.numbers("turns", count + 1, 4), float)
+    if np.abs(np.linalg.norm(turns, axis=1) - 1.0).max() > 1e-4:
+        raise BundleError("robot.json: chain: turns must be quaternions of length 1")
+    for key in ("closed_target", "open_target"):
+        gripper.number(key)
+    gripper.number("opening", above=0.0)
+    table = np.array(gripper.numbers("opening_of_fingers", None, 2), float)
+    if len(table) < 2 or not (np.diff(table[:, 0]) > 0).all():
+        raise BundleError("robot.json: gripper: opening_of_fingers must rise in its first numbers")
+
+
+def _check_control(control: Fields, arm: Arm, actions: int) -> None:
+    law = control.one_of("law", tuple(LAWS))
+    for key in _CONSTANTS:
+        control.number(key, above=0.0, most=1e3)
+    control.numbers("posture", arm.size)
+    wanted = 5 if law == "ee_delta" else arm.size + 2
+    if actions != wanted:
+        raise BundleError(f"{CONTRACT}: the law {law} takes {wanted} numbers, not {actions}")
+
+
+def _outputs(fields: Fields) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    rows = fields.rows("outputs")
+    names = tuple(row.text("name") for row in rows)
+    low, high = (np.array([row.number(key) for row in rows]) for key in ("low", "high"))
+    if len(set(names)) != len(names) or not names or not (low < high).all():
+        raise BundleError(f"{CONTRACT}: outputs need names, none twice, and low below high")
+    return names, low, high
+
+
+def _inputs(
+    fields: Fields, arm: Arm, actions: int
+) -> tuple[tuple[Number, ...], tuple[Image, ...], int]:
+    numbers: list[Number] = []
+    images: list[Image] = []
+    history = 0
+    cameras = fields.fields("cameras")
+    for row in fields.rows("inputs"):
+        name = row.text("name")
+        shape = tuple(row.numbers("shape", None))
+        if name == "policy":
+            numbers = [_number(each, arm) for each in row.rows("numbers")]
+            if shape != (len(numbers),):
+                raise BundleError(f"{CONTRACT}: policy: {len(numbers)} numbers, and shape {shape}")
+        elif name == _HISTORY:
+            history = int(shape[0])
+            if shape != (history, actions):
+                raise BundleError(f"{CONTRACT}: {_HISTORY}: shape {shape} for {actions} actions")
+        else:
+            cameras.fields(row.text("camera"))
+            images.append(Image(name, shape, row.one_of("dtype", ("uint8", "uint16"))))
+    return tuple(numbers), tuple(images), history
+
+
+def _number(row: Fields, arm: Arm) -> Number:
+    quantity = row.one_of("quantity", tuple(QUANTITIES))
+    index, unit = row.whole("index"), row.text("unit")
+    size, units = size_of(quantity, arm.size), QUANTITIES[quantity].units
+    if index >= size:
+        raise BundleError(f"{CONTRACT}: {quantity} has {size} components, not {index + 1}")
+    if unit != units[min(index, len(units) - 1)] and unit not in QUANTITIES[quantity].or_units:
+        raise BundleError(
+            f"{CONTRACT}: {row.text('name')} is said to be in {unit}, but this program computes "
+            f"{quantity} in {units[min(index, len(units) - 1)]}"
+        )
+    frame = row.text("frame")
+    if frame != QUANTITIES[quantity].frame:
+        raise BundleError(
+            f"{CONTRACT}: {row.text('name')} is said to be along the axes of {frame or 'nothing'}, "
+            f"but this program computes {quantity} along those of {QUANTITIES[quantity].frame}"
+        )
+    privileged = row["privileged"]
+    if privileged is not QUANTITIES[quantity].privileged:
+        raise BundleError(
+            f"{CONTRACT}: {row.text('name')} is said to be "
+            f"{'known to a simulator alone' if privileged else 'measured'}, which it is not"
+        )
+    return Number(
+        name=row.text("name"),
+        quantity=quantity,
+        index=index,
+        unit=unit,
+        frame=frame,
+        source=row.text("source"),
+        privileged=bool(privileged),
+        estimate=row.text("estimate"),
+        mean=row.number("mean"),
+        std=row.number("std", above=0.0),
+    )

@@ -1,0 +1,213 @@
+"""From a run to a bundle, which is written only where all three evaluations of its policy agree."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r2s_core import device
+from r2s_core.config import load_config
+from r2s_core.deployment import Deployment, Signal
+from r2s_core.env import build
+from r2s_core.errors import R2SError
+from r2s_core.evaluation.evaluate import UNUSED, config_of
+from r2s_core.policy.saved import SavedPolicy, load_policy
+from r2s_core.record import inputs
+from r2s_core.types import HasDeployment
+from r2s_deploy import bundle as bundles
+from r2s_deploy import documents
+from r2s_deploy.errors import DeployError
+from r2s_export import onnx_graph, parity
+
+_WORLDS = 128  # that observations are recorded in
+
+
+def export_run(run_dir: Path, output: Path, allow_privileged: bool = False) -> Path:
+    """Write the bundle of a run to the folder `output`, which is returned.
+
+    allow_privileged: also where the policy reads numbers that no robot measures.
+
+    Raises `R2SError` where the policy cannot be exported, or its evaluations differ.
+    """
+    path = config_of(run_dir)
+    if path is None:
+        raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise R2SError(f"{output} exists already; name a folder that does not, or is empty.")
+    inputs.verify(path.parent)
+    config = load_config(path, [*UNUSED])
+    policy = load_policy(run_dir)
+    device.announce(device.select_device(config.training.use_gpu))
+    config = device.resolve_backend(config)
+    env = build.make_environment(config, _WORLDS, training=False)
+    task = getattr(env, "task", None)
+    if not isinstance(task, HasDeployment):
+        raise R2SError(
+            f"the task {config.environment.use} does not say where its observations come from on a "
+            "robot; give it a method `deployment` (r2s_core.types.HasDeployment)."
+        )
+    deployment = task.deployment()
+    signals = _signals(policy, deployment)
+    _check(policy, signals, allow_privileged)
+    print(f"recording observations of {_WORLDS} episodes ...")
+    recorded = parity.record(env, policy)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        _write(folder, policy, deployment)
+        certificate = parity.certify(folder, policy, recorded)
+        _seal(folder, certificate, _contract(policy, signals, deployment))
+        try:
+            found = bundles.load(folder)
+        except DeployError as error:
+            raise R2SError(f"the bundle is not one that a robot could run: {error}") from error
+        shutil.copytree(folder, output, dirs_exist_ok=True)
+    _tell(found, output)
+    return output
+
+
+def _signals(policy: SavedPolicy, deployment: Deployment) -> tuple[Signal, ...]:
+    """Of the numbers that the policy reads, its past actions aside."""
+    group = policy.observations.get("policy")
+    names = () if group is None else group.names
+    past = onnx_graph.history_of(policy) * policy.action_size
+    own = names[: len(names) - past]
+    if missing := [name for name in own if name not in deployment.signals]:
+        raise R2SError(
+            f"the policy reads {missing[0]}, and the task's `deployment` does not say where that "
+            "comes from on a robot."
+        )
+    return tuple(deployment.signals[name] for name in own)
+
+
+def _check(policy: SavedPolicy, signals: tuple[Signal, ...], allow_privileged: bool) -> None:
+    if policy.spec.action_chunk > 1:
+        raise R2SError(
+            f"the policy plans {policy.spec.action_chunk} control steps at once, which a bundle "
+            "cannot hold; train it with environment.action_chunk: 1."
+        )
+    names = policy.observations["policy"].names if "policy" in policy.observations else ()
+    hidden = [n for n, s in zip(names, signals, strict=False) if s.privileged]
+    guessed = {s.quantity for s in signals if s.privileged and s.estimate}
+    if hidden and not allow_privileged:
+        guess = f" ({', '.join(sorted(guessed))} would be guessed on a robot)" if guessed else ""
+        raise R2SError(
+            f"the policy reads what no robot measures: {', '.join(hidden)}{guess}. Train it without "
+            "(environment.observations), or export it all the same with --allow-privileged."
+        )
+
+
+def _write(folder: Path, policy: SavedPolicy, deployment: Deployment) -> None:
+    (folder / bundles.POLICY).write_bytes(onnx_graph.model(policy))
+    _json(folder / bundles.ROBOT, deployment.robot)
+    _json(folder / bundles.OBJECT, {"objects": list(deployment.objects)})
+
+
+def _contract(
+    policy: SavedPolicy,
+    signals: tuple[Signal, ...],
+    deployment: Deployment,
+) -> dict[str, Any]:
+    spec, low, high = policy.spec, policy.spec.action_low, policy.spec.action_high
+    return {
+        "format": bundles.FORMAT,
+        "task": spec.task,
+        "units": spec.units,
+        "control_rate_hz": spec.control_rate_hz,
+        "max_episode_steps": spec.max_episode_steps,
+        "inputs": _inputs(policy, signals),
+        "outputs": [
+            {
+                "name": name,
+                "low": low[i],
+                "high": high[i],
+                **_command(deployment, name),
+            }
+            for i, name in enumerate(spec.action_names)
+        ],
+        "control": dict(deployment.control),
+        "cameras": {name: camera.facts() for name, camera in spec.cameras.items()},
+        "provenance": dict(policy.contract["provenance"]),
+    }
+
+
+def _command(deployment: Deployment, name: str) -> dict[str, Any]:
+    command = deployment.commands[name]
+    return {
+        "unit": command.unit,
+        "one": command.one,
+        "frame": command.frame,
+        "meaning": command.meaning,
+    }
+
+
+def _inputs(policy: SavedPolicy, signals: tuple[Signal, ...]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    mean, std = statistics(policy)
+    for name, spec in policy.observations.items():
+        if spec.is_image:
+            camera = next(n for n, c in policy.spec.cameras.items() if name in c.groups(n))
+            found.append(
+                {"name": name, "shape": list(spec.shape), "dtype": spec.dtype, "camera": camera}
+            )
+            continue
+        numbers = [
+            {
+                "name": spec.names[i],
+                "quantity": signal.quantity,
+                "index": signal.index,
+                "unit": signal.unit,
+                "frame": signal.frame,
+                "source": signal.source,
+                "privileged": signal.privileged,
+                "estimate": signal.estimate,
+                "mean": float(mean[i]),
+                "std": float(std[i]),
+            }
+            for i, signal in enumerate(signals)
+        ]
+        found.append(
+            {"name": name, "shape": [len(numbers)], "dtype": "float32", "numbers": numbers}
+        )
+        if history := onnx_graph.history_of(policy):
+            shape = [history, policy.action_size]
+            found.append({"name": "past_actions", "shape": shape, "dtype": "float32"})
+    return found
+
+
+def statistics(policy: SavedPolicy) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the numbers that the policy reads, in training."""
+    for layer in policy.layers:
+        if layer.kind == "normalise" and layer.inputs == ("policy",):
+            tensors = policy.tensors
+            return tensors[f"{layer.name}.mean"], tensors[f"{layer.name}.std"]
+    size = policy.observations["policy"].shape[0]
+    return np.zeros(size), np.ones(size)
+
+
+def _seal(folder: Path, certificate: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
+    _json(folder / bundles.CERTIFICATE, certificate)
+    files = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in bundles.FILES
+    }
+    _json(folder / bundles.CONTRACT, documents.sealed({**contract, "files": files}))
+
+
+def _json(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(documents.text_of(document))
+
+
+def _tell(bundle: bundles.Bundle, output: Path) -> None:
+    parity = bundle.certificate["parity"]
+    print(
+        f"{output}: {len(bundle.numbers)} numbers and {len(bundle.images)} images in, "
+        f"{len(bundle.actions)} numbers out, {bundle.rate:g} times a second; ONNX, NumPy and JAX "
+        f"differ by {parity['largest']:.1e} at most on {parity['observations']:,} observations"
+    )
+    if bundle.privileged:
+        print(f"reads what no robot measures: {', '.join(bundle.privileged)}")

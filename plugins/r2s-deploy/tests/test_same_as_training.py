@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from r2s_deploy.arm import Arm, Law
-from r2s_deploy.sensed import Sensed, quantities
 
 from r2s_core import registry
 from r2s_core.config import load_mapping
 from r2s_core.env.build import wrap_task
+from r2s_deploy.arm import Arm, Law
+from r2s_deploy.sensed import Sensed, quantities
 
 STEPS = 12
 #: Parts of an observation that no simulator has to be asked for.

@@ -17,7 +17,7 @@ _TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)", "uint16": "tenso
 
 
 class Policy:
-    """The function in `policy.onnx`; it has no state, a history of actions comes in and goes out."""
+    """The function in `policy.onnx`; it has no state: past actions come in and go out."""
 
     def __init__(self, bundle: Bundle) -> None:
         """Raises `BundleError` where ONNX Runtime cannot run it, or its inputs and outputs are not

@@ -1,4 +1,4 @@
-"""Whether ONNX Runtime, NumPy and JAX compute the same actions, on observations of real episodes."""
+"""Whether ONNX Runtime, NumPy and JAX compute the same actions, on observations of episodes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from r2s_export import onnx_graph
 LEAST = 10_000  # observations that are compared
 TOLERANCE = 1e-4  # of an action, in the units of its bounds
 _PART = 1024
+_EXAMPLES = 256  # kept in the bundle
 _PACKAGES = ("r2s-core", "r2s-deploy", "r2s-export", "onnx", "onnxruntime", "numpy", "jax")
 
 
@@ -76,6 +77,16 @@ def certify(
             "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         },
     }
+
+
+def save_examples(folder: Path, policy: SavedPolicy, recorded: Mapping[str, np.ndarray]) -> None:
+    """Keep some inputs with their actions in the bundle, spread over the episodes."""
+    count = len(next(iter(recorded.values())))
+    rows = np.linspace(0, count - 1, _EXAMPLES).astype(int)
+    obs = {name: values[rows] for name, values in recorded.items()}
+    np.savez_compressed(
+        folder / bundles.EXAMPLES, allow_pickle=False, action=policy(obs), **inputs_of(policy, obs)
+    )
 
 
 def inputs_of(policy: SavedPolicy, obs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ from r2s_core.record import inputs
 from r2s_core.types import HasDeployment
 from r2s_deploy import bundle as bundles
 from r2s_deploy import documents
+from r2s_deploy.check import compare
 from r2s_deploy.errors import DeployError
 from r2s_export import onnx_graph, parity
 
@@ -61,9 +62,11 @@ def export_run(run_dir: Path, output: Path, allow_privileged: bool = False) -> P
         folder = Path(made)
         _write(folder, policy, deployment)
         certificate = parity.certify(folder, policy, recorded)
+        parity.save_examples(folder, policy, recorded)
         _seal(folder, certificate, _contract(policy, signals, deployment))
         try:
             found = bundles.load(folder)
+            compare(found)
         except DeployError as error:
             raise R2SError(f"the bundle is not one that a robot could run: {error}") from error
         shutil.copytree(folder, output, dirs_exist_ok=True)
@@ -95,10 +98,11 @@ def _check(policy: SavedPolicy, signals: tuple[Signal, ...], allow_privileged: b
     hidden = [n for n, s in zip(names, signals, strict=False) if s.privileged]
     guessed = {s.quantity for s in signals if s.privileged and s.estimate}
     if hidden and not allow_privileged:
-        guess = f" ({', '.join(sorted(guessed))} would be guessed on a robot)" if guessed else ""
+        names = ", ".join(sorted(guessed))
+        guess = f" ({names} would be guessed on a robot)" if guessed else ""
         raise R2SError(
-            f"the policy reads what no robot measures: {', '.join(hidden)}{guess}. Train it without "
-            "(environment.observations), or export it all the same with --allow-privileged."
+            f"the policy reads what no robot measures: {', '.join(hidden)}{guess}. Train it "
+            "without (environment.observations), or export it with --allow-privileged."
         )
 
 

@@ -1,0 +1,160 @@
+"""Runs a policy on a robot: measure, decide, move, and stop with a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from r2s_deploy.bundle import Bundle
+from r2s_deploy.errors import DeployError, NoPose
+from r2s_deploy.policy import Policy
+from r2s_deploy.pose.source import PoseSource
+from r2s_deploy.robot import Robot, RobotState
+from r2s_deploy.sensed import Sensed, quantities
+from r2s_deploy.smooth import Limits, Smoother
+from r2s_deploy.watch import Guard, Stopped, Watch
+
+Array = np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What happened. steps: control steps. stopped: why; empty: all steps were made.
+
+    decide_s [steps]: seconds from the measurement to the targets. farthest: by number, standard
+    deviations from what training had, the most.
+    """
+
+    steps: int
+    stopped: str
+    decide_s: Array
+    farthest: dict[str, float]
+
+
+class Runner:
+    """One bundle on one robot, with one object."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        robot: Robot,
+        poses: PoseSource | None = None,
+        *,
+        goal: Array,
+        speed: float = 0.1,
+        guard: Guard = Guard(),  # noqa: B008
+        object_name: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        paced: bool = True,
+    ) -> None:
+        """goal [3]: where the object is to go, m, in the base's frame.
+
+        speed: in (0, 1], of the motion in training: each control step takes 1 / speed as long, and
+          the policy reads velocities as if it did not.
+        clock, paced: False where the robot's cycles do not take real time, as in a simulation.
+
+        Raises `DeployError` where the bundle needs what it does not get.
+        """
+        if not 0.0 < speed <= 1.0:
+            raise DeployError(f"speed is {speed:g}; give a share of full speed, above 0 to 1")
+        if bundle.images:
+            raise DeployError(
+                f"{bundle.path}: the policy reads the image {bundle.images[0].name}, and there is "
+                "no camera"
+            )
+        hidden = [n.name for n in bundle.numbers if n.privileged and not n.estimate]
+        if hidden:
+            raise DeployError(
+                f"{bundle.path}: the policy reads {hidden[0]}, which nothing on a robot measures "
+                "and nothing here can guess"
+            )
+        if poses is None and any(n.source == "object pose" for n in bundle.numbers):
+            raise DeployError(f"{bundle.path}: the policy reads the object's pose; give a source")
+        self._bundle, self._robot, self._poses = bundle, robot, poses
+        self._goal, self._speed, self._guard = np.asarray(goal, float), speed, guard
+        self._object = _chosen(bundle, object_name)
+        self._policy, self._clock, self._paced = Policy(bundle), clock, paced
+        self._cycles = max(1, round(1.0 / (bundle.rate * speed) / robot.cycle_s))
+
+    def run(self, steps: int | None = None) -> Run:
+        """Control steps until there were `steps` (default: an episode's), or something stops it."""
+        bundle, robot = self._bundle, self._robot
+        watch, times, done, why = Watch(bundle, self._guard), [], 0, ""
+        past = np.zeros((1, bundle.history, len(bundle.actions)), np.float32)
+        try:
+            state = robot.read()
+            state.check(bundle.law.arm.size)
+            limits = Limits.of(bundle.robot, self._speed)
+            smooth = Smoother(limits, robot.cycle_s, self._speed, state.angles)
+            targets, finger, due = None, None, self._clock()
+            for _ in range(bundle.max_steps if steps is None else steps):
+                if self._paced:
+                    watch.late(self._clock() - due)
+                began = self._clock()
+                sensed = self._sense(state, targets, finger, watch)
+                action, past = self._decide(sensed, past, watch)
+                targets, finger = bundle.law.targets(action, state.angles, state.fingers, finger)
+                times.append(self._clock() - began)
+                for _ in range(self._cycles):
+                    state = robot.cycle(smooth.step(targets), finger)
+                state.check(bundle.law.arm.size)
+                watch.state(state.angles, smooth.position)
+                done += 1
+                due += self._cycles * robot.cycle_s
+        except DeployError as error:
+            why = str(error)
+        finally:
+            robot.stop()
+        return Run(done, why, np.array(times), dict(watch.farthest))
+
+    def _sense(
+        self, state: RobotState, targets: Array | None, finger: float | None, watch: Watch
+    ) -> Sensed:
+        position = quaternion = None
+        if self._poses is not None:
+            try:
+                found = self._poses.pose()
+            except NoPose as error:
+                raise Stopped(f"there is no pose of the object: {error}") from error
+            watch.pose(self._clock() - found.time_s)
+            position, quaternion = found.position, found.quaternion
+        return Sensed(
+            arm=self._bundle.law.arm,
+            angles=state.angles,
+            velocities=state.velocities / self._speed,
+            fingers=state.fingers,
+            finger_velocities=state.finger_velocities / self._speed,
+            joint_targets=targets,
+            finger_target=finger,
+            object_position=position,
+            object_quaternion=quaternion,
+            goal=self._goal,
+            object=self._object,
+        )
+
+    def _decide(self, sensed: Sensed, past: Array, watch: Watch) -> tuple[Array, Array]:
+        bundle, found = self._bundle, quantities(sensed)
+        watch.place(found["ee_position"])
+        values = [found[number.quantity][number.index] for number in bundle.numbers]
+        numbers = np.array(values, np.float32)
+        watch.inputs(numbers)
+        inputs: dict[str, Array] = {"policy": numbers[None]}
+        if bundle.history:
+            inputs["past_actions"] = past
+        made = self._policy(inputs)
+        return made["action"][0], made.get("next_past_actions", past)
+
+
+def _chosen(bundle: Bundle, name: str | None) -> dict[str, Any]:
+    """The facts of the object that is handled."""
+    objects = {each["name"]: each for each in bundle.object["objects"]}
+    if name is None and len(objects) == 1:
+        return next(iter(objects.values()))
+    if name not in objects:
+        known = ", ".join(objects)
+        raise DeployError(f"{bundle.path}: which object is handled? it knows {known}")
+    return objects[name]

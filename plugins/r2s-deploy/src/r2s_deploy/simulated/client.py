@@ -1,0 +1,136 @@
+"""The client of the simulated robot, as `r2s_deploy.robot.Robot`, and a tracker of its object."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r2s_deploy.pose.source import ObjectPose
+from r2s_deploy.robot import RobotError, RobotState
+from r2s_deploy.simulated.protocol import Line
+from r2s_deploy.transform import Transform
+
+Array = np.ndarray
+
+
+class SimulatedRobot:
+    """A robot in another process. Use it in a `with` statement, which ends that process."""
+
+    def __init__(self, scene: Path | str, *options: str, timeout_s: float = 5.0) -> None:
+        """options: of `r2s_deploy.simulated.server`. timeout_s: how long an answer may take.
+
+        Raises `RobotError` where the process does not start.
+        """
+        command = [sys.executable, "-m", "r2s_deploy.simulated.server", str(scene), *options]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        port = self._process.stdout.readline().strip()
+        if not port.isdigit():
+            told = self._process.communicate()[1].strip().splitlines()
+            raise RobotError(f"the simulated robot does not start: {told[-1] if told else port}")
+        connection = socket.create_connection(("127.0.0.1", int(port)), timeout=timeout_s)
+        self._line = Line(connection)
+        described = self._ask("describe")
+        self.joints: Sequence[str] = described["joints"]
+        self.cycle_s = float(described["cycle"])
+
+    def reset(self, angles: Array | None = None, thing: Array | None = None) -> RobotState:
+        """Begin anew; angles [n], rad, and the object's pose [7]: default: the scene's."""
+        given: dict[str, Any] = {}
+        if angles is not None:
+            given["angles"] = np.asarray(angles).tolist()
+        if thing is not None:
+            given["object"] = np.asarray(thing).tolist()
+        return _state(self._ask("reset", **given))
+
+    def read(self) -> RobotState:
+        """See `Robot.read`."""
+        return _state(self._ask("read"))
+
+    def cycle(self, joint_targets: Array, finger_target: float) -> RobotState:
+        """See `Robot.cycle`."""
+        ctrl = [*np.asarray(joint_targets).tolist(), finger_target, finger_target]
+        return _state(self._ask("cycle", ctrl=ctrl))
+
+    def stop(self) -> None:
+        """See `Robot.stop`."""
+        try:
+            self._ask("stop")
+        except RobotError:
+            return  # it is gone already
+
+    def object_pose(self) -> tuple[Array, Array]:
+        """The true position [3], m, and quaternion [4] of the object."""
+        pose = np.array(self._ask("object")["pose"])
+        return pose[:3], pose[3:]
+
+    def close(self) -> None:
+        """End the other process."""
+        self._line.close()
+        self._process.terminate()
+        self._process.communicate()
+
+    def __enter__(self) -> SimulatedRobot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, what: str, **values: Any) -> dict[str, Any]:
+        try:
+            self._line.send({"do": what, **values})
+            answer = self._line.receive()
+        except TimeoutError as error:
+            raise RobotError("the robot does not answer") from error
+        except OSError as error:
+            raise RobotError(f"the connection to the robot broke: {error}") from error
+        if answer is None:
+            raise RobotError("the robot closed the connection")
+        if "error" in answer:
+            raise RobotError(f"the robot refused: {answer['error']}")
+        return answer
+
+
+def _state(answer: dict[str, Any]) -> RobotState:
+    try:
+        qpos, qvel = (np.array(answer[key], float) for key in ("qpos", "qvel"))
+        return RobotState(float(answer["time"]), qpos[:-2], qvel[:-2], qpos[-2:], qvel[-2:])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RobotError(f"the robot sent no state: {error}") from error
+
+
+class SimulatedTracker:
+    """Where the object of a simulated robot is, with the errors of a tracker."""
+
+    def __init__(
+        self,
+        robot: SimulatedRobot,
+        clock: Any,
+        position_std_m: float = 0.0,
+        rotation_std_deg: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self._robot, self._clock = robot, clock
+        self._std = position_std_m, rotation_std_deg
+        self._random = np.random.default_rng(seed)
+
+    def pose(self) -> ObjectPose:
+        """See `PoseSource.pose`."""
+        position, quaternion = self._robot.object_pose()
+        moved = position + self._std[0] * self._random.normal(size=3)
+        turn = np.radians(self._std[1]) * self._random.normal(size=3) / 2.0
+        small = Transform.of(np.zeros(3), _unit(np.append(1.0, turn)))
+        pose = Transform.of(moved, quaternion / np.linalg.norm(quaternion)) @ small
+        return ObjectPose(pose, self._clock(), self._std[0], self._std[1])
+
+
+def _unit(quaternion: Array) -> Array:
+    return quaternion / np.linalg.norm(quaternion)

@@ -1,0 +1,137 @@
+"""The simulated robot: `python -m r2s_deploy.simulated.server SCENE.xml`.
+
+It prints the port on 127.0.0.1 on which it listens, serves one client, and ends when that leaves.
+A cycle is 1 ms of physics. What a real robot does that training did not is an option: targets that
+act late, measurements with noise, gravity that is not wholly compensated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from r2s_deploy.simulated.protocol import Line
+
+TIMESTEP = 0.001  # s
+
+
+class World:
+    """The physics of a scene with one robot and one free object."""
+
+    def __init__(self, scene: Path, options: argparse.Namespace) -> None:
+        self.model = mujoco.MjModel.from_xml_path(str(scene))
+        self.model.opt.timestep = TIMESTEP
+        self.data = mujoco.MjData(self.model)
+        self._options, self._random = options, np.random.default_rng(options.seed)
+        names = [self.model.actuator(i).name for i in range(self.model.nu)]
+        joints = [self.model.joint(name) for name in names]
+        self._qpos = np.array([joint.qposadr[0] for joint in joints])
+        self._qvel = np.array([joint.dofadr[0] for joint in joints])
+        free = np.flatnonzero(self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
+        if len(free) != 1:
+            raise SystemExit(f"{scene} has {len(free)} free bodies; it must have one, the object")
+        self._object = int(self.model.jnt_qposadr[free[0]])
+        body = int(self.model.jnt_bodyid[free[0]])
+        if options.object_mass:
+            ratio = options.object_mass / self.model.body_mass[body]
+            self.model.body_mass[body] *= ratio
+            self.model.body_inertia[body] *= ratio
+        compensated = self.model.body_gravcomp > 0
+        self.model.body_gravcomp[compensated] = 1.0 - options.gravity_error
+        mujoco.mj_setConst(self.model, self.data)
+        self._late: collections.deque[np.ndarray] = collections.deque()
+        self.reset({})
+
+    def reset(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The keyframe `home`, with other `angles` [n] and `object` [7], where these are given."""
+        mujoco.mj_resetDataKeyframe(self.model, self.data, 0)
+        arm = len(self._qpos) - 2
+        if "angles" in request:
+            self.data.qpos[self._qpos[:arm]] = request["angles"]
+        if "object" in request:
+            self.data.qpos[self._object : self._object + 7] = request["object"]
+        self.data.qvel[:] = 0.0
+        self.data.ctrl[:] = self.data.qpos[self._qpos]
+        self._late.clear()
+        mujoco.mj_forward(self.model, self.data)
+        return self.read({})
+
+    def read(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the robot measures."""
+        qpos, qvel = self.data.qpos[self._qpos], self.data.qvel[self._qvel]
+        noise = self._random.normal(size=(2, len(qpos)))
+        qpos = qpos + self._options.angle_noise * noise[0]
+        qvel = qvel + self._options.velocity_noise * noise[1]
+        return {"time": self.data.time, "qpos": qpos.tolist(), "qvel": qvel.tolist()}
+
+    def cycle(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One cycle under the targets `ctrl` [n + 2]; these act `latency` cycles later."""
+        ctrl = np.array(request["ctrl"], float)
+        if ctrl.shape != (self.model.nu,) or not np.isfinite(ctrl).all():
+            return {"error": f"ctrl must be {self.model.nu} finite numbers"}
+        self._late.append(ctrl)
+        if len(self._late) > self._options.latency:
+            self.data.ctrl[:] = self._late.popleft()
+        mujoco.mj_step(self.model, self.data)
+        return self.read(request)
+
+    def object(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Where the object truly is: what a tracker would measure, before its errors."""
+        return {"pose": self.data.qpos[self._object : self._object + 7].tolist()}
+
+    def stop(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Hold."""
+        self._late.clear()
+        self.data.ctrl[:-2] = self.data.qpos[self._qpos[:-2]]
+        return {}
+
+    def describe(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the robot is."""
+        names = [self.model.actuator(i).name for i in range(self.model.nu)]
+        return {"joints": names[:-2], "cycle": TIMESTEP}
+
+
+def main() -> None:
+    """Serve one client."""
+    parser = argparse.ArgumentParser(description="a robot in MuJoCo behind a local socket")
+    parser.add_argument("scene", type=Path, help="an MJCF file, as `r2s scene` writes it")
+    parser.add_argument("--latency", type=int, default=0, help="cycles until a target acts")
+    parser.add_argument("--angle-noise", type=float, default=0.0, help="rad or m")
+    parser.add_argument("--velocity-noise", type=float, default=0.0, help="rad/s or m/s")
+    parser.add_argument("--gravity-error", type=float, default=0.0, help="share left uncompensated")
+    parser.add_argument("--object-mass", type=float, default=0.0, help="kg; default: the scene's")
+    parser.add_argument("--real-time", action="store_true", help="a cycle takes 1 ms")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    world = World(options.scene, options)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        print(server.getsockname()[1], flush=True)
+        connection, _ = server.accept()
+    _serve(world, Line(connection), options.real_time)
+
+
+def _serve(world: World, line: Line, real_time: bool) -> None:
+    known = ("describe", "reset", "read", "cycle", "object", "stop")
+    due = time.monotonic()
+    while (request := line.receive()) is not None:
+        what = request.get("do")
+        if what not in known:
+            line.send({"error": f"there is no request {what!r}; there are {', '.join(known)}"})
+            continue
+        answer = getattr(world, what)(request)
+        if real_time and what == "cycle":
+            due = max(due + TIMESTEP, time.monotonic())
+            while (left := due - time.monotonic()) > 0:
+                time.sleep(max(left - 2e-4, 0.0))
+        line.send(answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,8 +18,10 @@ from r2s_deploy.arm import Arm, Posture
 Array = np.ndarray
 _HAND_DOWN = np.array([0.0, 1.0, 0.0, 0.0])
 _UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
-_STILL = 0.01  # m/s, of fingers that something stops
-_NOTHING = 0.002  # m, an opening that holds nothing
+#: Of fingers that something stops, m/s: they close at ten times this, and measurements err by a
+#: tenth of it.
+_STILL = 0.02
+_NOTHING, _LOOKS_OPEN = 0.002, 0.98  # an opening that holds nothing, m, and a share of the widest
 
 
 class Quantity(NamedTuple):
@@ -143,10 +145,10 @@ def _of_object(s: Sensed, posture: Posture, place: Array, quat: Array) -> dict[s
 
 
 def _contact(s: Sensed) -> Array:
-    """A guess of whether the pads touch, and whether something is held: fingers told to close that
-    stand still before they are closed."""
+    """A guess of whether the pads touch, and whether something is held: fingers that were told to
+    close and hardly move before they are closed."""
     opening, own = s.arm.fingers.opening_of(s.fingers), s.arm.fingers
     closing = s.finger_target is not None and s.finger_target == own.closed
     still = np.abs(s.finger_velocities).max() < _STILL
-    held = float(closing and still and _NOTHING < opening < 0.98 * own.opening)
+    held = float(closing and still and _NOTHING < opening < _LOOKS_OPEN * own.opening)
     return np.array([held, held, held])

@@ -67,8 +67,10 @@ class World:
         """What the robot measures."""
         qpos, qvel = self.data.qpos[self._qpos], self.data.qvel[self._qvel]
         noise = self._random.normal(size=(2, len(qpos)))
-        qpos = qpos + self._options.angle_noise * noise[0]
-        qvel = qvel + self._options.velocity_noise * noise[1]
+        arm = np.arange(len(qpos)) < len(qpos) - 2
+        options = self._options
+        qpos = qpos + np.where(arm, options.angle_noise, options.finger_noise) * noise[0]
+        qvel = qvel + np.where(arm, options.velocity_noise, options.finger_noise) * noise[1]
         return {"time": self.data.time, "qpos": qpos.tolist(), "qvel": qvel.tolist()}
 
     def cycle(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -103,8 +105,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="a robot in MuJoCo behind a local socket")
     parser.add_argument("scene", type=Path, help="an MJCF file, as `r2s scene` writes it")
     parser.add_argument("--latency", type=int, default=0, help="cycles until a target acts")
-    parser.add_argument("--angle-noise", type=float, default=0.0, help="rad or m")
-    parser.add_argument("--velocity-noise", type=float, default=0.0, help="rad/s or m/s")
+    parser.add_argument("--angle-noise", type=float, default=0.0, help="of the joints, rad")
+    parser.add_argument("--velocity-noise", type=float, default=0.0, help="of the joints, rad/s")
+    parser.add_argument("--finger-noise", type=float, default=0.0, help="m, and m/s")
     parser.add_argument("--gravity-error", type=float, default=0.0, help="share left uncompensated")
     parser.add_argument("--object-mass", type=float, default=0.0, help="kg; default: the scene's")
     parser.add_argument("--real-time", action="store_true", help="a cycle takes 1 ms")

@@ -67,6 +67,25 @@ class Command:
 
 
 @dataclasses.dataclass(frozen=True)
+class Episode:
+    """Where episodes start and what they aim at; each is drawn uniformly.
+
+    object_low, object_high [3]: x and y, m, and yaw, rad, of the resting object. arm_noise: rad,
+    by which the arm's joints are off `ready` at most. goal_low, goal_high [3], m.
+    radius, m, and steps: an episode succeeds where the object is this near to the goal in each of
+    so many control steps at its end.
+    """
+
+    object_low: tuple[float, float, float]
+    object_high: tuple[float, float, float]
+    arm_noise: float
+    goal_low: tuple[float, float, float]
+    goal_high: tuple[float, float, float]
+    radius: float
+    steps: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Deployment:
     """What a robot needs to run a policy of a task.
 
@@ -75,6 +94,7 @@ class Deployment:
     robot: joints, limits, posture, kinematic chain and gripper, as plain values.
     objects: for each variant of the scene, its "name" and the constants that signals of the source
       "object" and the quantities of its grasp need.
+    episode: where episodes start and what they aim at, for rehearsals: see `Episode`.
     """
 
     signals: Mapping[str, Signal]
@@ -82,3 +102,4 @@ class Deployment:
     control: Mapping[str, Any]
     robot: Mapping[str, Any]
     objects: tuple[Mapping[str, Any], ...] = ()
+    episode: Episode | None = None

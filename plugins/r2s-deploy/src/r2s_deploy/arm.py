@@ -75,8 +75,14 @@ class Arm:
             gripper["opening"],
             np.array(gripper["opening_of_fingers"], float),
         )
-        parts = (chain["offsets"], chain["turns"], chain["grip"], joints["low"], joints["high"])
-        return Arm(*(np.array(part, float) for part in parts), fingers)
+        return Arm(
+            offsets=np.array(chain["offsets"], float),
+            turns=np.array(chain["turns"], float),
+            grip=np.array(chain["grip"], float),
+            low=np.array(joints["low"], float),
+            high=np.array(joints["high"], float),
+            fingers=fingers,
+        )
 
     @property
     def size(self) -> int:

@@ -64,6 +64,22 @@ class Image:
 
 
 @dataclasses.dataclass(frozen=True)
+class Starts:
+    """Where episodes of training start and what they aim at, each drawn uniformly, see the
+    contract's `episode`: x, y (m) and yaw (rad) of the object, how far the arm is off `ready`
+    (rad), and the goal [3], m. An episode succeeds where the object stays within `radius`, m, of
+    the goal in its last `steps` control steps."""
+
+    object_low: np.ndarray
+    object_high: np.ndarray
+    arm_noise: float
+    goal_low: np.ndarray
+    goal_high: np.ndarray
+    radius: float
+    steps: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Bundle:
     """A verified bundle.
 
@@ -86,6 +102,7 @@ class Bundle:
     rate: float
     max_steps: int
     law: Law
+    starts: Starts | None
 
     @property
     def privileged(self) -> tuple[str, ...]:
@@ -113,7 +130,8 @@ def load(path: Path | str) -> Bundle:
     fields = Fields(contract, where)
     _check_files(path, fields.fields("files"))
     robot, thing = documents.read(path / ROBOT), documents.read(path / OBJECT)
-    _check_robot(Fields(robot, str(path / ROBOT)))
+    _check_robot(Fields(robot, ROBOT))
+    _check_objects(Fields(thing, OBJECT))
     arm = Arm.of(robot)
     names, low, high = _outputs(fields)
     control = fields.fields("control")
@@ -134,6 +152,25 @@ def load(path: Path | str) -> Bundle:
         rate=fields.number("control_rate_hz", above=0.0, most=1000.0),
         max_steps=fields.whole("max_episode_steps", least=1),
         law=Law(arm, contract["control"]),
+        starts=None if fields["episode"] is None else _starts(fields.fields("episode")),
+    )
+
+
+def _starts(episode: Fields) -> Starts:
+    low, high, goal_low, goal_high = (
+        np.array(episode.numbers(key, 3), float)
+        for key in ("object_low", "object_high", "goal_low", "goal_high")
+    )
+    if (low > high).any() or (goal_low > goal_high).any():
+        raise BundleError(f"{CONTRACT}: episode: a lower bound is above its upper one")
+    return Starts(
+        low,
+        high,
+        episode.number("arm_noise", above=-1e-9, most=3.0),
+        goal_low,
+        goal_high,
+        episode.number("radius", above=0.0),
+        episode.whole("steps", least=1, most=10_000),
     )
 
 
@@ -166,6 +203,17 @@ def _check_robot(robot: Fields) -> None:
     table = np.array(gripper.numbers("opening_of_fingers", None, 2), float)
     if len(table) < 2 or not (np.diff(table[:, 0]) > 0).all():
         raise BundleError("robot.json: gripper: opening_of_fingers must rise in its first numbers")
+
+
+def _check_objects(objects: Fields) -> None:
+    for each in objects.rows("objects"):
+        each.text("name")
+        for key in ("size", "grasp_point", "closing_direction"):
+            each.numbers(key, 3)
+        each.numbers("reach", None)
+        each.numbers("rest_quaternion", 4)
+        each.number("rest_height")
+        each.number("mass", above=0.0)
 
 
 def _check_control(control: Fields, arm: Arm, actions: int) -> None:

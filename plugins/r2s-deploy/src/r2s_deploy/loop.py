@@ -50,12 +50,14 @@ class Runner:
         object_name: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         paced: bool = True,
+        on_step: Callable[[], object] = lambda: None,
     ) -> None:
         """goal [3]: where the object is to go, m, in the base's frame.
 
         speed: in (0, 1], of the motion in training: each control step takes 1 / speed as long, and
           the policy reads velocities as if it did not.
-        clock, paced: False where the robot's cycles do not take real time, as in a simulation.
+        paced: False where the robot's cycles do not take real time, as in a simulation.
+        on_step: called after each control step.
 
         Raises `DeployError` where the bundle needs what it does not get.
         """
@@ -78,6 +80,7 @@ class Runner:
         self._goal, self._speed, self._guard = np.asarray(goal, float), speed, guard
         self._object = _chosen(bundle, object_name)
         self._policy, self._clock, self._paced = Policy(bundle), clock, paced
+        self._on_step = on_step
         self._cycles = max(1, round(1.0 / (bundle.rate * speed) / robot.cycle_s))
 
     def run(self, steps: int | None = None) -> Run:
@@ -103,6 +106,7 @@ class Runner:
                     state = robot.cycle(smooth.step(targets), finger)
                 state.check(bundle.law.arm.size)
                 watch.state(state.angles, smooth.position)
+                self._on_step()
                 done += 1
                 due += self._cycles * robot.cycle_s
         except DeployError as error:

@@ -48,7 +48,7 @@ class Policy:
         found = {x.name: (tuple(x.shape[1:]), x.type) for x in self._session.get_inputs()}
         if found != wanted:
             raise BundleError(f"{POLICY} reads {found}, and the contract says {wanted}")
-        gives = {"action": (self._size,)}
+        gives: dict[str, tuple[int, ...]] = {"action": (self._size,)}
         if bundle.history:
             gives["next_past_actions"] = (bundle.history, self._size)
         made = {x.name: tuple(x.shape[1:]) for x in self._session.get_outputs()}
@@ -58,4 +58,5 @@ class Policy:
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs [B, ...] by name, for inputs [B, ...] by name."""
         names = [x.name for x in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+        values = self._session.run(names, dict(inputs))
+        return {name: np.asarray(x) for name, x in zip(names, values, strict=True)}

@@ -52,7 +52,7 @@ def certify(
     count = len(next(iter(recorded.values())))
     for first in range(0, count, _PART):
         obs = {name: values[first : first + _PART] for name, values in recorded.items()}
-        by_onnx = session.run(["action"], inputs_of(policy, obs))[0]
+        by_onnx = np.asarray(session.run(["action"], inputs_of(policy, obs))[0])
         by_numpy = policy(obs)
         by_jax = np.asarray(act({name: jnp.asarray(values) for name, values in obs.items()}))
         spread = np.stack([by_onnx, by_numpy, by_jax])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
 import tempfile
@@ -13,13 +14,13 @@ import numpy as np
 
 from r2s_core import device
 from r2s_core.config import load_config
-from r2s_core.deployment import Deployment, Signal
+from r2s_core.deployment import Deployment, Episode, Signal
 from r2s_core.env import build
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.evaluate import UNUSED, config_of
 from r2s_core.policy.saved import SavedPolicy, load_policy
 from r2s_core.record import inputs
-from r2s_core.types import HasDeployment
+from r2s_core.types import Environment, HasDeployment
 from r2s_deploy import bundle as bundles
 from r2s_deploy import documents
 from r2s_deploy.check import compare
@@ -47,16 +48,28 @@ def export_run(run_dir: Path, output: Path, allow_privileged: bool = False) -> P
     device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(config)
     env = build.make_environment(config, _WORLDS, training=False)
+    made = export_policy(policy, env, config.environment.use, output, allow_privileged)
+    _tell(made)
+    return output
+
+
+def export_policy(
+    policy: SavedPolicy, env: Environment[Any], name: str, output: Path, allow_privileged: bool
+) -> bundles.Bundle:
+    """The bundle of a policy of the environment `name`, written to the folder `output`.
+
+    Raises as `export_run`.
+    """
     task = getattr(env, "task", None)
     if not isinstance(task, HasDeployment):
         raise R2SError(
-            f"the task {config.environment.use} does not say where its observations come from on a "
-            "robot; give it a method `deployment` (r2s_core.types.HasDeployment)."
+            f"the task {name} does not say where its observations come from on a robot; give it a "
+            "method `deployment` (r2s_core.types.HasDeployment)."
         )
     deployment = task.deployment()
     signals = _signals(policy, deployment)
     _check(policy, signals, allow_privileged)
-    print(f"recording observations of {_WORLDS} episodes ...")
+    print(f"comparing ONNX, NumPy and JAX on {parity.LEAST:,} observations ...")
     recorded = parity.record(env, policy)
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -65,13 +78,11 @@ def export_run(run_dir: Path, output: Path, allow_privileged: bool = False) -> P
         parity.save_examples(folder, policy, recorded)
         _seal(folder, certificate, _contract(policy, signals, deployment))
         try:
-            found = bundles.load(folder)
-            compare(found)
+            compare(bundles.load(folder))
         except DeployError as error:
             raise R2SError(f"the bundle is not one that a robot could run: {error}") from error
         shutil.copytree(folder, output, dirs_exist_ok=True)
-    _tell(found, output)
-    return output
+    return bundles.load(output)
 
 
 def _signals(policy: SavedPolicy, deployment: Deployment) -> tuple[Signal, ...]:
@@ -136,7 +147,15 @@ def _contract(
         ],
         "control": dict(deployment.control),
         "cameras": {name: camera.facts() for name, camera in spec.cameras.items()},
+        "episode": None if deployment.episode is None else _plain(deployment.episode),
         "provenance": dict(policy.contract["provenance"]),
+    }
+
+
+def _plain(episode: Episode) -> dict[str, Any]:
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(episode).items()
     }
 
 
@@ -206,10 +225,10 @@ def _json(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(documents.text_of(document))
 
 
-def _tell(bundle: bundles.Bundle, output: Path) -> None:
+def _tell(bundle: bundles.Bundle) -> None:
     parity = bundle.certificate["parity"]
     print(
-        f"{output}: {len(bundle.numbers)} numbers and {len(bundle.images)} images in, "
+        f"{bundle.path}: {len(bundle.numbers)} numbers and {len(bundle.images)} images in, "
         f"{len(bundle.actions)} numbers out, {bundle.rate:g} times a second; ONNX, NumPy and JAX "
         f"differ by {parity['largest']:.1e} at most on {parity['observations']:,} observations"
     )

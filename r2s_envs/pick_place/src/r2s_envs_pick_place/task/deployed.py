@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from r2s_core.deployment import Deployment, Signal, Source
+from r2s_core.deployment import Deployment, Episode, Signal, Source
+from r2s_envs_pick_place.config import PickPlaceConfig
 from r2s_envs_pick_place.scene.pick_object import PickObject
 from r2s_envs_pick_place.task.observation import Observer, observation_names
+from r2s_envs_pick_place.task.state import GOAL_RADIUS, HOLD_STEPS
 from r2s_envs_robots import described
 
 #: quantity -> unit, source and frame of its components; their names are `observation_names`'.
@@ -71,7 +74,11 @@ _UNITS = {"grasp_turn": ("rad", "1", "1")}
 
 
 def deployment_of(
-    observer: Observer, model: mujoco.MjModel, action_space: str, members: tuple[PickObject, ...]
+    observer: Observer,
+    model: mujoco.MjModel,
+    config: PickPlaceConfig,
+    members: tuple[PickObject, ...],
+    arm_noise: float,
 ) -> Deployment:
     """See `r2s_core.types.HasDeployment`."""
     arm = observer.arm
@@ -79,10 +86,30 @@ def deployment_of(
     slides = fingers.type[0] == mujoco.mjtJoint.mjJNT_SLIDE
     return Deployment(
         signals=_signals(len(arm.robot.arm_joints), "m" if slides else "rad"),
-        commands=described.commands(arm, action_space),
-        control=described.control_facts(arm, action_space),
+        commands=described.commands(arm, config.action_space),
+        control=described.control_facts(arm, config.action_space),
         robot=described.robot_facts(arm, model),
         objects=tuple(_object_facts(member) for member in members),
+        episode=_episode(arm.robot.workspace, config, arm_noise),
+    )
+
+
+def _episode(
+    workspace: tuple[float, float], config: PickPlaceConfig, arm_noise: float
+) -> Episode | None:
+    """None where the object is to be put down, which depends on what it is and on letting go."""
+    if config.goal != "air":
+        return None
+    (x, y), wide, turn = workspace, config.object_range, math.radians(config.object_yaw)
+    away, (low, high) = config.goal_range, config.goal_height
+    return Episode(
+        object_low=(x - wide, y - wide, -turn),
+        object_high=(x + wide, y + wide, turn),
+        arm_noise=arm_noise,
+        goal_low=(x - away, y - away, low),
+        goal_high=(x + away, y + away, high),
+        radius=GOAL_RADIUS,
+        steps=HOLD_STEPS,
     )
 
 

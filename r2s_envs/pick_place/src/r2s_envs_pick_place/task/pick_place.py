@@ -281,7 +281,7 @@ class PickPlace:
     def deployment(self) -> Deployment:
         """See `r2s_core.types.HasDeployment`."""
         return deployment_of(
-            self.observer, self._model, self.config.action_space, self.objects.members
+            self.observer, self._model, self.config, self.objects.members, _START_NOISE
         )
 
     def expert(self, task: PickPlaceState, view: View) -> Array:

@@ -1,0 +1,113 @@
+"""The command `r2s-deploy`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from r2s_deploy.errors import DeployError
+
+_EXAMPLES = """examples:
+  r2s-deploy check duck_bundle
+  r2s-deploy rehearse duck_bundle scene.xml --episodes 200
+  r2s-deploy rehearse duck_bundle scene.xml --latency 5 --angle-noise 0.0005 --gravity-error 0.01"""
+#: Of the simulated robot, handed on.
+_SIMULATED = ("latency", "angle_noise", "velocity_noise", "finger_noise", "gravity_error")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 1 where it fails, after a sentence on standard error."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except DeployError as error:
+        print(f"r2s-deploy: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="r2s-deploy",
+        description="Run policies of r2s without r2s.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="is a bundle whole, and does it compute the same?")
+    check.add_argument("bundle", type=Path, metavar="BUNDLE")
+    check.set_defaults(run=_check)
+    rehearse = commands.add_parser("rehearse", help="play episodes on a simulated robot")
+    rehearse.add_argument("bundle", type=Path, metavar="BUNDLE")
+    rehearse.add_argument("scene", type=Path, metavar="SCENE.xml", help="as r2s scene writes it")
+    rehearse.add_argument("--episodes", type=_whole, default=200, metavar="N")
+    rehearse.add_argument("--seed", type=int, default=0)
+    rehearse.add_argument("--latency", type=int, default=0, help="ms until a target acts")
+    rehearse.add_argument("--angle-noise", type=float, default=0.0, help="of the joints, rad")
+    rehearse.add_argument("--velocity-noise", type=float, default=0.0, help="of the joints, rad/s")
+    rehearse.add_argument("--finger-noise", type=float, default=0.0, help="m, and m/s")
+    rehearse.add_argument("--gravity-error", type=float, default=0.0, help="share uncompensated")
+    rehearse.add_argument("--tracker-noise", type=float, default=0.0, help="of the object, m")
+    rehearse.add_argument(
+        "--allow-privileged",
+        action="store_true",
+        help="also where the policy reads what no robot measures; it is guessed",
+    )
+    rehearse.set_defaults(run=_rehearse)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    from r2s_deploy.check import check
+
+    for line in check(args.bundle):
+        print(line)
+
+
+def _rehearse(args: argparse.Namespace) -> None:
+    from r2s_deploy.bundle import load
+
+    bundle = load(args.bundle)
+    if bundle.privileged and not args.allow_privileged:
+        raise DeployError(
+            f"{args.bundle}: the policy reads what no robot measures: "
+            f"{', '.join(bundle.privileged)}. They are guessed with --allow-privileged."
+        )
+    if not args.scene.is_file():
+        raise DeployError(f"{args.scene} is not a file; `r2s scene OBJECT -o scene.xml` writes one")
+    from r2s_deploy.rehearse import rehearse, summary
+
+    options = [f"--seed={args.seed}"]
+    options += [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in _SIMULATED]
+    masses = {each["mass"] for each in bundle.object["objects"]}
+    options += [f"--object-mass={mass}" for mass in masses if len(masses) == 1]
+    played = []
+    for episode in rehearse(
+        bundle,
+        args.scene,
+        args.episodes,
+        seed=args.seed,
+        options=tuple(options),
+        tracker_std_m=args.tracker_noise,
+    ):
+        played.append(episode)
+        if len(played) % 20 == 0 or len(played) == args.episodes:
+            good = sum(each.success for each in played)
+            print(f"{len(played)} episodes: {good} succeeded", file=sys.stderr)
+    for line in summary(played):
+        print(line)
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""The loop moves what it should, and stops with a reason where it must."""
+
+import time
+
+import numpy as np
+import pytest
+
+from r2s_deploy import bundle as bundles
+from r2s_deploy.errors import DeployError, NoPose
+from r2s_deploy.loop import Runner
+from r2s_deploy.pose import ManualPose
+from r2s_deploy.robot import RobotError, RobotState
+from r2s_deploy.smooth import Limits, Smoother
+from r2s_deploy.watch import Guard
+
+GOAL = np.array([0.5, 0.0, 0.25])
+
+
+class FakeRobot:
+    """Follows its targets at once, in cycles of 6 ms that take no time."""
+
+    def __init__(self, bundle):
+        self.cycle_s, self.joints = 0.006, bundle.law.arm.size
+        self.angles = np.array(bundle.robot["joints"]["ready"], float)
+        self.cycles, self.stops, self.commanded = 0, 0, []
+
+    def read(self):
+        zeros = np.zeros(self.joints)
+        return RobotState(
+            self.cycles * self.cycle_s, self.angles, zeros, np.full(2, 0.04), np.zeros(2)
+        )
+
+    def cycle(self, joint_targets, finger_target):
+        self.cycles += 1
+        self.commanded.append(np.array(joint_targets))
+        self.angles = np.array(joint_targets)
+        return self.read()
+
+    def stop(self):
+        self.stops += 1
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_dir):
+    return bundles.load(bundle_dir)
+
+
+def runner(bundle, robot, poses=None, **options):
+    poses = poses or ManualPose((0.5, 0.0, 0.03))
+    options = {"paced": False, "speed": 1.0, "guard": Guard(unfamiliar=1e9), **options}
+    return Runner(bundle, robot, poses, goal=GOAL, **options)
+
+
+def test_it_runs_an_episode_and_stops_the_robot(bundle):
+    robot = FakeRobot(bundle)
+    run = runner(bundle, robot).run(10)
+    assert (run.steps, run.stopped, robot.stops) == (10, "", 1)
+    assert robot.cycles == 10 * 8  # of 48 ms in 6 ms
+    assert len(run.decide_s) == 10
+    assert np.abs(np.diff(robot.commanded, axis=0)).max() > 0
+
+
+def test_slow_motion_takes_longer_and_moves_slower(bundle):
+    fast, slow = FakeRobot(bundle), FakeRobot(bundle)
+    runner(bundle, fast, speed=1.0).run(6)
+    runner(bundle, slow, speed=0.1).run(6)
+    assert slow.cycles == 10 * fast.cycles
+    steps = [np.abs(np.diff(robot.commanded, axis=0)).max() for robot in (fast, slow)]
+    assert steps[1] < 0.3 * steps[0]  # full speed is held back by accelerations
+    np.testing.assert_allclose(fast.commanded[-1], slow.commanded[-1], atol=0.05)
+
+
+def faulty(bundle, kind):
+    robot = FakeRobot(bundle)
+    plain = robot.cycle
+
+    def cycle(joint_targets, finger_target):
+        state = plain(joint_targets, finger_target)
+        if robot.cycles < 20:
+            return state
+        if kind == "nan":
+            return RobotState(
+                0.0, state.angles * np.nan, state.velocities, state.fingers, np.zeros(2)
+            )
+        if kind == "fewer":
+            return RobotState(0.0, state.angles[:3], state.velocities, state.fingers, np.zeros(2))
+        if kind == "jump":
+            robot.angles = robot.angles + 0.7
+            return robot.read()
+        if kind == "outside":
+            robot.angles = np.array(bundle.robot["joints"]["high"]) + 0.2
+            return robot.read()
+        raise RobotError("the connection to the robot broke: it is gone")
+
+    robot.cycle = cycle
+    return robot
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("nan", "angles that are not finite"),
+        ("fewer", "sent 3 angles, not 7"),
+        ("jump", "from where it was commanded"),
+        ("outside", "outside of its limits"),
+        ("gone", "connection to the robot broke"),
+    ],
+)
+def test_a_faulty_robot_is_stopped_with_a_reason(bundle, kind, says):
+    robot = faulty(bundle, kind)
+    run = runner(bundle, robot).run(30)
+    assert says in run.stopped
+    assert robot.stops == 1
+    assert run.steps == 2  # of the 20 cycles that were sound
+
+
+class Poses:
+    def __init__(self, kind):
+        self._kind, self._source, self._asked = kind, ManualPose((0.5, 0.0, 0.03)), 0
+
+    def pose(self):
+        self._asked += 1
+        if self._asked < 4:
+            return self._source.pose()
+        if self._kind == "none":
+            raise NoPose("the tag is hidden")
+        found = self._source.pose()
+        object.__setattr__(found, "time_s", time.monotonic() - 2.0)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("none", "the tag is hidden"), ("stale", "pose is 2.0")]
+)
+def test_without_the_objects_pose_it_stops(bundle, kind, says):
+    robot = FakeRobot(bundle)
+    run = runner(bundle, robot, Poses(kind)).run(30)
+    assert says in run.stopped
+    assert (run.steps, robot.stops) == (3, 1)
+
+
+def test_a_scene_unlike_those_of_training_stops_it(bundle):
+    far = ManualPose((50.0, 0.0, 0.03))
+    run = runner(bundle, FakeRobot(bundle), far, guard=Guard(unfamiliar=8.0, patience=3)).run(30)
+    assert "standard deviations from what the policy read in training" in run.stopped
+    assert run.steps == 3
+
+
+def test_a_robot_that_answers_late_stops_it(bundle):
+    robot = FakeRobot(bundle)
+    plain = robot.cycle
+
+    def slow(joint_targets, finger_target):
+        time.sleep(0.012)
+        return plain(joint_targets, finger_target)
+
+    robot.cycle = slow
+    run = runner(bundle, robot, paced=True).run(30)
+    assert "ms late" in run.stopped
+    assert robot.stops == 1
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, 1.5, float("nan")])
+def test_a_speed_that_is_none_is_refused(bundle, speed):
+    with pytest.raises(DeployError, match="share of full speed"):
+        runner(bundle, FakeRobot(bundle), speed=speed)
+
+
+def test_the_path_keeps_its_limits_and_arrives():
+    one = np.ones(1)
+    limits = Limits(2.0 * one, 10.0 * one, 5000.0 * one, -3.0 * one, 3.0 * one)
+    smooth, dt = Smoother(limits, 0.001, 1.0, np.zeros(1)), 0.001
+    path = np.array([smooth.step(np.array([1.5])) for _ in range(2500)])[:, 0]
+    velocity = np.diff(path) / dt
+    acceleration = np.diff(velocity) / dt
+    assert np.abs(velocity).max() <= 2.0 + 1e-6
+    assert np.abs(acceleration).max() <= 10.0 + 1e-6
+    assert np.abs(np.diff(acceleration)).max() / dt <= 5000.0 * 1.01
+    assert path[-1] == pytest.approx(1.5, abs=1e-3)
+    assert path.max() < 1.5 + 0.01
+    beyond = np.array([smooth.step(np.array([9.0])) for _ in range(2500)])
+    assert beyond.max() <= 3.0

@@ -1,0 +1,143 @@
+"""`r2s export`: what it writes, and what it refuses to write."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from r2s_core.cli import main
+from r2s_core.config import load_mapping
+from r2s_core.env.build import wrap_task
+from r2s_core.errors import R2SError
+from r2s_core.policy.saved import as_saved
+from r2s_core.policy_export import Layer, PolicyExport
+from r2s_core.testing.tasks import CartTask
+from r2s_deploy import bundle as bundles
+from r2s_export import parity, write
+
+NAME = "real2sim_pick_place"
+
+
+def environment(**options):
+    from r2s_core import registry
+
+    options = {"action_space": "ee_delta", "observations": ["pose", "joints"], **options}
+    config = load_mapping({"backend": "mujoco", "environment": options})
+    task = registry.build("environment", NAME, config.environment.options)
+    return wrap_task(task, config, 8, training=False)
+
+
+def exported(env):
+    size, actions = env.spec.observations["policy"].shape[0], env.spec.action_size
+    kernel = np.random.default_rng(0).normal(0, 0.05, (size, actions)).astype(np.float32)
+    scale = {"mean": np.zeros(size, np.float32), "std": np.ones(size, np.float32)}
+    return PolicyExport(
+        (
+            Layer("normalised", "normalise", ("policy",), {"clip": 10.0}, scale),
+            Layer("raw", "dense", ("normalised",), {}, {"kernel": kernel, "bias": 0 * kernel[0]}),
+            Layer("squashed", "squash", ("raw",), {"function": "tanh"}),
+        )
+    )
+
+
+def policy(env, name=NAME):
+    return as_saved(exported(env), env.spec, task=name, provenance={"seed": 7})
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch):
+    monkeypatch.setattr(parity, "LEAST", 64)
+
+
+def test_a_bundle_says_everything(tmp_path):
+    env = environment()
+    made = write.export_policy(policy(env), env, NAME, tmp_path / "made", False)
+    names = [number.name for number in made.numbers]
+    assert names == list(env.spec.observations["policy"].names)
+    by_name = dict(zip(names, made.numbers, strict=True))
+    assert (by_name["goal_x"].source, by_name["goal_x"].unit) == ("goal", "m")
+    assert by_name["joint1_velocity"].unit == "rad/s"
+    outputs = {row["name"]: row for row in made.contract["outputs"]}
+    assert (outputs["ee_x"]["unit"], outputs["ee_x"]["one"]) == ("m", 0.05)
+    assert made.contract["control"]["law"] == "ee_delta"
+    assert made.rate == pytest.approx(1 / env.spec.control_dt, rel=1e-4)
+    assert made.contract["provenance"] == {"seed": 7}
+    assert made.robot["joints"]["max_speed"][0] == pytest.approx(2.175)
+    assert np.shape(made.object["objects"][0]["scan_to_body"]) in ((), (4, 4))
+    assert made.certificate["parity"]["observations"] >= 64
+    assert made.certificate["parity"]["largest"] <= made.certificate["parity"]["tolerance"]
+    assert sorted(p.name for p in (tmp_path / "made").iterdir()) == sorted(
+        [bundles.CONTRACT, *bundles.FILES]
+    )
+
+
+def test_what_no_robot_measures_is_named_and_must_be_allowed(tmp_path):
+    env = environment(observations=["pose", "contact", "progress"])
+    with pytest.raises(
+        R2SError, match="left_pad_touches, right_pad_touches, grasped, lifted_before"
+    ):
+        write.export_policy(policy(env), env, NAME, tmp_path / "made", False)
+    assert not (tmp_path / "made").exists()
+    made = write.export_policy(policy(env), env, NAME, tmp_path / "made", True)
+    assert made.privileged == ("left_pad_touches", "right_pad_touches", "grasped", "lifted_before")
+
+
+def test_where_the_three_differ_nothing_is_written(tmp_path, monkeypatch):
+    env = environment()
+    one, other = policy(env), policy(env)
+    other.tensors["raw.kernel"][:] *= 1.01
+    monkeypatch.setattr(
+        write.onnx_graph, "model", lambda _, make=write.onnx_graph.model: make(other)
+    )
+    with pytest.raises(R2SError, match=r"differ by .* no bundle was written"):
+        write.export_policy(one, env, NAME, tmp_path / "made", False)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_task_that_says_nothing_of_robots_is_refused(tmp_path):
+    config = load_mapping({"backend": "mujoco", "environment": {"use": NAME}})
+    env = wrap_task(CartTask(), config, 2, training=False, rewarded=False)
+    with pytest.raises(R2SError, match="give it a method `deployment`"):
+        write.export_policy(policy(env, "cart"), env, "cart", tmp_path / "made", False)
+
+
+def test_a_number_without_a_source_is_refused(tmp_path, monkeypatch):
+    env = environment()
+    told = env.task.deployment()
+    signals = {name: s for name, s in told.signals.items() if name != "goal_x"}
+    less = dataclasses.replace(told, signals=signals)
+    monkeypatch.setattr(type(env.task), "deployment", lambda self: less)
+    with pytest.raises(R2SError, match="the policy reads goal_x, and the task's `deployment`"):
+        write.export_policy(policy(env), env, NAME, tmp_path / "made", False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "say what to export and where"),
+        (["none", "-o", "b"], 1, "is not the folder of a run"),
+        (["none", "--check", "b"], 2, "--check takes a bundle alone"),
+        (["--check", "none"], 1, "is not the folder of a bundle"),
+    ],
+)
+def test_wrong_arguments_are_told_in_a_sentence(arguments, code, says, capsys):
+    assert main(["export", *arguments]) == code
+    told = capsys.readouterr().err
+    assert says in told
+    assert "Traceback" not in told
+
+
+def test_from_a_run_on_the_command_line(tmp_path, capsys):
+    from r2s_core.policy.saved import save_policy
+
+    env, run = environment(), tmp_path / "run"
+    run.mkdir()
+    options = {"use": NAME, "action_space": "ee_delta", "observations": ["pose", "joints"]}
+    (run / "config.yaml").write_text(json.dumps({"backend": "mujoco", "environment": options}))
+    save_policy(run / "policy", exported(env), env.spec, task=NAME)
+    assert main(["export", str(run), "-o", str(tmp_path / "bundle")]) == 0
+    assert "numbers and 0 images in, 5 numbers out" in capsys.readouterr().out
+    assert main(["export", "--check", str(tmp_path / "bundle")]) == 0
+    assert main(["export", str(run), "-o", str(tmp_path / "bundle")]) == 1
+    assert "exists already" in capsys.readouterr().err

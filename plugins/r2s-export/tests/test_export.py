@@ -104,7 +104,7 @@ def test_a_task_that_says_nothing_of_robots_is_refused(tmp_path):
 
 def test_a_number_without_a_source_is_refused(tmp_path, monkeypatch):
     env = environment()
-    told = env.task.deployment()
+    told = env.task.deployment()  # type: ignore[attr-defined]
     signals = {name: s for name, s in told.signals.items() if name != "goal_x"}
     less = dataclasses.replace(told, signals=signals)
     monkeypatch.setattr(type(env.task), "deployment", lambda self: less)

@@ -12,7 +12,8 @@ from r2s_deploy.errors import DeployError
 _EXAMPLES = """examples:
   r2s-deploy check duck_bundle
   r2s-deploy rehearse duck_bundle scene.xml --episodes 200
-  r2s-deploy rehearse duck_bundle scene.xml --latency 5 --angle-noise 0.0005 --gravity-error 0.01"""
+  r2s-deploy rehearse duck_bundle scene.xml --latency 5 --angle-noise 0.0005 --gravity-error 0.01
+  r2s-deploy shadow duck_bundle recorded.csv -o shadow.html --goal 0.5 0 0.3"""
 #: Of the simulated robot, handed on.
 _SIMULATED = ("latency", "angle_noise", "velocity_noise", "finger_noise", "gravity_error")
 
@@ -57,7 +58,21 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also where the policy reads what no robot measures; it is guessed",
     )
+    rehearse.add_argument("--log", type=Path, metavar="FILE.csv", help="keep the first episode")
     rehearse.set_defaults(run=_rehearse)
+    shadow = commands.add_parser("shadow", help="what would it have done where a robot has been?")
+    shadow.add_argument("bundle", type=Path, metavar="BUNDLE")
+    shadow.add_argument("log", type=Path, metavar="LOG.csv", help="columns: see r2s_deploy.log")
+    shadow.add_argument("-o", "--output", type=Path, default=Path("shadow.html"), metavar="PAGE")
+    shadow.add_argument("--goal", type=float, nargs=3, metavar=("X", "Y", "Z"), help="m")
+    shadow.add_argument(
+        "--object",
+        type=float,
+        nargs=7,
+        metavar=("X", "Y", "Z", "QW", "QX", "QY", "QZ"),
+        help="its pose, where the log has none",
+    )
+    shadow.set_defaults(run=_shadow)
     return parser
 
 
@@ -100,6 +115,32 @@ def _rehearse(args: argparse.Namespace) -> None:
             print(f"{len(played)} episodes: {good} succeeded", file=sys.stderr)
     for line in summary(played):
         print(line)
+    if args.log is not None and played[0].log is not None:
+        from r2s_deploy.log import write_csv
+
+        write_csv(args.log, played[0].log, bundle.robot["joints"]["names"])
+        print(f"the first episode: {args.log}")
+
+
+def _shadow(args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from r2s_deploy.bundle import load
+    from r2s_deploy.log import read_csv
+    from r2s_deploy.page import page, summary
+    from r2s_deploy.shadow import shadow
+
+    bundle = load(args.bundle)
+    log = read_csv(args.log, bundle.robot["joints"]["names"])
+    goal, thing = (None if x is None else np.array(x) for x in (args.goal, args.object))
+    found = shadow(bundle, log, goal=goal, thing=thing)
+    for label, text in summary(bundle, found):
+        print(f"{label}: {text}")
+    try:
+        args.output.write_text(page(bundle, found, args.log.name))
+    except OSError as error:
+        raise DeployError(f"{args.output} cannot be written: {error.strerror}") from error
+    print(f"page: {args.output}")
 
 
 def _whole(text: str) -> int:

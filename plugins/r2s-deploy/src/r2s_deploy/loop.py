@@ -11,6 +11,7 @@ import numpy as np
 
 from r2s_deploy.bundle import Bundle
 from r2s_deploy.errors import DeployError, NoPose
+from r2s_deploy.log import Log
 from r2s_deploy.policy import Policy
 from r2s_deploy.pose.source import PoseSource
 from r2s_deploy.robot import Robot, RobotState
@@ -19,6 +20,7 @@ from r2s_deploy.smooth import Limits, Smoother
 from r2s_deploy.watch import Guard, Stopped, Watch
 
 Array = np.ndarray
+Moment = tuple[RobotState, Sensed, Array, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +28,15 @@ class Run:
     """What happened. steps: control steps. stopped: why; empty: all steps were made.
 
     decide_s [steps]: seconds from the measurement to the targets. farthest: by number, standard
-    deviations from what training had, the most.
+    deviations from what training had, the most. log: what was measured and commanded, a moment for
+    each control step; None: no step was made.
     """
 
     steps: int
     stopped: str
     decide_s: Array
     farthest: dict[str, float]
+    log: Log | None
 
 
 class Runner:
@@ -87,6 +91,7 @@ class Runner:
         """Control steps until there were `steps` (default: an episode's), or something stops it."""
         bundle, robot = self._bundle, self._robot
         watch, times, done, why = Watch(bundle, self._guard), [], 0, ""
+        moments: list[Moment] = []
         past = np.zeros((1, bundle.history, len(bundle.actions)), np.float32)
         try:
             state = robot.read()
@@ -102,6 +107,7 @@ class Runner:
                 action, past = self._decide(sensed, past, watch)
                 targets, finger = bundle.law.targets(action, state.angles, state.fingers, finger)
                 times.append(self._clock() - began)
+                moments.append((state, sensed, targets, finger))
                 for _ in range(self._cycles):
                     state = robot.cycle(smooth.step(targets), finger)
                 state.check(bundle.law.arm.size)
@@ -113,7 +119,8 @@ class Runner:
             why = str(error)
         finally:
             robot.stop()
-        return Run(done, why, np.array(times), dict(watch.farthest))
+        log = _log(moments) if moments else None
+        return Run(done, why, np.array(times), dict(watch.farthest), log)
 
     def _sense(
         self, state: RobotState, targets: Array | None, finger: float | None, watch: Watch
@@ -151,6 +158,28 @@ class Runner:
             inputs["past_actions"] = past
         made = self._policy(inputs)
         return made["action"][0], made.get("next_past_actions", past)
+
+
+def _log(moments: list[Moment]) -> Log:
+    states, sensed, targets, fingers = zip(*moments, strict=True)
+    poses = [_pose(each) for each in sensed]
+    return Log(
+        time=np.array([state.time_s for state in states]),
+        angles=np.array([state.angles for state in states]),
+        velocities=np.array([state.velocities for state in states]),
+        fingers=np.array([state.fingers for state in states]),
+        finger_velocities=np.array([state.finger_velocities for state in states]),
+        object=None if poses[0] is None else np.array(poses),
+        goal=np.array([each.goal for each in sensed]),
+        targets=np.array(targets),
+        finger_target=np.array(fingers),
+    )
+
+
+def _pose(sensed: Sensed) -> Array | None:
+    if sensed.object_position is None or sensed.object_quaternion is None:
+        return None
+    return np.concatenate([sensed.object_position, sensed.object_quaternion])
 
 
 def _chosen(bundle: Bundle, name: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from r2s_deploy import rotation
 from r2s_deploy.bundle import Bundle, Starts
 from r2s_deploy.errors import DeployError
+from r2s_deploy.log import Log
 from r2s_deploy.loop import Runner
 from r2s_deploy.simulated import SimulatedRobot, SimulatedTracker
 from r2s_deploy.watch import Guard
@@ -25,13 +26,14 @@ _NORMAL = 1.96  # 95 %
 class Played:
     """An episode. distance: of the object from its goal at the end, m. stopped: why; empty: not.
 
-    decide_s: medians of the control steps.
+    decide_s: of the control steps. log: of the episode.
     """
 
     success: bool
     distance: float
     stopped: str
     decide_s: np.ndarray
+    log: Log | None
 
 
 def rehearse(
@@ -82,7 +84,7 @@ def rehearse(
             last = distances[-starts.steps :]
             near = len(last) == starts.steps and max(last) < starts.radius
             end = distances[-1] if distances else math.nan
-            yield Played(near and not run.stopped, end, run.stopped, run.decide_s)
+            yield Played(near and not run.stopped, end, run.stopped, run.decide_s, run.log)
 
 
 def _away(robot: SimulatedRobot, goal: np.ndarray) -> float:

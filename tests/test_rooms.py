@@ -77,7 +77,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "r2s_deploy": (
         ("errors", "rotation"),
-        ("transform", "documents", "robot"),
+        ("transform", "documents", "robot", "camera"),
         ("arm", "pose"),
         ("sensed", "smooth", "log"),
         ("bundle",),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,33 @@ def test_a_pose_entered_by_hand_needs_no_opencv():
         "from r2s_deploy.pose import ManualPose\nprint(ManualPose((1, 2, 3)).pose().position)",
     )
     assert told == "[1. 2. 3.]\n"
+
+
+def test_what_sees_says_what_to_install():
+    told = _run(
+        (*_NOT_OURS, "cv2"),
+        """
+from r2s_deploy.errors import DeployError
+try:
+    from r2s_deploy.pose.sight import TagPose
+except DeployError as error:
+    print(error)
+""",
+    )
+    assert told.startswith("seeing tags needs OpenCV: install r2s-deploy with the extra `tags`")
+
+
+_PYTHON = re.findall(
+    r"^```python\n(.*?)^```",
+    (Path(__file__).parents[1] / "README.md").read_text(),
+    flags=re.DOTALL | re.MULTILINE,
+)
+
+
+def test_the_snippets_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for snippet in _PYTHON:
+        exec(compile(snippet, "README.md", "exec"), names)
+    assert len(_PYTHON) >= 2
+    assert "no pose: tag 3 not found in the image" in capsys.readouterr().out

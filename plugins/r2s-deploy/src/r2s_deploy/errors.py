@@ -7,6 +7,10 @@ class DeployError(Exception):
     """What r2s-deploy refuses; `str(error)` says what, where and what to do."""
 
 
+class NoImage(DeployError):
+    """A camera has no image now, and why."""
+
+
 class NoPose(DeployError):
     """There is no pose of the object that can be trusted now, and why."""
 

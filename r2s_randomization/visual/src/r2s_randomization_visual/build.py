@@ -21,6 +21,8 @@ from r2s_randomization_visual import config
 from r2s_randomization_visual.pictures import read_pictures
 from r2s_randomization_visual.scenery import Background, Distractors, Patterns
 
+_DONE = 0xD0E  # any number of its own
+
 
 class Lights:
     """Position, direction, brightness and tint of lights."""
@@ -36,7 +38,8 @@ class Lights:
         self.writes = frozenset({"light_pos", "light_dir", *self._emitted})
 
     def __call__(self, key: Array, values: Named) -> Named:
-        options, rows, level = self._options, self._rows, values["level"]
+        options, rows = self._options, self._rows
+        level = _level(key, values, options.share)
         keys, number = jax.random.split(key, 4), len(rows)
         shift = _within(keys[0], (number, 3), options.shift * level)
         turn = rotation.to_matrix(_turns(keys[1], number, options.tilt * level))
@@ -57,10 +60,10 @@ class Colors:
     writes = frozenset({"mat_rgba"})
 
     def __init__(self, rows: np.ndarray, options: config.ColorsConfig) -> None:
-        self._rows, self._amount = rows, options.amount
+        self._rows, self._amount, self._share = rows, options.amount, options.share
 
     def __call__(self, key: Array, values: Named) -> Named:
-        rgba, amount = values["mat_rgba"], self._amount * values["level"]
+        rgba, amount = values["mat_rgba"], self._amount * _level(key, values, self._share)
         old = rgba[self._rows, :3]
         new = old + amount * (jax.random.uniform(key, old.shape) - old)
         return {"mat_rgba": rgba.at[self._rows, :3].set(new)}
@@ -126,7 +129,8 @@ class Camera:
         self._rows, self._options = rows, options
 
     def __call__(self, key: Array, values: Named) -> Named:
-        options, rows, level = self._options, self._rows, values["level"]
+        options, rows = self._options, self._rows
+        level = _level(key, values, options.share)
         keys, number = jax.random.split(key, 3), len(rows)
         if options.whole:
             shift = options.shift * level * _directions(keys[0], number)
@@ -143,6 +147,14 @@ class Camera:
             .at[rows]
             .set(jnp.clip(values["cam_fovy"][rows] + wider, 1.0, 170.0)),
         }
+
+
+def _level(key: Array, values: Named, share: float) -> Array:
+    """The curriculum's level, and 0 in the episodes in which nothing is done."""
+    if share == 1.0:
+        return values["level"]
+    done = jax.random.uniform(jax.random.fold_in(key, _DONE)) < share
+    return values["level"] * done
 
 
 def lights(options: config.LightsConfig, context: RandomizerContext) -> Lights:

@@ -164,6 +164,24 @@ def test_a_share_of_the_episodes_has_another_background():
     assert stats.binomtest(int(through.sum()), 1000, 0.3).pvalue > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("visual_lights", "light_diffuse"),
+        ("visual_colors", "mat_rgba"),
+        ("visual_camera", "cam_quat"),
+    ],
+)
+def test_a_share_of_the_episodes_looks_otherwise(name, field):
+    env = environment(256, {name: {"share": 0.25}})
+    looks = np.asarray(env.reset(jax.random.key(0))[0].looks[field])
+    plain = np.asarray(
+        environment(1, {name: {"share": 1e-6}}).reset(jax.random.key(0))[0].looks[field]
+    )
+    varied = (np.abs(looks - plain).reshape(256, -1).max(axis=1) > 1e-6).sum()
+    assert stats.binomtest(int(varied), 256, 0.25).pvalue > 1e-3
+
+
 def test_patterns_have_two_colours_and_move_with_what_they_are_on():
     checks = {"materials": ["cart"], "amount": [1, 1], "size": [0.03, 0.03], "checkered": 1.0}
     plain, body = plain_images()

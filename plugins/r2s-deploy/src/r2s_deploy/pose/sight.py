@@ -100,57 +100,75 @@ class TagPose:
 
     def in_frame(self, frame: Frame) -> ObjectPose:
         """In an image of any age; raises `NoPose` with the reason."""
-        gray = to_gray(frame.image, self._intrinsics)
-        sighting = self._target.find(gray, self._intrinsics)
         base = self._camera_in_base
         placed = base(frame.time_s) if callable(base) else base
-        solutions = solve(sighting, self._intrinsics)
-        if self._upright:
-            solutions = [x for x in solutions if self._upright.holds(placed @ x.pose)]
-            if not solutions:
-                raise NoPose(
-                    f"the object is not upright within {self._upright.within_deg:g} degrees; is "
-                    "the camera's place, or the tag's on the object, another one?"
-                )
-        best = self._only(solutions, sighting.std_px)
+        found = locate(
+            frame.image, self._target, self._intrinsics, self._limits, self._upright, placed
+        )
         return ObjectPose(
-            placed @ best.pose,
+            placed @ found.pose,
             frame.time_s,
-            best.position_std_m,
-            best.rotation_std_deg,
-            best.rms_px,
+            found.position_std_m,
+            found.rotation_std_deg,
+            found.rms_px,
         )
 
-    def _only(self, solutions: list[Solution], std_px: float) -> Solution:
-        """The best one; raises `NoPose` where it is not good enough, or not the only one."""
+
+def locate(
+    image: Image,
+    target: Target,
+    intrinsics: Intrinsics,
+    limits: Limits | None = None,
+    upright: Upright | None = None,
+    camera_in_base: Transform | None = None,
+) -> Solution:
+    """The target in one image: its pose in the camera's frame. `upright` needs `camera_in_base`.
+
+    Raises `NoPose` with the reason.
+    """
+    sighting = target.find(to_gray(image, intrinsics), intrinsics)
+    solutions = solve(sighting, intrinsics)
+    if upright:
+        placed = camera_in_base or Transform.identity()
+        solutions = [x for x in solutions if upright.holds(placed @ x.pose)]
         if not solutions:
-            raise NoPose("no pose before the camera explains the corners")
-        best, limits = solutions[0], self._limits
-        if best.rms_px > limits.reprojection_px:
             raise NoPose(
-                f"the corners are {best.rms_px:.2f} pixels from where any pose puts them, and may "
-                f"be {limits.reprojection_px:g}: the image is blurred, the print is bent, sizes or "
-                "places of tags are wrong, or the intrinsics are another camera's"
+                f"the object is not upright within {upright.within_deg:g} degrees; is the camera's "
+                "place, or the tag's on the object, another one?"
             )
-        for rival in solutions[1:]:
-            angle = best.pose.angle_to(rival.pose)
-            lead = (rival.squares - best.squares) / std_px**2
-            if lead < _DECIDED and angle > limits.ambiguity_deg:
-                raise NoPose(
-                    f"two poses {angle:.0f} degrees apart explain the image equally well: look at "
-                    "the tag more from the side or from nearer, use a larger one or more of them, "
-                    "or say that the object is upright"
-                )
-        for name, value, limit, unit in (
-            ("position", 1e3 * best.position_std_m, 1e3 * limits.position_std_m, "mm"),
-            ("orientation", best.rotation_std_deg, limits.rotation_std_deg, "degrees"),
-        ):
-            if not value <= limit:
-                raise NoPose(
-                    f"the {name} is uncertain by {value:.1f} {unit} (standard deviation) and may "
-                    f"be by {limit:g}: the tag is too small, too far away or too blurred"
-                )
-        return best
+    return _only(solutions, sighting.std_px, limits or Limits())
+
+
+def _only(solutions: list[Solution], std_px: float, limits: Limits) -> Solution:
+    """The best one; raises `NoPose` where it is not good enough, or not the only one."""
+    if not solutions:
+        raise NoPose("no pose before the camera explains the corners")
+    best = solutions[0]
+    if best.rms_px > limits.reprojection_px:
+        raise NoPose(
+            f"the corners are {best.rms_px:.2f} pixels from where any pose puts them, and may "
+            f"be {limits.reprojection_px:g}: the image is blurred, the print is bent, sizes or "
+            "places of tags are wrong, or the intrinsics are another camera's"
+        )
+    for rival in solutions[1:]:
+        angle = best.pose.angle_to(rival.pose)
+        lead = (rival.squares - best.squares) / std_px**2
+        if lead < _DECIDED and angle > limits.ambiguity_deg:
+            raise NoPose(
+                f"two poses {angle:.0f} degrees apart explain the image equally well: look at "
+                "the tag more from the side or from nearer, use a larger one or more of them, "
+                "or say that the object is upright"
+            )
+    for name, value, limit, unit in (
+        ("position", 1e3 * best.position_std_m, 1e3 * limits.position_std_m, "mm"),
+        ("orientation", best.rotation_std_deg, limits.rotation_std_deg, "degrees"),
+    ):
+        if not value <= limit:
+            raise NoPose(
+                f"the {name} is uncertain by {value:.1f} {unit} (standard deviation) and may "
+                f"be by {limit:g}: the tag is too small, too far away or too blurred"
+            )
+    return best
 
 
 def to_gray(image: Image, camera: Intrinsics) -> Image:

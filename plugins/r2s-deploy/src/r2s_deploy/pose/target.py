@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from r2s_deploy.camera import Image, Intrinsics
 from r2s_deploy.errors import DeployError, NoPose
@@ -201,7 +202,21 @@ class Charuco:
         corners, names, _, _ = self._detector.detectBoard(gray)
         if names is None or corners is None:
             return np.empty(0, int), np.empty((0, 2))
-        return names.ravel().astype(int), corners.reshape(-1, 2).astype(float)
+        refined = self._refined(gray, corners.reshape(-1, 2))
+        return names.ravel().astype(int), refined.astype(float)
+
+    def _refined(self, gray: Image, corners: NDArray[Any]) -> NDArray[Any]:
+        """Sought once more in a window that fits what is seen, as large as it can be without the
+        corners of markers; the detector's leaves errors of up to 0.7 pixels."""
+        if len(corners) < 2:
+            return corners
+        apart = np.linalg.norm(corners[:, None] - corners, axis=-1)
+        square_px = float(apart[apart > 0.0].min(initial=np.inf))
+        gap = (1.0 - self.board.getMarkerLength() / self.board.getSquareLength()) / 2 * square_px
+        half = int(np.clip(round(0.75 * gap), 2, 10))
+        done = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-3)
+        start = corners.astype(np.float32).reshape(-1, 1, 2)
+        return cv2.cornerSubPix(gray, start, (half, half), (-1, -1), done).reshape(-1, 2)
 
     @property
     def points(self) -> Floats:

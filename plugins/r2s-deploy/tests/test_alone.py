@@ -71,6 +71,12 @@ except DeployError as error:
     )
     assert told.startswith("seeing tags needs OpenCV: install r2s-deploy with the extra `tags`")
 
+    start = "import runpy\nrunpy.run_module('r2s_deploy.pose', run_name='__main__')"
+    script = f"BLOCKED = ('cv2',)\n{_BLOCK}\n{start}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: seeing tags needs OpenCV")
+
 
 _PYTHON = re.findall(
     r"^```python\n(.*?)^```",

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -122,6 +123,30 @@ def test_eval_writes_what_it_prints(config, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert f"{100 * result['success_rate']:.1f} %" in shown
     assert "eval-1.json" in shown
+
+
+def test_failed_episodes_are_kept_beside_the_numbers_that_count_them(config, tmp_path, monkeypatch):
+    Real2SimTrainer(config).train()
+    kept = []
+
+    def keep(folder, env, found, about):
+        kept.append((folder, dict(found), dict(about)))
+        return {kind: [f"{kind}.npz"] for kind in found}
+
+    plain = evaluate_run(tmp_path / "tiny", keep_failures=keep)
+    assert not kept  # its state has no physics, so there is nothing to keep
+    assert "failure_episodes" not in plain
+    watch = SimpleNamespace(
+        found={"late": "an episode"}, before=lambda state: None, after=lambda *_: None
+    )
+    monkeypatch.setattr("r2s_core.evaluation.evaluate.FailureWatch", lambda env: watch)
+    result = evaluate_run(tmp_path / "tiny", keep_failures=keep)
+    [(folder, found, about)] = kept
+    assert folder == tmp_path / "tiny" / "failures-2"
+    assert (tmp_path / "tiny" / "eval-2.json").exists()
+    assert found == watch.found
+    assert about == {"run": "tiny", "seed": 0, "backend": "mujoco"}
+    assert result["failure_episodes"] == {"late": ["late.npz"]}
 
 
 def test_host_driven_and_traced_environments_give_the_same_verdict(config, tmp_path):

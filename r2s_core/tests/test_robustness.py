@@ -307,6 +307,8 @@ def test_the_command_line(run_dir, capsys, tmp_path):
     assert "mean success over 4 cases" in capsys.readouterr().err
     assert cli.main(["eval", str(run_dir), "--grid", "x.yaml"]) == 2
     assert "--grid only applies with --robustness" in capsys.readouterr().err
+    assert cli.main(["eval", str(run_dir), "--robustness", "--failures"]) == 2
+    assert "--failures does not apply with --robustness" in capsys.readouterr().err
     own = grid(
         tmp_path, "finer: {values: [0.5], changes: {environment.physics.timestep_factor: $}}"
     )

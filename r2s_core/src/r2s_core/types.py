@@ -203,6 +203,16 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class HasIntegrationState(Protocol):
+    """A backend that knows MuJoCo's own state of every world, in double precision."""
+
+    def integration_state(self, physics: Physics) -> Any:
+        """float64[W, n] on the host: `mujoco.mj_getState` with `mjSTATE_INTEGRATION`, from which
+        MuJoCo steps as the backend did."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class SeenScene:
     """What cameras see, and the cameras.

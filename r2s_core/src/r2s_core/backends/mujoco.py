@@ -112,6 +112,10 @@ class MujocoBackend:
         ok[ids] = ~self._new_warnings()[ids]
         return self._physics(merged, ok)
 
+    def integration_state(self, physics: Physics) -> np.ndarray:
+        """See `r2s_core.types.HasIntegrationState`."""
+        return physics.carry
+
     def _run(self, call: Callable[[], None]) -> np.ndarray:
         failed = np.zeros(self.num_worlds, bool)
         try:

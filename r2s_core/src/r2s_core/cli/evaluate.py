@@ -13,6 +13,7 @@ _EXAMPLES = """examples:
   r2s eval runs/quickstart --episodes 10000
   r2s eval runs/quickstart --backend warp
   r2s eval runs/quickstart environment.goal_range=0.2     how far does it generalise?
+  r2s eval runs/quickstart --failures                     show me one of each
   r2s eval runs/quickstart --robustness                   what does it tolerate?
   r2s eval runs/vision --robustness --only 'cameras*' --only light"""
 
@@ -29,6 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="replaces a value of its configuration",
     )
     parser.add_argument("--episodes", type=_positive, metavar="N", help="default: the run's own")
+    parser.add_argument(
+        "--failures",
+        action="store_true",
+        help="keep an episode of each kind of failure: a video, and a log for `r2s replay`",
+    )
     parser.add_argument(
         "--robustness",
         action="store_true",
@@ -49,6 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Evaluate."""
+    if args.robustness and args.failures:
+        raise ConfigError("--failures does not apply with --robustness; run them one by one")
     if args.robustness:
         from r2s_core.evaluation.robustness import measure_robustness
 
@@ -63,8 +71,11 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError("--only only applies with --robustness; add that")
     from r2s_core.evaluation.evaluate import evaluate_run
 
+    keep = None
+    if args.failures:
+        from r2s_core.rendering.failures import keep_failures as keep
     with lasting_streams():
-        evaluate_run(args.run_dir, args.episodes, args.backend, args.overrides)
+        evaluate_run(args.run_dir, args.episodes, args.backend, args.overrides, keep)
     return 0
 
 

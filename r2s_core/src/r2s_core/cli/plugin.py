@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from r2s_core.cli import cameras, compare, doctor, evaluate, new, plugins, run, validate
+from r2s_core.cli import (
+    cameras,
+    compare,
+    doctor,
+    evaluate,
+    new,
+    plugins,
+    replay,
+    run,
+    validate,
+)
 from r2s_core.plugin import Plugin
 
 RUN = Plugin(
@@ -18,6 +28,13 @@ EVAL = Plugin(
     summary="Evaluate a run's policy on fresh episodes.",
     target="r2s_core.cli.evaluate:main",
     configure=evaluate.configure,
+)
+REPLAY = Plugin(
+    name="replay",
+    kind="command",
+    summary="Play an episode again that `r2s eval --failures` kept; does physics do the same?",
+    target="r2s_core.cli.replay:main",
+    configure=replay.configure,
 )
 CAMERAS = Plugin(
     name="cameras",

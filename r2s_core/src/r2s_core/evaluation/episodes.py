@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -19,8 +19,8 @@ from r2s_core.evaluation.intervals import wilson_interval
 from r2s_core.task_info import TaskInfo, failure_name
 from r2s_core.types import Array, Checked, Environment, EnvSpec, Named, Policy, Step, Variants
 
-#: (policy, state, obs, key) -> (state, obs, step)
-Advance = Callable[[Policy, Any, Named, Array], tuple[Any, Named, Step]]
+#: (policy, state, obs, key) -> (state, obs, step, action)
+Advance = Callable[[Policy, Any, Named, Array], tuple[Any, Named, Step, Array]]
 
 _READ_BYTES = 256 * 2**20  # of images that are kept of recorded episodes
 _OUTCOMES = ("success", "terminated", "diverged", "episode_return", "episode_length")
@@ -100,6 +100,18 @@ class Episodes:
         return np.bincount(self.world, self.success) / np.bincount(self.world)
 
 
+class Watch(Protocol):
+    """Sees the episodes while `run_episodes` plays them."""
+
+    def before(self, state: Any) -> None:
+        """The environment's state before a control step."""
+        ...
+
+    def after(self, step: Step, action: Array, ended: Episodes) -> None:
+        """What the step gave under action float32[W, A], and the episodes that it ended."""
+        ...
+
+
 def advancing(env: Environment[Any]) -> Advance:
     """One step of an environment under any policy, to be reused for repeated evaluations.
 
@@ -117,11 +129,13 @@ def run_episodes(
     per_world: int,
     record: int = 0,
     advance: Advance | None = None,
+    watch: Watch | None = None,
 ) -> Episodes:
     """Play exactly `per_world` complete episodes in each world, from a fresh reset.
 
     record: the number of worlds of which to keep the first episode's motion (where the
     environment's state has `physics.view.qpos`). advance: `advancing(env)`, to compile it once.
+    watch: sees every step.
     """
     key, reset_key = jax.random.split(key)
     state, obs = env.reset(reset_key)
@@ -137,12 +151,18 @@ def run_episodes(
         if not remaining.any():
             break
         recorder.before(state, obs)
-        state, obs, step = advance(policy, state, obs, step_key)
+        if watch is not None:
+            watch.before(state)
+        state, obs, step, action = advance(policy, state, obs, step_key)
         recorder.after(step)
         done = np.asarray(step.done)
         solved = np.where(np.asarray(step.success), solved + 1, 0)  # control steps in a row
+        if watch is None and not done.any():
+            continue
+        rows.append(_ended(step, done & (remaining > 0), solved, env.spec.control_dt))
+        if watch is not None:
+            watch.after(step, action, _episodes(rows[-1], env))
         if done.any():
-            rows.append(_ended(step, done & (remaining > 0), solved, env.spec.control_dt))
             remaining = np.maximum(remaining - done, 0)
             solved[done] = 0
     if isinstance(env, Checked):
@@ -153,11 +173,9 @@ def run_episodes(
             f"within {env.spec.max_episode_steps} steps each; the environment's episodes exceed "
             "its max_episode_steps."
         )
-    columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    metrics = {k.removeprefix("metrics/"): v for k, v in columns.items() if "/" in k}
-    rest: dict[str, Any] = {name: column for name, column in columns.items() if "/" not in name}
-    rewarded = bool(getattr(env, "rewards", True))
-    episodes = Episodes(**rest, metrics=metrics, rewarded=rewarded)
+    episodes = _episodes(
+        {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}, env
+    )
     return dataclasses.replace(episodes, recordings=recorder.recordings(episodes, env.spec.task))
 
 
@@ -257,10 +275,11 @@ def failures(episodes: Episodes, info: TaskInfo) -> tuple[list[str], np.ndarray]
 
 def _advance(
     env: Environment[Any], policy: Policy, state: Any, obs: Named, key: Array
-) -> tuple[Any, Named, Step]:
-    state, step = env.step(state, policy(obs, key))
+) -> tuple[Any, Named, Step, Array]:
+    action = policy(obs, key)
+    state, step = env.step(state, action)
     outcome = dataclasses.replace(step, obs={}, final_obs={})  # so they are not copied to the host
-    return state, step.obs, outcome
+    return state, step.obs, outcome, action
 
 
 def _ended(
@@ -278,6 +297,13 @@ def _ended(
     columns["world"] = np.arange(len(which))
     columns |= {f"metrics/{name}": column for name, column in step.metrics.items()}
     return {name: np.asarray(column)[which] for name, column in columns.items()}
+
+
+def _episodes(columns: Mapping[str, np.ndarray], env: Environment[Any]) -> Episodes:
+    """The episodes of `_ended`'s columns."""
+    metrics = {k.removeprefix("metrics/"): v for k, v in columns.items() if "/" in k}
+    rest: dict[str, Any] = {name: column for name, column in columns.items() if "/" not in name}
+    return Episodes(**rest, metrics=metrics, rewarded=bool(getattr(env, "rewards", True)))
 
 
 class _Recorder:

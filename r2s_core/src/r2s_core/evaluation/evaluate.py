@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from r2s_core import device
 from r2s_core.config import RunConfig, load_config
 from r2s_core.env import build
 from r2s_core.errors import R2SError
-from r2s_core.evaluation.episodes import Episodes, run_episodes, summarise
+from r2s_core.evaluation.episodes import Episodes, Watch, run_episodes, summarise
+from r2s_core.evaluation.failed_episodes import FailedEpisode, FailureWatch
 from r2s_core.policy import cameras
 from r2s_core.policy.network import as_jax
 from r2s_core.policy.saved import SavedPolicy, load_policy
@@ -32,8 +35,18 @@ _RECORDED_EPISODES = 256
 UNUSED = ("curriculum={}", "environment.rewards=null", "hooks={}")
 
 
+#: (folder, environment, episodes by kind, facts) -> the files' names by kind.
+KeepFailures = Callable[
+    [Path, Environment[Any], Mapping[str, FailedEpisode], Mapping[str, Any]], dict[str, list[str]]
+]
+
+
 def play(
-    config: RunConfig, policy: SavedPolicy, env: Environment[Any], record: bool = False
+    config: RunConfig,
+    policy: SavedPolicy,
+    env: Environment[Any],
+    record: bool = False,
+    watch: Watch | None = None,
 ) -> Episodes:
     """At least `config.evaluation.episodes` fresh episodes, the same number from every world.
 
@@ -42,7 +55,8 @@ def play(
     key = episodes_key(config)
     per_world = -(-config.evaluation.episodes // env.spec.num_worlds)
     recorded = _RECORDED_EPISODES if record else 0
-    return run_episodes(env, as_jax(policy, env, config.environment.use), key, per_world, recorded)
+    act = as_jax(policy, env, config.environment.use)
+    return run_episodes(env, act, key, per_world, recorded, watch=watch)
 
 
 def episodes_key(config: RunConfig, point: int | None = None) -> Array:
@@ -84,6 +98,7 @@ def evaluate_run(
     episodes: int | None = None,
     backend: str | None = None,
     overrides: tuple[str, ...] | list[str] = (),
+    keep_failures: KeepFailures | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run's policy, print the table and write `eval-<n>.json`.
 
@@ -91,6 +106,7 @@ def evaluate_run(
       episodes: at least this many; default: as configured for the run.
       backend: a physics backend other than the run's.
       overrides: `key=value`, on top of the run's own config.yaml.
+      keep_failures: writes the first episode of each kind of failure into `failures-<n>/`.
 
     Returns the content of the file; raises `R2SError` where the run or its policy is missing.
     """
@@ -103,8 +119,10 @@ def evaluate_run(
     if backend is not None:
         changes.append(f"backend={backend}")
     config = load_config(path, [*changes, *UNUSED])
-    result = evaluate_policy(config, run_dir, episodes) | {"overrides": changes}
     written = _next_path(path.parent)
+    failures = written.with_name(written.stem.replace("eval", "failures"))
+    keep = keep_failures and partial(keep_failures, failures)
+    result = evaluate_policy(config, run_dir, episodes, keep) | {"overrides": changes}
     try:
         files.write_json(written, result)
     except OSError as error:
@@ -112,16 +130,24 @@ def evaluate_run(
         raise R2SError(
             f"{written} cannot be written ({error.strerror}); the numbers are printed above."
         ) from error
-    print_result(result | {"files": {"written": shown(written)}})
+    places = {"written": shown(written)}
+    if result.get("failure_episodes"):
+        places["of each kind"] = shown(failures)
+    print_result(result | {"files": places})
     return result
 
 
 def evaluate_policy(
-    config: RunConfig, policy_dir: Path | str, episodes: int | None = None
+    config: RunConfig,
+    policy_dir: Path | str,
+    episodes: int | None = None,
+    keep: Callable[..., dict[str, list[str]]] | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a saved policy in the environment that `config` describes; writes nothing.
+    """Evaluate a saved policy in the environment that `config` describes.
 
-    episodes: at least this many; default: `config.evaluation.episodes`.
+    episodes: at least this many; default: `config.evaluation.episodes`. keep: called with the
+    environment, the first episode of each kind of failure and facts, as the last arguments of
+    `KeepFailures`; without it nothing is written.
     """
     began = time.perf_counter()
     policy = load_policy(policy_dir)
@@ -135,9 +161,16 @@ def evaluate_policy(
     device.announce([announcement(config)])
     env = build.make_environment(config, num_worlds(config), training=False)
     device.announce(cameras.differences(policy.spec.cameras, env.spec.cameras))
+    watch = FailureWatch(env) if keep is not None else None
+    summary = summarise(play(config, policy, env, watch=watch), env.spec.task, variants_of(env))
+    kept: dict[str, Any] = {}
+    if keep is not None and watch is not None and watch.found:
+        facts = {"run": config.name, "seed": config.seed, "backend": config.backend.use}
+        kept["failure_episodes"] = keep(env, watch.found, facts)
     return {
         "name": f"evaluation of {config.name}",
-        **summarise(play(config, policy, env), env.spec.task, variants_of(env)),
+        **summary,
+        **kept,
         "task": env.spec.task.facts(),
         "backend": config.backend.use,
         "seed": config.seed,

@@ -294,7 +294,7 @@ def film(
     tiles = [np.concatenate(clips[i::_TILES]) for i in range(min(_TILES, len(clips)))]
     longest = max(map(len, tiles))
     tiles = [tile[np.minimum(np.arange(longest), len(tile) - 1)] for tile in tiles]
-    if len(tiles) % 2:
+    if len(tiles) % 2 and len(tiles) > 1:
         tiles.append(np.full_like(tiles[0], 255))
     rows = [np.concatenate(tiles[i : i + 2], axis=2) for i in range(0, len(tiles), 2)]
     return np.concatenate(rows, axis=1), 1 / (dt * stride)

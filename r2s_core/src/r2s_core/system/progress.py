@@ -175,6 +175,8 @@ def _object_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{percent(result['held_out_success_rate'])}  ({100 * low:.1f} to {100 * high:.1f} %)"
         )
         rows.append(("success, objects not trained on", text))
+    if result.get("objects"):
+        rows.append(("success by object", "the worst first"))
     for row in result.get("objects", ()):
         low, high = row["success_ci95"]
         text = f"{percent(row['success_rate'])}  ({100 * low:.1f} to {100 * high:.1f} %)"

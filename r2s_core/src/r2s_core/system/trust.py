@@ -39,6 +39,16 @@ def record_trust(reference: str) -> None:
     _record(digest(read_source(path)), path)
 
 
+def is_trusted_content(content: bytes) -> bool:
+    """Whether the user trusts a file's content, or r2s wrote it here."""
+    return _is_trusted(digest(content))
+
+
+def record_content(content: bytes, path: Path) -> None:
+    """Record that the user trusts the content of the file `path`."""
+    _record(digest(content), path)
+
+
 def would_run(references: Iterable[tuple[str, str]]) -> str:
     """A description of what would run; `references`: the key that names each, which may be empty,
     and `path/to/file.py:function`."""

@@ -38,13 +38,11 @@ class Sighting:
 
     points: float64[N, 3], m, in the object's frame. corners: float64[N, 2], ideal pixels, without
       the lens's distortion. std_px: their standard deviation along either axis.
-    names: int64[N], which corner of the target each one is.
     """
 
     points: Floats
     corners: Floats
     std_px: float
-    names: np.ndarray
 
 
 class Target(Protocol):
@@ -99,7 +97,7 @@ class Tags:
         if not ours:
             also = f"; it shows {_list(seen)}" if seen else ""
             raise NoPose(f"{_list(sorted(self._tags))} not found in the image{also}")
-        points, corners, stds, names, reasons = [], [], [], [], []
+        points, corners, stds, reasons = [], [], [], []
         for quad, tag_id in zip(quads, seen, strict=True):
             if tag_id not in self._tags:
                 continue
@@ -111,11 +109,10 @@ class Tags:
             points.append(_square(self._tags[tag_id]))
             corners.append(edges.corners)
             stds.append(_std_px(edges))
-            names.append(4 * tag_id + np.arange(4))
         if not points:
             raise NoPose("; ".join(reasons))
         std = float(np.sqrt(np.mean(np.square(stds))))
-        return Sighting(np.concatenate(points), np.concatenate(corners), std, np.concatenate(names))
+        return Sighting(np.concatenate(points), np.concatenate(corners), std)
 
 
 def _square(tag: Tag) -> Floats:
@@ -195,7 +192,7 @@ class Charuco:
                 f"{len(names)} of the board's {len(self._points)} corners are in the image; "
                 f"{_FEWEST_CORNERS} are needed"
             )
-        return Sighting(self._points[names], corners, _BOARD_STD_PX, names)
+        return Sighting(self._points[names], corners, _BOARD_STD_PX)
 
     def corners(self, gray: Image) -> tuple[np.ndarray, Floats]:
         """Which corners, int64[N], of the board an image shows, and where, [N, 2] in pixels."""

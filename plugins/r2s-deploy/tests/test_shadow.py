@@ -22,6 +22,7 @@ def recorded(bundle, tmp_path):
     """The log of a run on a robot that follows at once, and its file."""
     robot = FakeRobot(bundle)
     log = runner(bundle, robot).run(12).log
+    assert log is not None
     write_csv(tmp_path / "log.csv", log, bundle.robot["joints"]["names"])
     return log, tmp_path / "log.csv"
 
@@ -31,7 +32,7 @@ def test_it_decides_as_the_robots_own_run_did(bundle, recorded):
     np.testing.assert_allclose(log.angles, recorded[0].angles, atol=1e-8)
     found = shadow(bundle, log)
     assert len(found.time) == 12
-    assert found.apart < 1e-5
+    assert found.apart == pytest.approx(0.0, abs=1e-5)
     np.testing.assert_allclose(found.targets, recorded[0].targets, atol=1e-5)
     assert np.isfinite(found.unfamiliar).all()
 

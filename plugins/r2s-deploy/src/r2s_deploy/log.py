@@ -100,16 +100,19 @@ def read_csv(path: Path, joints: Sequence[str]) -> Log:
     return Log(
         time=time,
         angles=angles,
-        velocities=np.gradient(angles, time, axis=0) if velocities is None else velocities,
+        velocities=_rate(angles, time) if velocities is None else velocities,
         fingers=fingers,
-        finger_velocities=np.gradient(fingers, time, axis=0)
-        if finger_velocities is None
-        else finger_velocities,
+        finger_velocities=_rate(fingers, time) if finger_velocities is None else finger_velocities,
         object=_some(columns, OBJECT),
         goal=_some(columns, GOAL),
         targets=_some(columns, [f"{name}_target" for name in joints]),
         finger_target=columns.get("finger_target"),
     )
+
+
+def _rate(values: Array, time: Array) -> Array:
+    """Of change, by differences, [T, k]."""
+    return np.asarray(np.gradient(values, time, axis=0))
 
 
 def _columns(path: Path) -> dict[str, Array]:

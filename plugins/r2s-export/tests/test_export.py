@@ -95,6 +95,13 @@ def test_where_the_three_differ_nothing_is_written(tmp_path, monkeypatch):
     assert not (tmp_path / "made").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    env = environment()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(R2SError, match="cannot be written"):
+        write.export_policy(policy(env), env, NAME, tmp_path / "file" / "made", False)
+
+
 def test_a_task_that_says_nothing_of_robots_is_refused(tmp_path):
     config = load_mapping({"backend": "mujoco", "environment": {"use": NAME}})
     env = wrap_task(CartTask(), config, 2, training=False, rewarded=False)

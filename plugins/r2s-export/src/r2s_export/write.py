@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +73,7 @@ def export_policy(
     _check(policy, signals, allow_privileged)
     print(f"comparing ONNX, NumPy and JAX on {parity.LEAST:,} observations ...")
     recorded = parity.record(env, policy)
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    with _new_folder(output) as folder:
         _write(folder, policy, deployment)
         certificate = parity.certify(folder, policy, recorded)
         parity.save_examples(folder, policy, recorded)
@@ -81,8 +82,29 @@ def export_policy(
             compare(bundles.load(folder))
         except DeployError as error:
             raise R2SError(f"the bundle is not one that a robot could run: {error}") from error
-        shutil.copytree(folder, output, dirs_exist_ok=True)
     return bundles.load(output)
+
+
+@contextlib.contextmanager
+def _new_folder(output: Path) -> Iterator[Path]:
+    """A folder beside `output` that becomes it when all went well, and is gone otherwise."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+        try:
+            yield folder
+            folder.chmod(0o777 & ~_umask())
+            folder.replace(output)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise R2SError(f"{output} cannot be written: {error.strerror or error}.") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _signals(policy: SavedPolicy, deployment: Deployment) -> tuple[Signal, ...]:

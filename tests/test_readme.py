@@ -17,6 +17,7 @@ import yaml
 from r2s_core import cli
 from r2s_core.config import load_config, load_mapping
 from r2s_core.policy.saved import load_policy
+from r2s_deploy import cli as deploy
 
 REPOSITORY = Path(__file__).parents[1]
 _BLOCKS = re.findall(
@@ -69,6 +70,9 @@ _SHORTER = {
     ("r2s", "object", "fix"): ["--no-pictures"],
     ("r2s", "object", "library"): ["--no-pictures"],
     ("r2s", "scene"): [],
+    ("r2s", "export"): [],
+    ("r2s-deploy", "check"): [],
+    ("r2s-deploy", "rehearse"): ["--episodes", "2"],
     ("r2s", "new"): [],
     ("r2s", "plugins"): [],
 }
@@ -148,6 +152,8 @@ def test_the_commands_do_what_they_say(place, as_run, monkeypatch, capsys):
             if command[1] == "replay":  # so short a training fails in its own way
                 command = [*command[:2], str(next(place.glob("runs/quickstart/failures-1/*.npz")))]
             _run(*command[1:], *shorter, expected=int(found))
+        elif command[0] == "r2s-deploy":
+            assert deploy.main([*command[1:], *_SHORTER[tuple(command[:2])]]) == 0
     for made in (
         "outputs/reconstructed_objects/scan/certificate.html",
         "runs/my_scan/report.html",

@@ -39,7 +39,7 @@ def numbers_of(contract):
 def test_a_bundle_is_whole_and_computes_the_same(bundle_dir, capsys):
     assert cli.main(["check", str(bundle_dir)]) == 0
     told = capsys.readouterr().out
-    assert "5 files are as they were written" in told
+    assert "6 files are as they were written" in told
     assert "gives the 256 recorded actions to within" in told
 
 

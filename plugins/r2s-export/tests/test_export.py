@@ -1,10 +1,12 @@
 """`r2s export`: what it writes, and what it refuses to write."""
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
 import pytest
+import yaml
 
 from r2s_core.cli import main
 from r2s_core.config import load_mapping
@@ -70,6 +72,21 @@ def test_a_bundle_says_everything(tmp_path):
     assert sorted(p.name for p in (tmp_path / "made").iterdir()) == sorted(
         [bundles.CONTRACT, *bundles.FILES]
     )
+
+
+def test_leapp_yaml_feeds_past_actions_back(tmp_path):
+    env = environment(action_history=2)
+    write.export_policy(policy(env), env, NAME, tmp_path / "made", False)
+    told = yaml.safe_load((tmp_path / "made/leapp.yaml").read_text())
+    model, flow = told["models"]["policy"], told["pipeline"]
+    assert flow["feedback_flow"] == {"policy/next_past_actions": ["policy/past_actions"]}
+    assert flow["inputs"] == {"policy": ["policy"]}
+    (numbers, past), (action, _) = model["inputs"], model["outputs"]
+    assert len(numbers["element_names"][0]) == len(numbers["units"]) == numbers["shape"][1]
+    assert past["shape"] == [1, 2, 5]
+    assert past["element_names"] == [["1_ago", "2_ago"], action["element_names"][0]]
+    data = (tmp_path / "made/policy.onnx").read_bytes()
+    assert model["parameters"]["sha256sum"] == hashlib.sha256(data).hexdigest()
 
 
 def test_what_no_robot_measures_is_named_and_must_be_allowed(tmp_path):

@@ -1,9 +1,9 @@
 """A bundle: one folder with everything that a robot needs to run a policy.
 
 `contract.json` says what the policy reads and gives and names the SHA-256 of every other file:
-`policy.onnx`, `robot.json`, `object.json`, `certificate.json` and `examples.npz`, recorded inputs
-with their actions. All of it is data: nothing in it is executed but the graph in `policy.onnx`, by
-ONNX Runtime.
+`policy.onnx`, `robot.json`, `object.json`, `certificate.json`, `examples.npz`, recorded inputs with
+their actions, and `leapp.yaml`. All of it is data: nothing in it is executed but the graph in
+`policy.onnx`, by ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from r2s_deploy.sensed import QUANTITIES, size_of
 FORMAT = "r2s-bundle/1"
 CONTRACT, POLICY, ROBOT = "contract.json", "policy.onnx", "robot.json"
 OBJECT, CERTIFICATE, EXAMPLES = "object.json", "certificate.json", "examples.npz"
-FILES = (POLICY, ROBOT, OBJECT, CERTIFICATE, EXAMPLES)
+LEAPP = "leapp.yaml"  # for other programs: this one does not read it
+FILES = (POLICY, ROBOT, OBJECT, CERTIFICATE, EXAMPLES, LEAPP)
 _LIMIT = 1024 * 2**20  # bytes of a file
 _HISTORY = "past_actions"
 _CONSTANTS = (

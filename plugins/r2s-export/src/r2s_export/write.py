@@ -27,7 +27,7 @@ from r2s_deploy import bundle as bundles
 from r2s_deploy import documents
 from r2s_deploy.check import compare
 from r2s_deploy.errors import DeployError
-from r2s_export import onnx_graph, parity
+from r2s_export import leapp, onnx_graph, parity
 
 _WORLDS = 128  # that observations are recorded in
 
@@ -77,7 +77,9 @@ def export_policy(
         _write(folder, policy, deployment)
         certificate = parity.certify(folder, policy, recorded)
         parity.save_examples(folder, policy, recorded)
-        _seal(folder, certificate, _contract(policy, signals, deployment))
+        contract = _contract(policy, signals, deployment)
+        (folder / bundles.LEAPP).write_text(leapp.text(folder, contract))
+        _seal(folder, certificate, contract)
         try:
             compare(bundles.load(folder))
         except DeployError as error:

@@ -50,7 +50,7 @@ def _locate(
 )
 def test_errors_over_distance_and_angle(distance, tilt, mm, degrees):
     rng = np.random.default_rng(1)
-    for _ in range(8):
+    for _ in range(5):
         truth = facing(distance, tilt, rng)
         found = _locate(draw([(PRINT, truth)], CAMERA, rng=rng))
         assert 1e3 * found.pose.distance_to(truth) < mm
@@ -65,7 +65,7 @@ def test_errors_over_distance_and_angle(distance, tilt, mm, degrees):
 def test_errors_with_a_board(distance, tilt, mm, degrees):
     rng = np.random.default_rng(2)
     flat = board_print(BOARD)
-    for _ in range(6):
+    for _ in range(4):
         truth = facing(distance, tilt, rng)
         found = _locate(draw([(flat, truth)], CAMERA, rng=rng), BOARD)
         assert 1e3 * found.pose.distance_to(truth) < mm
@@ -76,7 +76,7 @@ def test_standard_deviations_are_those_of_the_errors():
     """Over distances, angles, blur, motion and noise; an accepted pose is never far off."""
     rng = np.random.default_rng(3)
     shares, turns = [], []
-    for _ in range(60):
+    for _ in range(40):
         truth = facing(rng.uniform(0.25, 1.3), rng.uniform(0, 60), rng)
         speed = rng.choice([0.0, 0.0, 2.0, 5.0]) * rng.normal(size=2)
         image = draw(
@@ -93,7 +93,7 @@ def test_standard_deviations_are_those_of_the_errors():
             continue
         shares.append(found.pose.distance_to(truth) / found.position_std_m)
         turns.append(found.pose.angle_to(truth) / found.rotation_std_deg)
-    assert len(shares) >= 20
+    assert len(shares) >= 15
     assert max(*shares, *turns) < 3.5
     assert 0.15 < np.sqrt(np.mean(np.square(shares))) < 1.0
     assert 0.15 < np.sqrt(np.mean(np.square(turns))) < 1.0
@@ -145,7 +145,7 @@ def _frontal(seed: int) -> tuple[Transform, Image]:
 def test_an_ambiguous_view_gives_no_pose_but_of_an_upright_object():
     """Far away and nearly from the front the mirrored pose explains an image as well."""
     refused = 0
-    for seed in range(12):
+    for seed in range(8):
         truth, image = _frontal(seed)
         try:
             assert _locate(image).pose.angle_to(truth) < 10.0
@@ -158,7 +158,7 @@ def test_an_ambiguous_view_gives_no_pose_but_of_an_upright_object():
         in_base = Transform(truth.rotation.T, np.zeros(3))
         found = _locate(image, in_base=in_base, upright=Upright(12.0))
         assert found.pose.angle_to(in_base @ truth) < 10.0
-    assert refused >= 6
+    assert refused >= 4
 
 
 def test_an_object_that_is_not_upright_is_none_that_was_said_to_be():
@@ -176,7 +176,7 @@ def test_a_moving_tag_is_refused_before_its_pose_suffers():
     """What is accepted keeps to its standard deviation, which grows with the blur."""
     rng = np.random.default_rng(8)
     told, stds = [], []
-    for motion in (0.0, 3.0, 5.0, 6.0, 7.0, 8.0) * 4:
+    for motion in (0.0, 3.0, 5.0, 6.0, 7.0, 8.0) * 3:
         truth = facing(0.75, 30.0, rng)
         image = draw([(PRINT, truth)], CAMERA, motion_px=(motion, 0.0), rng=rng)
         try:
@@ -205,7 +205,7 @@ def test_a_tag_in_the_dark_is_refused():
 def test_what_covers_a_part_of_the_tag_never_moves_it():
     rng = np.random.default_rng(10)
     seen = 0
-    for _ in range(30):
+    for _ in range(20):
         truth = facing(0.4, 30.0, rng)
         image = draw([(PRINT, truth)], CAMERA, rng=rng)
         spot = cv2.projectPoints(
@@ -220,7 +220,7 @@ def test_what_covers_a_part_of_the_tag_never_moves_it():
             continue
         seen += 1
         assert found.pose.distance_to(truth) < max(0.001, 3.5 * found.position_std_m)
-    assert seen >= 5
+    assert seen >= 3
 
 
 def test_other_tags_and_none_are_named():

@@ -274,6 +274,13 @@ class EvaluationConfig:
     num_parallel_envs: int = option(
         256, "worlds stepped in parallel in evaluation", minimum=1, maximum=2**20
     )
+    stochastic_episodes: int = option(
+        0,
+        "as many fresh episodes of the policy as it explores in training, beside the deterministic "
+        "one, at a run's end; 0: none",
+        minimum=0,
+        maximum=10**7,
+    )
     seed_offset: int = option(
         1_000_000, "added to the run's seed for the evaluation", minimum=1, maximum=LARGEST_SEED
     )

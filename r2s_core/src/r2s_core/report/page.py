@@ -104,6 +104,10 @@ def _cards(result: Mapping[str, Any]) -> list[Card]:
         cards.append(Card(percent(result["success_rate"]), "success", interval, state))
         episodes = f"{result['episodes']:,}"
         cards.append(Card(episodes, "fresh episodes", "of the deterministic policy"))
+        if other := result.get("stochastic"):
+            low, high = (100 * bound for bound in other["difference_ci95"])
+            apart = f"{100 * other['difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
+            cards.append(Card(percent(other["success_rate"]), "stochastic policy", apart))
         if times := result.get("time_to_success_s"):
             spread = f"median; 80 % between {times['p10']:.2f} and {times['p90']:.2f} s"
             cards.append(Card(f"{times['median']:.2f} s", "time to success", spread))

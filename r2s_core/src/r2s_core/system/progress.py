@@ -134,6 +134,10 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         low, high = result["success_ci95"]
         interval = f"{100 * low:.1f} to {100 * high:.1f} %"
         rows.append(("success", f"{percent(result['success_rate'])}  (95 % interval {interval})"))
+        if other := result.get("stochastic"):
+            low, high = (100 * bound for bound in other["difference_ci95"])
+            apart = f"{100 * other['difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
+            rows.append(("success, stochastic", f"{percent(other['success_rate'])}  ({apart})"))
         for metric, rate in result.get("headline_rates", {}).items():
             rows.append((result["task"]["headline"][metric], percent(rate)))
         for name, rate in result.get("stage_rates", {}).items():

@@ -26,6 +26,7 @@ from r2s_core.errors import ConfigError, PluginError, R2SError
 from r2s_core.evaluation import evaluate
 from r2s_core.evaluation.curve import EvaluationCurve
 from r2s_core.evaluation.episodes import Episodes, summarise
+from r2s_core.evaluation.stochastic import beside, play_stochastic
 from r2s_core.hooks import Hooks
 from r2s_core.plugin import Kind
 from r2s_core.policy.saved import SavedPolicy, load_policy, save_policy
@@ -150,10 +151,11 @@ class _Session:
             )
             train(training, context)
         self._save_policy(algorithm, training, env)
+        explored = self._explored(algorithm, training)
         result = self._facts(training, env) | {"learned_from": learned_from}
         result |= {"setup_s": round(training_began - self.began, 3)}
         algorithm = env = context = None  # type: ignore[assignment]  # free memory for the evaluation
-        result |= self._evaluate_and_report(training, result)
+        result |= self._evaluate_and_report(training, result, explored)
         hooks.run_end(result)
         print_result(result | {"files": self._files()})
         return result
@@ -207,7 +209,22 @@ class _Session:
             **_auxiliary(config, training.history),
         }
 
-    def _evaluate_and_report(self, training: Training, facts: dict[str, Any]) -> dict[str, Any]:
+    def _explored(self, algorithm: Algorithm[Any], training: Training) -> Episodes | None:
+        """Episodes of the policy with its exploration, which its file does not have."""
+        config = self.config
+        if not (config.evaluation.episodes and config.evaluation.stochastic_episodes):
+            return None
+        env = self.make_env(config, evaluate.num_worlds(config), False)
+        episodes = play_stochastic(config, algorithm, training.learner, env)
+        if episodes is None:
+            self.console.print(
+                "evaluation.stochastic_episodes: the policy has no noise, so none is played"
+            )
+        return episodes
+
+    def _evaluate_and_report(
+        self, training: Training, facts: dict[str, Any], explored: Episodes | None
+    ) -> dict[str, Any]:
         config, run_dir = self.config, self.run_dir
         result: dict[str, Any] = {"episodes": 0}
         pictures = Pictures()
@@ -216,6 +233,8 @@ class _Session:
             policy = load_policy(run_dir / "policy")
             episodes, env = self._evaluate(policy)
             result = summarise(episodes, env.spec.task, evaluate.variants_of(env))
+            if explored is not None:
+                result["stochastic"] = beside(explored, episodes)
             result["evaluation_s"] = round(time.perf_counter() - began, 3)
             files.write_json(run_dir / "result.json", facts | result)
             if config.evaluation.video:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from r2s_deploy.errors import DeployError
+from r2s_deploy.rotation import to_matrix
 
 Floats = NDArray[np.float64]
 _LENGTH_TOLERANCE = 0.01  # of a quaternion: what rounding to a few digits leaves
@@ -38,7 +39,7 @@ class Transform:
         length = float(np.linalg.norm(turned))
         if abs(length - 1.0) > _LENGTH_TOLERANCE:
             raise DeployError(f"quaternion {turned.tolist()} has length {length:.3g}; it must be 1")
-        return cls(_matrix(turned / length), moved)
+        return cls(to_matrix(turned / length), moved)
 
     @classmethod
     def identity(cls) -> Transform:
@@ -98,17 +99,6 @@ def vector(value: ArrayLike, size: int, name: str) -> Floats:
         raise DeployError(f"{name} is {value!r}; give {size} finite numbers")
     found.flags.writeable = False
     return found
-
-
-def _matrix(quaternion: Floats) -> Floats:
-    w, x, y, z = quaternion
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 def _quaternion(matrix: Floats) -> Floats:

@@ -66,6 +66,12 @@ def test_a_scene_that_is_none_is_told():
         SimulatedRobot("/nowhere/scene.xml")
 
 
+def test_without_mujoco_it_says_so(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RobotError, match="needs MuJoCo: pip install mujoco"):
+        SimulatedRobot("scene.xml")
+
+
 def test_a_rehearsal_plays_episodes(scene, bundle_dir, capsys):
     arguments = ["rehearse", str(bundle_dir), str(scene), "--episodes", "2"]
     assert cli.main(arguments) == 0

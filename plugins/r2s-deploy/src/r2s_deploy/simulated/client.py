@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 import subprocess
 import sys
@@ -27,6 +28,10 @@ class SimulatedRobot:
 
         Raises `RobotError` where the process does not start.
         """
+        if importlib.util.find_spec("mujoco") is None:
+            raise RobotError(
+                "the simulated robot needs MuJoCo: pip install mujoco, or r2s-deploy[sim]"
+            )
         command = [sys.executable, "-m", "r2s_deploy.simulated.server", str(scene), *options]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -133,4 +133,7 @@ def test_what_it_learned_is_saved_and_solves_the_task(learned, tmp_path):
         save_policy(tmp_path / name, each, env.spec, task="cart")
         policy = as_jax(load_policy(tmp_path / name), env, "cart")
         rates.append(run_episodes(env, policy, jax.random.key(7), 1).success.mean())
+    _, obs = env.reset(jax.random.key(0))
+    none = {group: np.asarray(values)[:0] for group, values in obs.items()}
+    assert load_policy(tmp_path / "learned")(none).shape == (0, env.spec.action_size)
     assert rates[0] > 0.75 > 0.2 > rates[1]

@@ -181,6 +181,8 @@ class _Workers:
         advice = ""
         if status is not None and status < 0:
             advice = "; something stopped it, perhaps for want of memory: free some, or set workers"
+        if status is not None and status > 0:
+            advice = "; install EGL (libegl1), or use renderer: rays, which needs no such library"
         raise BackendError(
             f"a process of the renderer gl {what}" + (reason and f": {reason}") + advice
         )

@@ -381,7 +381,9 @@ KINDS: Mapping[str, Kind] = {
         (),
         (),
         _flatten_shape,
-        lambda layer, _, inputs, xp: inputs[0].reshape(*inputs[0].shape[:-3], -1),
+        lambda layer, _, inputs, xp: inputs[0].reshape(
+            *inputs[0].shape[:-3], math.prod(inputs[0].shape[-3:])
+        ),
         lambda layer, _, inputs: inputs[0].ravel(),
     ),
     # vectors one after the other, or the channels of images

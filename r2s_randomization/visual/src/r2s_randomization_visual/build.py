@@ -178,7 +178,7 @@ def textures(options: config.TexturesConfig, context: RandomizerContext) -> Text
     """Raises ConfigError where the scene has no textures."""
     model = _drawn(context)
     if not model.ntex:
-        raise ConfigError("visual_textures: the scene has no textures; leave it out")
+        raise ConfigError("the scene has no textures; leave it out")
     return Textures(model, options)
 
 

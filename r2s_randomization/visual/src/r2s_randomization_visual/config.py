@@ -28,7 +28,12 @@ class LightsConfig:
     tint: float = option(
         0.1, "largest relative change of each of red, green and blue", minimum=0.0, maximum=1.0
     )
-    share: float = option(1.0, "fraction of episodes in which it is done", above=0.0, maximum=1.0)
+    share: float = option(
+        1.0,
+        "fraction of episodes (with visual_period: of periods) in which it is done",
+        above=0.0,
+        maximum=1.0,
+    )
 
     def __post_init__(self) -> None:
         check_factors(brightness=self.brightness)
@@ -42,7 +47,12 @@ class ColorsConfig:
     amount: float = option(
         0.5, "0 keeps a colour, 1 replaces it by a random one", above=0.0, maximum=1.0
     )
-    share: float = option(1.0, "fraction of episodes in which it is done", above=0.0, maximum=1.0)
+    share: float = option(
+        1.0,
+        "fraction of episodes (with visual_period: of periods) in which it is done",
+        above=0.0,
+        maximum=1.0,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +102,12 @@ class CameraConfig:
         False,
         "whether a camera is always moved by the whole of `shift` and `tilt`, in any direction",
     )
-    share: float = option(1.0, "fraction of episodes in which it is done", above=0.0, maximum=1.0)
+    share: float = option(
+        1.0,
+        "fraction of episodes (with visual_period: of periods) in which it is done",
+        above=0.0,
+        maximum=1.0,
+    )
 
     def __post_init__(self) -> None:
         check_range(field_of_view=self.field_of_view)

@@ -60,6 +60,9 @@ def test_one_place_starts_python():
         if re.search(r"sys\.executable|\bmultiprocessing\b|ProcessPool", path.read_text("utf-8"))
         and path != REPOSITORY / "r2s_core/src/r2s_core/system/worker.py"
     ]
-    assert elsewhere == []
+    # The robot's side has nothing of the core, and starts its own the same way.
+    deploy = "plugins/r2s-deploy/src/r2s_deploy/simulated/client.py"
+    assert elsewhere == [deploy]
+    assert 'sys.executable, "-P"' in (REPOSITORY / deploy).read_text()
     command = python_command("-c", "import sys; print(sys.flags.safe_path)")
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"

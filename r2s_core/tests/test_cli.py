@@ -172,7 +172,7 @@ def test_eval_passes_its_arguments_on(monkeypatch, tmp_path):
     )
     line = ["eval", str(tmp_path), "--episodes", "64", "a=1", "--backend", "mujoco", "b=2"]
     assert cli.main(line) == 0
-    assert calls == [(tmp_path, 64, "mujoco", ["a=1", "b=2"])]
+    assert calls == [(tmp_path, 64, "mujoco", ["a=1", "b=2"], None)]
 
 
 @pytest.mark.parametrize(

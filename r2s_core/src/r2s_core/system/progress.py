@@ -146,6 +146,8 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
             spread = f"80 % between {times['p10']:.2f} and {times['p90']:.2f} s"
             rows.append(("time to success", f"{times['median']:.2f} s in the median, {spread}"))
         rows.append(("episodes", f"{result['episodes']:,}"))
+        if result.get("diverged_episodes"):
+            rows.append(("physics diverged", f"in {result['diverged_episodes']:,} of them"))
         rows += _failure_rows(result)
         rows += _object_rows(result)
     if result.get("env_steps"):

@@ -32,7 +32,9 @@ class SimulatedRobot:
             raise RobotError(
                 "the simulated robot needs MuJoCo: pip install mujoco, or r2s-deploy[sim]"
             )
-        command = [sys.executable, "-m", "r2s_deploy.simulated.server", str(scene), *options]
+        # -P: what lies in the current folder is not imported.
+        server = "r2s_deploy.simulated.server"
+        command = [sys.executable, "-P", "-m", server, str(scene), *options]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -76,9 +76,9 @@ def test_views_that_repeat_and_images_without_the_board_are_left_out(images):
         "again.png": "the board is where it is in 3.png",
         "black.png": "0 corners seen, 8 needed",
     }
-    np.testing.assert_array_equal(
-        found.intrinsics.matrix, calibrate(images, BOARD).intrinsics.matrix
-    )
+    # OpenCV's threads add in any order.
+    without = calibrate(images, BOARD).intrinsics.matrix
+    np.testing.assert_allclose(found.intrinsics.matrix, without, rtol=1e-6)
 
 
 def test_too_few_views_are_refused(images):

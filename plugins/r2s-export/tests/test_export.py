@@ -16,7 +16,7 @@ from r2s_core.policy.saved import as_saved
 from r2s_core.policy_export import Layer, PolicyExport
 from r2s_core.testing.tasks import CartTask
 from r2s_deploy import bundle as bundles
-from r2s_export import parity, write
+from r2s_export import onnx_graph, parity, write
 
 NAME = "real2sim_pick_place"
 
@@ -104,9 +104,7 @@ def test_where_the_three_differ_nothing_is_written(tmp_path, monkeypatch):
     env = environment()
     one, other = policy(env), policy(env)
     other.tensors["raw.kernel"][:] *= 1.01
-    monkeypatch.setattr(
-        write.onnx_graph, "model", lambda _, make=write.onnx_graph.model: make(other)
-    )
+    monkeypatch.setattr(onnx_graph, "model", lambda _, make=onnx_graph.model: make(other))
     with pytest.raises(R2SError, match=r"differ by .* no bundle was written"):
         write.export_policy(one, env, NAME, tmp_path / "made", False)
     assert not (tmp_path / "made").exists()

@@ -82,6 +82,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("sensed", "smooth", "log"),
         ("bundle",),
         ("policy", "watch"),
+        ("decide",),
         ("check", "loop", "shadow", "simulated"),
         ("page", "rehearse"),
         ("cli",),

@@ -29,6 +29,7 @@ LEAPP = "leapp.yaml"  # for other programs: this one does not read it
 FILES = (POLICY, ROBOT, OBJECT, CERTIFICATE, EXAMPLES, LEAPP)
 _LIMIT = 1024 * 2**20  # bytes of a file
 _HISTORY = "past_actions"
+_LEAST_STD = 1e-3  # of a number, in its own unit
 _CONSTANTS = (
     *("ee_step", "ee_yaw_step", "joint_step", "max_lead", "damping"),
     *("posture_gain", "gripper_threshold", "looks_open"),
@@ -109,6 +110,28 @@ class Bundle:
     def privileged(self) -> tuple[str, ...]:
         """Names of the numbers that no robot measures."""
         return tuple(number.name for number in self.numbers if number.privileged)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Those of them that nothing is guessed from either."""
+        return tuple(n.name for n in self.numbers if n.privileged and not n.estimate)
+
+    @property
+    def inputs(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape, without the batch, and dtype of each input of the policy, by name."""
+        found = {image.name: (image.shape, image.dtype) for image in self.images}
+        if self.numbers:
+            found["policy"] = (len(self.numbers),), "float32"
+        if self.history:
+            found[_HISTORY] = (self.history, len(self.actions)), "float32"
+        return found
+
+    def unfamiliar(self, numbers: np.ndarray) -> np.ndarray:
+        """How many standard deviations of training the numbers [..., N] are off, [..., N]."""
+        mean = np.array([number.mean for number in self.numbers])
+        # A number that hardly varied in training has a deviation near 0.
+        std = np.maximum([number.std for number in self.numbers], _LEAST_STD)
+        return np.abs(numbers - mean) / std
 
 
 def load(path: Path | str) -> Bundle:

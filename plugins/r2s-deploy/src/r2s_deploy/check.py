@@ -62,11 +62,7 @@ def read_examples(bundle: Bundle) -> dict[str, np.ndarray]:
         found = dict(np.load(io.BytesIO(data), allow_pickle=False))
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{bundle.path / EXAMPLES} cannot be read: {error}") from error
-    wanted: dict[str, tuple[int, ...]] = {image.name: image.shape for image in bundle.images}
-    if bundle.numbers:
-        wanted["policy"] = (len(bundle.numbers),)
-    if bundle.history:
-        wanted["past_actions"] = (bundle.history, len(bundle.actions))
+    wanted = {name: shape for name, (shape, _) in bundle.inputs.items()}
     wanted[_ACTION] = (len(bundle.actions),)
     shapes = {name: x.shape[1:] for name, x in found.items()}
     lengths = {len(x) for x in found.values() if x.ndim}

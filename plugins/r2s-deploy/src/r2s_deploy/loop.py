@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from r2s_deploy.bundle import Bundle
+from r2s_deploy.decide import Decider
 from r2s_deploy.errors import DeployError, NoPose
 from r2s_deploy.log import Log
 from r2s_deploy.policy import Policy
 from r2s_deploy.pose.source import PoseSource
 from r2s_deploy.robot import Robot, RobotState
-from r2s_deploy.sensed import Sensed, quantities
+from r2s_deploy.sensed import Sensed
 from r2s_deploy.smooth import Limits, Smoother
 from r2s_deploy.watch import Guard, Stopped, Watch
 
@@ -72,11 +73,10 @@ class Runner:
                 f"{bundle.path}: the policy reads the image {bundle.images[0].name}, and there is "
                 "no camera"
             )
-        hidden = [n.name for n in bundle.numbers if n.privileged and not n.estimate]
-        if hidden:
+        if bundle.unknown:
             raise DeployError(
-                f"{bundle.path}: the policy reads {hidden[0]}, which nothing on a robot measures "
-                "and nothing here can guess"
+                f"{bundle.path}: the policy reads {bundle.unknown[0]}, which nothing on a robot "
+                "measures and nothing here can guess"
             )
         if poses is None and any(n.source == "object pose" for n in bundle.numbers):
             raise DeployError(f"{bundle.path}: the policy reads the object's pose; give a source")
@@ -92,7 +92,7 @@ class Runner:
         bundle, robot = self._bundle, self._robot
         watch, times, done, why = Watch(bundle, self._guard), [], 0, ""
         moments: list[Moment] = []
-        past = np.zeros((1, bundle.history, len(bundle.actions)), np.float32)
+        decider = Decider(bundle, self._policy)
         try:
             state = robot.read()
             state.check(bundle.law.arm.size)
@@ -104,8 +104,10 @@ class Runner:
                     watch.late(self._clock() - due)
                 began = self._clock()
                 sensed = self._sense(state, targets, finger, watch)
-                action, past = self._decide(sensed, past, watch)
-                targets, finger = bundle.law.targets(action, state.angles, state.fingers, finger)
+                watch.place(sensed.posture.position)
+                numbers = decider.read(sensed)
+                watch.inputs(numbers)
+                _, targets, finger = decider.decide(sensed, numbers)
                 times.append(self._clock() - began)
                 moments.append((state, sensed, targets, finger))
                 for _ in range(self._cycles):
@@ -146,18 +148,6 @@ class Runner:
             goal=self._goal,
             object=self._object,
         )
-
-    def _decide(self, sensed: Sensed, past: Array, watch: Watch) -> tuple[Array, Array]:
-        bundle, found = self._bundle, quantities(sensed)
-        watch.place(found["ee_position"])
-        values = [found[number.quantity][number.index] for number in bundle.numbers]
-        numbers = np.array(values, np.float32)
-        watch.inputs(numbers)
-        inputs: dict[str, Array] = {"policy": numbers[None]}
-        if bundle.history:
-            inputs["past_actions"] = past
-        made = self._policy(inputs)
-        return made["action"][0], made.get("next_past_actions", past)
 
 
 def _log(moments: list[Moment]) -> Log:

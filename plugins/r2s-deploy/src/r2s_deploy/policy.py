@@ -37,14 +37,11 @@ class Policy:
                 f"{str(error).splitlines()[0][:200]}"
             ) from error
         self._session, self._size = session, len(bundle.actions)
+        self._outputs = [x.name for x in session.get_outputs()]
         self._check(bundle)
 
     def _check(self, bundle: Bundle) -> None:
-        wanted = {image.name: (image.shape, _TYPES[image.dtype]) for image in bundle.images}
-        if bundle.numbers:
-            wanted["policy"] = (len(bundle.numbers),), _TYPES["float32"]
-        if bundle.history:
-            wanted["past_actions"] = (bundle.history, self._size), _TYPES["float32"]
+        wanted = {name: (shape, _TYPES[dtype]) for name, (shape, dtype) in bundle.inputs.items()}
         found = {x.name: (tuple(x.shape[1:]), x.type) for x in self._session.get_inputs()}
         if found != wanted:
             raise BundleError(f"{POLICY} reads {found}, and the contract says {wanted}")
@@ -57,6 +54,5 @@ class Policy:
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs [B, ...] by name, for inputs [B, ...] by name."""
-        names = [x.name for x in self._session.get_outputs()]
-        values = self._session.run(names, dict(inputs))
-        return {name: np.asarray(x) for name, x in zip(names, values, strict=True)}
+        values = self._session.run(self._outputs, dict(inputs))
+        return {name: np.asarray(x) for name, x in zip(self._outputs, values, strict=True)}

@@ -7,6 +7,7 @@ same as the task computes in training; a test holds the two together.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -92,7 +93,7 @@ class Sensed:
     goal: Array | None = None
     object: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def posture(self) -> Posture:
         """Where the arm is."""
         return self.arm.posture(self.angles)

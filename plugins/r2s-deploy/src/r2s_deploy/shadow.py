@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Any
 
 import numpy as np
 
 from r2s_deploy.bundle import Bundle
+from r2s_deploy.decide import Decider, Decision
 from r2s_deploy.errors import DeployError
 from r2s_deploy.log import Log
 from r2s_deploy.policy import Policy
-from r2s_deploy.sensed import Sensed, quantities
+from r2s_deploy.sensed import Sensed
 
 Array = np.ndarray
 
@@ -51,49 +51,38 @@ def shadow(
     Raises `DeployError` where the policy reads what neither has.
     """
     _check(bundle, log, goal, thing)
-    policy, law, joints = Policy(bundle), bundle.law, bundle.robot["joints"]
-    mean = np.array([number.mean for number in bundle.numbers])
-    std = np.maximum([number.std for number in bundle.numbers], 1e-3)
+    decider, arm = Decider(bundle, Policy(bundle)), bundle.law.arm
     period = 1.0 / bundle.rate
     moments = np.arange(log.time[0], log.time[-1] + 0.001 * period, period)
     rows = np.maximum(np.searchsorted(log.time, moments + 0.001 * period, side="right") - 1, 0)
-    past = np.zeros((1, bundle.history, len(bundle.actions)), np.float32)
     targets, finger = None, None
-    kept: dict[str, list[Any]] = {k: [] for k in ("in", "action", "target", "finger", "s")}
+    read: list[Array] = []
+    decided: list[Decision] = []
+    times: list[float] = []
     for row in rows:
         began = time.perf_counter()
         sensed = _sensed(bundle, log, int(row), targets, finger, goal, thing)
-        found = quantities(sensed)
-        numbers = np.array([found[n.quantity][n.index] for n in bundle.numbers], np.float32)
-        inputs = {"policy": numbers[None]} | ({"past_actions": past} if bundle.history else {})
-        made = policy(inputs)
-        past = made.get("next_past_actions", past)
-        targets, finger = law.targets(made["action"][0], sensed.angles, sensed.fingers, finger)
-        kept["s"].append(time.perf_counter() - began)
-        for key, value in zip(
-            ("in", "action", "target", "finger"),
-            (numbers, made["action"][0], targets, finger),
-            strict=True,
-        ):
-            kept[key].append(value)
+        read.append(decider.read(sensed))
+        decided.append(decider.decide(sensed, read[-1]))
+        times.append(time.perf_counter() - began)
+        _, targets, finger = decided[-1]
         if log.targets is not None:  # what the robot was really told by then
             targets = log.targets[row]
         if log.finger_target is not None:
             finger = float(log.finger_target[row])
-    inputs_read, wanted = np.array(kept["in"]), np.array(kept["target"])
+    inputs, wanted = np.array(read), np.array([each.targets for each in decided])
     angles = log.angles[rows]
-    low, high = np.array(joints["low"]), np.array(joints["high"])
     return Shadow(
         time=moments,
-        inputs=inputs_read,
-        unfamiliar=np.abs(inputs_read - mean) / std,
-        actions=np.array(kept["action"]),
+        inputs=inputs,
+        unfamiliar=bundle.unfamiliar(inputs),
+        actions=np.array([each.action for each in decided]),
         angles=angles,
         targets=wanted,
-        fingers=np.array(kept["finger"]),
-        at_limit=(wanted <= low + 1e-6) | (wanted >= high - 1e-6),
-        speed=np.abs(wanted - angles) / period / np.array(joints["max_speed"]),
-        decide_s=np.array(kept["s"]),
+        fingers=np.array([each.finger for each in decided]),
+        at_limit=(wanted <= arm.low + 1e-6) | (wanted >= arm.high - 1e-6),
+        speed=np.abs(wanted - angles) / period / np.array(bundle.robot["joints"]["max_speed"]),
+        decide_s=np.array(times),
         apart=None if log.targets is None else float(np.abs(wanted - log.targets[rows]).max()),
     )
 
@@ -101,9 +90,10 @@ def shadow(
 def _check(bundle: Bundle, log: Log, goal: Array | None, thing: Array | None) -> None:
     if bundle.images:
         raise DeployError(f"{bundle.path}: the policy reads images, and a log of joints has none")
-    hidden = [n.name for n in bundle.numbers if n.privileged and not n.estimate]
-    if hidden:
-        raise DeployError(f"{bundle.path}: the policy reads {hidden[0]}, which no robot measures")
+    if bundle.unknown:
+        raise DeployError(
+            f"{bundle.path}: the policy reads {bundle.unknown[0]}, which no robot measures"
+        )
     sources = {number.source for number in bundle.numbers}
     if "goal" in sources and log.goal is None and goal is None:
         raise DeployError("the policy reads a goal, and the log has none; give one")

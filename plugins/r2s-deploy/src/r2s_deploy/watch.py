@@ -42,15 +42,13 @@ class Watch:
 
     def __init__(self, bundle: Bundle, guard: Guard) -> None:
         self._bundle, self.guard = bundle, guard
-        self._mean = np.array([number.mean for number in bundle.numbers])
-        self._std = np.array([number.std for number in bundle.numbers])
         self._unfamiliar = 0
         self.farthest: Counter[str] = Counter()  # standard deviations, by number
 
     def state(self, angles: Array, commanded: Array | None) -> None:
         """The arm is within its limits, and where it was sent."""
-        joints = self._bundle.robot["joints"]
-        low, high = np.array(joints["low"]), np.array(joints["high"])
+        joints, arm = self._bundle.robot["joints"], self._bundle.law.arm
+        low, high = arm.low, arm.high
         outside = np.flatnonzero((angles < low - 0.01) | (angles > high + 0.01))
         if len(outside):
             i = int(outside[0])
@@ -82,8 +80,7 @@ class Watch:
         if not np.isfinite(numbers).all():
             i = int(np.flatnonzero(~np.isfinite(numbers))[0])
             raise Stopped(f"{self._bundle.numbers[i].name} is not a finite number")
-        # A number that hardly varied in training has a deviation near 0.
-        off = np.abs(numbers - self._mean) / np.maximum(self._std, 1e-3)
+        off = self._bundle.unfamiliar(numbers)
         worst = int(off.argmax())
         name = self._bundle.numbers[worst].name
         self.farthest[name] = max(self.farthest[name], round(float(off[worst]), 2))  # type: ignore[assignment]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import helper
 
-from r2s_core.policy.onnx_file import save_onnx
+from r2s_core.policy.onnx_file import onnx_model
 from r2s_core.policy.saved import SavedPolicy
 
 _AGO = re.compile(r"action_.+_([0-9]+)_ago")
@@ -32,21 +30,11 @@ def model(policy: SavedPolicy) -> bytes:
     `past_actions` [batch, K, A], the newest first. Outputs are `action` [batch, A] and
     `next_past_actions`, what to give back in the next control step.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = save_onnx(policy, Path(folder) / "policy.onnx")
-        made = onnx.load(path)
-    last = made.graph.output[0].name
-    if last != "action":
-        _rename_output(made.graph, last)
+    made = onnx_model(policy)
     if history := history_of(policy):
         _add_history(made.graph, history, policy)
     onnx.checker.check_model(made, full_check=True)
     return made.SerializeToString()
-
-
-def _rename_output(graph: Any, last: str) -> None:
-    graph.node.append(helper.make_node("Identity", [last], ["action"]))
-    graph.output[0].name = "action"
 
 
 def _add_history(graph: Any, history: int, policy: SavedPolicy) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from r2s_core import device
 from r2s_core.config import load_config
-from r2s_core.deployment import Deployment, Episode, Signal
+from r2s_core.deployment import Deployment, Signal
 from r2s_core.env import build
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.evaluate import UNUSED, config_of
@@ -165,31 +165,14 @@ def _contract(
                 "name": name,
                 "low": low[i],
                 "high": high[i],
-                **_command(deployment, name),
+                **dataclasses.asdict(deployment.commands[name]),
             }
             for i, name in enumerate(spec.action_names)
         ],
         "control": dict(deployment.control),
         "cameras": {name: camera.facts() for name, camera in spec.cameras.items()},
-        "episode": None if deployment.episode is None else _plain(deployment.episode),
+        "episode": None if deployment.episode is None else dataclasses.asdict(deployment.episode),
         "provenance": dict(policy.contract["provenance"]),
-    }
-
-
-def _plain(episode: Episode) -> dict[str, Any]:
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(episode).items()
-    }
-
-
-def _command(deployment: Deployment, name: str) -> dict[str, Any]:
-    command = deployment.commands[name]
-    return {
-        "unit": command.unit,
-        "one": command.one,
-        "frame": command.frame,
-        "meaning": command.meaning,
     }
 
 
@@ -206,13 +189,8 @@ def _inputs(policy: SavedPolicy, signals: tuple[Signal, ...]) -> list[dict[str, 
         numbers = [
             {
                 "name": spec.names[i],
-                "quantity": signal.quantity,
-                "index": signal.index,
-                "unit": signal.unit,
-                "frame": signal.frame,
-                "source": signal.source,
+                **dataclasses.asdict(signal),
                 "privileged": signal.privileged,
-                "estimate": signal.estimate,
                 "mean": float(mean[i]),
                 "std": float(std[i]),
             }

@@ -62,7 +62,7 @@ def lean(model: mujoco.MjModel, sizes: list[tuple[int, int]], varied: set[str]) 
         model.geom_size[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE, 2] = _FAR
     balls = np.isin(model.geom_type, _BALLS) | ("geom_type" in varied)
     if not _SHOWN & varied:
-        balls &= (model.geom_rgba[:, 3] > 0) & (np.array(DRAWN_GROUPS) > 0)[model.geom_group]
+        balls &= (model.geom_rgba[:, 3] > 0) & (DRAWN_GROUPS[model.geom_group] > 0)
     for side, facets in sorted(_FACETS.items(), reverse=True):
         if max(width, height) <= side:
             slices, stacks = facets[lit_evenly and not balls.any()]
@@ -109,7 +109,6 @@ class Painter:
         self._groups = model.geom_group.copy()
         self._shots = [_Shot(model, arrays, camera) for camera in cameras]
         self._pyramids = _Pyramids(model, self._data, cameras)
-        self._outside = np.zeros((len(cameras), model.ngeom), bool)
         self._in_model = (-1, -1)  # the world whose fields the model has, and their number
 
     def draw(self, share: int, shares: int) -> None:
@@ -117,10 +116,10 @@ class Painter:
         due = self._arrays["due"]
         for world in np.flatnonzero(due.any(axis=0))[share::shares]:
             self._pose(int(world))
-            if self._hides:
-                self._outside = self._pyramids.outside()
+            outside = self._pyramids.outside() if self._hides else None
             for index in np.flatnonzero(due[:, world]):
-                self._model.geom_group[:] = np.where(self._outside[index], _HIDDEN, self._groups)
+                if outside is not None:
+                    self._model.geom_group[:] = np.where(outside[index], _HIDDEN, self._groups)
                 self._draw(self._shots[index], int(world))
 
     def close(self) -> None:

@@ -21,18 +21,22 @@ _BATCH = "batch"
 def save_onnx(policy: SavedPolicy, path: Path | str) -> Path:
     """Write the policy to `path`.
 
+    See `onnx_model`, whose errors it raises.
+    """
+    path = Path(path)
+    files.write_bytes(path, onnx_model(policy).SerializeToString())
+    return path
+
+
+def onnx_model(policy: SavedPolicy) -> Any:
+    """The policy as an `onnx.ModelProto`.
+
     Inputs are its observation groups by name, float32[batch, n], uint8[batch, H, W, C] or
     uint16[batch, H, W, 1]; the output `action` is float32[batch, A] within its bounds. The contract
     is in the metadata.
 
     Raises `PolicyError` where the package onnx is not installed.
     """
-    path = Path(path)
-    files.write_bytes(path, _model(policy).SerializeToString())
-    return path
-
-
-def _model(policy: SavedPolicy) -> Any:
     try:
         import onnx
     except ImportError:

@@ -17,7 +17,7 @@ from r2s_core.record.history import EVALUATED, History
 from r2s_core.rendering.pictures import Pictures
 from r2s_core.report.failures import failure_tables
 from r2s_core.report.task_box import reads_box, task_box
-from r2s_core.system.progress import count, duration, percent
+from r2s_core.system.progress import count, duration, percent, points
 from r2s_core.task_info import failure_name
 
 _Titled = TypeVar("_Titled", Strip, Film)
@@ -105,8 +105,7 @@ def _cards(result: Mapping[str, Any]) -> list[Card]:
         episodes = f"{result['episodes']:,}"
         cards.append(Card(episodes, "fresh episodes", "of the deterministic policy"))
         if other := result.get("stochastic"):
-            low, high = (100 * bound for bound in other["difference_ci95"])
-            apart = f"{100 * other['difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
+            apart = points(other["difference"], other["difference_ci95"])
             cards.append(Card(percent(other["success_rate"]), "stochastic policy", apart))
         if times := result.get("time_to_success_s"):
             spread = f"median; 80 % between {times['p10']:.2f} and {times['p90']:.2f} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -119,6 +119,12 @@ def percent(rate: float | None, digits: int = 1) -> str:
     return "-" if rate is None or not math.isfinite(rate) else f"{100 * rate:.{digits}f} %"
 
 
+def points(difference: float, bounds: Sequence[float]) -> str:
+    """0.012, (-0.003, 0.027) -> "+1.2 points (-0.3 to +2.7)"."""
+    low, high = (100 * bound for bound in bounds)
+    return f"{100 * difference:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
 def auxiliary_error(auxiliary: Mapping[str, Any]) -> str:
     """The error of what a network predicts besides, `result.json`'s "auxiliary": in mm where all
     of it are positions, else in the numbers' own units."""
@@ -135,8 +141,7 @@ def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         interval = f"{100 * low:.1f} to {100 * high:.1f} %"
         rows.append(("success", f"{percent(result['success_rate'])}  (95 % interval {interval})"))
         if other := result.get("stochastic"):
-            low, high = (100 * bound for bound in other["difference_ci95"])
-            apart = f"{100 * other['difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
+            apart = points(other["difference"], other["difference_ci95"])
             rows.append(("success, stochastic", f"{percent(other['success_rate'])}  ({apart})"))
         for metric, rate in result.get("headline_rates", {}).items():
             rows.append((result["task"]["headline"][metric], percent(rate)))

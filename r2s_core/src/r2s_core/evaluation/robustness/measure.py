@@ -26,7 +26,7 @@ from r2s_core.policy.saved import SavedPolicy, load_policy
 from r2s_core.record import inputs
 from r2s_core.record.folder import shown
 from r2s_core.system import files
-from r2s_core.system.progress import duration
+from r2s_core.system.progress import duration, points
 from r2s_core.system.text import printable
 
 #: Switches off the run's own randomization, before the user's overrides.
@@ -106,7 +106,7 @@ def measure_robustness(
     _say(
         f"mean success over {result['played']} cases: {result['mean_success']:.1%} "
         f"(unperturbed {result['nominal_success']:.1%}, "
-        f"{_points(result['mean_difference'], result['mean_difference_ci95'])}); {page}"
+        f"{points(result['mean_difference'], result['mean_difference_ci95'])}); {page}"
     )
     return result
 
@@ -223,14 +223,9 @@ def _line(row: Mapping[str, Any]) -> str:
     failed = row["diverged_episodes"]
     against = ""
     if "difference" in row:
-        against = f", {_points(row['difference'], row['difference_ci95'])}"
+        against = f", {points(row['difference'], row['difference_ci95'])}"
     more = f"; the physics failed in {failed:,} of {row['episodes']:,}" if failed else ""
     return f"{name}: {row['success_rate']:.1%} ({low:.1%} to {high:.1%}){against}{more}"
-
-
-def _points(difference: float, bounds: Sequence[float]) -> str:
-    low, high = (100 * bound for bound in bounds)
-    return f"{100 * difference:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def _say(line: str) -> None:

@@ -28,7 +28,7 @@ format:  ## let ruff format and fix what it can
 
 # These need arguments or packages of their own, or take half an hour; their first lines tell.
 NOT_ALONE = %_standard.py %/gymnasium_tasks.py %/robustness.py %/seeds.py %/demonstrations.py \
-  %/demonstrations_rl.py
+  %/demonstrations_rl.py %/franka_loopback.py
 BENCHMARKS ?= $(filter-out $(NOT_ALONE),$(sort $(wildcard benchmarks/*.py)))
 
 bench:  ## run the benchmarks (minutes each); BENCHMARKS=benchmarks/NAME.py for one

@@ -78,7 +78,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "r2s_deploy": (
         ("errors", "rotation"),
         ("transform", "documents", "robot", "camera"),
-        ("arm", "pose"),
+        ("arm", "pose", "franka"),
         ("sensed", "smooth", "log"),
         ("bundle",),
         ("policy", "watch"),

@@ -90,5 +90,5 @@ def test_the_snippets_of_the_readme_run(tmp_path, monkeypatch, capsys):
     names: dict[str, object] = {}
     for snippet in _PYTHON:
         exec(compile(snippet, "README.md", "exec"), names)
-    assert len(_PYTHON) >= 2
+    assert len(_PYTHON) >= 3
     assert "no pose: tag 3 not found in the image" in capsys.readouterr().out

@@ -78,6 +78,29 @@ except DeployError as error:
     assert done.stderr.startswith("error: seeing tags needs OpenCV")
 
 
+@pytest.mark.parametrize(
+    ("blocked", "module", "says"),
+    [
+        ("mcap", "mcap_log", "reading MCAP files needs the library mcap: install r2s-deploy with "),
+        ("mcap_ros2", "mcap_log", "reading MCAP files needs the library mcap_ros2: install r2s-d"),
+        ("pyarrow", "lerobot", "reading LeRobot data sets needs pyarrow: install r2s-deploy with"),
+    ],
+)
+def test_what_reads_recordings_says_what_to_install(blocked, module, says):
+    told = _run(
+        (*_NOT_OURS, blocked),
+        f"""
+from r2s_deploy.errors import DeployError
+import r2s_deploy.recorded.read
+try:
+    import r2s_deploy.recorded.{module}
+except DeployError as error:
+    print(error)
+""",
+    )
+    assert told.startswith(says)
+
+
 _PYTHON = re.findall(
     r"^```python\n(.*?)^```",
     (Path(__file__).parents[1] / "README.md").read_text(),

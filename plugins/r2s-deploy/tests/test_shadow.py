@@ -1,5 +1,7 @@
 """A shadow run decides as the robot's own run did, and reads logs of others with care."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from r2s_deploy import bundle as bundles
 from r2s_deploy import cli
 from r2s_deploy.errors import DeployError
 from r2s_deploy.log import read_csv, write_csv
+from r2s_deploy.recorded.read import read
 from r2s_deploy.shadow import shadow
 
 from .test_loop import FakeRobot, runner
@@ -44,6 +47,8 @@ def test_it_tells_limits_speed_and_unfamiliar_numbers(bundle, recorded):
     log.object[:, 0] = 9.0
     found = shadow(bundle, log)
     assert found.at_limit.any()
+    assert found.stopped is not None
+    assert "outside of the workspace" in found.stopped[1]
     names = [number.name for number in bundle.numbers]
     assert found.unfamiliar[:, names.index("object_position_x")].min() > 10
 
@@ -55,7 +60,7 @@ def test_the_page_and_the_terminal_tell_it(bundle_dir, recorded, tmp_path, capsy
     assert "control steps: 12" in told
     assert "difference from the logged targets: 0.0000 rad" in told
     text = page.read_text()
-    assert text.count("<svg") == 7 + 5 + 1
+    assert text.count("<svg") == 7 + 5 + 1 + 1  # joints, actions, familiarity, time to decide
     assert "http" not in text
 
 
@@ -73,11 +78,46 @@ def test_joints_alone_are_enough_with_a_goal_and_a_pose(bundle, bundle_dir, tmp_
     assert "control steps: 21" in capsys.readouterr().out
 
 
+def test_one_of_several_objects_must_be_named(bundle_dir, recorded, tmp_path, monkeypatch, capsys):
+    one = bundles.load(bundle_dir)
+    known = one.object["objects"][0]
+    two = dataclasses.replace(one, object={"objects": [known, {**known, "name": "cup"}]})
+    monkeypatch.setattr(bundles, "load", lambda path: two)
+    command = ["shadow", str(bundle_dir), str(recorded[1]), "-o", str(tmp_path / "page.html")]
+    assert cli.main(command) == 1
+    assert f"which object is handled? it knows {known['name']}, cup" in capsys.readouterr().err
+    assert cli.main([*command, "--object-name", "dog"]) == 1
+    assert cli.main([*command, "--object-name", "cup"]) == 0
+    scene = tmp_path / "scene.xml"
+    scene.write_text("<mujoco/>")
+    command = ["rehearse", str(bundle_dir), str(scene), "--allow-privileged"]
+    capsys.readouterr()
+    assert cli.main(command) == 1
+    assert "which object is handled?" in capsys.readouterr().err
+
+
+def test_an_arm_that_is_called_something_else_is_found(bundle, recorded, tmp_path):
+    path = tmp_path / "named.csv"
+    path.write_text(recorded[1].read_text().replace("joint", "panda_joint"))
+    log = read(path, bundle)
+    assert log.targets is not None
+    np.testing.assert_allclose(log.targets, recorded[0].targets, atol=1e-8)
+    np.testing.assert_allclose(log.angles, recorded[0].angles, atol=1e-8)
+    np.testing.assert_allclose(log.velocities, recorded[0].velocities, atol=1e-8)
+    assert "joint7 are panda_joint1, " in log.notes[0]
+    path.write_text(recorded[1].read_text().replace("joint3", "elbow"))
+    with pytest.raises(DeployError, match=r"has no joint3, .* it has time, joint1, joint2, elbow"):
+        read(path, bundle)
+    log = read(path, bundle, columns={"joint3": "elbow"})
+    np.testing.assert_allclose(log.angles, recorded[0].angles, atol=1e-8)
+    np.testing.assert_allclose(log.velocities, recorded[0].velocities, atol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", "must name the columns"),
-        ("time,joint1\n0,0", "has no column joint2"),
+        ("time,joint1\n0,0", "has no joint2, also with a prefix"),
         ("time,time\n0,0", "none twice"),
         ("JOINTS\n0,0,0", "line 2: 3 values for 8 columns"),
         ("JOINTS\n0,0,0,0,0,0,0,x", "line 2: every value must be a finite number"),

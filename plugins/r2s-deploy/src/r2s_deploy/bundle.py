@@ -19,7 +19,7 @@ import numpy as np
 from r2s_deploy import documents
 from r2s_deploy.arm import LAWS, Arm, Law
 from r2s_deploy.documents import Fields
-from r2s_deploy.errors import BundleError
+from r2s_deploy.errors import BundleError, DeployError
 from r2s_deploy.sensed import QUANTITIES, size_of
 
 FORMAT = "r2s-bundle/1"
@@ -125,6 +125,19 @@ class Bundle:
         if self.history:
             found[_HISTORY] = (self.history, len(self.actions)), "float32"
         return found
+
+    def handled(self, name: str | None) -> Mapping[str, Any]:
+        """The facts of the object of this name in `object.json`; None: of the only one.
+
+        Raises `DeployError` where there is none of the name, or several and no name.
+        """
+        objects = {each["name"]: each for each in self.object["objects"]}
+        if name is None and len(objects) == 1:
+            return next(iter(objects.values()))
+        if name not in objects:
+            known = ", ".join(objects)
+            raise DeployError(f"{self.path}: which object is handled? it knows {known}")
+        return objects[name]
 
     def unfamiliar(self, numbers: np.ndarray) -> np.ndarray:
         """How many standard deviations of training the numbers [..., N] are off, [..., N]."""

@@ -13,7 +13,8 @@ _EXAMPLES = """examples:
   r2s-deploy check duck_bundle
   r2s-deploy rehearse duck_bundle scene.xml --episodes 200
   r2s-deploy rehearse duck_bundle scene.xml --latency 5 --angle-noise 0.0005 --gravity-error 0.01
-  r2s-deploy shadow duck_bundle recorded.csv -o shadow.html --goal 0.5 0 0.3"""
+  r2s-deploy shadow duck_bundle recorded.csv -o shadow.html --goal 0.5 0 0.3
+  r2s-deploy shadow duck_bundle recorded.mcap --topic object=/tracker/pose --goal 0.5 0 0.3"""
 #: Of the simulated robot, handed on.
 _SIMULATED = ("latency", "angle_noise", "velocity_noise", "finger_noise", "gravity_error")
 
@@ -58,11 +59,17 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also where the policy reads what no robot measures; it is guessed",
     )
+    _add_object_name(rehearse)
     rehearse.add_argument("--log", type=Path, metavar="FILE.csv", help="keep the first episode")
     rehearse.set_defaults(run=_rehearse)
     shadow = commands.add_parser("shadow", help="what would it have done where a robot has been?")
     shadow.add_argument("bundle", type=Path, metavar="BUNDLE")
-    shadow.add_argument("log", type=Path, metavar="LOG.csv", help="columns: see r2s_deploy.log")
+    shadow.add_argument(
+        "log",
+        type=Path,
+        metavar="LOG",
+        help="a CSV file (columns: see r2s_deploy.log), an MCAP file, or a LeRobot data set",
+    )
     shadow.add_argument("-o", "--output", type=Path, default=Path("shadow.html"), metavar="PAGE")
     shadow.add_argument("--goal", type=float, nargs=3, metavar=("X", "Y", "Z"), help="m")
     shadow.add_argument(
@@ -72,8 +79,32 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("X", "Y", "Z", "QW", "QX", "QY", "QZ"),
         help="its pose, where the log has none",
     )
+    _add_object_name(shadow)
+    shadow.add_argument(
+        "--columns",
+        type=_pair,
+        nargs="+",
+        default=[],
+        metavar="NAME=RECORDED",
+        help="what the log calls a joint or another column",
+    )
+    shadow.add_argument(
+        "--topic",
+        type=_pair,
+        nargs="+",
+        default=[],
+        metavar="OF=TOPIC",
+        help="of an MCAP file: joints=, fingers=, object=, goal=, targets=",
+    )
+    shadow.add_argument("--episode", type=int, metavar="N", help="of a LeRobot data set")
     shadow.set_defaults(run=_shadow)
     return parser
+
+
+def _add_object_name(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--object-name", metavar="NAME", help="which object, where the bundle knows several"
+    )
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -98,8 +129,7 @@ def _rehearse(args: argparse.Namespace) -> None:
 
     options = [f"--seed={args.seed}"]
     options += [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in _SIMULATED]
-    masses = {each["mass"] for each in bundle.object["objects"]}
-    options += [f"--object-mass={mass}" for mass in masses if len(masses) == 1]
+    options.append(f"--object-mass={bundle.handled(args.object_name)['mass']}")
     played = []
     for episode in rehearse(
         bundle,
@@ -108,6 +138,7 @@ def _rehearse(args: argparse.Namespace) -> None:
         seed=args.seed,
         options=tuple(options),
         tracker_std_m=args.tracker_noise,
+        object_name=args.object_name,
     ):
         played.append(episode)
         if len(played) % 20 == 0 or len(played) == args.episodes:
@@ -126,21 +157,36 @@ def _shadow(args: argparse.Namespace) -> None:
     import numpy as np
 
     from r2s_deploy.bundle import load
-    from r2s_deploy.log import read_csv
     from r2s_deploy.page import page, summary
+    from r2s_deploy.recorded.read import read
     from r2s_deploy.shadow import shadow
 
     bundle = load(args.bundle)
-    log = read_csv(args.log, bundle.robot["joints"]["names"])
+    log = read(
+        args.log,
+        bundle,
+        columns=dict(args.columns),
+        topics=dict(args.topic),
+        episode=args.episode,
+    )
     goal, thing = (None if x is None else np.array(x) for x in (args.goal, args.object))
-    found = shadow(bundle, log, goal=goal, thing=thing)
+    found = shadow(bundle, log, goal=goal, thing=thing, object_name=args.object_name)
     for label, text in summary(bundle, found):
         print(f"{label}: {text}")
+    for note in found.notes:
+        print(f"the recording: {note}")
     try:
         args.output.write_text(page(bundle, found, args.log.name))
     except OSError as error:
         raise DeployError(f"{args.output} cannot be written: {error.strerror}") from error
     print(f"page: {args.output}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def _whole(text: str) -> int:

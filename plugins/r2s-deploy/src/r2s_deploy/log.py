@@ -4,6 +4,7 @@ A line for each moment: `time` (s), for each joint its name (rad) and, if known,
 (rad/s); `finger1`, `finger2` and `finger1_velocity`, `finger2_velocity`; `object_x`, `object_y`,
 `object_z`, `object_qw`, `object_qx`, `object_qy`, `object_qz`; `goal_x`, `goal_y`, `goal_z`; and
 `NAME_target` (rad) and `finger_target`, what was commanded. Only time and joints are required.
+Columns with other names are ignored, unless a `Naming` says what they are.
 """
 
 from __future__ import annotations
@@ -11,18 +12,26 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from r2s_deploy.errors import DeployError
+from r2s_deploy.naming import (
+    FINGER_TARGET,
+    FINGERS,
+    GOAL,
+    OBJECT,
+    Naming,
+    lead,
+    listed,
+    target,
+    velocity,
+)
 
 Array = np.ndarray
 _LONGEST = 10_000_000  # lines
-OBJECT = tuple(f"object_{part}" for part in ("x", "y", "z", "qw", "qx", "qy", "qz"))
-GOAL = ("goal_x", "goal_y", "goal_z")
-FINGERS = ("finger1", "finger2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +39,8 @@ class Log:
     """T moments. time [T], s; angles and velocities [T, n]; fingers and finger_velocities [T, 2].
 
     None where the file has none: object [T, 7], goal [T, 3], targets [T, n], finger_target [T].
+    object_age [T]: s, how old the object's pose was by then; None: it is of then. notes: sentences
+    for who reads what is made of it. lacks: how to name what it has not, to end an error with.
     """
 
     time: Array
@@ -41,6 +52,9 @@ class Log:
     goal: Array | None = None
     targets: Array | None = None
     finger_target: Array | None = None
+    object_age: Array | None = None
+    notes: tuple[str, ...] = ()
+    lacks: str = ""
 
     def __len__(self) -> int:
         return len(self.time)
@@ -51,18 +65,18 @@ def write_csv(path: Path, log: Log, joints: Sequence[str]) -> None:
     columns = {
         "time": log.time,
         **_named(joints, log.angles),
-        **_named([f"{name}_velocity" for name in joints], log.velocities),
+        **_named([velocity(name) for name in joints], log.velocities),
         **_named(FINGERS, log.fingers),
-        **_named([f"{name}_velocity" for name in FINGERS], log.finger_velocities),
+        **_named([velocity(name) for name in FINGERS], log.finger_velocities),
     }
     if log.object is not None:
         columns |= _named(OBJECT, log.object)
     if log.goal is not None:
         columns |= _named(GOAL, log.goal)
     if log.targets is not None:
-        columns |= _named([f"{name}_target" for name in joints], log.targets)
+        columns |= _named([target(name) for name in joints], log.targets)
     if log.finger_target is not None:
-        columns["finger_target"] = log.finger_target
+        columns[FINGER_TARGET] = log.finger_target
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -74,45 +88,69 @@ def _named(names: Sequence[str], values: Array) -> dict[str, Array]:
     return dict(zip(names, values.T, strict=True))
 
 
-def read_csv(path: Path, joints: Sequence[str]) -> Log:
-    """Read a log of an arm with these joints.
+def read_csv(path: Path, joints: Sequence[str], naming: Naming | None = None) -> Log:
+    """Read a log of an arm with these joints; naming: what else they may be called.
 
     Velocities that are not there are differences of the angles; fingers that are not there are 0.
     Raises `DeployError`, with the line, for what is no log.
     """
-    columns = _columns(path)
-    missing = [name for name in ("time", *joints) if name not in columns]
-    if missing:
-        raise DeployError(
-            f"{path} has no column {missing[0]}; it needs time and the joints {', '.join(joints)}"
-        )
-    time = columns["time"]
+    return of_columns(_columns(path), naming or Naming(tuple(joints)), str(path))
+
+
+def of_columns(columns: Mapping[str, Array], naming: Naming, where: str) -> Log:
+    """The log in columns [T] by the names of a recording; raises as `read_csv`.
+
+    Where a recording says by how much each joint's last target led its angle, targets follow.
+    """
+    names = naming.find(columns, where)
+    if "time" not in names:
+        raise DeployError(f"{where} has no column time; it has {listed(columns)}")
+    found = {column: columns[name] for column, name in names.items()}
+    time, joints = found["time"], naming.joints
     if len(time) < 2 or not (np.diff(time) > 0).all():
         raise DeployError(
-            f"{path}: time must rise from line to line, and there must be two or more"
+            f"{where}: time must rise from line to line, and there must be two or more"
         )
-    angles = _some(columns, joints)
+    angles = _some(found, joints)
     assert angles is not None
-    velocities = _some(columns, [f"{name}_velocity" for name in joints])
-    fingers = _some(columns, FINGERS)
-    fingers = np.zeros((len(time), 2)) if fingers is None else fingers
-    finger_velocities = _some(columns, [f"{name}_velocity" for name in FINGERS])
+    velocities = _some(found, [velocity(name) for name in joints])
+    fingers = _some(found, FINGERS)
+    finger_velocities = _some(found, [velocity(name) for name in FINGERS])
+    targets = _some(found, [target(name) for name in joints])
+    leads = _some(found, [lead(name) for name in joints])
+    if targets is None and leads is not None:
+        targets = np.concatenate([(angles + leads)[1:], (angles + leads)[-1:]])
     return Log(
         time=time,
         angles=angles,
-        velocities=_rate(angles, time) if velocities is None else velocities,
-        fingers=fingers,
-        finger_velocities=_rate(fingers, time) if finger_velocities is None else finger_velocities,
-        object=_some(columns, OBJECT),
-        goal=_some(columns, GOAL),
-        targets=_some(columns, [f"{name}_target" for name in joints]),
-        finger_target=columns.get("finger_target"),
+        velocities=rate(angles, time) if velocities is None else velocities,
+        fingers=np.zeros((len(time), 2)) if fingers is None else fingers,
+        finger_velocities=_finger_rate(fingers, finger_velocities, time),
+        object=_some(found, OBJECT),
+        goal=_some(found, GOAL),
+        targets=targets,
+        finger_target=found.get(FINGER_TARGET),
+        notes=(*naming.told(names), *missing(velocities is not None, fingers is not None)),
     )
 
 
-def _rate(values: Array, time: Array) -> Array:
+def missing(has_velocities: bool, has_fingers: bool) -> tuple[str, ...]:
+    """What is said of a recording without these."""
+    return (
+        *("it has no velocities: they are differences of the angles",) * (not has_velocities),
+        *("it has no fingers: they are taken to be at 0 all the time",) * (not has_fingers),
+    )
+
+
+def rate(values: Array, time: Array) -> Array:
     """Of change, by differences, [T, k]."""
     return np.asarray(np.gradient(values, time, axis=0))
+
+
+def _finger_rate(fingers: Array | None, velocities: Array | None, time: Array) -> Array:
+    if fingers is None:
+        return np.zeros((len(time), 2))
+    return rate(fingers, time) if velocities is None else velocities
 
 
 def _columns(path: Path) -> dict[str, Array]:
@@ -147,7 +185,7 @@ def _row(path: Path, line: int, row: Sequence[str], size: int) -> list[float]:
     return values
 
 
-def _some(columns: dict[str, Array], names: Sequence[str]) -> Array | None:
+def _some(columns: Mapping[str, Array], names: Sequence[str]) -> Array | None:
     """The columns of these names [T, k]; None where one is missing."""
     if not all(name in columns for name in names):
         return None

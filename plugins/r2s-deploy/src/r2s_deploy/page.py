@@ -3,73 +3,71 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 
 import numpy as np
 
 from r2s_deploy.bundle import Bundle
+from r2s_deploy.charts import Chart, legend
 from r2s_deploy.shadow import Shadow
+from r2s_deploy.watch import Guard
 
 Array = np.ndarray
-_COLOURS = ("#1f5fa8", "#d2691e", "#2e8b57", "#8b3a62", "#6a5acd", "#808000", "#b22222", "#20808d")
-_WIDTH, _HEIGHT, _EDGE = 420, 150, 34
 _SHOWN = 8  # numbers that are least like training
+_GAP_PERIODS = 2.0  # of control steps, without anything from the joints
+_TOLD_AGE_S = 0.005  # what is measured more often than that needs no chart
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto;
+  max-width: 64rem; padding: 0 1rem; }
+table { border-collapse: collapse; } tr { border-bottom: 1px solid #eee; }
+td, th { padding: .3rem 1rem .3rem 0; text-align: left; vertical-align: top; }
+th { font-weight: 600; white-space: nowrap; } .stop { color: #b22222; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr));
+  gap: 1rem 1.5rem; } .charts.wide { grid-template-columns: 1fr; }
 figure { margin: 0; } figcaption { font-size: 13px; } svg { width: 100%; height: auto; }
-svg text { font: 10px system-ui, sans-serif; fill: #555; }
+svg text { font: 10px system-ui, sans-serif; fill: #555; } .legend { font-size: 13px; }
+.legend span { margin-right: 1.2em; white-space: nowrap; }
 """
 
 
 def page(bundle: Bundle, shadow: Shadow, source: str) -> str:
     """The page's text."""
-    names = bundle.robot["joints"]["names"]
-    joints = [
-        chart(
-            f"{name}: where it was, and where the policy would have sent it (rad)",
-            shadow.time,
-            {"was": shadow.angles[:, i], "policy": shadow.targets[:, i]},
-        )
-        for i, name in enumerate(names)
-    ]
-    actions = [
-        chart(f"action {name}", shadow.time, {name: shadow.actions[:, i]})
-        for i, name in enumerate(bundle.actions)
-    ]
-    worst = np.argsort(-shadow.unfamiliar.max(axis=0))[:_SHOWN]
-    unlike = chart(
-        "what the policy read: standard deviations from training",
-        shadow.time,
-        {bundle.numbers[i].name: shadow.unfamiliar[:, i] for i in worst},
-    )
     rows = "".join(
-        f"<tr><th>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>"
-        for a, b in summary(bundle, shadow)
+        f"<tr><th>{html.escape(label)}</th><td{_class(label, text)}>{html.escape(text)}</td></tr>"
+        for label, text in summary(bundle, shadow)
     )
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>shadow run</title>'
-        f"<style>{_STYLE}</style><h1>Shadow run</h1>"
-        f"<p>{html.escape(bundle.path.name)} on {html.escape(source)}: what the policy would have "
-        f"done; nothing moved.</p><table>{rows}</table><h2>Joints</h2>"
-        f'<div class="charts">{"".join(joints)}</div><h2>Familiarity</h2>'
-        f'<div class="charts">{unlike}</div>'
-        f'<h2>Actions</h2><div class="charts">{"".join(actions)}</div></html>\n'
-    )
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in shadow.notes)
+    parts = [
+        '<!doctype html><html lang="en"><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width"><title>shadow run</title>',
+        f"<style>{_STYLE}</style><h1>Shadow run</h1>",
+        f"<p>{html.escape(bundle.path.name)} on {html.escape(source)}: what the policy would have ",
+        f"done; nothing moved.</p><table>{rows}</table>",
+        f"<h2>The recording</h2><ul>{notes}</ul>" if notes else "",
+        *_joints(bundle, shadow),
+        *_familiarity(bundle, shadow),
+        *_section("Actions", [Chart(n, {n: shadow.actions[:, i]}) for i, n in _actions(bundle)]),
+        *_timing(bundle, shadow),
+        "</html>\n",
+    ]
+    return "".join(part if isinstance(part, str) else part.svg(shadow.time) for part in parts)
 
 
 def summary(bundle: Bundle, shadow: Shadow) -> list[tuple[str, str]]:
     """What matters, as labels and texts."""
-    names, ms = bundle.robot["joints"]["names"], 1000 * shadow.decide_s
-    limits = [n for i, n in enumerate(names) if shadow.at_limit[:, i].any()]
-    fast = [n for i, n in enumerate(names) if (shadow.speed[:, i] > 1.0).any()]
+    ms, fast = 1000 * shadow.decide_s, shadow.speed > 1.0
     worst = int(shadow.unfamiliar.max(axis=0).argmax())
-    p50, p99 = np.quantile(ms, [0.5, 0.99])
+    p50, p90, p99 = np.quantile(ms, [0.5, 0.9, 0.99])
+    seconds = len(shadow.time) / bundle.rate
     found = [
-        ("control steps", f"{len(shadow.time):,}, {bundle.rate:g} a second"),
-        ("targets at a joint's limit", ", ".join(limits) or "none"),
-        ("targets faster than a joint", ", ".join(fast) or "none"),
+        ("control steps", f"{len(shadow.time):,}, {bundle.rate:g} a second, {seconds:.1f} s"),
+        (
+            "a robot would have stopped",
+            "nowhere"
+            if shadow.stopped is None
+            else f"at {shadow.stopped[0]:.2f} s: {shadow.stopped[1]}",
+        ),
+        ("targets at a joint's limit", _where(bundle, shadow, shadow.at_limit)),
+        ("targets faster than a joint", _where(bundle, shadow, fast)),
         (
             "least like training",
             f"{bundle.numbers[worst].name}, {shadow.unfamiliar[:, worst].max():.1f} standard "
@@ -77,44 +75,88 @@ def summary(bundle: Bundle, shadow: Shadow) -> list[tuple[str, str]]:
         ),
         (
             "time to decide",
-            f"median {p50:.2f} ms, 99 % within {p99:.2f} ms, at most {ms.max():.2f}",
+            f"median {p50:.2f} ms, 90 % within {p90:.2f} ms, 99 % within {p99:.2f} ms, at most "
+            f"{ms.max():.2f} ms of {1000 / bundle.rate:.0f}",
         ),
     ]
+    late = shadow.state_age > _GAP_PERIODS / bundle.rate
+    if late.any():
+        gap = f"{shadow.state_age.max():.2f} s at most, from {shadow.time[late.argmax()]:.2f} s"
+        found.append(("no joints for a while", gap))
+    if shadow.object_age is not None and shadow.object_age.max() > _TOLD_AGE_S:
+        oldest = f"{shadow.object_age.max():.2f} s old at most"
+        if stale := int((shadow.object_age > Guard.stale_s).sum()):
+            steps = f"{stale} control step{'s' * (stale != 1)}"
+            oldest += f"; older than {Guard.stale_s:g} s in {steps}, where a robot stops"
+        found.append(("the object's pose", oldest))
     if shadow.apart is not None:
         found.append(("difference from the logged targets", f"{shadow.apart:.4f} rad at most"))
     return found
 
 
-def chart(title: str, x: Array, lines: dict[str, Array]) -> str:
-    """Lines over x as an SVG figure."""
-    low = min(float(y.min()) for y in lines.values())
-    high = max(float(y.max()) for y in lines.values())
-    if high - low < 1e-9:
-        low, high = low - 0.5, high + 0.5
-    across = _EDGE + (x - x[0]) / max(x[-1] - x[0], 1e-9) * (_WIDTH - _EDGE - 4)
+def _class(label: str, text: str) -> str:
+    stops = label == "a robot would have stopped" and text != "nowhere"
+    return ' class="stop"' if stops else ""
 
-    def path(y: Array, colour: str) -> str:
-        down = 6 + (high - y) / (high - low) * (_HEIGHT - 24)
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
-        return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.4"/>'
 
-    drawn = "".join(path(y, c) for y, c in zip(lines.values(), _COLOURS, strict=False))
-    marks = (
-        f'<text x="0" y="12">{high:.3g}</text><text x="0" y="{_HEIGHT - 18}">{low:.3g}</text>'
-        f'<text x="{_EDGE}" y="{_HEIGHT - 4}">{x[0]:.3g} s</text>'
-        f'<text x="{_WIDTH - 4}" y="{_HEIGHT - 4}" text-anchor="end">{x[-1]:.3g} s</text>'
+def _where(bundle: Bundle, shadow: Shadow, so: Array) -> str:
+    """In how many control steps of each joint something is so [K, n], and when first."""
+    told = [
+        f"{name} in {so[:, i].mean():.0%} of control steps, first at "
+        f"{shadow.time[so[:, i].argmax()]:.2f} s"
+        for i, name in enumerate(bundle.robot["joints"]["names"])
+        if so[:, i].any()
+    ]
+    return "; ".join(told) or "none"
+
+
+def _actions(bundle: Bundle) -> list[tuple[int, str]]:
+    return list(enumerate(bundle.actions))
+
+
+def _section(title: str, charts: list[Chart], said: str = "", *, wide: bool = False) -> list:
+    kind = "charts wide" if wide else "charts"
+    return [f'<h2>{title}</h2>{said}<div class="{kind}">', *charts, "</div>"]
+
+
+def _joints(bundle: Bundle, shadow: Shadow) -> list:
+    arm = bundle.law.arm
+    lines = {"where it was": shadow.angles, "where the policy would have sent it": shadow.targets}
+    if shadow.commanded is not None:
+        lines["where it was sent"] = shadow.commanded
+    said = legend(lines, "its limits", "beyond a limit of angle or speed")
+    charts = [
+        Chart(
+            f"{name}, rad",
+            {label: values[:, i] for label, values in lines.items()},
+            levels=(float(arm.low[i]), float(arm.high[i])),
+            marked=shadow.at_limit[:, i] | (shadow.speed[:, i] > 1.0),
+        )
+        for i, name in enumerate(bundle.robot["joints"]["names"])
+    ]
+    return _section("Joints", charts, said)
+
+
+def _familiarity(bundle: Bundle, shadow: Shadow) -> list:
+    worst = np.argsort(-shadow.unfamiliar.max(axis=0))[:_SHOWN]
+    lines = {bundle.numbers[i].name: shadow.unfamiliar[:, i] for i in worst}
+    chart = Chart(
+        "standard deviations from what the policy read in training, of the numbers that were "
+        "farthest",
+        lines,
+        levels=(Guard.unfamiliar,),
+        from_zero=True,
+        wide=True,
     )
-    return (
-        f"<figure><figcaption>{html.escape(title)}{_legend(list(lines))}</figcaption>"
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{marks}{drawn}</svg></figure>'
-    )
+    return _section("Familiarity", [chart], legend(lines, "where a robot stops"), wide=True)
 
 
-def _legend(names: Sequence[str]) -> str:
-    if len(names) < 2:
-        return ""
-    parts = (
-        f'<span style="color:{colour}">{html.escape(name)}</span>'
-        for name, colour in zip(names, _COLOURS, strict=False)
-    )
-    return ": " + ", ".join(parts)
+def _timing(bundle: Bundle, shadow: Shadow) -> list:
+    charts = [Chart("time to decide, ms", {"": 1000 * shadow.decide_s}, from_zero=True)]
+    if shadow.state_age.max() > _TOLD_AGE_S:
+        ages = {"": 1000 * shadow.state_age}
+        charts.append(Chart("age of the joints' state, ms", ages, from_zero=True))
+    if shadow.object_age is not None and shadow.object_age.max() > _TOLD_AGE_S:
+        ages, stale = {"": shadow.object_age}, (Guard.stale_s,)
+        charts.append(Chart("age of the object's pose, s", ages, levels=stale, from_zero=True))
+    return _section("Timing", charts)

@@ -6,8 +6,9 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,28 +45,30 @@ def rehearse(
     seed: int = 0,
     options: tuple[str, ...] = (),
     tracker_std_m: float = 0.0,
+    object_name: str | None = None,
     guard: Guard = Guard(),  # noqa: B008
 ) -> Iterator[Played]:
     """Play episodes that start and aim as in training.
 
     scene: an MJCF file with the robot and the object, as `r2s scene` writes it. options: of
-    `r2s_deploy.simulated.server`. tracker_std_m: the error of the object's position.
+    `r2s_deploy.simulated.server`. tracker_std_m: the error of the object's position. object_name:
+    which of the bundle's objects is in the scene, where there are several.
 
-    Raises `DeployError` where the bundle does not say where episodes start.
+    Raises `DeployError` where the bundle does not say where episodes start, or has several objects
+    and none is named.
     """
     starts = bundle.starts
     if starts is None:
         raise DeployError(
             f"{bundle.path}: its contract does not say where episodes start; play it on the robot"
         )
+    thing = bundle.handled(object_name)
     random = np.random.default_rng(seed)
-    objects = bundle.object["objects"]
     with SimulatedRobot(scene, *options) as robot:
         if list(robot.joints) != list(bundle.robot["joints"]["names"]):
             raise DeployError(f"{scene} has the joints {', '.join(robot.joints)}, not the bundle's")
         tracker = SimulatedTracker(robot, time.monotonic, tracker_std_m, seed=seed)
         for _ in range(episodes):
-            thing = objects[0]
             angles, pose, goal = _start(bundle, starts, thing, random)
             robot.reset(angles, pose)
             distances: list[float] = []
@@ -92,7 +95,7 @@ def _away(robot: SimulatedRobot, goal: np.ndarray) -> float:
 
 
 def _start(
-    bundle: Bundle, starts: Starts, thing: dict, random: np.random.Generator
+    bundle: Bundle, starts: Starts, thing: Mapping[str, Any], random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Joint angles [n], the object's pose [7] and the goal [3]."""
     x, y, yaw = random.uniform(starts.object_low, starts.object_high)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +15,10 @@ from r2s_deploy.errors import DeployError
 from r2s_deploy.log import Log
 from r2s_deploy.policy import Policy
 from r2s_deploy.sensed import Sensed
+from r2s_deploy.watch import Guard, Stopped, Watch
 
 Array = np.ndarray
+_BEYOND_RAD = 1.0  # its limits, which no arm's joint is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +28,10 @@ class Shadow:
     time [K], s. inputs [K, N] and unfamiliar [K, N]: what the policy read, and how many standard
     deviations of training that was off. actions [K, A]. angles, targets [K, n], rad, and fingers
     [K]. at_limit [K, n]: whether a target is at a joint's limit. speed [K, n]: of the motion to the
-    target within a control step, as a share of the joint's fastest. decide_s [K]. apart: rad, the
-    largest difference from the targets in the log; None: it has none.
+    target within a control step, as a share of the joint's fastest. decide_s [K]. commanded [K, n]:
+    the targets in the log, rad; None: it has none. state_age [K], object_age [K]: s, how old what
+    was measured of the joints and the object was; None: the log has no object. stopped: when a
+    robot would have been stopped, s, and why; None: never. notes: what is said of the log.
     """
 
     time: Array
@@ -38,40 +44,63 @@ class Shadow:
     at_limit: Array
     speed: Array
     decide_s: Array
-    apart: float | None
+    commanded: Array | None
+    state_age: Array
+    object_age: Array | None
+    stopped: tuple[float, str] | None
+    notes: tuple[str, ...]
+
+    @property
+    def apart(self) -> float | None:
+        """The largest difference from the targets in the log, rad; None: it has none."""
+        if self.commanded is None:
+            return None
+        return float(np.abs(self.targets - self.commanded).max())
 
 
 def shadow(
-    bundle: Bundle, log: Log, *, goal: Array | None = None, thing: Array | None = None
+    bundle: Bundle,
+    log: Log,
+    *,
+    goal: Array | None = None,
+    thing: Array | None = None,
+    object_name: str | None = None,
 ) -> Shadow:
     """Replay a log at the policy's rate.
 
-    goal [3], m, and thing [7], the object's pose: where the log has none.
+    goal [3], m, and thing [7], the object's pose: where the log has none. object_name: which of the
+    bundle's objects it is, where there are several.
 
-    Raises `DeployError` where the policy reads what neither has.
+    Raises `DeployError` where the policy reads what neither has, the log's angles are not in
+    radians, or none of several objects is named.
     """
     _check(bundle, log, goal, thing)
+    facts = bundle.handled(object_name)
     decider, arm = Decider(bundle, Policy(bundle)), bundle.law.arm
     period = 1.0 / bundle.rate
     moments = np.arange(log.time[0], log.time[-1] + 0.001 * period, period)
     rows = np.maximum(np.searchsorted(log.time, moments + 0.001 * period, side="right") - 1, 0)
+    angles, state_age = log.angles[rows], np.maximum(moments - log.time[rows], 0.0)
+    age = state_age + (0.0 if log.object_age is None else log.object_age[rows])
+    watch, stopped = Watch(bundle, Guard()), None
     targets, finger = None, None
     read: list[Array] = []
     decided: list[Decision] = []
     times: list[float] = []
-    for row in rows:
+    for step, row in enumerate(rows):
         began = time.perf_counter()
-        sensed = _sensed(bundle, log, int(row), targets, finger, goal, thing)
+        sensed = _sensed(bundle, log, int(row), targets, finger, goal, thing, facts)
         read.append(decider.read(sensed))
         decided.append(decider.decide(sensed, read[-1]))
         times.append(time.perf_counter() - began)
+        if stopped is None:
+            stopped = _stop(watch, moments[step], sensed, read[-1], age[step])
         _, targets, finger = decided[-1]
         if log.targets is not None:  # what the robot was really told by then
             targets = log.targets[row]
         if log.finger_target is not None:
             finger = float(log.finger_target[row])
     inputs, wanted = np.array(read), np.array([each.targets for each in decided])
-    angles = log.angles[rows]
     return Shadow(
         time=moments,
         inputs=inputs,
@@ -83,8 +112,27 @@ def shadow(
         at_limit=(wanted <= arm.low + 1e-6) | (wanted >= arm.high - 1e-6),
         speed=np.abs(wanted - angles) / period / np.array(bundle.robot["joints"]["max_speed"]),
         decide_s=np.array(times),
-        apart=None if log.targets is None else float(np.abs(wanted - log.targets[rows]).max()),
+        commanded=None if log.targets is None else log.targets[rows],
+        state_age=state_age,
+        object_age=None if log.object is None else age,
+        stopped=stopped,
+        notes=log.notes,
     )
+
+
+def _stop(
+    watch: Watch, moment: float, sensed: Sensed, numbers: Array, pose_age: float
+) -> tuple[float, str] | None:
+    """Whether a robot would be stopped now; see `Runner`."""
+    try:
+        watch.state(sensed.angles, None)
+        if sensed.object_position is not None:
+            watch.pose(pose_age)
+        watch.place(sensed.posture.position)
+        watch.inputs(numbers)
+    except Stopped as why:
+        return float(moment), str(why)
+    return None
 
 
 def _check(bundle: Bundle, log: Log, goal: Array | None, thing: Array | None) -> None:
@@ -96,9 +144,19 @@ def _check(bundle: Bundle, log: Log, goal: Array | None, thing: Array | None) ->
         )
     sources = {number.source for number in bundle.numbers}
     if "goal" in sources and log.goal is None and goal is None:
-        raise DeployError("the policy reads a goal, and the log has none; give one")
+        raise DeployError(f"the policy reads a goal, and the log has none; give one{log.lacks}")
     if "object pose" in sources and log.object is None and thing is None:
-        raise DeployError("the policy reads the object's pose, and the log has none; give one")
+        raise DeployError(
+            f"the policy reads the object's pose, and the log has none; give one{log.lacks}"
+        )
+    arm, names = bundle.law.arm, bundle.robot["joints"]["names"]
+    beyond = np.maximum(arm.low - log.angles, log.angles - arm.high).max(axis=0)
+    if beyond.max() > _BEYOND_RAD:
+        i = int(beyond.argmax())
+        raise DeployError(
+            f"{names[i]} is up to {beyond[i]:.3g} rad beyond its limits {arm.low[i]:.3g} to "
+            f"{arm.high[i]:.3g} in the log: these are not radians of this arm's joints"
+        )
 
 
 def _sensed(
@@ -109,6 +167,7 @@ def _sensed(
     finger: float | None,
     goal: Array | None,
     thing: Array | None,
+    facts: Mapping[str, Any],
 ) -> Sensed:
     pose = thing if log.object is None else log.object[row]
     return Sensed(
@@ -122,5 +181,5 @@ def _sensed(
         object_position=None if pose is None else pose[:3],
         object_quaternion=None if pose is None else pose[3:],
         goal=goal if log.goal is None else log.goal[row],
-        object=bundle.object["objects"][0],
+        object=facts,
     )

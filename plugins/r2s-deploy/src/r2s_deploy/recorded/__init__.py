@@ -1,0 +1,1 @@
+"""Recordings of a robot: CSV files, MCAP files and LeRobot data sets; `read.read` reads any."""

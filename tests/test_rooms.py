@@ -78,10 +78,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "r2s_deploy": (
         ("errors", "rotation", "charts"),
         ("transform", "documents", "robot", "camera"),
-        ("arm", "pose", "franka"),
+        ("arm", "franka"),
         ("sensed", "smooth"),
         ("bundle",),
-        ("policy", "watch", "naming"),
+        ("policy", "watch", "naming", "pose"),
         ("decide", "log"),
         ("recorded",),
         ("check", "loop", "shadow", "simulated"),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 import base64
+import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from r2s_deploy.bundle import load
 from r2s_deploy.camera import Image, Intrinsics
-from r2s_deploy.errors import DeployError
+from r2s_deploy.errors import DeployError, NoPose
 from r2s_deploy.pose.calibrate import calibrate
+from r2s_deploy.pose.hand_poses import read_poses
 from r2s_deploy.pose.opencv import cv2
+from r2s_deploy.pose.placement import CameraPlace, HandView, KnownView, by_hand_eye, by_known_place
 from r2s_deploy.pose.rendered import Print, board_print, tag_print
 from r2s_deploy.pose.sight import locate
 from r2s_deploy.pose.target import Charuco, Tag, Tags
+from r2s_deploy.transform import Transform
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -46,12 +52,51 @@ def _parser() -> argparse.ArgumentParser:
     lens.add_argument("-o", "--output", type=Path, required=True, metavar="CAMERA.json")
     lens.set_defaults(run=_calibrate)
 
+    place = commands.add_parser("place", help="a fixed camera, by a board at a known place")
+    _add_views(place)
+    where = place.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        "--at",
+        type=float,
+        nargs=7,
+        metavar=("X", "Y", "Z", "QW", "QX", "QY", "QZ"),
+        help="the target in the base's frame, m",
+    )
+    where.add_argument("--poses", type=Path, metavar="FILE", help="the same, for each image")
+    place.set_defaults(run=_place)
+
+    hand = commands.add_parser("hand-eye", help="a camera, by views from poses of the hand")
+    _add_views(hand)
+    hand.add_argument(
+        "--mount",
+        choices=("base", "hand"),
+        required=True,
+        help="base: the camera is fixed and the target on the hand; hand: the camera is on the "
+        "hand and the target fixed",
+    )
+    hand.add_argument(
+        "--poses",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="CSV or JSON: image, and x y z qw qx qy qz of the hand, or the joints' angles",
+    )
+    hand.add_argument("--bundle", type=Path, help="whose arm the joints' angles are of")
+    hand.set_defaults(run=_hand_eye)
+
     look = commands.add_parser("locate", help="a tag or board in the camera's frame")
     look.add_argument("image", type=Path)
     look.add_argument("--camera", type=Path, required=True, metavar="CAMERA.json")
     _add_target(look)
     look.set_defaults(run=_locate)
     return parser
+
+
+def _add_views(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", type=Path, nargs="+", help="images, or folders of them")
+    parser.add_argument("--camera", type=Path, required=True, metavar="CAMERA.json")
+    _add_target(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PLACE.json")
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +125,10 @@ def _squares(text: str) -> tuple[int, int]:
 
 def _board(options: argparse.Namespace) -> Charuco:
     return Charuco(options.board, 1e-3 * options.square, 1e-3 * options.marker)
+
+
+def _target(options: argparse.Namespace) -> Charuco | Tags:
+    return _board(options) if options.board else Tags([Tag(options.tag, 1e-3 * options.size)])
 
 
 def _print(options: argparse.Namespace) -> None:
@@ -149,10 +198,75 @@ def _read(path: Path) -> Image:
     return np.asarray(image, np.uint8)
 
 
+def _place(options: argparse.Namespace) -> None:
+    views = _views(options)
+    if options.at:
+        at = Transform.of(options.at[:3], options.at[3:])
+        known = dict.fromkeys(views, at)
+    else:
+        known = read_poses(options.poses)
+    both = _paired(views, known, options.poses)
+    _save(by_known_place({n: KnownView(seen, at) for n, (seen, at) in both.items()}), options)
+
+
+def _hand_eye(options: argparse.Namespace) -> None:
+    arm, joints = None, ()
+    if options.bundle is not None:
+        bundle = load(options.bundle)
+        arm, joints = bundle.law.arm, bundle.robot["joints"]["names"]
+    hands = read_poses(options.poses, arm, joints)
+    both = _paired(_views(options), hands, options.poses)
+    views = {name: HandView(seen, hand) for name, (seen, hand) in both.items()}
+    _save(by_hand_eye(views, options.mount), options)
+
+
+def _views(options: argparse.Namespace) -> dict[str, Transform]:
+    """The target in the camera's frame by the names of images; tells those without it."""
+    camera, target = Intrinsics.load(options.camera), _target(options)
+    found: dict[str, Transform] = {}
+    for path in _files(options.images):
+        if path.name in found:
+            raise DeployError(f"two images are called {path.name}; give each another name")
+        try:
+            found[path.name] = locate(_read(path), target, camera).pose
+        except NoPose as error:
+            print(f"left out {path}: {error}")
+    return found
+
+
+def _paired(
+    views: Mapping[str, Transform], known: Mapping[str, Transform], path: Path | None
+) -> dict[str, tuple[Transform, Transform]]:
+    """Views with what is known of each; tells those of which nothing is."""
+    for name in views.keys() - known.keys():
+        print(f"left out {name}: {path} does not name it")
+    return {name: (views[name], known[name]) for name in sorted(views.keys() & known.keys())}
+
+
+def _save(place: CameraPlace, options: argparse.Namespace) -> None:
+    try:
+        place.save(options.output)
+    except OSError as error:
+        raise DeployError(f"cannot write {options.output}: {error.strerror}") from None
+    worst = sorted(place.residuals.items(), key=lambda x: -x[1][0])[:3]
+    for name, (distance, angle) in worst:
+        print(f"{name}: {1e3 * distance:.2f} mm and {angle:.2f} degrees off")
+    position = ", ".join(f"{1e3 * x:.1f}" for x in place.pose.translation)
+    quaternion = ", ".join(f"{x:.4f}" for x in place.pose.quaternion)
+    pose = f"position {position} mm, quaternion (w, x, y, z) {quaternion}"
+    print(f"{pose}, in the frame of the {place.mount}")
+    std = (
+        f"standard deviations {1e3 * place.position_std_m:.2f} mm and "
+        f"{place.rotation_std_deg:.2f} degrees"
+        if math.isfinite(place.position_std_m)
+        else "one view alone tells no standard deviations"
+    )
+    print(f"{options.output}: {len(place.residuals)} views, {std}")
+
+
 def _locate(options: argparse.Namespace) -> None:
     camera = Intrinsics.load(options.camera)
-    target = _board(options) if options.board else Tags([Tag(options.tag, 1e-3 * options.size)])
-    found = locate(_read(options.image), target, camera)
+    found = locate(_read(options.image), _target(options), camera)
     position = ", ".join(f"{1e3 * x:.1f}" for x in found.pose.translation)
     quaternion = ", ".join(f"{x:.4f}" for x in found.pose.quaternion)
     print(f"position {position} mm, quaternion (w, x, y, z) {quaternion}, in the camera's frame")

@@ -115,6 +115,8 @@ def test_a_faulty_robot_is_stopped_with_a_reason(bundle, kind, says):
 
 
 class Poses:
+    follows = True
+
     def __init__(self, kind):
         self._kind, self._source, self._asked = kind, ManualPose((0.5, 0.0, 0.03)), 0
 

@@ -18,9 +18,11 @@ import numpy as np
 
 from r2s_deploy import documents
 from r2s_deploy.arm import LAWS, Arm, Law
+from r2s_deploy.camera import OPENCV_IN_MUJOCO
 from r2s_deploy.documents import Fields
 from r2s_deploy.errors import BundleError, DeployError
 from r2s_deploy.sensed import QUANTITIES, size_of
+from r2s_deploy.transform import Transform
 
 FORMAT = "r2s-bundle/1"
 CONTRACT, POLICY, ROBOT = "contract.json", "policy.onnx", "robot.json"
@@ -29,6 +31,9 @@ LEAPP = "leapp.yaml"  # for other programs: this one does not read it
 FILES = (POLICY, ROBOT, OBJECT, CERTIFICATE, EXAMPLES, LEAPP)
 _LIMIT = 1024 * 2**20  # bytes of a file
 _HISTORY = "past_actions"
+_LARGEST = 1024  # pixels of a side
+#: Components and dtype of what a camera gives.
+_CHANNELS = {"rgb": (3, "uint8"), "depth": (1, "uint16"), "segmentation": (1, "uint8")}
 _LEAST_STD = 1e-3  # of a number, in its own unit
 _CONSTANTS = (
     *("ee_step", "ee_yaw_step", "joint_step", "max_lead", "damping"),
@@ -58,11 +63,32 @@ class Number:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """An image that the policy reads, of a camera in the contract."""
+    """An image that the policy reads. camera: which one's; channel: "rgb", "depth" (mm along the
+    viewing direction; 0: nothing, or out of range) or "segmentation"."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    camera: str
+    channel: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeenBy:
+    """A camera of training: a pinhole without distortion.
+
+    mount: "world", where the frame is the robot's base's, or what carries it, whose frame is the
+    grip's. pose: in that frame, with the axes of `r2s_deploy.camera`. field_of_view: vertical,
+    degrees. size: (width, height), pixels. period: control steps from image to image. depth_range:
+    m.
+    """
+
+    mount: str
+    pose: Transform
+    field_of_view: float
+    size: tuple[int, int]
+    period: int
+    depth_range: tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +111,8 @@ class Starts:
 class Bundle:
     """A verified bundle.
 
-    numbers: what the input `policy` has, in order. images: the other inputs. history: how many past
-    actions it reads, as the input `past_actions` [K, A], the newest first.
+    numbers: what the input `policy` has, in order. images: the other inputs, of `cameras`.
+    history: how many past actions it reads, as the input `past_actions` [K, A], the newest first.
     low, high [A]: the bounds of the action. rate: control steps a second, Hz.
     """
 
@@ -97,6 +123,7 @@ class Bundle:
     certificate: Mapping[str, Any]
     numbers: tuple[Number, ...]
     images: tuple[Image, ...]
+    cameras: Mapping[str, SeenBy]
     history: int
     actions: tuple[str, ...]
     low: np.ndarray
@@ -173,7 +200,8 @@ def load(path: Path | str) -> Bundle:
     names, low, high = _outputs(fields)
     control = fields.fields("control")
     _check_control(control, arm, len(names))
-    numbers, images, history = _inputs(fields, arm, len(names))
+    cameras = {name: _camera(fields.fields("cameras"), name) for name in contract["cameras"]}
+    numbers, images, history = _inputs(fields, arm, len(names), cameras)
     return Bundle(
         path=path,
         contract=contract,
@@ -182,6 +210,7 @@ def load(path: Path | str) -> Bundle:
         certificate=documents.read(path / CERTIFICATE),
         numbers=numbers,
         images=images,
+        cameras=cameras,
         history=history,
         actions=names,
         low=low,
@@ -273,12 +302,11 @@ def _outputs(fields: Fields) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
 
 
 def _inputs(
-    fields: Fields, arm: Arm, actions: int
+    fields: Fields, arm: Arm, actions: int, cameras: Mapping[str, SeenBy]
 ) -> tuple[tuple[Number, ...], tuple[Image, ...], int]:
     numbers: list[Number] = []
     images: list[Image] = []
     history = 0
-    cameras = fields.fields("cameras")
     for row in fields.rows("inputs"):
         name = row.text("name")
         shape = tuple(row.numbers("shape", None))
@@ -291,9 +319,45 @@ def _inputs(
             if shape != (history, actions):
                 raise BundleError(f"{CONTRACT}: {_HISTORY}: shape {shape} for {actions} actions")
         else:
-            cameras.fields(row.text("camera"))
-            images.append(Image(name, shape, row.one_of("dtype", ("uint8", "uint16"))))
+            images.append(_image(row, name, shape, cameras))
     return tuple(numbers), tuple(images), history
+
+
+def _image(row: Fields, name: str, shape: tuple[int, ...], cameras: Mapping[str, SeenBy]) -> Image:
+    camera = row.one_of("camera", tuple(cameras))
+    channel = {camera: "rgb"}.get(name, name.removeprefix(f"{camera}_"))
+    if channel not in _CHANNELS:
+        raise BundleError(f"{CONTRACT}: the image {name} is none of the camera {camera}'s")
+    components, dtype = _CHANNELS[channel]
+    width, height = cameras[camera].size
+    if shape != (height, width, components) or row.text("dtype") != dtype:
+        raise BundleError(
+            f"{CONTRACT}: the image {name} is {row.text('dtype')}{list(shape)}, and its camera's "
+            f"is {dtype}{[height, width, components]}"
+        )
+    return Image(name, shape, dtype, camera, channel)
+
+
+def _camera(cameras: Fields, name: str) -> SeenBy:
+    facts = cameras.fields(name)
+    width, height = facts.numbers("size", 2)
+    near, far = facts.numbers("depth_range", 2)
+    if not all(type(side) is int and 1 <= side <= _LARGEST for side in (width, height)):
+        raise BundleError(f"{CONTRACT}: cameras: {name}: size must be pixels up to {_LARGEST}")
+    if not 0.0 < near < far:
+        raise BundleError(f"{CONTRACT}: cameras: {name}: depth_range must rise from above 0")
+    try:
+        pose = Transform.of(facts.numbers("position", 3), facts.numbers("quaternion", 4))
+    except DeployError as error:
+        raise BundleError(f"{CONTRACT}: cameras: {name}: {error}") from error
+    return SeenBy(
+        mount=facts.text("mount"),
+        pose=pose @ OPENCV_IN_MUJOCO,
+        field_of_view=facts.number("field_of_view", above=0.99, most=170.0),
+        size=(width, height),
+        period=facts.whole("period", least=1, most=10_000),
+        depth_range=(near, far),
+    )
 
 
 def _number(row: Fields, arm: Arm) -> Number:

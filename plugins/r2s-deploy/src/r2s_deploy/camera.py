@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from r2s_deploy.errors import CalibrationError
-from r2s_deploy.transform import Floats
+from r2s_deploy.transform import Floats, Transform
 
 Image = NDArray[np.uint8]
 FORMAT = "r2s-camera/1"
+#: This frame in MuJoCo's, which has y upward in the image and looks along -z.
+OPENCV_IN_MUJOCO = Transform(np.diag([1.0, -1.0, -1.0]), np.zeros(3))
 _MOST_STEPS = 60  # of the fixed point that takes distortion away; usual lenses take 10
 _EXACT, _CLOSE = 1e-10, 1e-6
 _MOST_BYTES = 1 << 20  # of a calibration file; a sound one has less than 1 kB
@@ -33,10 +35,12 @@ class Frame:
     """image: uint8[H, W, 3] (red, green, blue) or uint8[H, W].
 
     time_s: the middle of the exposure by `time.monotonic`, as well as the camera tells it.
+    depth: uint16[H, W], mm along the viewing direction in the same pixels; 0: none was measured.
     """
 
     image: Image
     time_s: float
+    depth: NDArray[np.uint16] | None = None
 
 
 class CameraSource(Protocol):
@@ -66,12 +70,27 @@ class Intrinsics:
     rms_px: float | None = None
 
     @classmethod
+    def of_vertical_field(cls, size: tuple[int, int], vertical_deg: float) -> Intrinsics:
+        """As `of_field_of_view`, by the vertical one."""
+        upward = math.tan(math.radians(vertical_deg) / 2.0)
+        return cls.of_field_of_view(size, 2.0 * math.degrees(math.atan(upward * size[0] / size[1])))
+
+    @classmethod
     def of_field_of_view(cls, size: tuple[int, int], horizontal_deg: float) -> Intrinsics:
         """Of an ideal camera: square pixels, the principal point in the middle, no distortion."""
         width, height = size
         focal = 0.5 * width / math.tan(math.radians(horizontal_deg) / 2.0)
         matrix = [[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]]
         return cls(size, np.array(matrix))
+
+    def project(self, rays: ArrayLike) -> Floats:
+        """Pixels [..., 2] where rays [..., 3] in the camera's frame are seen; NaN for those that
+        come from behind."""
+        rays = np.asarray(rays, float)
+        flat = rays.reshape(-1, 3)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ahead = np.where(flat[:, 2:] > 0.0, flat[:, :2] / flat[:, 2:], np.nan)
+        return self._pixels(self._distort(ahead)).reshape(*rays.shape[:-1], 2)
 
     def ideal(self, pixels: ArrayLike) -> Floats:
         """Pixels [..., 2] of an image without the distortion, through the same `matrix`; NaN where

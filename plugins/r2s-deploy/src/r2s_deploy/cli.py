@@ -16,7 +16,14 @@ _EXAMPLES = """examples:
   r2s-deploy shadow duck_bundle recorded.csv -o shadow.html --goal 0.5 0 0.3
   r2s-deploy shadow duck_bundle recorded.mcap --topic object=/tracker/pose --goal 0.5 0 0.3"""
 #: Of the simulated robot, handed on.
-_SIMULATED = ("latency", "angle_noise", "velocity_noise", "finger_noise", "gravity_error")
+_SIMULATED = (
+    "latency",
+    "angle_noise",
+    "velocity_noise",
+    "finger_noise",
+    "gravity_error",
+    "image_latency",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     rehearse.add_argument("--finger-noise", type=float, default=0.0, help="m, and m/s")
     rehearse.add_argument("--gravity-error", type=float, default=0.0, help="share uncompensated")
     rehearse.add_argument("--tracker-noise", type=float, default=0.0, help="of the object, m")
+    rehearse.add_argument("--image-latency", type=int, default=0, help="ms until one is seen")
+    rehearse.add_argument(
+        "--entered",
+        action="store_true",
+        help="the object's pose is entered as an episode starts, and not tracked",
+    )
+    rehearse.add_argument(
+        "--path", choices=("filter", "ruckig"), default="filter", help="from targets to a path"
+    )
     rehearse.add_argument(
         "--allow-privileged",
         action="store_true",
@@ -139,6 +155,8 @@ def _rehearse(args: argparse.Namespace) -> None:
         options=tuple(options),
         tracker_std_m=args.tracker_noise,
         object_name=args.object_name,
+        entered=args.entered,
+        path=args.path,
     ):
         played.append(episode)
         if len(played) % 20 == 0 or len(played) == args.episodes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -33,9 +34,14 @@ class Decider:
         found = quantities(sensed)
         return np.array([found[n.quantity][n.index] for n in self._bundle.numbers], np.float32)
 
-    def decide(self, sensed: Sensed, numbers: Array) -> Decision:
-        """What the policy decides on `numbers`, which were read from `sensed`."""
-        inputs = {"policy": numbers[None]}
+    def decide(
+        self, sensed: Sensed, numbers: Array, images: Mapping[str, Array] | None = None
+    ) -> Decision:
+        """What the policy decides on `numbers`, which were read from `sensed`, and `images` [H, W,
+        C]."""
+        inputs = {name: image[None] for name, image in (images or {}).items()}
+        if self._bundle.numbers:
+            inputs["policy"] = numbers[None]
         if self._bundle.history:
             inputs["past_actions"] = self._past
         made = self._policy(inputs)

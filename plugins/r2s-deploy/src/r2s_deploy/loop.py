@@ -2,42 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
+import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal
 
 import numpy as np
 
 from r2s_deploy.bundle import Bundle
+from r2s_deploy.carried import Carried
 from r2s_deploy.decide import Decider
-from r2s_deploy.errors import DeployError, NoPose
+from r2s_deploy.errors import DeployError, NoImage, NoPose
+from r2s_deploy.eyes import Eye, Eyes
 from r2s_deploy.log import Log
 from r2s_deploy.policy import Policy
 from r2s_deploy.pose.source import PoseSource
-from r2s_deploy.robot import Robot, RobotState
+from r2s_deploy.robot import Robot, RobotError, RobotState
 from r2s_deploy.sensed import Sensed
-from r2s_deploy.smooth import Limits, Smoother
+from r2s_deploy.smooth import PATHS, Limits, Smoother, TimeOptimal
+from r2s_deploy.transform import Transform
 from r2s_deploy.watch import Guard, Stopped, Watch
 
 Array = np.ndarray
-Moment = tuple[RobotState, Sensed, Array, float]
+_BRAKING_S = 2.0  # the longest
+_AT_REST = 1e-3  # rad/s
+_SWITCH_S = 1e-4  # between threads: Python's 5 ms would be five cycles
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Moment:
+    """A control step. images: what the policy saw, by name. decide_s: from the measurement to the
+    targets [n]."""
+
+    state: RobotState
+    sensed: Sensed
+    images: Mapping[str, Array]
+    targets: Array
+    finger: float
+    decide_s: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """What happened. steps: control steps. stopped: why; empty: all steps were made.
 
-    decide_s [steps]: seconds from the measurement to the targets. farthest: by number, standard
-    deviations from what training had, the most. log: what was measured and commanded, a moment for
-    each control step; None: no step was made.
+    decide_s [steps]: seconds from the measurement to the targets. cycle_s: seconds from the end of
+    each of the robot's cycles to that of the next. farthest: by number, standard deviations from
+    what training had, the most. carried: control steps in which the object's pose followed from the
+    hand. log: what was measured and commanded, a moment for each control step; None: no step was
+    made. images: what the policy saw first.
     """
 
     steps: int
     stopped: str
     decide_s: Array
+    cycle_s: Array
     farthest: dict[str, float]
+    carried: int
     log: Log | None
+    images: Mapping[str, Array]
+
+
+def _allowed() -> None:
+    """A dead-man key that is always held."""
 
 
 class Runner:
@@ -53,6 +84,9 @@ class Runner:
         speed: float = 0.1,
         guard: Guard = Guard(),  # noqa: B008
         object_name: str | None = None,
+        cameras: Mapping[str, Eye] | None = None,
+        path: Literal["filter", "ruckig"] = "filter",
+        dead_man: Callable[[], None] = _allowed,
         clock: Callable[[], float] = time.monotonic,
         paced: bool = True,
         on_step: Callable[[], object] = lambda: None,
@@ -61,18 +95,17 @@ class Runner:
 
         speed: in (0, 1], of the motion in training: each control step takes 1 / speed as long, and
           the policy reads velocities as if it did not.
-        paced: False where the robot's cycles do not take real time, as in a simulation.
+        cameras: by the names that the bundle's cameras have.
+        path: from targets to what the robot follows; see `r2s_deploy.smooth`.
+        dead_man: called in every cycle of the robot; raises `Stopped` where it may not move.
+        paced: False where the robot's cycles do not take real time, as in a simulation; a decision
+          then takes none. Else it is made while the robot goes on to its last targets.
         on_step: called after each control step.
 
         Raises `DeployError` where the bundle needs what it does not get.
         """
         if not 0.0 < speed <= 1.0:
             raise DeployError(f"speed is {speed:g}; give a share of full speed, above 0 to 1")
-        if bundle.images:
-            raise DeployError(
-                f"{bundle.path}: the policy reads the image {bundle.images[0].name}, and there is "
-                "no camera"
-            )
         if bundle.unknown:
             raise DeployError(
                 f"{bundle.path}: the policy reads {bundle.unknown[0]}, which nothing on a robot "
@@ -80,79 +113,230 @@ class Runner:
             )
         if poses is None and any(n.source == "object pose" for n in bundle.numbers):
             raise DeployError(f"{bundle.path}: the policy reads the object's pose; give a source")
-        self._bundle, self._robot, self._poses = bundle, robot, poses
+        self._bundle, self._robot = bundle, robot
+        self._poses = None if poses is None else Carried(poses)
+        self._eyes = Eyes(bundle, cameras or {})
         self._goal, self._speed, self._guard = np.asarray(goal, float), speed, guard
         self._object = _chosen(bundle, object_name)
         self._policy, self._clock, self._paced = Policy(bundle), clock, paced
-        self._on_step = on_step
+        self._path, self._dead_man, self._on_step = path, dead_man, on_step
         self._cycles = max(1, round(1.0 / (bundle.rate * speed) / robot.cycle_s))
 
     def run(self, steps: int | None = None) -> Run:
         """Control steps until there were `steps` (default: an episode's), or something stops it."""
-        bundle, robot = self._bundle, self._robot
-        watch, times, done, why = Watch(bundle, self._guard), [], 0, ""
-        moments: list[Moment] = []
-        decider = Decider(bundle, self._policy)
-        try:
-            state = robot.read()
-            state.check(bundle.law.arm.size)
-            limits = Limits.of(bundle.robot, self._speed)
-            smooth = Smoother(limits, robot.cycle_s, self._speed, state.angles)
-            targets, finger, due = None, None, self._clock()
-            for _ in range(bundle.max_steps if steps is None else steps):
-                if self._paced:
-                    watch.late(self._clock() - due)
-                began = self._clock()
-                sensed = self._sense(state, targets, finger, watch)
-                watch.place(sensed.posture.position)
-                numbers = decider.read(sensed)
-                watch.inputs(numbers)
-                _, targets, finger = decider.decide(sensed, numbers)
-                times.append(self._clock() - began)
-                moments.append((state, sensed, targets, finger))
-                for _ in range(self._cycles):
-                    state = robot.cycle(smooth.step(targets), finger)
-                state.check(bundle.law.arm.size)
-                watch.state(state.angles, smooth.position)
-                self._on_step()
-                done += 1
-                due += self._cycles * robot.cycle_s
-        except DeployError as error:
-            why = str(error)
-        finally:
-            robot.stop()
-        log = _log(moments) if moments else None
-        return Run(done, why, np.array(times), dict(watch.farthest), log)
-
-    def _sense(
-        self, state: RobotState, targets: Array | None, finger: float | None, watch: Watch
-    ) -> Sensed:
-        position = quaternion = None
-        if self._poses is not None:
+        episode = _Episode(self._bundle, self._policy, self._guard)
+        why, smooth = "", None
+        real_time = _real_time() if self._paced else contextlib.nullcontext()
+        with real_time, ThreadPoolExecutor(1, "r2s-deploy") as thinker:
             try:
-                found = self._poses.pose()
-            except NoPose as error:
-                raise Stopped(f"there is no pose of the object: {error}") from error
-            watch.pose(self._clock() - found.time_s)
-            position, quaternion = found.position, found.quaternion
-        return Sensed(
+                state = self._robot.read()
+                state.check(self._bundle.law.arm.size)
+                smooth = self._smooth(state)
+                self._follow(episode, smooth, state, thinker, steps)
+            except DeployError as error:
+                why = str(error)
+                if smooth is not None and not isinstance(error, RobotError):
+                    self._brake(smooth, episode)
+            finally:
+                self._robot.stop()
+        moments = episode.moments
+        return Run(
+            steps=episode.done,
+            stopped=why,
+            decide_s=np.array([each.decide_s for each in moments]),
+            cycle_s=np.diff(episode.ends),
+            farthest=dict(episode.watch.farthest),
+            carried=0 if self._poses is None else self._poses.steps,
+            log=_log(moments) if moments else None,
+            images=moments[0].images if moments else {},
+        )
+
+    def look(self) -> Run:
+        """One control step without the motion: what the policy would do now.
+
+        Raises `DeployError` where the robot may not move: the reason.
+        """
+        episode = _Episode(self._bundle, self._policy, self._guard)
+        state = self._robot.read()
+        state.check(self._bundle.law.arm.size)
+        episode.watch.state(state.angles, None)
+        moment = self._think(episode, 0, state)
+        return Run(
+            steps=0,
+            stopped="",
+            decide_s=np.array([moment.decide_s]),
+            cycle_s=np.zeros(0),
+            farthest=dict(episode.watch.farthest),
+            carried=0,
+            log=_log([moment]),
+            images=moment.images,
+        )
+
+    def go_to(self, angles: Array) -> str:
+        """Move the joints straight to `angles` [n], rad, slowly, all arriving together; the gripper
+        stays as it is. Nothing checks what is in the way.
+
+        Returns why it was stopped; empty: it arrived.
+        """
+        episode, robot = _Episode(self._bundle, self._policy, self._guard), self._robot
+        smooth = None
+        with _real_time() if self._paced else contextlib.nullcontext():
+            try:
+                state = robot.read()
+                state.check(self._bundle.law.arm.size)
+                smooth, start = self._smooth(state), state.angles
+                own = self._bundle.law.arm.fingers
+                half = 0.5 * own.opening
+                episode.finger = own.opened if own.opening_of(state.fingers) > half else own.closed
+                fastest = self._speed * np.array(self._bundle.robot["joints"]["max_speed"])
+                # Half of the fastest, so that the path can follow.
+                cycles = float((np.abs(angles - start) / fastest).max()) / robot.cycle_s * 2.0
+                for cycle in range(int(cycles) + round(1.0 / robot.cycle_s)):
+                    share = min(1.0, (cycle + 1) / max(cycles, 1.0))
+                    self._cycle(episode, smooth, start + share * (angles - start))
+            except DeployError as error:
+                if smooth is not None and not isinstance(error, RobotError):
+                    self._brake(smooth, episode)
+                return str(error)
+            finally:
+                robot.stop()
+        return ""
+
+    def _smooth(self, state: RobotState) -> Smoother | TimeOptimal:
+        limits = Limits.of(self._bundle.robot, self._speed)
+        return PATHS[self._path](limits, self._robot.cycle_s, self._speed, state.angles)
+
+    def _follow(
+        self,
+        episode: _Episode,
+        smooth: Smoother | TimeOptimal,
+        state: RobotState,
+        thinker: ThreadPoolExecutor,
+        steps: int | None,
+    ) -> None:
+        due = self._clock()
+        for step in range(self._bundle.max_steps if steps is None else steps):
+            if self._paced:
+                episode.watch.late(self._clock() - due)
+            thought = thinker.submit(self._think, episode, step, state)
+            if step == 0 or not self._paced:
+                episode.keep(thought.result())
+                due = self._clock() if step == 0 else due
+            for _ in range(self._cycles):
+                if not episode.kept(step) and thought.done():
+                    episode.keep(thought.result())
+                assert episode.targets is not None
+                state = self._cycle(episode, smooth, episode.targets)
+            if not episode.kept(step):
+                episode.keep(_in_time(thought))
+            self._on_step()
+            episode.done += 1
+            due += self._cycles * self._robot.cycle_s
+
+    def _cycle(
+        self, episode: _Episode, smooth: Smoother | TimeOptimal, targets: Array
+    ) -> RobotState:
+        assert episode.finger is not None
+        self._dead_man()
+        state = self._robot.cycle(smooth.step(targets), episode.finger)
+        episode.ends.append(time.perf_counter())
+        state.check(self._bundle.law.arm.size)
+        episode.watch.state(state.angles, smooth.position)
+        return state
+
+    def _brake(self, smooth: Smoother | TimeOptimal, episode: _Episode) -> None:
+        """Come to rest within the path's limits; `Robot.stop` follows."""
+        with contextlib.suppress(DeployError):
+            for _ in range(round(_BRAKING_S / self._robot.cycle_s)):
+                if episode.finger is None or np.abs(smooth.velocity).max() < _AT_REST:
+                    return
+                self._robot.cycle(smooth.brake(), episode.finger)
+
+    def _think(self, episode: _Episode, step: int, state: RobotState) -> Moment:
+        """The decision on what was measured; raises `DeployError` where the robot must stop."""
+        began, watch = time.perf_counter(), episode.watch
+        sensed = self._sense(state, episode)
+        watch.place(sensed.posture.position)
+        try:
+            images, taken = self._eyes.look(step)
+        except NoImage as error:
+            raise Stopped(f"there is no image: {error}") from error
+        if taken is not None:
+            watch.image(self._clock() - taken)
+        numbers = episode.decider.read(sensed)
+        watch.inputs(numbers)
+        _, targets, finger = episode.decider.decide(sensed, numbers, images)
+        return Moment(state, sensed, images, targets, finger, time.perf_counter() - began)
+
+    def _sense(self, state: RobotState, episode: _Episode) -> Sensed:
+        sensed = Sensed(
             arm=self._bundle.law.arm,
             angles=state.angles,
             velocities=state.velocities / self._speed,
             fingers=state.fingers,
             finger_velocities=state.finger_velocities / self._speed,
-            joint_targets=targets,
-            finger_target=finger,
-            object_position=position,
-            object_quaternion=quaternion,
+            joint_targets=episode.targets,
+            finger_target=episode.finger,
             goal=self._goal,
             object=self._object,
         )
+        if self._poses is None:
+            return sensed
+        hand, now = sensed.posture, self._clock()
+        try:
+            found = self._poses.pose(sensed.grip, Transform(hand.rotation, hand.position), now)
+        except NoPose as error:
+            raise Stopped(f"there is no pose of the object: {error}") from error
+        episode.watch.pose(now - found.time_s)
+        return dataclasses.replace(
+            sensed, object_position=found.position, object_quaternion=found.quaternion
+        )
+
+
+class _Episode:
+    """What changes in one run."""
+
+    def __init__(self, bundle: Bundle, policy: Policy, guard: Guard) -> None:
+        self.decider, self.watch = Decider(bundle, policy), Watch(bundle, guard)
+        self.moments: list[Moment] = []
+        self.targets: Array | None = None
+        self.finger: float | None = None
+        self.ends: list[float] = []  # of the robot's cycles
+        self.done = 0  # control steps
+
+    def keep(self, moment: Moment) -> None:
+        """From now on these targets count."""
+        self.moments.append(moment)
+        self.targets, self.finger = moment.targets, moment.finger
+
+    def kept(self, step: int) -> bool:
+        """Whether the decision of this control step was taken over."""
+        return len(self.moments) > step
+
+
+def _in_time(thought: Future[Moment]) -> Moment:
+    if not thought.done():
+        raise Stopped("deciding took longer than a control step: this computer is too slow")
+    return thought.result()
+
+
+@contextlib.contextmanager
+def _real_time() -> Iterator[None]:
+    """No pauses by Python's own housekeeping, which take several of a robot's cycles."""
+    collecting, interval = gc.isenabled(), sys.getswitchinterval()
+    gc.disable()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        if collecting:
+            gc.enable()
 
 
 def _log(moments: list[Moment]) -> Log:
-    states, sensed, targets, fingers = zip(*moments, strict=True)
-    poses = [_pose(each) for each in sensed]
+    poses = [_pose(each.sensed) for each in moments]
+    states = [each.state for each in moments]
     return Log(
         time=np.array([state.time_s for state in states]),
         angles=np.array([state.angles for state in states]),
@@ -160,9 +344,9 @@ def _log(moments: list[Moment]) -> Log:
         fingers=np.array([state.fingers for state in states]),
         finger_velocities=np.array([state.finger_velocities for state in states]),
         object=None if poses[0] is None else np.array(poses),
-        goal=np.array([each.goal for each in sensed]),
-        targets=np.array(targets),
-        finger_target=np.array(fingers),
+        goal=np.array([each.sensed.goal for each in moments]),
+        targets=np.array([each.targets for each in moments]),
+        finger_target=np.array([each.finger for each in moments]),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from r2s_deploy.bundle import Bundle, Starts
 from r2s_deploy.errors import DeployError
 from r2s_deploy.log import Log
 from r2s_deploy.loop import Runner
+from r2s_deploy.pose.source import ManualPose
 from r2s_deploy.simulated import SimulatedRobot, SimulatedTracker
+from r2s_deploy.simulated.camera import described, eyes
 from r2s_deploy.watch import Guard
 
 _NORMAL = 1.96  # 95 %
@@ -46,13 +49,16 @@ def rehearse(
     options: tuple[str, ...] = (),
     tracker_std_m: float = 0.0,
     object_name: str | None = None,
+    entered: bool = False,
+    path: Literal["filter", "ruckig"] = "filter",
     guard: Guard = Guard(),  # noqa: B008
 ) -> Iterator[Played]:
     """Play episodes that start and aim as in training.
 
     scene: an MJCF file with the robot and the object, as `r2s scene` writes it. options: of
     `r2s_deploy.simulated.server`. tracker_std_m: the error of the object's position. object_name:
-    which of the bundle's objects is in the scene, where there are several.
+    which of the bundle's objects is in the scene, where there are several. entered: its pose is
+    known as the episode starts, as if by hand, and not tracked. path: see `Runner`.
 
     Raises `DeployError` where the bundle does not say where episodes start, or has several objects
     and none is named.
@@ -64,10 +70,13 @@ def rehearse(
         )
     thing = bundle.handled(object_name)
     random = np.random.default_rng(seed)
+    if bundle.images:
+        options = (*options, f"--cameras={json.dumps(described(bundle))}")
     with SimulatedRobot(scene, *options) as robot:
         if list(robot.joints) != list(bundle.robot["joints"]["names"]):
             raise DeployError(f"{scene} has the joints {', '.join(robot.joints)}, not the bundle's")
         tracker = SimulatedTracker(robot, time.monotonic, tracker_std_m, seed=seed)
+        seeing = eyes(bundle, robot) if bundle.images else {}
         for _ in range(episodes):
             angles, pose, goal = _start(bundle, starts, thing, random)
             robot.reset(angles, pose)
@@ -75,11 +84,13 @@ def rehearse(
             runner = Runner(
                 bundle,
                 robot,
-                tracker,
+                _entered(tracker) if entered else tracker,
                 goal=goal,
                 speed=1.0,
                 guard=guard,
                 object_name=thing["name"],
+                cameras=seeing,
+                path=path,
                 paced=False,
                 on_step=lambda d=distances, g=goal: d.append(_away(robot, g)),
             )
@@ -88,6 +99,12 @@ def rehearse(
             near = len(last) == starts.steps and max(last) < starts.radius
             end = distances[-1] if distances else math.nan
             yield Played(near and not run.stopped, end, run.stopped, run.decide_s, run.log)
+
+
+def _entered(tracker: SimulatedTracker) -> ManualPose:
+    """Simulated time is not measured: it holds for the episode."""
+    found = tracker.pose()
+    return ManualPose(found.position, found.quaternion, valid_s=math.inf)
 
 
 def _away(robot: SimulatedRobot, goal: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from r2s_deploy import rotation
-from r2s_deploy.arm import Arm, Posture
+from r2s_deploy.arm import Arm, Fingers, Posture
 
 Array = np.ndarray
 _HAND_DOWN = np.array([0.0, 1.0, 0.0, 0.0])
@@ -72,6 +72,24 @@ def size_of(quantity: str, joints: int) -> int:
     return QUANTITIES[quantity].size or joints
 
 
+class Grip(NamedTuple):
+    """What a gripper tells of what it holds. holds: the fingers were told to close and hardly move
+    before they are closed. on_nothing: they are closed."""
+
+    told_to_close: bool
+    holds: bool
+    on_nothing: bool
+
+    @staticmethod
+    def of(own: Fingers, fingers: Array, velocities: Array, finger_target: float | None) -> Grip:
+        """From the fingers' positions and velocities [2], and what they were commanded last."""
+        opening = own.opening_of(fingers)
+        closing = finger_target is not None and finger_target == own.closed
+        still = bool(np.abs(velocities).max() < _STILL)
+        between = _NOTHING < opening < _LOOKS_OPEN * own.opening
+        return Grip(closing, closing and still and between, closing and opening <= _NOTHING)
+
+
 @dataclasses.dataclass(frozen=True)
 class Sensed:
     """Measurements of one moment, SI units and radians, in the robot's base frame.
@@ -97,6 +115,11 @@ class Sensed:
     def posture(self) -> Posture:
         """Where the arm is."""
         return self.arm.posture(self.angles)
+
+    @property
+    def grip(self) -> Grip:
+        """What the gripper seems to hold."""
+        return Grip.of(self.arm.fingers, self.fingers, self.finger_velocities, self.finger_target)
 
 
 def quantities(sensed: Sensed) -> dict[str, Array]:
@@ -146,10 +169,6 @@ def _of_object(s: Sensed, posture: Posture, place: Array, quat: Array) -> dict[s
 
 
 def _contact(s: Sensed) -> Array:
-    """A guess of whether the pads touch, and whether something is held: fingers that were told to
-    close and hardly move before they are closed."""
-    opening, own = s.arm.fingers.opening_of(s.fingers), s.arm.fingers
-    closing = s.finger_target is not None and s.finger_target == own.closed
-    still = np.abs(s.finger_velocities).max() < _STILL
-    held = float(closing and still and _NOTHING < opening < _LOOKS_OPEN * own.opening)
+    """A guess of whether the pads touch, and whether something is held."""
+    held = float(s.grip.holds)
     return np.array([held, held, held])

@@ -21,7 +21,8 @@ class Stopped(DeployError):
 class Guard:
     """When to stop.
 
-    late_s: how late a control step may begin. stale_s: how old a pose of the object may be.
+    late_s: how late a control step may begin. stale_s: how old a pose of the object may be, and
+    image_s: an image.
     table_m: the lowest that the grip may be, in the base's frame. reach_m: how far from the
     middle of the workspace, horizontally. jump_rad: how far a joint may be from where it was
     commanded. unfamiliar: how many standard deviations of training a number may be off, and
@@ -30,6 +31,7 @@ class Guard:
 
     late_s: float = 0.02
     stale_s: float = 0.5
+    image_s: float = 0.2
     table_m: float = -0.02
     reach_m: float = 0.55
     jump_rad: float = 0.5
@@ -80,6 +82,8 @@ class Watch:
         if not np.isfinite(numbers).all():
             i = int(np.flatnonzero(~np.isfinite(numbers))[0])
             raise Stopped(f"{self._bundle.numbers[i].name} is not a finite number")
+        if not len(numbers):
+            return
         off = self._bundle.unfamiliar(numbers)
         worst = int(off.argmax())
         name = self._bundle.numbers[worst].name
@@ -95,6 +99,11 @@ class Watch:
         """The object's pose is of now."""
         if age_s > self.guard.stale_s:
             raise Stopped(f"the object's pose is {age_s:.2f} s old")
+
+    def image(self, age_s: float) -> None:
+        """The image is of now."""
+        if age_s > self.guard.image_s:
+            raise Stopped(f"the newest image is {age_s:.2f} s old")
 
     def late(self, behind_s: float) -> None:
         """The control step begins in time."""

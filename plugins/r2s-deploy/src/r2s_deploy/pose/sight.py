@@ -62,6 +62,8 @@ class Upright:
 class TagPose:
     """A `PoseSource` that looks for a target, anew in each image; it remembers nothing."""
 
+    follows = True
+
     def __init__(
         self,
         camera: CameraSource,

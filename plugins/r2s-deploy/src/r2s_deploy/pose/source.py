@@ -47,7 +47,12 @@ class ObjectPose:
 
 
 class PoseSource(Protocol):
-    """Something that knows where the object is."""
+    """Something that knows where the object is.
+
+    follows: whether its pose is of where the object is now, wherever that was moved.
+    """
+
+    follows: bool
 
     def pose(self) -> ObjectPose:
         """Where the object is now, from what is known without waiting.
@@ -64,6 +69,8 @@ class ManualPose:
     It does not follow the object: once the robot has touched it, the pose is wrong. So it holds
     for `valid_s` from when it was entered, and then there is none until `enter` is called again.
     """
+
+    follows = False
 
     def __init__(
         self,
@@ -85,7 +92,7 @@ class ManualPose:
             ("rotation_std_deg", rotation_std_deg),
             ("valid_s", valid_s),
         ):
-            if not (math.isfinite(value) and value > 0.0):
+            if not value > 0.0 or (math.isinf(value) and name != "valid_s"):
                 raise DeployError(f"{name} is {value}; give a number above 0")
         self._std = (position_std_m, rotation_std_deg)
         self._valid_s = valid_s

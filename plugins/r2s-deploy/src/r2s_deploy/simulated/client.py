@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
@@ -36,7 +37,7 @@ class SimulatedRobot:
         server = "r2s_deploy.simulated.server"
         command = [sys.executable, "-P", "-m", server, str(scene), *options]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
         )
         assert self._process.stdout is not None
         port = self._process.stdout.readline().strip()
@@ -74,6 +75,10 @@ class SimulatedRobot:
         except RobotError:
             return  # it is gone already
 
+    def image(self, camera: str) -> dict[str, Any]:
+        """What a camera sees, as `r2s_deploy.simulated.camera` reads it."""
+        return self._ask("image", camera=camera)
+
     def object_pose(self) -> tuple[Array, Array]:
         """The true position [3], m, and quaternion [4] of the object."""
         pose = np.array(self._ask("object")["pose"])
@@ -106,6 +111,14 @@ class SimulatedRobot:
         return answer
 
 
+def _environment() -> dict[str, str]:
+    """Without a screen MuJoCo draws only where it is told how, before it is imported."""
+    found = dict(os.environ)
+    if sys.platform == "linux" and not found.get("DISPLAY"):
+        found.setdefault("MUJOCO_GL", "egl")
+    return found
+
+
 def _state(answer: dict[str, Any]) -> RobotState:
     try:
         qpos, qvel = (np.array(answer[key], float) for key in ("qpos", "qvel"))
@@ -116,6 +129,8 @@ def _state(answer: dict[str, Any]) -> RobotState:
 
 class SimulatedTracker:
     """Where the object of a simulated robot is, with the errors of a tracker."""
+
+    follows = True
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """Messages between the simulated robot and its client: a JSON line each way.
 
-Requests: {"do": "describe" | "reset" | "read" | "cycle" | "object" | "stop", ...}. An answer has
+Requests: {"do": "describe" | "reset" | "read" | "cycle" | "object" | "image" |
+"stop", ...}. An answer has
 either what was asked for or "error", a sentence.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 from r2s_deploy.robot import RobotError
 
-_LIMIT = 2**20  # bytes of a line
+_LIMIT = 2**23  # bytes of a line
 
 
 class Line:

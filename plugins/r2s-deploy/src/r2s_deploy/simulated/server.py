@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import json
 import socket
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from r2s_deploy.simulated import sight
 from r2s_deploy.simulated.protocol import Line
 
 TIMESTEP = 0.001  # s
@@ -26,7 +28,9 @@ class World:
     """The physics of a scene with one robot and one free object."""
 
     def __init__(self, scene: Path, options: argparse.Namespace) -> None:
-        self.model = mujoco.MjModel.from_xml_path(str(scene))
+        spec, cameras = mujoco.MjSpec.from_file(str(scene)), json.loads(options.cameras)
+        sight.add(spec, cameras)
+        self.model = spec.compile()
         self.model.opt.timestep = TIMESTEP
         self.data = mujoco.MjData(self.model)
         self._options, self._random = options, np.random.default_rng(options.seed)
@@ -46,6 +50,8 @@ class World:
         compensated = self.model.body_gravcomp > 0
         self.model.body_gravcomp[compensated] = 1.0 - options.gravity_error
         mujoco.mj_setConst(self.model, self.data)
+        late = options.image_latency
+        self._sight = sight.Sight(self.model, cameras, late) if cameras else None
         self._late: collections.deque[np.ndarray] = collections.deque()
         self.reset({})
 
@@ -61,6 +67,9 @@ class World:
         self.data.ctrl[:] = self.data.qpos[self._qpos]
         self._late.clear()
         mujoco.mj_forward(self.model, self.data)
+        if self._sight:
+            self._sight.reset()
+            self._sight.remember(self.data.qpos)
         return self.read({})
 
     def read(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -82,11 +91,19 @@ class World:
         if len(self._late) > self._options.latency:
             self.data.ctrl[:] = self._late.popleft()
         mujoco.mj_step(self.model, self.data)
+        if self._sight:
+            self._sight.remember(self.data.qpos)
         return self.read(request)
 
     def object(self, request: dict[str, Any]) -> dict[str, Any]:
         """Where the object truly is: what a tracker would measure, before its errors."""
         return {"pose": self.data.qpos[self._object : self._object + 7].tolist()}
+
+    def image(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the camera `camera` sees."""
+        if self._sight is None:
+            return {"error": "it has no cameras"}
+        return self._sight.image(request["camera"])
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Hold."""
@@ -109,6 +126,8 @@ def main() -> None:
     parser.add_argument("--velocity-noise", type=float, default=0.0, help="of the joints, rad/s")
     parser.add_argument("--finger-noise", type=float, default=0.0, help="m, and m/s")
     parser.add_argument("--gravity-error", type=float, default=0.0, help="share left uncompensated")
+    parser.add_argument("--cameras", default="{}", help="as JSON, see r2s_deploy.simulated.sight")
+    parser.add_argument("--image-latency", type=int, default=0, help="cycles until one is seen")
     parser.add_argument("--object-mass", type=float, default=0.0, help="kg; default: the scene's")
     parser.add_argument("--real-time", action="store_true", help="a cycle takes 1 ms")
     parser.add_argument("--seed", type=int, default=0)
@@ -121,7 +140,7 @@ def main() -> None:
 
 
 def _serve(world: World, line: Line, real_time: bool) -> None:
-    known = ("describe", "reset", "read", "cycle", "object", "stop")
+    known = ("describe", "reset", "read", "cycle", "object", "image", "stop")
     due = time.monotonic()
     while (request := line.receive()) is not None:
         what = request.get("do")

@@ -311,15 +311,22 @@ def add_home(spec: mujoco.MjSpec, robot: Robot, poses: Sequence[np.ndarray]) -> 
 
 
 def render_spec(
-    objects: Sequence[SceneObject], options: SceneOptions | None = None
+    objects: Sequence[SceneObject], options: SceneOptions | None = None, *, plain: bool = False
 ) -> mujoco.MjSpec:
     """The world of `build_scene` with visuals, for pictures; its qpos layout is the same.
 
     Cameras `front`, `side` and, at the object, `portrait`. The mocap body `goal_marker`, below the
     table until it is moved, marks a goal.
+    plain: with the looks of `camera_spec`, and without cameras.
     """
     options = options or SceneOptions()
     spec = build_scene(objects, options)
+    if plain:
+        (options.robot.sketch or options.robot.dress)(spec)
+        stage.add_plain_stage(spec)
+        _dress_object(spec, objects[0])
+        _dull(spec)
+        return spec
     options.robot.dress(spec)
     stage.add_stage(spec)
     _dress_object(spec, objects[0])
@@ -359,9 +366,14 @@ def camera_spec(
         material="object",
         **NOT_PHYSICAL,
     )
+    _dull(spec)
+    return spec
+
+
+def _dull(spec: mujoco.MjSpec) -> None:
+    """No highlights and reflections."""
     for material in spec.materials:
         material.specular = material.reflectance = 0.0
-    return spec
 
 
 def _drop_unseen(spec: mujoco.MjSpec) -> None:

@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     options = ObjectOptions(units=args.units, up=args.up, robot=args.robot, force=True)
     robot = build_robot(args.robot)
     assets = [load_object(source, options) for source in args.objects]
-    placed = write_scene(path, assets, SceneOptions(robot=robot))
+    placed = write_scene(path, assets, SceneOptions(robot=robot), plain=args.plain)
     moved = drift(path, placed)
     shown = printable(path)
     print(f"{shown}: the {robot.title} and {len(placed)} object{'s' * (len(placed) > 1)}")

@@ -114,23 +114,25 @@ def _names(names: Sequence[str], robot: Robot) -> list[str]:
 
 
 def scene_spec(
-    placed: Sequence[Placed], mesh_folder: str, options: SceneOptions
+    placed: Sequence[Placed], mesh_folder: str, options: SceneOptions, *, plain: bool = False
 ) -> tuple[mujoco.MjSpec, dict[str, bytes]]:
     """The dressed scene with these objects, and the content of its mesh files by relative path.
+
+    plain: as cameras of a policy see it in training, without cameras.
 
     Keyframe `home`: arm ready, objects at rest. Objects collide with each other. All have the
     contact softness that the heaviest would have alone.
     """
     heaviest = max(item.asset.mass for item in placed)
     # `render_spec` takes one object: its position and softness become those of the objects added.
-    spec = scene.render_spec([scene.box_object(mass=heaviest)], options)
+    spec = scene.render_spec([scene.box_object(mass=heaviest)], options, plain=plain)
     spec.delete(spec.body(scene.OBJECT_BODY))
     meshes: dict[str, bytes] = {}
     for index, item in enumerate(placed):
         spec.add_material(
             name=f"{item.name}_material",
             rgba=_COLOURS[index % len(_COLOURS)],
-            specular=0.3,
+            specular=0.0 if plain else 0.3,
             shininess=0.3,
         )
         _add_body(spec, item, mesh_folder, options, meshes)
@@ -190,14 +192,18 @@ def _add_body(
     )
 
 
-def write_scene(path: Path, assets: Sequence[ObjectAsset], options: SceneOptions) -> list[Placed]:
+def write_scene(
+    path: Path, assets: Sequence[ObjectAsset], options: SceneOptions, *, plain: bool = False
+) -> list[Placed]:
     """Write FILE.xml and FILE_meshes/ beside it; return where each object was put.
+
+    plain: see `scene_spec`.
 
     AssetError where the table has no room for them or the path cannot be written to.
     """
     placed = place(assets, options.robot)
     folder = f"{path.stem}_meshes"
-    spec, meshes = scene_spec(placed, folder, options)
+    spec, meshes = scene_spec(placed, folder, options, plain=plain)
     spec.modelname = path.stem
     spec.compile()
     text = spec.to_xml()

@@ -48,6 +48,11 @@ then open it in MuJoCo's own viewer, and load the key `home`:
         default="z",
         help="the scans' axis that points up (z); write --up=-y for a negative one",
     )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="with the looks that a policy's cameras see in training: for rehearsals with images",
+    )
 
 
 SCENE = Plugin(

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-run}
 build_tools="hatchling editables"
-dev_tools="pytest pytest-xdist ruff uv pyright[nodejs] jsonschema chex tensorboardX scikit-image warp-lang onnx onnxruntime opencv-contrib-python-headless mcap-ros2-support"
+dev_tools="pytest pytest-xdist ruff uv pyright[nodejs] jsonschema chex tensorboardX scikit-image warp-lang onnx onnxruntime opencv-contrib-python-headless mcap-ros2-support ruckig"
 # Wheels of it are for this alone; without it, its tests are skipped.
 if [[ $(uname -sm) == "Linux x86_64" ]]; then dev_tools="$dev_tools franka-rs"; fi
 venv=.venv

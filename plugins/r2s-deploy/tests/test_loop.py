@@ -158,7 +158,7 @@ def test_a_robot_that_answers_late_stops_it(bundle):
 
     robot.cycle = slow
     run = runner(bundle, robot, paced=True).run(30)
-    assert "ms late" in run.stopped
+    assert "ms too long" in run.stopped
     assert robot.stops == 1
 
 

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from r2s_deploy import drive
 from r2s_deploy.errors import DeployError
 
 _EXAMPLES = """examples:
   r2s-deploy check duck_bundle
   r2s-deploy rehearse duck_bundle scene.xml --episodes 200
   r2s-deploy rehearse duck_bundle scene.xml --latency 5 --angle-noise 0.0005 --gravity-error 0.01
+  r2s-deploy run duck_bundle cell.toml --goal 0.5 0 0.3 --object 0.5 0 0.03 --arm
   r2s-deploy shadow duck_bundle recorded.csv -o shadow.html --goal 0.5 0 0.3
   r2s-deploy shadow duck_bundle recorded.mcap --topic object=/tracker/pose --goal 0.5 0 0.3"""
 #: Of the simulated robot, handed on.
@@ -78,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_object_name(rehearse)
     rehearse.add_argument("--log", type=Path, metavar="FILE.csv", help="keep the first episode")
     rehearse.set_defaults(run=_rehearse)
+    run = commands.add_parser("run", help="on the robot of a cell; moves with --arm alone")
+    drive.add_arguments(run)
+    run.set_defaults(run=drive.run)
     shadow = commands.add_parser("shadow", help="what would it have done where a robot has been?")
     shadow.add_argument("bundle", type=Path, metavar="BUNDLE")
     shadow.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, KeysView, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +67,38 @@ class Fields:
     def __init__(self, values: Any, where: str) -> None:
         if not isinstance(values, Mapping):
             raise BundleError(f"{where} is not a mapping")
-        self._values, self._where = values, where
+        self._values, self.where = values, where
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._values:
-            raise BundleError(f"{self._where}: {key} is missing")
+            raise BundleError(f"{self.where}: {key} is missing")
         return self._values[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def keys(self) -> KeysView[str]:
+        """With `__getitem__`, what `dict` needs."""
+        return self._values.keys()
+
+    def only(self, *keys: str) -> None:
+        """There is no other key."""
+        if other := [key for key in self._values if key not in keys]:
+            raise BundleError(
+                f"{self.where}: there is no key {other[0]}; there are {', '.join(keys)}"
+            )
 
     def fields(self, key: str) -> Fields:
         """A mapping in it."""
-        return Fields(self[key], f"{self._where}: {key}")
+        return Fields(self[key], f"{self.where}: {key}")
 
     def rows(self, key: str) -> list[Fields]:
         """A list of mappings."""
         return [
-            Fields(row, f"{self._where}: {key}[{i}]") for i, row in enumerate(self.sequence(key))
+            Fields(row, f"{self.where}: {key}[{i}]") for i, row in enumerate(self.sequence(key))
         ]
 
     def sequence(self, key: str) -> Sequence[Any]:
@@ -139,7 +156,7 @@ class Fields:
         return found
 
     def _wrong(self, key: str, found: Any, wanted: str) -> BundleError:
-        return BundleError(f"{self._where}: {key} is {str(found)[:60]!r}, not {wanted}")
+        return BundleError(f"{self.where}: {key} is {str(found)[:60]!r}, not {wanted}")
 
 
 def _is_number(value: Any) -> bool:

@@ -30,7 +30,7 @@ from r2s_deploy.watch import Guard, Stopped, Watch
 Array = np.ndarray
 _BRAKING_S = 2.0  # the longest
 _AT_REST = 1e-3  # rad/s
-_SWITCH_S = 1e-4  # between threads: Python's 5 ms would be five cycles
+_SWITCH_S = 1e-5  # between threads: Python's 5 ms would be five cycles
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,6 +90,7 @@ class Runner:
         clock: Callable[[], float] = time.monotonic,
         paced: bool = True,
         on_step: Callable[[], object] = lambda: None,
+        on_state: Callable[[RobotState], object] = lambda state: None,
     ) -> None:
         """goal [3]: where the object is to go, m, in the base's frame.
 
@@ -100,7 +101,7 @@ class Runner:
         dead_man: called in every cycle of the robot; raises `Stopped` where it may not move.
         paced: False where the robot's cycles do not take real time, as in a simulation; a decision
           then takes none. Else it is made while the robot goes on to its last targets.
-        on_step: called after each control step.
+        on_step: called after each control step, and on_state with every measurement of the robot.
 
         Raises `DeployError` where the bundle needs what it does not get.
         """
@@ -119,7 +120,8 @@ class Runner:
         self._goal, self._speed, self._guard = np.asarray(goal, float), speed, guard
         self._object = _chosen(bundle, object_name)
         self._policy, self._clock, self._paced = Policy(bundle), clock, paced
-        self._path, self._dead_man, self._on_step = path, dead_man, on_step
+        self._path, self._dead_man = path, dead_man
+        self._on_step, self._on_state = on_step, on_state
         self._cycles = max(1, round(1.0 / (bundle.rate * speed) / robot.cycle_s))
 
     def run(self, steps: int | None = None) -> Run:
@@ -129,8 +131,7 @@ class Runner:
         real_time = _real_time() if self._paced else contextlib.nullcontext()
         with real_time, ThreadPoolExecutor(1, "r2s-deploy") as thinker:
             try:
-                state = self._robot.read()
-                state.check(self._bundle.law.arm.size)
+                state = self._read()
                 smooth = self._smooth(state)
                 self._follow(episode, smooth, state, thinker, steps)
             except DeployError as error:
@@ -157,8 +158,7 @@ class Runner:
         Raises `DeployError` where the robot may not move: the reason.
         """
         episode = _Episode(self._bundle, self._policy, self._guard)
-        state = self._robot.read()
-        state.check(self._bundle.law.arm.size)
+        state = self._read()
         episode.watch.state(state.angles, None)
         moment = self._think(episode, 0, state)
         return Run(
@@ -182,8 +182,7 @@ class Runner:
         smooth = None
         with _real_time() if self._paced else contextlib.nullcontext():
             try:
-                state = robot.read()
-                state.check(self._bundle.law.arm.size)
+                state = self._read()
                 smooth, start = self._smooth(state), state.angles
                 own = self._bundle.law.arm.fingers
                 half = 0.5 * own.opening
@@ -202,6 +201,12 @@ class Runner:
                 robot.stop()
         return ""
 
+    def _read(self) -> RobotState:
+        state = self._robot.read()
+        state.check(self._bundle.law.arm.size)
+        self._on_state(state)
+        return state
+
     def _smooth(self, state: RobotState) -> Smoother | TimeOptimal:
         limits = Limits.of(self._bundle.robot, self._speed)
         return PATHS[self._path](limits, self._robot.cycle_s, self._speed, state.angles)
@@ -214,14 +219,11 @@ class Runner:
         thinker: ThreadPoolExecutor,
         steps: int | None,
     ) -> None:
-        due = self._clock()
         for step in range(self._bundle.max_steps if steps is None else steps):
-            if self._paced:
-                episode.watch.late(self._clock() - due)
             thought = thinker.submit(self._think, episode, step, state)
             if step == 0 or not self._paced:
                 episode.keep(thought.result())
-                due = self._clock() if step == 0 else due
+            due = self._clock() + self._cycles * self._robot.cycle_s
             for _ in range(self._cycles):
                 if not episode.kept(step) and thought.done():
                     episode.keep(thought.result())
@@ -231,7 +233,8 @@ class Runner:
                 episode.keep(_in_time(thought))
             self._on_step()
             episode.done += 1
-            due += self._cycles * self._robot.cycle_s
+            if self._paced:
+                episode.watch.late(self._clock() - due, self._speed)
 
     def _cycle(
         self, episode: _Episode, smooth: Smoother | TimeOptimal, targets: Array
@@ -241,6 +244,7 @@ class Runner:
         state = self._robot.cycle(smooth.step(targets), episode.finger)
         episode.ends.append(time.perf_counter())
         state.check(self._bundle.law.arm.size)
+        self._on_state(state)
         episode.watch.state(state.angles, smooth.position)
         return state
 

@@ -24,6 +24,7 @@ from r2s_deploy.simulated.camera import described, eyes
 from r2s_deploy.watch import Guard
 
 _NORMAL = 1.96  # 95 %
+_LONG_S = 1e6  # longer than an episode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,7 @@ def rehearse(
 def _entered(tracker: SimulatedTracker) -> ManualPose:
     """Simulated time is not measured: it holds for the episode."""
     found = tracker.pose()
-    return ManualPose(found.position, found.quaternion, valid_s=math.inf)
+    return ManualPose(found.position, found.quaternion, valid_s=_LONG_S)
 
 
 def _away(robot: SimulatedRobot, goal: np.ndarray) -> float:

@@ -15,6 +15,7 @@ Array = np.ndarray
 ACCELERATION, JERK = 10.0, 5000.0
 _BANDWIDTH = 125.0  # rad/s, of the servos in training: 20 Hz
 _FASTEST = 250.0  # rad/s, of the filter
+_STABLE = 0.5  # cycles' share of its time constant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Smoother:
     def __init__(self, limits: Limits, cycle_s: float, speed: float, angles: Array) -> None:
         """angles [n]: where the path begins, at rest. speed: in (0, 1]."""
         self._limits, self._dt = limits, cycle_s
-        slower = _slower(speed)
-        self._rate = min(_FASTEST, 1.0 / slower) if slower > 0.0 else _FASTEST
+        slower, self._fastest = _slower(speed), min(_FASTEST, _STABLE / cycle_s)
+        self._rate = min(self._fastest, 1.0 / slower) if slower > 0.0 else self._fastest
         self.position = np.array(angles, float)
         self.velocity = np.zeros_like(self.position)
         self.acceleration = np.zeros_like(self.position)
@@ -72,7 +73,7 @@ class Smoother:
 
     def brake(self) -> Array:
         """The reference [n], rad, of the next cycle on the way to rest."""
-        return self._approach(np.zeros_like(self.velocity), _FASTEST)
+        return self._approach(np.zeros_like(self.velocity), self._fastest)
 
     def _approach(self, velocity: Array, rate: float) -> Array:
         limits, dt = self._limits, self._dt

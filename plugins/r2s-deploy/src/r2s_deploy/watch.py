@@ -21,8 +21,9 @@ class Stopped(DeployError):
 class Guard:
     """When to stop.
 
-    late_s: how late a control step may begin. stale_s: how old a pose of the object may be, and
-    image_s: an image.
+    late_s: by how much a control step may take too long at full speed; as much more as the robot is
+    slower. stale_s: how old a pose of the object may
+    be, and image_s: an image.
     table_m: the lowest that the grip may be, in the base's frame. reach_m: how far from the
     middle of the workspace, horizontally. jump_rad: how far a joint may be from where it was
     commanded. unfamiliar: how many standard deviations of training a number may be off, and
@@ -105,10 +106,10 @@ class Watch:
         if age_s > self.guard.image_s:
             raise Stopped(f"the newest image is {age_s:.2f} s old")
 
-    def late(self, behind_s: float) -> None:
-        """The control step begins in time."""
-        if behind_s > self.guard.late_s:
+    def late(self, behind_s: float, speed: float) -> None:
+        """The control step ended in time."""
+        if behind_s > self.guard.late_s / speed:
             raise Stopped(
-                f"a control step began {1000 * behind_s:.0f} ms late: this computer, or the robot, "
-                "is too slow for the policy"
+                f"a control step took {1000 * behind_s:.0f} ms too long: this computer, or the "
+                "robot, is too slow"
             )

@@ -92,7 +92,7 @@ class ManualPose:
             ("rotation_std_deg", rotation_std_deg),
             ("valid_s", valid_s),
         ):
-            if not value > 0.0 or (math.isinf(value) and name != "valid_s"):
+            if not (math.isfinite(value) and value > 0.0):
                 raise DeployError(f"{name} is {value}; give a number above 0")
         self._std = (position_std_m, rotation_std_deg)
         self._valid_s = valid_s

@@ -59,10 +59,14 @@ class SimulatedCamera:
 
 
 def eyes(bundle: Bundle, robot: SimulatedRobot) -> dict[str, Eye]:
-    """For each camera of a bundle."""
+    """For each camera of a bundle, after its first image, which takes the longest.
+
+    Raises `RobotError` where nothing can be drawn.
+    """
     found = {}
     for name, seen in bundle.cameras.items():
         width, height = _size(seen)
         intrinsics = Intrinsics.of_vertical_field((width, height), seen.field_of_view)
         found[name] = Eye(SimulatedCamera(robot, name), intrinsics)
+        found[name].source.frame()
     return found

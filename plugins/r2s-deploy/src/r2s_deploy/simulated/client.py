@@ -44,8 +44,11 @@ class SimulatedRobot:
         if not port.isdigit():
             told = self._process.communicate()[1].strip().splitlines()
             raise RobotError(f"the simulated robot does not start: {told[-1] if told else port}")
-        connection = socket.create_connection(("127.0.0.1", int(port)), timeout=timeout_s)
-        self._line = Line(connection)
+        # To the robot, and to what sees it: the two may be asked from different threads.
+        self._line, self._seeing = (
+            Line(socket.create_connection(("127.0.0.1", int(port)), timeout=timeout_s))
+            for _ in range(2)
+        )
         described = self._ask("describe")
         self.joints: Sequence[str] = described["joints"]
         self.cycle_s = float(described["cycle"])
@@ -77,16 +80,17 @@ class SimulatedRobot:
 
     def image(self, camera: str) -> dict[str, Any]:
         """What a camera sees, as `r2s_deploy.simulated.camera` reads it."""
-        return self._ask("image", camera=camera)
+        return self._ask("image", self._seeing, camera=camera)
 
     def object_pose(self) -> tuple[Array, Array]:
         """The true position [3], m, and quaternion [4] of the object."""
-        pose = np.array(self._ask("object")["pose"])
+        pose = np.array(self._ask("object", self._seeing)["pose"])
         return pose[:3], pose[3:]
 
     def close(self) -> None:
         """End the other process."""
         self._line.close()
+        self._seeing.close()
         self._process.terminate()
         self._process.communicate()
 
@@ -96,10 +100,11 @@ class SimulatedRobot:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, what: str, **values: Any) -> dict[str, Any]:
+    def _ask(self, what: str, line: Line | None = None, **values: Any) -> dict[str, Any]:
+        line = line or self._line
         try:
-            self._line.send({"do": what, **values})
-            answer = self._line.receive()
+            line.send({"do": what, **values})
+            answer = line.receive()
         except TimeoutError as error:
             raise RobotError("the robot does not answer") from error
         except OSError as error:

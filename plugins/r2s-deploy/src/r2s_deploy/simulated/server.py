@@ -1,8 +1,10 @@
 """The simulated robot: `python -m r2s_deploy.simulated.server SCENE.xml`.
 
 It prints the port on 127.0.0.1 on which it listens, serves one client, and ends when that leaves.
-A cycle is 1 ms of physics. What a real robot does that training did not is an option: targets that
-act late, measurements with noise, gravity that is not wholly compensated.
+The client connects twice: to the robot, and to what sees it (the object's pose, images), so that
+drawing an image holds no cycle up. A cycle is 1 ms of physics. What a real robot does that training
+did not is an option: targets that act late, measurements with noise, gravity that is not wholly
+compensated.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import collections
 import json
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,8 @@ from r2s_deploy.simulated import sight
 from r2s_deploy.simulated.protocol import Line
 
 TIMESTEP = 0.001  # s
+#: What the two connections may ask for.
+_MOVED, _SEEN = ("describe", "reset", "read", "cycle", "stop"), ("object", "image")
 
 
 class World:
@@ -50,8 +55,7 @@ class World:
         compensated = self.model.body_gravcomp > 0
         self.model.body_gravcomp[compensated] = 1.0 - options.gravity_error
         mujoco.mj_setConst(self.model, self.data)
-        late = options.image_latency
-        self._sight = sight.Sight(self.model, cameras, late) if cameras else None
+        self._sight = sight.Sight(self.model, cameras, options.image_latency)
         self._late: collections.deque[np.ndarray] = collections.deque()
         self.reset({})
 
@@ -67,9 +71,8 @@ class World:
         self.data.ctrl[:] = self.data.qpos[self._qpos]
         self._late.clear()
         mujoco.mj_forward(self.model, self.data)
-        if self._sight:
-            self._sight.reset()
-            self._sight.remember(self.data.qpos)
+        self._sight.reset()
+        self._sight.remember(self.data.qpos)
         return self.read({})
 
     def read(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -91,19 +94,16 @@ class World:
         if len(self._late) > self._options.latency:
             self.data.ctrl[:] = self._late.popleft()
         mujoco.mj_step(self.model, self.data)
-        if self._sight:
-            self._sight.remember(self.data.qpos)
+        self._sight.remember(self.data.qpos)
         return self.read(request)
 
     def object(self, request: dict[str, Any]) -> dict[str, Any]:
         """Where the object truly is: what a tracker would measure, before its errors."""
-        return {"pose": self.data.qpos[self._object : self._object + 7].tolist()}
+        return {"pose": self._sight.newest()[self._object : self._object + 7].tolist()}
 
     def image(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the camera `camera` sees."""
-        if self._sight is None:
-            return {"error": "it has no cameras"}
-        return self._sight.image(request["camera"])
+        return self._sight.image(str(request.get("camera")))
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Hold."""
@@ -135,12 +135,15 @@ def main() -> None:
     world = World(options.scene, options)
     with socket.create_server(("127.0.0.1", 0)) as server:
         print(server.getsockname()[1], flush=True)
-        connection, _ = server.accept()
-    _serve(world, Line(connection), options.real_time)
+        robot, _ = server.accept()
+        seeing, _ = server.accept()
+    sees = threading.Thread(target=_serve, args=(world, Line(seeing), _SEEN, False), daemon=True)
+    sees.start()
+    _serve(world, Line(robot), _MOVED, options.real_time)
 
 
-def _serve(world: World, line: Line, real_time: bool) -> None:
-    known = ("describe", "reset", "read", "cycle", "object", "image", "stop")
+def _serve(world: World, line: Line, known: tuple[str, ...], real_time: bool) -> None:
+    """Answer until the client leaves."""
     due = time.monotonic()
     while (request := line.receive()) is not None:
         what = request.get("do")

@@ -57,20 +57,11 @@ class Sight:
     """Draws one scene; its images are of `late` cycles ago."""
 
     def __init__(self, model: mujoco.MjModel, cameras: Mapping[str, Any], late: int) -> None:
-        """Raises `SystemExit` where nothing can be drawn here."""
-        self._model, self._data = model, mujoco.MjData(model)
-        self._option = mujoco.MjvOption()
+        self._model, self._cameras = model, cameras
+        self._data, self._option = mujoco.MjData(model), mujoco.MjvOption()
         self._option.geomgroup[list(_NOT_DRAWN)] = 0
         self._past: collections.deque[np.ndarray] = collections.deque(maxlen=late + 1)
-        try:
-            self._renderers = {
-                name: mujoco.Renderer(model, height=facts["size"][1], width=facts["size"][0])
-                for name, facts in cameras.items()
-            }
-        except Exception as error:  # what OpenGL raises has no common base
-            raise SystemExit(
-                f"images cannot be drawn here ({error}): install EGL (libegl1) or set MUJOCO_GL"
-            ) from error
+        self._renderers: dict[str, mujoco.Renderer] = {}
 
     def reset(self) -> None:
         """Forget what was."""
@@ -80,11 +71,21 @@ class Sight:
         """What cameras see after `late` more cycles."""
         self._past.append(qpos.copy())
 
+    def newest(self) -> np.ndarray:
+        """The state after the last cycle."""
+        return self._past[-1]
+
     def image(self, name: str) -> dict[str, Any]:
         """What a camera sees: `size`, and as base64 `rgb` and `depth` (mm, 0: beyond its range)."""
-        if name not in self._renderers:
+        if name not in self._cameras:
             return {"error": f"there is no camera {name!r}"}
-        renderer = self._renderers[name]
+        try:
+            renderer = self._renderer(name)
+        except Exception as error:  # what OpenGL raises has no common base
+            return {
+                "error": f"images cannot be drawn here ({error}); install EGL (libegl1), or set "
+                "MUJOCO_GL"
+            }
         self._data.qpos[:] = self._past[0]
         mujoco.mj_forward(self._model, self._data)
         renderer.update_scene(self._data, camera=name, scene_option=self._option)
@@ -93,8 +94,13 @@ class Sight:
         metres = renderer.render()
         renderer.disable_depth_rendering()
         depth = np.where(metres < _MOST_DEPTH, 1e3 * metres, 0.0).round().astype("<u2")
-        size = [renderer.width, renderer.height]
-        coded = {
-            k: base64.b64encode(v.tobytes()).decode() for k, v in (("rgb", rgb), ("depth", depth))
-        }
-        return {"size": size, **coded}
+        images = {"rgb": rgb, "depth": depth}
+        coded = {k: base64.b64encode(x.tobytes()).decode() for k, x in images.items()}
+        return {"size": [renderer.width, renderer.height], **coded}
+
+    def _renderer(self, name: str) -> mujoco.Renderer:
+        """Made in the thread that uses it, to which OpenGL binds it."""
+        if name not in self._renderers:
+            width, height = self._cameras[name]["size"]
+            self._renderers[name] = mujoco.Renderer(self._model, height=height, width=width)
+        return self._renderers[name]

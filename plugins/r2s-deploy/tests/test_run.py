@@ -1,0 +1,207 @@
+"""`r2s-deploy run`: on a simulated robot in real time, as a user would at a terminal."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from r2s_deploy import cell as cells
+from r2s_deploy import cli
+from r2s_deploy.cell import CameraAt
+from r2s_deploy.dead_man import TerminalKey
+from r2s_deploy.errors import DeployError
+from r2s_deploy.watch import Guard, Stopped
+
+HERE = ["--goal", "0.5", "0", "0.3", "--object", "0.5", "0.0", "0.035"]
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    """Of the task's own scene."""
+    from r2s_core.cli import main
+
+    folder = tmp_path_factory.mktemp("cell")
+    assert main(["scene", "sample:soap", "--plain", "-o", str(folder / "scene.xml")]) == 0
+    path = folder / "cell.toml"
+    path.write_text(
+        'robot = "simulated:scene.xml"\n[cameras.front]\ndevice = "simulated"\n'
+        "[guard]\nlate_s = 5.0\nimage_s = 5.0\n"  # the machine may be busy
+    )
+    return path
+
+
+def test_without_arm_it_tells_what_it_would_do(cell, bundle_dir, capsys):
+    assert cli.main(["run", str(bundle_dir), str(cell), *HERE]) == 0
+    told = capsys.readouterr().out
+    assert "it would first move" in told
+    assert "nothing was moved; --arm lets it" in told
+
+
+def test_it_runs_and_writes_its_log(cell, bundle_dir, capsys, tmp_path):
+    log = tmp_path / "log.csv"
+    options = ["--arm", "--no-key", "--steps", "3", "--speed", "0.5", "--log", str(log)]
+    assert cli.main(["run", str(bundle_dir), str(cell), *HERE, *options]) == 0
+    told = capsys.readouterr().out
+    assert "the robot's cycles: " in told
+    assert "3 control steps; it holds where it is" in told
+    assert log.read_text().startswith("time,joint1,")
+
+
+def test_the_policy_sees_with_the_simulated_robots_camera(cell, seeing_dir, capsys, tmp_path):
+    options = ["--images", str(tmp_path / "seen")]
+    assert cli.main(["run", str(seeing_dir), str(cell), *HERE, *options]) == 0
+    from PIL import Image
+
+    seen = np.asarray(Image.open(tmp_path / "seen" / "front.png"))
+    assert seen.shape == (12, 16, 3)
+    assert np.ptp(seen) > 50
+    depth = np.asarray(Image.open(tmp_path / "seen" / "front_depth.png"))
+    assert 300 < np.median(depth) < 3000  # mm
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--arm"], "the dead-man key needs a terminal"),
+        (["--speed", "2"], "speed is 2"),
+        (["--object", "1", "2"], "--object takes 3 or 7 numbers"),
+        (["--object", "1", "2", "3", "5", "0", "0", "0"], "has length 5"),
+        (
+            ["--arm", "--no-key", "--speed", "1", "--object", "5", "0", "0"],
+            "standard deviations from what",
+        ),
+    ],
+)
+def test_what_it_refuses(cell, bundle_dir, capsys, monkeypatch, options, says):
+    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
+    assert cli.main(["run", str(bundle_dir), str(cell), *HERE, *options]) == 1
+    assert says in capsys.readouterr().err
+
+
+def started(cell, bundle_dir, terminal):
+    code = f"import sys; from r2s_deploy.cli import main; sys.exit(main({ARGUMENTS!r}))"
+    code = code.replace("BUNDLE", str(bundle_dir)).replace("CELL", str(cell))
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+ARGUMENTS = ["run", "BUNDLE", "CELL", *HERE, "--arm"]
+
+
+@pytest.mark.parametrize("ends", ["released", "interrupted"])
+def test_it_moves_while_the_key_is_held(cell, bundle_dir, ends):
+    ours, theirs = pty.openpty()
+    process = started(cell, bundle_dir, theirs)
+    released = threading.Event()
+
+    def hold():
+        while not released.wait(0.04):
+            os.write(ours, b" ")
+
+    holding = threading.Thread(target=hold, daemon=True)
+    try:
+        assert process.stdout is not None
+        assert "hold the space bar: the robot moves at 10 %" in process.stdout.readline()
+        holding.start()
+        time.sleep(1.2)  # two control steps
+        assert process.poll() is None
+        if ends == "interrupted":
+            process.send_signal(signal.SIGINT)
+        else:
+            released.set()
+        _, error = process.communicate(timeout=10)
+    finally:
+        released.set()
+        process.kill()
+        os.close(theirs)
+        os.close(ours)
+    assert process.returncode == 1
+    says = {"released": "the space bar was released", "interrupted": "it was interrupted"}[ends]
+    assert says in error
+    assert "control steps" in error
+
+
+def test_a_key_is_released_soon_and_another_key_lets_go():
+    ours, theirs = os.pipe()
+    key = TerminalKey(ours)
+    try:
+        with pytest.raises(Stopped, match="released"):
+            key.check()
+        for _ in range(3):
+            os.write(theirs, b" ")
+            time.sleep(0.1)
+        key.check()
+        os.write(theirs, b"q")
+        time.sleep(0.1)
+        assert not key.held
+    finally:
+        key.close()
+        os.close(ours)
+        os.close(theirs)
+
+
+TAGS = "[[object.tags]]\nid = 3\nsize_mm = 40\nposition = [0, 0, 0.05]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("robot = 3", "robot is '3', not a text"),
+        ('robot = "franka"', "robot must be KIND:ADDRESS"),
+        ("x = ", "is not TOML"),
+        ('robot = "a:b"\nspeed = 3', "there is no key speed; there are robot, robot_options"),
+        ('robot = "a:b"\n[guard]\nreach_m = -1', "guard: reach_m is '-1', not a number above 0"),
+        ('robot = "a:b"\n[guard]\nreach = 1', "there is no key reach; there are late_s"),
+        ('robot = "a:b"\n[object]\npose = "guess"', "pose is 'guess', not one of entered, tags"),
+        ('robot = "a:b"\n[object]\npose = "tracker"', "tracker is the simulated robot's"),
+        ('robot = "a:b"\n[object]\npose = "tags"\ncamera = "top"\n' + TAGS, "no camera 'top'"),
+        ('robot = "a:b"\n[cameras.top]\ndevice = 0', "top: lens is missing"),
+        ('robot = "a:b"\n[cameras.top]\ndevice = 1.5', "device is 1.5, not a number or a file"),
+        (
+            'robot = "a:b"\n[object]\npose = "entered"\nposition = [0, 0]',
+            r"position is '\[0, 0\]', not 3 numbers",
+        ),
+    ],
+)
+def test_a_cell_that_is_none_is_told(tmp_path, text, says):
+    (tmp_path / "cell.toml").write_text(text)
+    with pytest.raises(DeployError, match=says):
+        cells.load(tmp_path / "cell.toml")
+    with pytest.raises(DeployError, match="cannot be read"):
+        cells.load(tmp_path / "none.toml")
+
+
+def test_a_cell_says_where_tags_and_cameras_are(tmp_path):
+    (tmp_path / "cell.toml").write_text(
+        'robot = "franka:172.16.0.2"\n[robot_options]\nload_kg = 0.1\n[object]\npose = "tags"\n'
+        f'camera = "top"\nupright_deg = 20\n{TAGS}[cameras.top]\ndevice = 0\nlens = "a.json"\n'
+        'place = "b.json"\n[guard]\ntable_m = -0.1\npatience = 3\n'
+    )
+    found = cells.load(tmp_path / "cell.toml")
+    assert (found.kind, found.address, found.options) == ("franka", "172.16.0.2", {"load_kg": 0.1})
+    assert found.thing.tags[0].size_m == pytest.approx(0.04)
+    assert found.cameras == {"top": found.cameras["top"]}
+    assert found.cameras["top"].place == tmp_path / "b.json"
+    assert isinstance(found.cameras["top"], CameraAt)
+    assert found.guard == Guard(table_m=-0.1, patience=3)
+
+
+def test_a_robot_that_nobody_knows_is_told(cell, bundle_dir, tmp_path, capsys):
+    path = tmp_path / "cell.toml"
+    path.write_text('robot = "toaster:1"')
+    assert cli.main(["run", str(bundle_dir), str(path), *HERE]) == 1
+    assert "no robot of the kind toaster; there are franka, simulated" in capsys.readouterr().err
+    path.write_text(cell.read_text().replace("scene.xml", "none.xml"))
+    assert cli.main(["run", str(bundle_dir), str(path), *HERE]) == 1
+    assert "does not start" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The loop moves what it should, and stops with a reason where it must."""
 
+import sys
 import time
 
 import numpy as np
@@ -10,8 +11,8 @@ from r2s_deploy.errors import DeployError, NoPose
 from r2s_deploy.loop import Runner
 from r2s_deploy.pose import ManualPose
 from r2s_deploy.robot import RobotError, RobotState
-from r2s_deploy.smooth import Limits, Smoother
-from r2s_deploy.watch import Guard
+from r2s_deploy.smooth import PATHS, Limits
+from r2s_deploy.watch import Guard, Stopped
 
 GOAL = np.array([0.5, 0.0, 0.25])
 
@@ -168,10 +169,12 @@ def test_a_speed_that_is_none_is_refused(bundle, speed):
         runner(bundle, FakeRobot(bundle), speed=speed)
 
 
-def test_the_path_keeps_its_limits_and_arrives():
+@pytest.mark.parametrize("kind", ["filter", "ruckig"])
+def test_the_path_keeps_its_limits_arrives_and_brakes(kind):
+    pytest.importorskip("ruckig")
     one = np.ones(1)
     limits = Limits(2.0 * one, 10.0 * one, 5000.0 * one, -3.0 * one, 3.0 * one)
-    smooth, dt = Smoother(limits, 0.001, 1.0, np.zeros(1)), 0.001
+    smooth, dt = PATHS[kind](limits, 0.001, 1.0, np.zeros(1)), 0.001
     path = np.array([smooth.step(np.array([1.5])) for _ in range(2500)])[:, 0]
     velocity = np.diff(path) / dt
     acceleration = np.diff(velocity) / dt
@@ -180,5 +183,91 @@ def test_the_path_keeps_its_limits_and_arrives():
     assert np.abs(np.diff(acceleration)).max() / dt <= 5000.0 * 1.01
     assert path[-1] == pytest.approx(1.5, abs=1e-3)
     assert path.max() < 1.5 + 0.01
-    beyond = np.array([smooth.step(np.array([9.0])) for _ in range(2500)])
+    beyond = np.array([smooth.step(np.array([9.0])) for _ in range(700)])
     assert beyond.max() <= 3.0
+    assert np.abs(smooth.velocity).max() > 0.5
+    braking = np.array([smooth.brake() for _ in range(400)])[:, 0]
+    assert np.abs(np.diff(braking, 2)).max() / dt**2 <= 10.0 + 1e-6
+    assert np.abs(smooth.velocity).max() < 1e-3
+
+
+@pytest.mark.parametrize("kind", ["filter", "ruckig"])
+def test_in_slow_motion_a_target_takes_as_much_longer(kind):
+    one = np.ones(1)
+    half = []
+    for speed in (0.2, 0.1):
+        limits = Limits(2.0 * speed * one, 10.0 * one, 5000.0 * one, -3.0 * one, 3.0 * one)
+        smooth = PATHS[kind](limits, 0.001, speed, np.zeros(1))
+        path = np.array([smooth.step(np.array([0.01])) for _ in range(2000)])[:, 0]
+        half.append(int(np.argmax(path > 0.005)))
+    assert half[1] / half[0] == pytest.approx(2.25, abs=0.25)  # (1 / 0.1 - 1) / (1 / 0.2 - 1)
+
+
+def test_without_ruckig_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ruckig", None)
+    one = np.ones(1)
+    with pytest.raises(DeployError, match="pip install ruckig"):
+        PATHS["ruckig"](Limits(one, one, one, -one, one), 0.001, 1.0, np.zeros(1))
+
+
+class Rolling(FakeRobot):
+    """Notes how fast it was sent when it was stopped."""
+
+    def stop(self):
+        super().stop()
+        self.last = np.abs(np.diff(self.commanded[-2:], axis=0)).max() / self.cycle_s
+
+
+def test_it_brakes_before_it_stops(bundle):
+    robot, asked = Rolling(bundle), []
+
+    def release():
+        asked.append(robot.cycles)
+        if robot.cycles > 30:
+            raise Stopped("the key was released")
+
+    run = runner(bundle, robot, dead_man=release).run(30)
+    assert "the key was released" in run.stopped
+    moving = np.abs(np.diff(robot.commanded, axis=0)).max() / robot.cycle_s
+    assert moving > 0.05
+    assert robot.last < 0.05 * moving
+    assert asked[-1] == 31
+
+
+def test_it_decides_while_the_robot_goes_on(bundle):
+    """A decision that takes a third of a control step holds no cycle up, and one that takes longer
+    than the step stops the robot."""
+    for takes, ends in ((0.016, ""), (0.1, "longer than a control step")):
+        robot = FakeRobot(bundle)
+        plain, cycles = robot.cycle, []
+
+        def cycle(joint_targets, finger_target, plain=plain, cycles=cycles):
+            cycles.append(time.monotonic())
+            time.sleep(0.005)
+            return plain(joint_targets, finger_target)
+
+        class Slow(ManualPose):
+            def pose(self, takes=takes):
+                time.sleep(takes)
+                return super().pose()
+
+        robot.cycle = cycle
+        poses = Slow((0.5, 0.0, 0.03))
+        guard = Guard(unfamiliar=1e9, late_s=10.0)
+        run = runner(bundle, robot, poses, paced=True, guard=guard).run(4)
+        assert ends in run.stopped
+        if not ends:
+            assert run.steps == 4
+            assert np.median(np.diff(cycles)) < 0.016
+
+
+def test_it_goes_where_episodes_start(bundle):
+    robot = FakeRobot(bundle)
+    ready = robot.angles.copy()
+    robot.angles = ready + np.linspace(-0.3, 0.2, robot.joints)
+    path = runner(bundle, robot, speed=0.2)
+    assert path.go_to(ready) == ""
+    np.testing.assert_allclose(robot.angles, ready, atol=5e-3)
+    speeds = np.abs(np.diff(robot.commanded, axis=0)).max(axis=0) / robot.cycle_s
+    assert (speeds <= 0.2 * np.array(bundle.robot["joints"]["max_speed"]) + 1e-9).all()
+    assert robot.stops == 1

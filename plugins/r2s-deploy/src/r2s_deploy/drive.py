@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
         thing = dataclasses.replace(cell.thing, pose="entered", entered=_entered(args.object))
         cell = dataclasses.replace(cell, thing=thing)
     with contextlib.ExitStack() as stack:
-        robot = open_robot(cell, bundle)
+        robot = open_robot(cell, bundle, args.speed)
         stack.callback(robot.close)
         place(robot, cell, bundle)
         track = HandTrack(bundle.law.arm)

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -118,7 +118,7 @@ class Runner:
         self._poses = None if poses is None else Carried(poses)
         self._eyes = Eyes(bundle, cameras or {})
         self._goal, self._speed, self._guard = np.asarray(goal, float), speed, guard
-        self._object = _chosen(bundle, object_name)
+        self._object = bundle.handled(object_name)
         self._policy, self._clock, self._paced = Policy(bundle), clock, paced
         self._path, self._dead_man = path, dead_man
         self._on_step, self._on_state = on_step, on_state
@@ -358,14 +358,3 @@ def _pose(sensed: Sensed) -> Array | None:
     if sensed.object_position is None or sensed.object_quaternion is None:
         return None
     return np.concatenate([sensed.object_position, sensed.object_quaternion])
-
-
-def _chosen(bundle: Bundle, name: str | None) -> dict[str, Any]:
-    """The facts of the object that is handled."""
-    objects = {each["name"]: each for each in bundle.object["objects"]}
-    if name is None and len(objects) == 1:
-        return next(iter(objects.values()))
-    if name not in objects:
-        known = ", ".join(objects)
-        raise DeployError(f"{bundle.path}: which object is handled? it knows {known}")
-    return objects[name]

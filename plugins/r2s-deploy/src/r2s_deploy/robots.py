@@ -1,8 +1,9 @@
 """Robots by name, of this package and of others.
 
 Another package registers its own under the entry point group `r2s_deploy.robots`: a function of the
-address and, as keywords, of the cell's `robot_options`, which returns a `Robot` that is also a
-context manager.
+address and, as keywords, of `speed` (the share of full speed that it will be driven at) and the
+cell's `robot_options`. It returns a `Robot` with a method `close`, and perhaps `joints`, their
+names, and `check`, which raises `DeployError` for a `robot.json` that is not of this robot.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from r2s_deploy.errors import DeployError
 GROUP = "r2s_deploy.robots"
 
 
-def open_robot(cell: Cell, bundle: Bundle) -> Any:
-    """The cell's robot, connected.
+def open_robot(cell: Cell, bundle: Bundle, speed: float) -> Any:
+    """The cell's robot, connected; speed: the share of full speed that it is meant to keep to.
 
     Raises `DeployError` where there is none of that kind, it does not take an option, or it is not
     the bundle's.
@@ -36,17 +37,27 @@ def open_robot(cell: Cell, bundle: Bundle) -> Any:
 
         options["cameras"] = json.dumps(described(bundle))
     try:
-        robot = kind(cell.address, **options)
+        robot = kind(cell.address, speed=speed, **options)
     except TypeError as error:
         raise DeployError(f"robot_options of the robot {cell.kind}: {error}") from error
+    try:
+        _check(robot, bundle)
+    except DeployError:
+        robot.close()
+        raise
+    return robot
+
+
+def _check(robot: Any, bundle: Bundle) -> None:
+    """That it is the bundle's, as far as it can tell."""
+    if hasattr(robot, "check"):
+        robot.check(bundle.robot)
     names, wanted = list(getattr(robot, "joints", ())), list(bundle.robot["joints"]["names"])
     if names and len(names) != len(wanted):
-        robot.close()
         raise DeployError(
             f"the robot has {len(names)} joints ({', '.join(names)}), and the bundle is of "
             f"{bundle.robot['title']}, which has {len(wanted)}"
         )
-    return robot
 
 
 def _kinds() -> Mapping[str, Callable[..., Any]]:
@@ -66,7 +77,7 @@ def _loaded(entry: importlib.metadata.EntryPoint) -> Callable[..., Any]:
     return open_it
 
 
-def _simulated(address: str, **options: Any) -> Any:
+def _simulated(address: str, speed: float, **options: Any) -> Any:
     from r2s_deploy.simulated import SimulatedRobot
 
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]

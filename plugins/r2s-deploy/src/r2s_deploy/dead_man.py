@@ -73,7 +73,7 @@ def terminal_key(terminal: IO[Any] | None = None) -> Iterator[TerminalKey]:
         import tty
     except ModuleNotFoundError as error:
         raise DeployError("the dead-man key needs a terminal of Linux or macOS") from error
-    if not terminal.isatty():
+    if terminal is None or not terminal.isatty():
         raise DeployError(
             "the dead-man key needs a terminal, and standard input is none: run it in one"
         )

@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def _picture(path: Path, board_in_camera: Transform, rng: np.random.Generator) -> None:
-    cv2.imwrite(str(path), draw([(_PRINT, board_in_camera)], CAMERA, rays=2, rng=rng))
+    cv2.imwrite(str(path), draw([(_PRINT, board_in_camera)], CAMERA, rays=3, rng=rng))
 
 
 def _run(command: str) -> int:
@@ -93,12 +93,14 @@ def test_a_fixed_camera_is_found_by_a_board_on_the_hand(folder, capsys):
 
 
 def test_a_camera_on_the_hand_is_found_by_the_joints_angles(folder, bundle, bundle_dir, capsys):
-    """By the arm's kinematics, a board on the table, and a CSV file."""
+    """By the arm's kinematics, a board that leans on the table, and a CSV file."""
     rng, arm = np.random.default_rng(2), bundle.law.arm
     in_hand = transform((0.05, 0.0, 1.5), (0.06, 0.0, -0.2))
     ready = np.array(bundle.robot["joints"]["ready"])
     middle = arm.posture(ready)
-    board = Transform(np.diag([1.0, 1.0, 1.0]), np.array([*middle.position[:2], 0.0]))
+    board = transform(
+        (0.6, 0.2, 0.0), (*middle.position[:2], 0.05)
+    )  # nothing is told from in front
     spread = np.array([0.1, 0.1, 0.1, 0.1, 0.25, 0.25, 0.6])
     rows = []
     for i in range(10):
@@ -114,7 +116,7 @@ def test_a_camera_on_the_hand_is_found_by_the_joints_angles(folder, bundle, bund
     assert _run(f"{command} --bundle {bundle_dir}") == 0
     found = CameraPlace.load(folder / "place.json")
     assert found.mount == "hand"
-    assert found.pose.distance_to(in_hand) < 2.0 * found.position_std_m < 0.01
+    assert found.pose.distance_to(in_hand) < 3.0 * found.position_std_m < 0.01
     assert found.pose.angle_to(in_hand) < 0.5
 
 

@@ -31,7 +31,11 @@ class World:
         self.q, self.dq, self.time = HOME.copy(), np.zeros(7), 0.0
         self.mode, self.m_ee, self.m_load, self.version = "idle", 0.73, 0.0, 10
         self.calls, self.targets = [], []
-        self.silent, self.ended_by = False, None  # the latter: an error that ends motions
+        self.silent, self.held, self.ended_by = (
+            False,
+            False,
+            None,
+        )  # the latter: an error that ends motions
         self.width, self.max_width, self.hand_s, self.hand_error = 0.08, 0.08, 0.0, None
         self.hand_stopped = threading.Event()
 
@@ -59,7 +63,8 @@ class JointTargets:
         if self._world.ended_by is not None:
             raise FrankaError("the control loop has ended; stop() returns its result", "control")
         self._world.targets.append(np.array(target))
-        self._world.q = np.array(target)
+        if not self._world.held:
+            self._world.q = np.array(target)
 
     def state(self):
         return self._world.state()

@@ -3,6 +3,7 @@ signatures; benchmarks/franka_loopback.py runs the real library against a server
 
 import importlib.util
 import inspect
+import os
 import socket
 import struct
 import sys
@@ -212,11 +213,27 @@ def test_a_robot_that_falls_silent_stops_it(world):
         assert 0.045 < time.monotonic() - began < 1.0
 
 
+def test_an_arm_that_does_not_follow_is_stopped(world):
+    with FrankaRobot("arm", speed=0.1) as arm:
+        arm.cycle(fake.HOME, OPEN)
+        world.held = True
+
+        def push():
+            for i in range(1000):
+                arm.cycle(moved(1, 0.0002 * i), OPEN)
+
+        with pytest.raises(RobotError, match=r"joint 2 is 0\.07 rad from its target"):
+            push()
+
+
 def test_states_that_are_no_numbers_stop_it(world):
     with FrankaRobot("arm") as arm:
         arm.cycle(fake.HOME, OPEN)
         world.dq = np.full(7, np.nan)
         with pytest.raises(RobotError, match="velocities that are not finite"):
+            arm.cycle(fake.HOME, OPEN)
+        world.dq, world.q, world.held = np.zeros(7), np.full(7, np.nan), True
+        with pytest.raises(RobotError, match="angles that are not finite"):
             arm.cycle(fake.HOME, OPEN)
 
 
@@ -364,15 +381,22 @@ def test_the_fake_has_the_librarys_signatures():
 def box():
     """A control box of one's own: an address of this computer, and its listening socket."""
     pytest.importorskip("franka")
-    listening = socket.create_server(("127.0.0.77", 1337))
-    yield "127.0.0.77", listening
+    address = _own_address(77)
+    listening = socket.create_server((address, 1337))
+    yield address, listening
     listening.close()
+
+
+def _own_address(network):
+    """Of this process alone: the port is always the same, and tests may run twice at a time."""
+    high, low = divmod(os.getpid(), 256)
+    return f"127.{network}.{high % 256}.{low}"
 
 
 def test_the_library_is_refused_where_nothing_listens():
     pytest.importorskip("franka")
-    with pytest.raises(RobotError, match=r"127\.0\.0\.78 refused the connection: .* FCI in Desk"):
-        FrankaRobot("127.0.0.78", realtime=False)
+    with pytest.raises(RobotError, match=r"^127\.78\..* refused the connection: .* FCI in Desk"):
+        FrankaRobot(_own_address(78), realtime=False)
 
 
 def test_the_library_is_told_of_another_version(box):
@@ -381,7 +405,10 @@ def test_the_library_is_told_of_another_version(box):
     def answer():
         connection, _ = listening.accept()
         with connection:
-            command, number, _ = struct.unpack("<III", connection.recv(12))
+            # Version and port too: what is left unread would reset the connection.
+            asked = connection.recv(16, socket.MSG_WAITALL)
+            command, number, size, version, _ = struct.unpack("<IIIHH", asked)
+            assert (command, size, version) == (0, 16, 10)
             # Size, status "incompatible", and the version of the server.
             connection.sendall(struct.pack("<IIIBH", command, number, 15, 1, 7))
 

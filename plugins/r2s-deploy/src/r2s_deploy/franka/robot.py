@@ -121,6 +121,7 @@ class FrankaRobot:
         self._hand.command(float(finger_target))
         self._wait()
         found = motion.state()
+        self._check_follows(np.array(found.q, float))
         now = time.monotonic()
         if found.time != self._told:
             self._told, self._told_at = found.time, now
@@ -218,11 +219,22 @@ class FrankaRobot:
                 max_deviation=_FARTHEST,
                 backend="robot",
                 controller_mode="joint_impedance",
+                limit_rate=True,  # of what is left of a command after others were lost
             )
         )
         self._before, self._due = targets, begun
         self._told, self._told_at = -1.0, time.monotonic()
         return motion
+
+    def _check_follows(self, angles: Array) -> None:
+        """The arm is where its targets are, but for what it trails at this speed."""
+        behind, most = np.abs(angles - self._before), 0.05 + 0.2 * self._speed
+        i = int(behind.argmax())
+        if behind[i] > most:
+            raise RobotError(
+                f"joint {i + 1} is {behind[i]:.2f} rad from its target: something holds the arm, "
+                "or commands do not reach it in time"
+            )
 
     def _wait(self) -> None:
         """Until the cycle's end; what the policy took is made up for by shorter ones."""

@@ -224,6 +224,7 @@ def test_an_arm_that_does_not_follow_is_stopped(world):
 
         with pytest.raises(RobotError, match=r"joint 2 is 0\.07 rad from its target"):
             push()
+        np.testing.assert_array_equal(world.targets[-1], world.q)  # it pushes no more
 
 
 def test_states_that_are_no_numbers_stop_it(world):

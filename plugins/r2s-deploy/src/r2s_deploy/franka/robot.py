@@ -23,7 +23,15 @@ from r2s_deploy.franka.limits import MODELS, Model, check_described
 from r2s_deploy.robot import RobotError, RobotState
 
 Array = np.ndarray
-_STIFFNESS = (3000.0, 3000.0, 3000.0, 2500.0, 2500.0, 2000.0, 2000.0)  # Nm/rad, libfranka's own
+_STIFFNESS = (
+    3000.0,
+    3000.0,
+    3000.0,
+    2500.0,
+    2500.0,
+    2000.0,
+    2000.0,
+)  # Nm/rad, of libfranka's examples
 _NEAR = 0.02  # rad, from where the arm is to where its first target may be
 _FARTHEST = 2.5  # rad, that a joint may go from where a motion began
 _CATCH_UP_S = 0.1  # of cycles that are late, how many are made up for
@@ -231,6 +239,8 @@ class FrankaRobot:
         behind, most = np.abs(angles - self._before), 0.05 + 0.2 * self._speed
         i = int(behind.argmax())
         if behind[i] > most:
+            with contextlib.suppress(self._library.FrankaError):
+                self._motion.move_to(angles)  # so that it does not go on pushing
             raise RobotError(
                 f"joint {i + 1} is {behind[i]:.2f} rad from its target: something holds the arm, "
                 "or commands do not reach it in time"

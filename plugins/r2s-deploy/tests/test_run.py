@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,6 +196,13 @@ def test_a_cell_says_where_tags_and_cameras_are(tmp_path):
     assert found.cameras["top"].place == tmp_path / "b.json"
     assert isinstance(found.cameras["top"], CameraAt)
     assert found.guard == Guard(table_m=-0.1, patience=3)
+
+
+def test_the_cell_in_the_readme_is_one(tmp_path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (tmp_path / "cell.toml").write_text(readme.split("```toml")[1].split("```")[0])
+    found = cells.load(tmp_path / "cell.toml")
+    assert (found.kind, found.thing.pose, found.guard.reach_m) == ("simulated", "tags", 0.4)
 
 
 def test_a_robot_that_nobody_knows_is_told(cell, bundle_dir, tmp_path, capsys):

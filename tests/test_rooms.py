@@ -78,7 +78,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "r2s_deploy": (
         ("errors", "rotation", "charts", "png"),
         ("transform", "documents", "robot", "camera"),
-        ("arm", "franka"),
+        ("arm", "franka", "webcam"),
         ("sensed", "smooth", "hand"),
         ("bundle",),
         ("policy", "watch", "naming", "pose", "eyes"),

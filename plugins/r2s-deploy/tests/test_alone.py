@@ -63,13 +63,15 @@ def test_what_sees_says_what_to_install():
         (*_NOT_OURS, "cv2"),
         """
 from r2s_deploy.errors import DeployError
-try:
-    from r2s_deploy.pose.sight import TagPose
-except DeployError as error:
-    print(error)
+for name in ("pose.sight", "webcam"):
+    try:
+        importlib.import_module(f"r2s_deploy.{name}")
+    except DeployError as error:
+        print(error)
 """,
-    )
-    assert told.startswith("seeing tags needs OpenCV: install r2s-deploy with the extra `tags`")
+    ).splitlines()
+    assert told[0].startswith("seeing tags needs OpenCV: install r2s-deploy with the extra `tags`")
+    assert told[1].startswith("a webcam needs OpenCV: install r2s-deploy with the extra `tags`")
 
     start = "import runpy\nrunpy.run_module('r2s_deploy.pose', run_name='__main__')"
     script = f"BLOCKED = ('cv2',)\n{_BLOCK}\n{start}"

@@ -82,7 +82,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("sensed", "smooth", "hand"),
         ("bundle",),
         ("policy", "watch", "naming", "pose", "eyes"),
-        ("decide", "log", "cell", "dead_man", "carried"),
+        ("decide", "log", "cell", "dead_man", "carried", "testing"),
         ("recorded",),
         ("check", "loop", "shadow", "simulated"),
         ("page", "rehearse", "robots", "equip"),

@@ -12,6 +12,7 @@ from r2s_deploy.loop import Runner
 from r2s_deploy.pose import ManualPose
 from r2s_deploy.robot import RobotError, RobotState
 from r2s_deploy.smooth import PATHS, Limits
+from r2s_deploy.testing import check_robot
 from r2s_deploy.watch import Guard, Stopped
 
 GOAL = np.array([0.5, 0.0, 0.25])
@@ -44,6 +45,40 @@ class FakeRobot:
 @pytest.fixture(scope="module")
 def bundle(bundle_dir):
     return bundles.load(bundle_dir)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({}, ""),
+        ({"cycle_s": 0.0}, "cycle_s is 0"),
+        ({"drift": 0.01}, "told to stay, a joint moved by"),
+        ({"clock": 0.0}, "time_s does not rise"),
+        ({"clock": 10.0}, "a cycle took 0.06"),
+        ({"opening": 40.0}, "outside of 0.000 to 0.04"),
+    ],
+)
+def test_a_robot_of_ones_own_is_checked(bundle, wrong, says):
+    class Own(FakeRobot):
+        def read(self):
+            now = wrong.get("clock", 1.0) * self.cycles * 0.006
+            fingers = np.full(2, wrong.get("opening", 0.04))
+            zeros = np.zeros(self.joints)
+            return RobotState(now, self.angles, zeros, fingers, np.zeros(2))
+
+        def cycle(self, joint_targets, finger_target):
+            super().cycle(joint_targets + wrong.get("drift", 0.0) * self.cycles, finger_target)
+            return self.read()
+
+    robot, arm = Own(bundle), bundle.law.arm
+    robot.cycle_s = wrong.get("cycle_s", robot.cycle_s)
+    try:
+        check_robot(robot, arm.size, arm.fingers)
+        told = ""
+    except AssertionError as error:
+        told = str(error)
+    assert says in told
+    assert bool(says) == bool(told)
 
 
 def runner(bundle, robot, poses=None, **options):

@@ -10,6 +10,7 @@ from r2s_deploy import cli
 from r2s_deploy.robot import RobotError
 from r2s_deploy.simulated import SimulatedRobot
 from r2s_deploy.smooth import Limits, Smoother
+from r2s_deploy.testing import check_robot
 
 from .conftest import environment
 
@@ -46,6 +47,12 @@ def test_it_moves_as_in_training(scene, bundle_dir):
             trained = np.asarray(slots.arm(state.physics.view.qpos[0]), float)
             apart = arm.posture(trained).position - arm.posture(measured.angles).position
             assert np.linalg.norm(apart) < 0.025  # of 20 cm and more: it starts softly
+
+
+def test_it_is_a_robot(scene, bundle_dir):
+    arm = bundles.load(bundle_dir).law.arm
+    with SimulatedRobot(scene) as robot:
+        check_robot(robot, arm.size, arm.fingers)
 
 
 def test_what_it_refuses_and_that_it_can_go_away(scene):

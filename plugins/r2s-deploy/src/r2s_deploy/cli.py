@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     rehearse.add_argument("--finger-noise", type=float, default=0.0, help="m, and m/s")
     rehearse.add_argument("--gravity-error", type=float, default=0.0, help="share uncompensated")
     rehearse.add_argument("--tracker-noise", type=float, default=0.0, help="of the object, m")
+    rehearse.add_argument(
+        "--speed", type=float, default=1.0, help="share of full speed (1); `run` has 0.1"
+    )
     rehearse.add_argument("--image-latency", type=int, default=0, help="ms until one is seen")
     rehearse.add_argument(
         "--entered",
@@ -162,6 +165,7 @@ def _rehearse(args: argparse.Namespace) -> None:
         object_name=args.object_name,
         entered=args.entered,
         path=args.path,
+        speed=args.speed,
     ):
         played.append(episode)
         if len(played) % 20 == 0 or len(played) == args.episodes:

@@ -278,7 +278,7 @@ class Runner:
             angles=state.angles,
             velocities=state.velocities / self._speed,
             fingers=state.fingers,
-            finger_velocities=state.finger_velocities / self._speed,
+            finger_velocities=state.finger_velocities,  # a gripper is not slowed
             joint_targets=episode.targets,
             finger_target=episode.finger,
             goal=self._goal,

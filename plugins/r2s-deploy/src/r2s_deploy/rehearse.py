@@ -52,6 +52,7 @@ def rehearse(
     object_name: str | None = None,
     entered: bool = False,
     path: Literal["filter", "ruckig"] = "filter",
+    speed: float = 1.0,
     guard: Guard = Guard(),  # noqa: B008
 ) -> Iterator[Played]:
     """Play episodes that start and aim as in training.
@@ -59,7 +60,8 @@ def rehearse(
     scene: an MJCF file with the robot and the object, as `r2s scene` writes it. options: of
     `r2s_deploy.simulated.server`. tracker_std_m: the error of the object's position. object_name:
     which of the bundle's objects is in the scene, where there are several. entered: its pose is
-    known as the episode starts, as if by hand, and not tracked. path: see `Runner`.
+    known as the episode starts, as if by hand, and not tracked.
+    path, speed: see `Runner`.
 
     Raises `DeployError` where the bundle does not say where episodes start, or has several objects
     and none is named.
@@ -89,7 +91,7 @@ def rehearse(
                 robot,
                 _entered(tracker) if entered else tracker,
                 goal=goal,
-                speed=1.0,
+                speed=speed,
                 guard=guard,
                 object_name=thing["name"],
                 cameras=seeing,

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -23,13 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
-from r2s_deploy.bundle import load
 from r2s_deploy.franka import FrankaRobot
-from r2s_deploy.loop import Runner
-from r2s_deploy.pose import ManualPose
 from r2s_deploy.robot import RobotError
 from r2s_deploy.smooth import Limits, Smoother
-from r2s_deploy.watch import Guard
 
 Array = np.ndarray
 ADDRESS = "127.0.0.1"
@@ -268,29 +266,47 @@ def disturbed(robot: FrankaRobot, process: subprocess.Popen[bytes], by: signal.S
     return f"after {1000 * noticed:.0f} ms: {told} (stop() returned after {stopped:.1f} s)"
 
 
-def whole_bundle(path: Path, speed: float, steps: int) -> str:
-    """The policy drives the arm; its object is only said to be there."""
-    bundle = load(path)
-    with connect(speed) as robot:
-        robot.check(bundle.robot)
-        smooth, ready = smoother(robot, speed, robot.read().angles), bundle.robot["joints"]["ready"]
-        Drive().follow(robot, smooth, lambda _: np.array(ready), 0.6 / speed + 1.0)
-        robot.stop()
-        pose = ManualPose((0.5, 0.0, 0.03))
-        guard = Guard(unfamiliar=1e9, stale_s=1e9, late_s=0.05)
-        runner = Runner(
-            bundle, robot, pose, goal=np.array([0.5, 0.0, 0.25]), speed=speed, guard=guard
-        )
-        began = time.monotonic()
-        run = runner.run(steps)
-        took = time.monotonic() - began
-    if run.steps == 0:
-        raise AssertionError(run.stopped)
-    decide = 1000 * np.percentile(run.decide_s, [50, 99])
-    return (
-        f"{run.steps} of {steps} control steps in {took:.1f} s; {run.stopped or 'no stop'}; "
-        f"deciding took {decide[0]:.1f} ms (median), {decide[1]:.1f} ms (99 %)"
-    )
+CELL = f"""robot = "franka:{ADDRESS}"
+[robot_options]
+hand_kg = 0.0
+realtime = false
+timeout_s = 0.3
+[guard]
+late_s = 0.05
+"""
+
+
+def command(bundle: Path, folder: Path, *options: str, held_s: float = 600.0) -> str:
+    """What `r2s-deploy run` says, in a terminal whose space bar is held for so long.
+
+    The object is only said to be there: the server's scene is empty.
+    """
+    cell = folder / "cell.toml"
+    cell.write_text(CELL)
+    given = [str(bundle), str(cell), "--goal", "0.5", "0", "0.25", "--object", "0.5", "0", "0.03"]
+    line = [sys.executable, "-m", "r2s_deploy.cli", "run", *given, "--allow-privileged", *options]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(line, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    os.close(theirs)
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    said, begun, end = "", None, time.monotonic() + 300.0
+    while process.poll() is None and time.monotonic() < end:
+        said += (process.stdout.read() or b"").decode()
+        if begun is None and "hold the space bar" in said:
+            begun = time.monotonic()
+        if begun is not None and time.monotonic() - begun < held_s:
+            os.write(ours, b" ")
+        time.sleep(0.03)
+    process.kill()
+    said += (process.stdout.read() or b"").decode()
+    os.close(ours)
+    return " | ".join(said.strip().splitlines())
+
+
+def succeeds(said: str, sentence: str) -> str:
+    assert sentence in said, said
+    return said
 
 
 def main() -> int:
@@ -322,10 +338,18 @@ def main() -> int:
             what = f"the server {name}"
             say(what, lambda r=robot, p=process, by=by: disturbed(r, p, by))
     if args.bundle:
-        for speed, steps in ((0.1, 50), (1.0, 200)):
+        bundle, folder = args.bundle, place.arm.parent
+        moves = ("--arm", "--to-ready")
+        for sentence, options, held_s in (
+            ("nothing was moved", (), 600.0),
+            ("control steps; it holds where it is", (*moves, "--steps", "50"), 600.0),
+            ("control steps; it holds where it is", (*moves, "--speed", "1"), 600.0),
+            ("the space bar was released", moves, 12.0),
+        ):
             with server(place):
-                what = f"a policy, {speed:.0%} speed"
-                say(what, lambda s=speed, n=steps: whole_bundle(args.bundle, s, n))
+                line = " ".join(("r2s-deploy run", *options))
+                told = functools.partial(command, bundle, folder, *options, held_s=held_s)
+                say(line, lambda f=told, s=sentence: succeeds(f(), s))
     print(f"failed: {', '.join(failed) or 'nothing'}")
     return 1 if failed else 0
 

@@ -37,6 +37,7 @@ class World:
             None,
         )  # the latter: an error that ends motions
         self.width, self.max_width, self.hand_s, self.hand_error = 0.08, 0.08, 0.0, None
+        self.hand_clock = time.monotonic
         self.hand_stopped = threading.Event()
 
     def state(self):
@@ -83,7 +84,9 @@ class Gripper:
     def read_once(self):
         time.sleep(0.005)
         world = self._world
-        return SimpleNamespace(width=world.width, max_width=world.max_width, time=time.monotonic())
+        return SimpleNamespace(
+            width=world.width, max_width=world.max_width, time=world.hand_clock()
+        )
 
     def move(self, width, speed):
         return self._take("move", (width, speed), width)

@@ -3,6 +3,7 @@ signatures; benchmarks/franka_loopback.py runs the real library against a server
 
 import importlib.util
 import inspect
+import itertools
 import os
 import socket
 import struct
@@ -256,7 +257,7 @@ def test_the_hand_grasps_at_any_width_and_the_arm_does_not_wait_for_it(world):
         for _ in range(50):
             arm.cycle(fake.HOME, CLOSED)
         assert time.monotonic() - began < 0.3
-        assert given(world, "grasp") == (0.0, 0.1, 30.0, 0.08, 0.08)
+        assert given(world, "grasp") == (0.0, pytest.approx(0.04), 30.0, 0.08, 0.08)
         np.testing.assert_allclose(arm.read().fingers, 0.04)
         until(lambda: arm.read().fingers[0] < 0.02)
         np.testing.assert_allclose(arm.read().fingers, 0.015)
@@ -266,21 +267,24 @@ def test_the_hand_grasps_at_any_width_and_the_arm_does_not_wait_for_it(world):
         assert names(world).count("grasp") == 1
         arm.cycle(fake.HOME, OPEN)
         until(lambda: arm.read().fingers[0] > 0.03)
-        assert given(world, "move") == (0.08, 0.1)
+        assert given(world, "move") == (0.08, pytest.approx(0.04))  # m/s, at 10 % speed
     assert "stop hand" not in names(world)
 
 
-def test_the_fingers_velocity_is_of_their_width(world):
+@pytest.mark.parametrize("clock", ["tells the time", "counts states"])
+def test_the_fingers_velocity_is_of_their_width(world, clock):
+    if clock == "counts states":
+        world.hand_clock = itertools.count(0.0, 0.001).__next__
     with FrankaRobot("arm") as arm:
-        seen = []
+        seen, began = [], time.monotonic()
 
         def closing():
-            world.width -= 0.0005
+            world.width = 0.08 - 0.1 * (time.monotonic() - began)
             seen.append(arm.read().finger_velocities[0])
-            return len(seen) > 30
+            return len(seen) > 50
 
         until(closing)
-        assert -0.5 < np.median(seen) < -0.005
+        assert np.median(seen) == pytest.approx(-0.05, rel=0.4)
         until(lambda: arm.read().finger_velocities[0] == 0.0)
 
 
@@ -300,6 +304,13 @@ def test_a_new_command_ends_the_hands_motion(world):
         until(lambda: names(world).count("stop hand") == 2)
         arm.cycle(fake.HOME, OPEN)  # which it did not reach
         until(lambda: names(world).count("move") == 2)
+
+
+def test_the_hand_is_no_faster_than_it_can_be(world):
+    with FrankaRobot("arm", speed=1.0) as arm:
+        arm.cycle(fake.HOME, OPEN)
+        until(lambda: "move" in names(world))
+    assert given(world, "move") == (0.08, 0.1)
 
 
 def test_what_is_held_stays_held_when_the_arm_stops(world):

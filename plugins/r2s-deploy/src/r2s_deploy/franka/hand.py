@@ -15,7 +15,8 @@ import numpy as np
 from r2s_deploy.robot import RobotError
 
 Array = np.ndarray
-_SPEED = 0.1  # m/s, as fast as it goes
+_FASTEST = 0.1  # m/s, of the width
+_IN_TRAINING = 0.4  # m/s, that fingers close at there
 _STALE_S = 1.0  # it tells its width some ten times a second
 _HOMED = 0.01  # m; a hand that was not homed does not know how far it opens
 
@@ -28,18 +29,23 @@ class Hand:
     keeps pressing. Any other is a width to open to. A new command ends the one in progress.
     """
 
-    def __init__(self, gripper: Any, force_n: float, explain: Callable[[Exception], str]) -> None:
-        """gripper: `franka.Gripper`. explain: makes a sentence of one of its errors.
+    def __init__(
+        self, gripper: Any, speed: float, force_n: float, explain: Callable[[Exception], str]
+    ) -> None:
+        """gripper: `franka.Gripper`. speed: the run's share of full speed, for the fingers too,
+        where they can. explain: makes a sentence of an error of the gripper.
 
         Raises `RobotError` where the hand was not homed.
         """
         self._gripper: Any = gripper
+        self._speed = min(_FASTEST, speed * _IN_TRAINING)
         self._force, self._explain = force_n, explain
         first = gripper.read_once()
         if not first.max_width > _HOMED:
             raise RobotError("the hand does not know how far it opens: home it in Desk")
         self.max_width = float(first.max_width)
-        self._seen = time.monotonic(), float(first.time), float(first.width), 0.0
+        #: When by our clock, when by the hand's, its width, m, and how fast that changes, m/s.
+        self._seen = time.monotonic(), first.time, first.width, 0.0
         self._change = threading.Condition()
         #: Widths, m, 0 for a grasp: what is to be, what is under way, and what was reached.
         self._wanted: float | None = None
@@ -103,10 +109,12 @@ class Hand:
             except Exception as error:  # of the library, whose classes this file does not know
                 self._fail(error)
                 return
-            _, before, width, velocity = self._seen
-            if state.time > before:
-                velocity = (state.width - width) / (state.time - before)
-            self._seen = time.monotonic(), float(state.time), float(state.width), float(velocity)
+            before, told, width, _ = self._seen
+            now = time.monotonic()
+            # By the clock that saw more of it: states may arrive in a heap, and there are hands
+            # whose clock counts states.
+            passed = max(now - before, state.time - told)
+            self._seen = now, state.time, state.width, (state.width - width) / passed
 
     def _obey(self) -> None:
         """Carry out what is wanted, one command after another."""
@@ -118,9 +126,11 @@ class Hand:
                 self._doing = wanted = self._wanted
             try:
                 if wanted:
-                    self._gripper.move(wanted, _SPEED)
+                    self._gripper.move(wanted, self._speed)
                 else:  # at any width, so that it is no failure to hold something, or nothing
-                    self._gripper.grasp(0.0, _SPEED, self._force, self.max_width, self.max_width)
+                    self._gripper.grasp(
+                        0.0, self._speed, self._force, self.max_width, self.max_width
+                    )
             except Exception as error:
                 if self._wanted == wanted:  # otherwise it was ended for another command
                     self._fail(error)

@@ -25,9 +25,11 @@ from pathlib import Path
 
 import numpy as np
 
+from r2s_deploy.arm import Fingers
 from r2s_deploy.franka import FrankaRobot
 from r2s_deploy.robot import RobotError
 from r2s_deploy.smooth import Limits, Smoother
+from r2s_deploy.testing import check_robot
 
 Array = np.ndarray
 ADDRESS = "127.0.0.1"
@@ -166,6 +168,11 @@ class Drive:
             f"{len(self.periods)} cycles, period p50 {p50:.2f}, p99 {p99:.2f}, max {most:.2f} ms; "
             f"behind by {1000 * max(self.behind):.1f} mrad at most"
         )
+
+
+def checked(robot: FrankaRobot) -> str:
+    check_robot(robot, 7, Fingers(-0.02, 0.04, 0.08, np.array([[0.0, 0.0], [0.04, 0.08]])))
+    return "it does what the loop relies on"
 
 
 def each_joint(robot: FrankaRobot) -> str:
@@ -326,6 +333,7 @@ def main() -> int:
     failed: list[str] = []
     say("no server", lambda: error_of(connect))
     with server(place), connect() as robot:
+        say("r2s_deploy.testing.check_robot", lambda: checked(robot))
         say("each joint, 10% speed", lambda: each_joint(robot))
         say("the hand", lambda: hand(robot))
         say("this program stalls", lambda: stalled(robot))

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from r2s_deploy.arm import Fingers
 from r2s_deploy.franka import FrankaRobot, robot
 from r2s_deploy.franka.limits import MODELS
 from r2s_deploy.robot import RobotError
 from r2s_deploy.smooth import Limits, Smoother
+from r2s_deploy.testing import check_robot
 
 _PATH = Path(__file__).with_name("franka_fake.py")
 _SPEC = importlib.util.spec_from_file_location("franka_fake", _PATH)
@@ -95,6 +97,12 @@ def test_every_cycle_hands_on_one_target_and_takes_a_millisecond(world):
     assert how == ["robot", "joint_impedance"]
     assert 0.1 < fraction < 0.5  # of the arm's limits, at 10 % speed
     assert names(world).count("motion") == names(world).count("stop motion") == 1
+
+
+def test_it_does_what_the_loop_relies_on(world):
+    fingers = Fingers(CLOSED, OPEN, 0.08, np.array([[0.0, 0.0], [0.04, 0.08]]))
+    with FrankaRobot("arm") as arm:
+        check_robot(arm, 7, fingers)
 
 
 def test_time_that_the_policy_took_is_made_up_for(world):

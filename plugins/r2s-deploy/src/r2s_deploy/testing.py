@@ -28,10 +28,12 @@ def check_robot(robot: Robot, joints: int, fingers: Fingers | None = None) -> No
     for _ in range(_CYCLES):
         before, state = state, robot.cycle(first.angles.copy(), finger)
         state.check(joints)
-        assert state.time_s > before.time_s, "time_s does not rise from cycle to cycle"
+        # One that makes up for time that was lost may measure nothing new in a cycle.
+        assert state.time_s >= before.time_s, "time_s runs backwards"
         off = float(np.abs(state.angles - first.angles).max())
         assert off < _STILL, f"told to stay, a joint moved by {off:.3f} rad"
     took = (state.time_s - first.time_s) / _CYCLES
+    assert took > 0.3 * robot.cycle_s, f"time_s does not rise with the cycles, but by {took:.4f} s"
     assert took < 3.0 * robot.cycle_s, f"a cycle took {took:.4f} s, and cycle_s is {robot.cycle_s}"
     if fingers is not None:
         low, high = float(fingers.table[0, 0]), float(fingers.table[-1, 0])

@@ -1,5 +1,6 @@
 """`r2s-deploy run`: on a simulated robot in real time, as a user would at a terminal."""
 
+import csv
 import os
 import pty
 import signal
@@ -12,11 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from r2s_deploy import bundle as bundles
 from r2s_deploy import cell as cells
 from r2s_deploy import cli
+from r2s_deploy.camera import Intrinsics
 from r2s_deploy.cell import CameraAt
 from r2s_deploy.dead_man import TerminalKey
 from r2s_deploy.errors import DeployError
+from r2s_deploy.pose.opencv import cv2
+from r2s_deploy.pose.placement import CameraPlace
+from r2s_deploy.pose.rendered import draw, tag_print
+from r2s_deploy.transform import Transform
 from r2s_deploy.watch import Guard, Stopped
 
 HERE = ["--goal", "0.5", "0", "0.3", "--object", "0.5", "0.0", "0.035"]
@@ -181,6 +188,48 @@ def test_a_cell_that_is_none_is_told(tmp_path, text, says):
         cells.load(tmp_path / "cell.toml")
     with pytest.raises(DeployError, match="cannot be read"):
         cells.load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("mount", ["base", "hand"])
+def test_the_object_is_where_its_tag_is_seen(cell, bundle_dir, capsys, tmp_path, mount):
+    """A camera, fixed or on the hand, films a tag on the object; it is a file that is played."""
+    bundle = bundles.load(bundle_dir)
+    lens = Intrinsics.of_field_of_view((1280, 720), 60.0)
+    object_in_base = Transform.of((0.5, 0.05, 0.035))
+    tag_in_object = Transform.of((0.0, 0.0, 0.035))
+    posture = bundle.law.arm.posture(np.array(bundle.robot["joints"]["ready"]))
+    hand = Transform(posture.rotation, posture.position)
+    # From the side, looking down: the camera's z axis points to the object.
+    forward = np.array([-0.5, 0.0, -0.6]) / np.hypot(0.5, 0.6)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    axes = np.column_stack([right, np.cross(forward, right), forward])
+    camera_in_base = Transform(axes, object_in_base.translation - 0.5 * forward)
+    place = camera_in_base if mount == "base" else hand.inverse() @ camera_in_base
+    tag_in_camera = camera_in_base.inverse() @ object_in_base @ tag_in_object
+    image = draw([(tag_print(3, 0.04), tag_in_camera)], lens, rng=np.random.default_rng(0))
+    film = cv2.VideoWriter(
+        str(tmp_path / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 30, lens.size
+    )
+    for _ in range(90):
+        film.write(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+    film.release()
+    lens.save(tmp_path / "lens.json")
+    CameraPlace(place, mount, {}, 0.001, 0.1).save(tmp_path / "place.json")
+    text = cell.read_text().replace("scene.xml", str(cell.parent / "scene.xml"))
+    (tmp_path / "cell.toml").write_text(
+        text + '[cameras.top]\ndevice = "film.avi"\nlens = "lens.json"\nplace = "place.json"\n'
+        '[object]\npose = "tags"\ncamera = "top"\nupright_deg = 20\n[[object.tags]]\nid = 3\n'
+        "size_mm = 40\nposition = [0, 0, 0.035]\n"
+    )
+    log = tmp_path / "log.csv"
+    wanted = ["--goal", "0.5", "0", "0.3", "--log", str(log)]
+    assert cli.main(["run", str(bundle_dir), str(tmp_path / "cell.toml"), *wanted]) == 0, (
+        capsys.readouterr().err
+    )
+    row = next(csv.DictReader(log.open()))
+    position = [float(row[f"object_{axis}"]) for axis in "xyz"]
+    np.testing.assert_allclose(position, object_in_base.translation, atol=2e-3)
 
 
 def test_a_cell_says_where_tags_and_cameras_are(tmp_path):

@@ -175,4 +175,6 @@ def _camera(fields: Fields, folder: Path) -> CameraAt:
         raise BundleError(f"{fields.where}: device is {device!r}, not a number or a file")
     if device == SIMULATED:
         return CameraAt(device, None, None)
+    if isinstance(device, str) and (folder / device).is_file():
+        device = str(folder / device)
     return CameraAt(device, *(folder / fields.text(key) for key in ("lens", "place")))

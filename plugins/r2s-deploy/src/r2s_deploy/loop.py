@@ -29,6 +29,7 @@ from r2s_deploy.watch import Guard, Stopped, Watch
 
 Array = np.ndarray
 _BRAKING_S = 2.0  # the longest
+_LOOKED_S = 0.2  # longer than it takes from an image to its use
 _AT_REST = 1e-3  # rad/s
 _SWITCH_S = 1e-5  # between threads: Python's 5 ms would be five cycles
 
@@ -202,10 +203,16 @@ class Runner:
         return ""
 
     def _read(self) -> RobotState:
-        state = self._robot.read()
-        state.check(self._bundle.law.arm.size)
-        self._on_state(state)
-        return state
+        """Of a robot that stands still: for a while, so that it is known where a camera on the hand
+        was when an image was taken."""
+        until = time.monotonic() + (_LOOKED_S if self._paced else 0.0)
+        while True:
+            state = self._robot.read()
+            state.check(self._bundle.law.arm.size)
+            self._on_state(state)
+            if time.monotonic() >= until:
+                return state
+            time.sleep(self._robot.cycle_s)
 
     def _smooth(self, state: RobotState) -> Smoother | TimeOptimal:
         limits = Limits.of(self._bundle.robot, self._speed)

@@ -46,7 +46,7 @@ _PACKAGES = (
     "r2s_algos_bc", "r2s_envs_objects", "r2s_envs_pick_place", "r2s_envs_robots",
     "r2s_randomization_objects", "r2s_randomization_physics", "r2s_randomization_sensor",
     "r2s_randomization_visual", "r2s_rewards_example", "r2s_lerobot",
-    "r2s_deploy", "r2s_export",
+    "r2s_deploy", "r2s_export", "r2s_identify",
 )  # fmt: skip
 
 

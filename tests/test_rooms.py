@@ -89,6 +89,17 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("drive",),
         ("cli",),
     ),
+    "r2s_identify": (
+        ("arm",),
+        ("recording", "parameters", "excitation"),
+        ("grasp", "guess", "told", "record"),
+        ("fit",),
+        ("identify",),
+        ("propose", "write"),
+        ("commands",),
+        ("cli",),
+        ("plugin",),
+    ),
     "r2s_envs_pick_place": (
         ("config",),
         ("scene",),

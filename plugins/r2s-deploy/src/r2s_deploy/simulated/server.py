@@ -4,7 +4,8 @@ It prints the port on 127.0.0.1 on which it listens, serves one client, and ends
 The client connects twice: to the robot, and to what sees it (the object's pose, images), so that
 drawing an image holds no cycle up. A cycle is 1 ms of physics. What a real robot does that training
 did not is an option: targets that act late, measurements with noise, gravity that is not wholly
-compensated.
+compensated, other servos, joints and loads than its model says. Options of joints take a number for
+each of the arm's, or one for all.
 """
 
 from __future__ import annotations
@@ -27,6 +28,14 @@ from r2s_deploy.simulated.protocol import Line
 TIMESTEP = 0.001  # s
 #: What the two connections may ask for.
 _MOVED, _SEEN = ("describe", "reset", "read", "cycle", "stop"), ("object", "image")
+#: Option, its neutral value, and what it means.
+_OF_JOINTS = (
+    ("stiffness", 1.0, "factor on the servos' position gain"),
+    ("servo-damping", 1.0, "factor on the servos' velocity gain"),
+    ("joint-damping", 1.0, "factor on the joints' own damping"),
+    ("armature", 1.0, "factor on the joints' armature"),
+    ("friction", 0.0, "dry friction added to the joints', N m"),
+)
 
 
 class World:
@@ -35,6 +44,8 @@ class World:
     def __init__(self, scene: Path, options: argparse.Namespace) -> None:
         spec, cameras = mujoco.MjSpec.from_file(str(scene)), json.loads(options.cameras)
         sight.add(spec, cameras)
+        if options.payload:
+            _load(spec, options.payload)
         self.model = spec.compile()
         self.model.opt.timestep = TIMESTEP
         self.data = mujoco.MjData(self.model)
@@ -54,6 +65,7 @@ class World:
             self.model.body_inertia[body] *= ratio
         compensated = self.model.body_gravcomp > 0
         self.model.body_gravcomp[compensated] = 1.0 - options.gravity_error
+        _hide(self.model, options, self._qvel[:-2])
         mujoco.mj_setConst(self.model, self.data)
         self._sight = sight.Sight(self.model, cameras, options.image_latency)
         self._late: collections.deque[np.ndarray] = collections.deque()
@@ -83,6 +95,8 @@ class World:
         options = self._options
         qpos = qpos + np.where(arm, options.angle_noise, options.finger_noise) * noise[0]
         qvel = qvel + np.where(arm, options.velocity_noise, options.finger_noise) * noise[1]
+        if options.quantum > 0.0:  # an encoder's
+            qpos = np.where(arm, options.quantum * np.round(qpos / options.quantum), qpos)
         return {"time": self.data.time, "qpos": qpos.tolist(), "qvel": qvel.tolist()}
 
     def cycle(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +131,36 @@ class World:
         return {"joints": names[:-2], "cycle": TIMESTEP}
 
 
+def _load(spec: mujoco.MjSpec, mass: float) -> None:
+    """A point mass, kg, at the site `grip`, whose weight nothing compensates."""
+    grip = spec.site("grip")
+    if grip is None:
+        raise SystemExit("the scene has no site `grip`, where --payload would hang")
+    load = grip.parent.add_body(name="payload", pos=grip.pos)
+    load.explicitinertial = True
+    load.mass, load.inertia = mass, (1e-6,) * 3
+
+
+def _hide(model: mujoco.MjModel, options: argparse.Namespace, dofs: np.ndarray) -> None:
+    """Change what the arm's servos, first of all actuators, and its joints, `dofs`, are."""
+    count = len(dofs)
+
+    def of_joints(name: str) -> np.ndarray:
+        values = getattr(options, name)
+        if len(values) not in (1, count):
+            raise SystemExit(
+                f"--{name.replace('_', '-')} takes 1 number or {count}, not {len(values)}"
+            )
+        return np.broadcast_to(values, count)
+
+    model.actuator_gainprm[:count, 0] *= of_joints("stiffness")
+    model.actuator_biasprm[:count, 1] *= of_joints("stiffness")
+    model.actuator_biasprm[:count, 2] *= of_joints("servo_damping")
+    model.dof_damping[dofs] *= of_joints("joint_damping")
+    model.dof_armature[dofs] *= of_joints("armature")
+    model.dof_frictionloss[dofs] += of_joints("friction")
+
+
 def main() -> None:
     """Serve one client."""
     parser = argparse.ArgumentParser(description="a robot in MuJoCo behind a local socket")
@@ -129,6 +173,10 @@ def main() -> None:
     parser.add_argument("--cameras", default="{}", help="as JSON, see r2s_deploy.simulated.sight")
     parser.add_argument("--image-latency", type=int, default=0, help="cycles until one is seen")
     parser.add_argument("--object-mass", type=float, default=0.0, help="kg; default: the scene's")
+    parser.add_argument("--payload", type=float, default=0.0, help="kg, at the site `grip`")
+    parser.add_argument("--quantum", type=float, default=0.0, help="of the joints' encoders, rad")
+    for name, neutral, what in _OF_JOINTS:
+        parser.add_argument(f"--{name}", type=float, nargs="+", default=[neutral], help=what)
     parser.add_argument("--real-time", action="store_true", help="a cycle takes 1 ms")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

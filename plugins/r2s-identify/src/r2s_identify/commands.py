@@ -16,6 +16,7 @@ from r2s_core.system import files
 from r2s_core.system.text import printable
 from r2s_deploy.errors import DeployError
 from r2s_deploy.log import Log, read_csv, write_csv
+from r2s_deploy.naming import listed
 from r2s_identify import grasp, told, write
 from r2s_identify.arm import TIMESTEP, Arm, arm_of
 from r2s_identify.excitation import Excitation, excitation, objection
@@ -55,6 +56,8 @@ def identify(args: argparse.Namespace) -> None:
     arm = arm_of(args.config)
     joints, recording = _joints(arm, args.joints), read(args.log, arm)
     arm, held = _with_object(arm, recording, args.object_held)
+    for note in (*recording.log.notes, *_unread(recording)):
+        _say(f"{printable(args.log)}: {note}")
     threads = args.threads or _cores()
     result = fit(arm, recording, joints, threads=threads, say=_say)
     warnings = misfits(result)
@@ -74,6 +77,10 @@ def identify(args: argparse.Namespace) -> None:
     write.write(args.output, text)
     print(f"{printable(args.output)}: a `randomization:` block of these intervals")
     _propose(args.propose, result, joints)
+
+
+def _unread(recording: Recording) -> tuple[str, ...]:
+    return (f"not read: {listed(recording.ignored)}",) * bool(recording.ignored)
 
 
 def _propose(path: Path | None, result: Result, joints: list[int]) -> None:

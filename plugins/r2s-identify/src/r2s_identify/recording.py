@@ -10,9 +10,9 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from r2s_core.errors import R2SError
-from r2s_core.suggest import did_you_mean
 from r2s_deploy.errors import DeployError
-from r2s_deploy.log import FINGERS, GOAL, OBJECT, Log, read_csv
+from r2s_deploy.log import Log, read_csv
+from r2s_deploy.naming import Naming, listed
 from r2s_identify.arm import Arm
 
 Array = np.ndarray
@@ -30,7 +30,7 @@ class Recording:
     rollouts from; the fit itself compares with `angles`. Recorded velocities are not used: on many
     robots they are filtered, and their lag would pass for a delay.
     noise [n], rad: of the measurement, from what no motion of the arm explains.
-    fingers: what was commanded [T], or None. log: all of it.
+    fingers: what was commanded [T], or None. log: all of it. ignored: columns that are not in it.
     """
 
     dt: float
@@ -41,6 +41,7 @@ class Recording:
     noise: Array
     fingers: Array | None
     log: Log
+    ignored: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.angles)
@@ -57,15 +58,16 @@ def read(path: Path, arm: Arm) -> Recording:
         log = read_csv(path, arm.joints)
     except DeployError as error:
         raise R2SError(str(error)) from error
-    _check_columns(path, arm)
-    return recording_of(log, str(path))
+    return recording_of(log, str(path), _ignored(path, arm))
 
 
-def recording_of(log: Log, name: str) -> Recording:
-    """Of a log in memory; name: for messages."""
+def recording_of(log: Log, name: str, ignored: tuple[str, ...] = ()) -> Recording:
+    """Of a log in memory; name: for messages. ignored: columns of its file."""
     if log.targets is None:
+        has = f"; it has {listed(ignored)} besides" if ignored else ""
         raise R2SError(
-            f"{name} does not say what was commanded: it needs a column NAME_target for each joint."
+            f"{name} does not say what was commanded: it needs a column NAME_target for each joint"
+            f"{has}."
         )
     gaps = np.diff(log.time)
     dt = float(np.median(gaps))
@@ -96,6 +98,7 @@ def recording_of(log: Log, name: str) -> Recording:
         noise=_noise(log.angles),
         fingers=log.finger_target,
         log=log,
+        ignored=ignored,
     )
 
 
@@ -116,16 +119,9 @@ def _noise(angles: Array) -> Array:
     return np.maximum(np.maximum(white, rounding), 1e-7)
 
 
-def _check_columns(path: Path, arm: Arm) -> None:
+def _ignored(path: Path, arm: Arm) -> tuple[str, ...]:
+    """The columns that are of no use here."""
     with path.open(newline="") as file:
         names = [name.strip() for name in next(csv.reader(file), [])]
-    joints = [*arm.joints, *FINGERS]
-    known = ["time", *joints, *(f"{name}_velocity" for name in joints), *OBJECT, *GOAL]
-    known += [*(f"{name}_target" for name in arm.joints), "finger_target"]
-    for name in names:
-        if name not in known:
-            raise R2SError(
-                f"{path}: what is the column {name}?{did_you_mean(name, known)} Columns are time, "
-                f"{', '.join(arm.joints)}, those with _velocity and _target, fingers and object "
-                "(r2s_deploy.log); drop others."
-            )
+    used = Naming(arm.joints).find(names, str(path)).values()
+    return tuple(name for name in names if name not in used)

@@ -3,9 +3,9 @@
     python benchmarks/identify.py                          # 20 draws: 20 minutes on one core
     python benchmarks/identify.py --draws 3 --seconds 8
 
-Each draw hides other numbers in the simulated Panda (delay, gains, damping, friction and armature
-of every joint, payload), records a log with noise and quantisation, fits it, and compares. Prints
-the table of identify.md.
+Each draw hides other numbers in the simulated Panda (delay, payload, what is not compensated of
+gravity, and of every joint gains, damping, friction and armature), records a log with noise and
+quantisation, fits it, and compares. Prints the table of identify.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from r2s_identify.record import Noise, drawn, record, write_scene
 from r2s_identify.recording import recording_of
 
 _CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
-_KINDS = ("delay", "stiffness", "servo_damping", "friction", "armature", "payload")
+_KINDS = ("delay", "stiffness", "servo_damping", "friction", "armature", "payload", "gravity_error")
 
 
 def draws(arm: Arm, scene: Path, args: argparse.Namespace) -> Iterator[dict[str, Any]]:

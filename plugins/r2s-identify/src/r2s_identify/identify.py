@@ -20,6 +20,7 @@ Array = np.ndarray
 _ROUNDS = 3  # of fitting, and of asking anew what is told
 _EVERY = 3  # windows: the first approximation uses one of so many
 _FAR, _WRONG = 2.0, 5.0  # residual over noise: told to the user; more than the model may be off
+_ALIKE = 10.0  # lines of the log over which residuals are correlated: told to the user
 _UNEXPLAINED = 0.2  # of what separates angles from targets: the model is another arm's
 _AT_BOUND = 1e-3  # of the range
 
@@ -208,11 +209,13 @@ def _check(problem: Problem, residual: Array) -> None:
 
 def misfits(result: Result) -> list[str]:
     """Sentences about joints whose residuals the measurement's noise does not explain."""
+    lines = zip(
+        result.problem.arm.joints, result.residual, result.noise, result.inflation, strict=True
+    )
     return [
         f"{name} is off by {1000 * residual:.2g} mrad after the fit, {residual / noise:.1f} times "
-        f"its noise: the model lacks something, and intervals of {name} may be too narrow"
-        for name, residual, noise in zip(
-            result.problem.arm.joints, result.residual, result.noise, strict=True
-        )
-        if residual > _FAR * noise
+        f"its noise, and for {wide:.0f} lines alike: the model lacks something, and intervals may "
+        "be too narrow"
+        for name, residual, noise, wide in lines
+        if residual > _FAR * noise or wide > _ALIKE
     ]

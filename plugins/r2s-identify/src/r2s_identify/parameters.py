@@ -22,6 +22,7 @@ UNITS = {
     "friction": "N m",
     "stiffness": "N m/rad",
     "payload": "kg",
+    "gravity_error": "1",
     "delay": "s",
 }
 MAX_DELAY = 0.1  # s
@@ -51,7 +52,7 @@ class Unknown:
 
 
 def unknowns_of(arm: Arm, fitted: Sequence[int]) -> list[Unknown]:
-    """The numbers of the joints `fitted`, the payload and the delay."""
+    """The numbers of the joints `fitted`, the payload, gravity's error and the delay."""
     model, found = arm.model, []
     nominal = {
         "joint_damping": model.dof_damping[arm.dofs],
@@ -75,6 +76,8 @@ def unknowns_of(arm: Arm, fitted: Sequence[int]) -> list[Unknown]:
     # Below 0: a hand lighter than the model's. It also keeps an empty hand away from a bound, where
     # the fit would stall and its interval be one-sided.
     found.append(Unknown("payload", None, "payload", 0.0, 0.25, -0.5, max(arm.max_payload, 1.0)))
+    # The share of its own weight that the arm does not compensate; below 0: too much.
+    found.append(Unknown("gravity_error", None, "gravity_error", 0.0, 0.01, -0.2, 1.0))
     found.append(Unknown("delay", None, "delay", 0.0, 0.005, -0.01, MAX_DELAY))
     return found
 
@@ -104,6 +107,8 @@ def modelled(arm: Arm, unknowns: Sequence[Unknown], given: dict[str, float]) -> 
         value = given[each.name]
         if each.kind == "payload":
             model.body_mass[arm.load] = value
+        if each.kind == "gravity_error":
+            model.body_gravcomp[model.body_gravcomp > 0.0] = 1.0 - value
         if each.joint is None:
             continue
         dof, servo = arm.dofs[each.joint], arm.servos[each.joint]

@@ -33,8 +33,12 @@ class Noise:
 
 @dataclasses.dataclass(frozen=True)
 class Hidden:
-    """What the simulated robot is: cycles until targets act; of each joint [n], factors on the
-    scene's values, and dry friction, N m; kg at the grip."""
+    """What the simulated robot is.
+
+    latency: cycles until targets act. stiffness, servo_damping, joint_damping, armature [n]:
+    factors on the scene's values. friction [n], N m. payload: kg, at the grip. gravity_error: the
+    share of the arm's weight that is not compensated.
+    """
 
     latency: int
     stiffness: Array
@@ -43,10 +47,12 @@ class Hidden:
     armature: Array
     friction: Array
     payload: float
+    gravity_error: float
 
     def options(self) -> list[str]:
         """Of `r2s_deploy.simulated.server`."""
         found = [f"--latency={self.latency}", f"--payload={self.payload!r}"]
+        found.append(f"--gravity-error={self.gravity_error!r}")
         for name in ("stiffness", "servo_damping", "joint_damping", "armature", "friction"):
             found += [f"--{name.replace('_', '-')}", *map(repr, map(float, getattr(self, name)))]
         return found
@@ -62,6 +68,7 @@ class Hidden:
             "friction": self.friction + model.dof_frictionloss[arm.dofs],
         }
         found = {"delay": self.latency * cycle_s, "payload": self.payload}
+        found["gravity_error"] = self.gravity_error
         for kind, numbers in of_joints.items():
             for name, number in zip(arm.joints, numbers, strict=True):
                 found[f"{kind}.{name}"] = float(number)
@@ -104,6 +111,7 @@ def drawn(arm: Arm, seed: int, joints: Sequence[int], payload: float | None = No
         armature=factors(0.7, 1.4),
         friction=np.where(chosen, random.uniform(0.005, 0.03, arm.size) * arm.max_torque, 0.0),
         payload=mass if payload is None else payload,
+        gravity_error=float(random.uniform(0.0, 0.02)),
     )
 
 

@@ -21,6 +21,8 @@ Array = np.ndarray
 NORMAL = 1.96  # 95 %
 _PART = 0.2  # of the largest share in a direction, from which a number is part of it
 _STILL = 0.01  # rad: a joint that moves less hardly moves
+#: Kinds, those first that are held first.
+_HELD_FIRST = (OF_JOINTS[0], "gravity_error", *OF_JOINTS[1:], "payload", "delay")
 _VISIBLE = 20.0  # standard deviations of the noise
 
 
@@ -80,9 +82,7 @@ def _mates(information: Array, size: Array, held: int, free: list[int]) -> tuple
 
 
 def _rank(each: Unknown) -> int:
-    """Which number of a direction is held: the first kind of `OF_JOINTS` that is in it."""
-    kinds = (*OF_JOINTS, "payload", "delay")
-    return kinds.index(each.kind)
+    return _HELD_FIRST.index(each.kind)
 
 
 def is_structural(each: Untold, unknowns: Sequence[Unknown]) -> bool:
@@ -111,8 +111,8 @@ def reason(each: Untold, unknowns: Sequence[Unknown], arm: Arm, recording: Recor
             end = f": {joint} hardly moves ({1000 * moved:.1f} mrad). Excite it"
         else:
             end = f": {joint} moves too little, too slowly or always alike. Excite it more"
-    elif unknown.kind == "payload":
-        end = ": no joint that carries it against gravity moves enough"
+    elif unknown.kind in ("payload", "gravity_error"):
+        end = ": no joint that carries weight moves enough"
     elif unknown.kind == "delay":
         end = ": nothing moves fast enough"
     return f"{start}{f' from {names}' if names else ''}{end}."

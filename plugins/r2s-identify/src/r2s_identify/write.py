@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,11 @@ def block(arm: Arm, result: Result, held_object: str | None) -> tuple[dict[str, 
             "use": "action_delay",
             "delay": [_short(low), _short(high)],
         }
+    if (gravity := sound.get("gravity_error")) is not None:
+        left.append(
+            f"no randomizer leaves a share of the arm's weight uncompensated ({gravity.value:.2g} "
+            "here). It is not written"
+        )
     if (payload := sound.get("payload")) is not None:
         if held_object is None:
             left.append(
@@ -140,11 +145,15 @@ def write(path: Path, text: str) -> None:
         raise R2SError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
+def _place(kind: str, first: Sequence[str]) -> int:
+    return first.index(kind) if kind in first else len(first)
+
+
 def table(result: Result) -> Iterator[str]:
     """Lines: each number, its interval, what the scene has, and what it depends on."""
     yield f"{'':<24}{'fit':>11}  {'95 % interval':^25}  {'scene':>10}"
-    order = {"delay": 0, "payload": 1}
-    for each in sorted(result.numbers, key=lambda each: order.get(each.unknown.kind, 2)):
+    first = ("delay", "payload", "gravity_error")
+    for each in sorted(result.numbers, key=lambda each: _place(each.unknown.kind, first)):
         unknown = each.unknown
         notes = ["AT ITS BOUND"] if each.at_bound else []
         if each.given:

@@ -86,3 +86,17 @@ def test_a_rehearsal_plays_episodes(scene, bundle_dir, capsys):
     assert "of 2 episodes" in told
     assert cli.main(["rehearse", str(bundle_dir), "none.xml"]) == 1
     assert "none.xml is not a file" in capsys.readouterr().err
+
+
+def test_what_is_hidden_in_it_shows(scene):
+    soft = ("--stiffness", "1", "0.5", "1", "1", "1", "1", "1")
+    with SimulatedRobot(scene, "--payload=1", "--quantum=0.001", *soft) as robot:
+        start = robot.reset().angles
+        for _ in range(400):
+            measured = robot.cycle(start, 0.04)
+        sagged = measured.angles - start
+        assert sagged[1] > 0.008  # rad: 1 kg half a metre away, on 500 N m/rad
+        assert np.abs(sagged[[0, 2]]).max() <= 0.001  # about the vertical
+        np.testing.assert_allclose(measured.angles / 0.001, np.round(measured.angles / 0.001))
+    with pytest.raises(RobotError, match="--servo-damping takes 1 number or 7, not 2"):
+        SimulatedRobot(scene, "--servo-damping", "1", "2")

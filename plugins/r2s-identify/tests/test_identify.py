@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from r2s_core.backends.silence import silenced
 from r2s_core.cli import main
 from r2s_core.config import load_mapping
 from r2s_core.errors import R2SError
@@ -173,9 +174,15 @@ def test_an_objects_mass_is_a_factor_on_the_configurations(result, arm):
 def test_a_joint_that_does_not_move_is_refused_by_name(arm):
     recording = recording_of(moved(arm, excitation(arm, 2.5, 0.001, [6])), "log")
     unknowns = unknowns_of(arm, [3, 6])
-    problem = Problem(arm, recording, unknowns, recording.noise, 1)
-    at = information(problem.jacobian(guess(arm, recording, unknowns)))
-    found = told.untold(at, unknowns, told.still(unknowns, recording))
+    unmoved = tuple(told.still(recording))
+    assert 3 in unmoved
+    assert 6 not in unmoved
+    problem = Problem(arm, recording, unknowns, recording.noise, 1, still=unmoved)
+    found = told.untold(
+        information(problem.jacobian(guess(arm, recording, unknowns))),
+        unknowns,
+        [i for i, each in enumerate(unknowns) if each.joint in unmoved],
+    )
     names = {unknowns[each.held].name for each in found}
     kinds = ("joint_damping", "armature", "servo_damping", "friction", "stiffness")
     assert {f"{kind}.joint4" for kind in kinds} <= names
@@ -203,6 +210,17 @@ def test_a_log_of_another_arm_is_refused(arm, monkeypatch):
     log.angles[:, 6] = 2 * arm.centre[6] - log.angles[:, 6]  # its joint turns the other way
     with pytest.raises(R2SError, match="the model cannot be this arm's: joint7 is off by"):
         identify(arm, recording_of(log, "log"), [6])
+
+
+def test_a_simulation_that_fails_is_far_from_the_log(arm, sound):
+    """The optimizer may try numbers of which no arm is stable."""
+    recording, unknowns = recording_of(sound, "log"), unknowns_of(arm, range(7))
+    problem = Problem(arm, recording, unknowns, recording.noise, 1)
+    worst = [each.low if each.kind == "armature" else each.high for each in unknowns]
+    with silenced():
+        left = problem.residuals(np.array(worst) / [each.scale for each in unknowns])
+    assert np.isfinite(left).all()
+    assert np.abs(left).max() > 50.0
 
 
 def test_a_log_without_motion_tells_nothing(arm):

@@ -26,8 +26,9 @@ class Arm:
 
     model: the robot alone, with the body `LOAD` of no mass at its grip, and the scene's servos and
       joints. It is integrated as the scene is (explicitly).
-    qpos, dofs, servos [n]: of the arm's joints; finger_qpos, fingers [2]: of the gripper's joints
-      and servos. load: the index of `LOAD`.
+    qpos, dofs, servos [n]: the indices of the arm's joints; fingers [2]: of the gripper's servos.
+    opened: qpos [nq] with the gripper open. finger_targets: to close and to open it.
+    load: the index of `LOAD`.
     low, high [n], rad; max_speed [n], rad/s; max_torque [n], N m; centre [n], rad: a posture with
       room around it.
     rotor [n]: the armature, kg m^2, without the damping that training's integrator adds to it.
@@ -42,7 +43,7 @@ class Arm:
     dofs: Array
     servos: Array
     fingers: Array
-    finger_qpos: Array
+    opened: Array
     finger_targets: tuple[float, float]
     load: int
     low: Array
@@ -62,10 +63,7 @@ class Arm:
 
     def rest(self, angles: Array) -> Array:
         """qpos [nq] with the arm at `angles` [n] and the gripper open."""
-        qpos = self.model.qpos0.copy()
-        qpos[self.finger_qpos] = self.model.jnt_range[
-            self.model.actuator_trnid[self.fingers, 0]
-        ].max(axis=1)
+        qpos = self.opened.copy()
         qpos[self.qpos] = angles
         return qpos
 
@@ -117,7 +115,6 @@ def _arm(
         joint.armature = float(given.armature[0])
     model = spec.compile()
     arm = [model.joint(name) for name in joints]
-    fingers = [model.joint(name) for name in robot.finger_joints]
     dofs = np.array([joint.dofadr[0] for joint in arm])
     servos = np.array([model.actuator(name).id for name in joints])
     return Arm(
@@ -129,7 +126,7 @@ def _arm(
         dofs=dofs,
         servos=servos,
         fingers=np.array([model.actuator(name).id for name in robot.finger_joints]),
-        finger_qpos=np.array([joint.qposadr[0] for joint in fingers]),
+        opened=robot.qpos(model, robot.home),
         finger_targets=robot.finger_targets,
         load=model.body(LOAD).id,
         low=np.array(facts["joints"]["low"]),

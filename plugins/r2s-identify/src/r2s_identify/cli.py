@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     excite.add_argument("--seconds", metavar="S", type=_positive, help="of the motion (12)")
     excite.add_argument("--targets", metavar="FILE.csv", type=Path, help="of --propose")
     excite.add_argument(
-        "--unknown-seed", metavar="N", type=int, help="of what is hidden in the robot (0)"
+        "--unknown-seed", metavar="N", type=_seed, help="of what is hidden in the robot (0)"
     )
     excite.add_argument("--payload", metavar="KG", type=_from_zero, help="at the hand (drawn)")
     excite.add_argument("--angle-noise", metavar="RAD", type=_from_zero, help="(1e-4)")
@@ -96,6 +96,13 @@ def _whole(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError("must be a whole number from 0")
     return value
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from mujoco import sysid
+from mujoco import rollout, sysid
 
 from r2s_identify import parameters
 from r2s_identify.arm import TIMESTEP, Arm
@@ -26,15 +26,19 @@ from r2s_identify.recording import Recording
 Array = np.ndarray
 WINDOW, FORGET = 4.0, 0.6  # s
 ITERATIONS = 30  # at most
+_LOCKED = 1e4  # N m
+_LOST = 1e6  # of a simulation that fails: far from any measurement
 _STEP = 1e-3  # of central differences, in multiples of `Unknown.scale`
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
     """Residuals of a recording [N], rad over the noise: by window, then time, then joint.
 
     noise [n]: the standard deviation that each joint's residual is divided by. every: use each
-    such window only, for a first approximation.
+    such window only, for a first approximation. still: joints that do not move in it. They are
+    locked, and their residuals are 0: dry friction held them, of which the log tells no more than
+    that, and a model without it would have the others pay for their motion.
     """
 
     arm: Arm
@@ -43,6 +47,7 @@ class Problem:
     noise: Array
     threads: int
     every: int = 1
+    still: tuple[int, ...] = ()
 
     def residual_fn(self) -> Callable[..., Any]:
         """As `mujoco.sysid.optimize` takes it.
@@ -128,15 +133,37 @@ class Problem:
         given = parameters.values(params, self.unknowns)
         model = parameters.modelled(self.arm, self.unknowns, given)
         model.opt.timestep = self.recording.dt / self.substeps
+        model.dof_frictionloss[self.arm.dofs[list(self.still)]] = _LOCKED
         return model
 
-    def _rollout(self, **given: Any) -> Any:
-        """`sysid_rollout` with what the servos get at each model's delay."""
-        late = []
-        for signal, params in zip(given["control_signal"], given.pop("param_dicts"), strict=True):
-            delay = parameters.values(params, self.unknowns)["delay"]
-            late.append(sysid.TimeSeries(signal.times, self._commanded(signal.times, delay)))
-        return sysid.sysid_rollout(**{**given, "control_signal": late})
+    def _rollout(self, **given: Any) -> list[sysid.SystemTrajectory]:
+        """What `sysid_rollout` does, with what the servos get at each model's delay.
+
+        A rollout that fails stands still from there on, its clock too, at which `sysid_rollout`
+        raises; here it has the residual that it has.
+        """
+        times = given["control_signal"][0].times
+        delays = [
+            parameters.values(params, self.unknowns)["delay"] for params in given["param_dicts"]
+        ]
+        commanded = {delay: self._commanded(times[:-1], delay) for delay in set(delays)}
+        states, _ = rollout.rollout(
+            given["models"],
+            given["datas"],
+            np.stack(given["initial_states"]),
+            np.stack([commanded[delay] for delay in delays]),
+        )
+        states[..., 0] = times[1:]
+        return [
+            sysid.SystemTrajectory(
+                model=model,
+                control=sysid.TimeSeries(times[:-1], commanded[delay]),
+                sensordata=sysid.TimeSeries(times[1:], state[:, 1 + self.arm.qpos]),
+                initial_state=state[0],
+                state=sysid.TimeSeries(times[1:], state),
+            )
+            for model, delay, state in zip(given["models"], delays, states, strict=True)
+        ]
 
     def _commanded(self, times: Array, delay: float) -> Array:
         """Targets [k, nu], each the mean over the step that begins at its time [k], s.
@@ -180,7 +207,9 @@ class Problem:
         which would pass for a delay."""
         skip = round(FORGET / self.recording.dt)
         angles = state[self.substeps - 1 :: self.substeps, 1 + self.arm.qpos]
-        return (angles[skip - 1 :] - measured.data[skip:]) / self.noise, measured, measured
+        left = (angles[skip - 1 :] - measured.data[skip:]) / self.noise
+        left[:, list(self.still)] = 0.0
+        return np.nan_to_num(left, nan=_LOST, posinf=_LOST, neginf=-_LOST), measured, measured
 
 
 def inflation(residuals: Array) -> Array:

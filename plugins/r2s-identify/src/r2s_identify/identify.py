@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from r2s_core.backends.silence import silenced
 from r2s_core.errors import R2SError
 from r2s_identify import told
 from r2s_identify.arm import Arm
@@ -50,7 +51,7 @@ class Number:
         return self.value + self.half
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Result:
     """What a log tells.
 
@@ -88,6 +89,7 @@ class Result:
         return dict(zip(names, map(float, moved), strict=True))
 
 
+@silenced()
 def identify(
     arm: Arm,
     recording: Recording,
@@ -103,16 +105,16 @@ def identify(
     unknowns = unknowns_of(arm, joints)
     say("guessing: the delay first, then the rest")
     x = guess(arm, recording, unknowns)
-    problem = Problem(arm, recording, unknowns, recording.noise, threads)
-    still = told.still(unknowns, recording)
-    if {each.joint for i, each in enumerate(unknowns) if i not in still} == {None}:
+    unmoved = tuple(told.still(recording))
+    problem = Problem(arm, recording, unknowns, recording.noise, threads, still=unmoved)
+    still = [i for i, each in enumerate(unknowns) if each.joint in unmoved]
+    if set(joints) <= set(unmoved):
         raise R2SError("the log tells nothing about these joints: none of them moves in it.")
     say("asking what the log tells")
     part = dataclasses.replace(problem, every=_EVERY)
     share = len(problem.bounds) / len(part.bounds)
     lost = told.untold(share * information(part.jacobian(x)), unknowns, still)
-    for each in lost:
-        x[each.held] = unknowns[each.held].nominal / unknowns[each.held].scale
+    _hold(x, lost, unknowns)
     say(f"fitting {len(unknowns) - len(lost)} numbers to a part of the log")
     x = part.solve(x, [each.held for each in lost])
     _check(part, np.sqrt((part.by_joint(part.residuals(x)) ** 2).mean(axis=0)) * part.noise)
@@ -126,6 +128,7 @@ def identify(
         again = told.untold(information(jacobian, inflation(left) * square), unknowns, still)
         before = {each.held for each in lost}
         more = [each for each in again if each.held not in before]
+        _hold(x, more, unknowns)
         lost = [*again, *(each for each in lost if each.held not in {a.held for a in again})]
         far = bool((np.sqrt(square) > _FAR).any())
         rounds += 1
@@ -137,6 +140,12 @@ def identify(
             problem = dataclasses.replace(problem, noise=noise)
 
 
+def _hold(x: Array, lost: Sequence[Untold], unknowns: Sequence[Unknown]) -> None:
+    """Put numbers where the scene has them."""
+    for each in lost:
+        x[each.held] = unknowns[each.held].nominal / unknowns[each.held].scale
+
+
 def information(jacobian: Array, wide: Array | None = None) -> Array:
     """The inverse of the covariance [p, p], of a whitened Jacobian [N, p].
 
@@ -145,7 +154,7 @@ def information(jacobian: Array, wide: Array | None = None) -> Array:
     if wide is None:
         return jacobian.T @ jacobian
     rows = jacobian.reshape(-1, len(wide), jacobian.shape[1])
-    return np.einsum("tik,til,i->kl", rows, rows, 1.0 / wide, optimize=True)
+    return np.einsum("tik,til,i->kl", rows, rows, 1.0 / np.maximum(wide, 1e-9), optimize=True)
 
 
 def _result(
@@ -184,7 +193,7 @@ def _result(
     return Result(
         problem=problem,
         numbers=tuple(numbers),
-        untold=tuple(lost),
+        untold=tuple(sorted(lost, key=lambda each: each.held)),
         held=x * scale,
         residual=np.sqrt(square) * problem.noise,
         noise=problem.recording.noise,

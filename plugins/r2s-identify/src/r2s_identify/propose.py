@@ -23,7 +23,7 @@ def proposal(result: Result, joints: list[int]) -> tuple[Excitation, list[str]]:
     problem = result.problem
     arm, dt = problem.arm, problem.recording.dt
     motion = excitation(arm, SECONDS, dt, joints)
-    planned = dataclasses.replace(problem, recording=as_recording(motion, result), every=1)
+    planned = dataclasses.replace(problem, recording=as_recording(motion, result), still=())
     scale = np.array([each.scale for each in problem.unknowns])
     jacobian = planned.jacobian(result.held / scale)
     still = told.untold(information(jacobian, result.inflation), problem.unknowns)

@@ -16,7 +16,7 @@ from r2s_deploy.naming import Naming, listed
 from r2s_identify.arm import Arm
 
 Array = np.ndarray
-SHORTEST = 2.0  # s
+SHORTEST, LONGEST = 2.0, 60.0  # s; a minute takes a gigabyte
 SLOWEST = 0.0101  # s between lines
 _SMOOTH = 0.04  # s, of the filter for derivatives
 _UNEVEN = 0.1  # of the time between lines
@@ -88,6 +88,11 @@ def recording_of(log: Log, name: str, ignored: tuple[str, ...] = ()) -> Recordin
         raise R2SError(
             f"{name} is {dt * len(log):.2f} s long; identification needs {SHORTEST:g} s at least, "
             "and tells much more from 20."
+        )
+    if dt * len(log) > LONGEST:
+        raise R2SError(
+            f"{name} is {dt * len(log):.0f} s long; identification takes {LONGEST:g} s at most. "
+            "Cut out a part in which all joints move."
         )
     return Recording(
         dt=dt,

@@ -23,7 +23,7 @@ _PART = 0.2  # of the largest share in a direction, from which a number is part 
 _STILL = 0.01  # rad: a joint that moves less hardly moves
 #: Kinds, those first that are held first.
 _HELD_FIRST = (OF_JOINTS[0], "gravity_error", *OF_JOINTS[1:], "payload", "delay")
-_VISIBLE = 20.0  # standard deviations of the noise
+_VISIBLE = 4.0  # standard deviations of the noise; filtered, it spans one or two
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Untold:
     mates: tuple[int, ...]
 
 
-def still(unknowns: Sequence[Unknown], recording: Recording) -> list[int]:
-    """The indices of the numbers of joints that do not move visibly: all that the fit could find in
-    them is the noise of the states that its rollouts start from."""
-    moved = np.ptp(recording.smooth, axis=0) > _VISIBLE * recording.noise
-    return [i for i, u in enumerate(unknowns) if u.joint is not None and not moved[u.joint]]
+def still(recording: Recording) -> list[int]:
+    """The joints that do not move visibly."""
+    edge = round(0.1 / recording.dt)  # where filtered angles are noisier
+    moved = np.ptp(recording.smooth[edge:-edge], axis=0)
+    return [int(i) for i in np.flatnonzero(moved < _VISIBLE * recording.noise)]
 
 
 def untold(

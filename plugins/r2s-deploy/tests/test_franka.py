@@ -265,7 +265,7 @@ def test_the_hand_grasps_at_any_width_and_the_arm_does_not_wait_for_it(world):
         for _ in range(50):
             arm.cycle(fake.HOME, CLOSED)
         assert time.monotonic() - began < 0.3
-        assert given(world, "grasp") == (0.0, pytest.approx(0.04), 30.0, 0.08, 0.08)
+        assert given(world, "grasp") == (0.0, 0.1, 30.0, 0.08, 0.08)
         np.testing.assert_allclose(arm.read().fingers, 0.04)
         until(lambda: arm.read().fingers[0] < 0.02)
         np.testing.assert_allclose(arm.read().fingers, 0.015)
@@ -275,7 +275,7 @@ def test_the_hand_grasps_at_any_width_and_the_arm_does_not_wait_for_it(world):
         assert names(world).count("grasp") == 1
         arm.cycle(fake.HOME, OPEN)
         until(lambda: arm.read().fingers[0] > 0.03)
-        assert given(world, "move") == (0.08, pytest.approx(0.04))  # m/s, at 10 % speed
+        assert given(world, "move") == (0.08, 0.1)
     assert "stop hand" not in names(world)
 
 
@@ -312,13 +312,6 @@ def test_a_new_command_ends_the_hands_motion(world):
         until(lambda: names(world).count("stop hand") == 2)
         arm.cycle(fake.HOME, OPEN)  # which it did not reach
         until(lambda: names(world).count("move") == 2)
-
-
-def test_the_hand_is_no_faster_than_it_can_be(world):
-    with FrankaRobot("arm", speed=1.0) as arm:
-        arm.cycle(fake.HOME, OPEN)
-        until(lambda: "move" in names(world))
-    assert given(world, "move") == (0.08, 0.1)
 
 
 def test_what_is_held_stays_held_when_the_arm_stops(world):

@@ -15,8 +15,9 @@ import numpy as np
 from r2s_deploy.robot import RobotError
 
 Array = np.ndarray
-_FASTEST = 0.1  # m/s, of the width
-_IN_TRAINING = 0.4  # m/s, that fingers close at there
+#: Of the width, m/s, as fast as it goes: the loop takes a gripper not to be slowed with the arm,
+#: and one that is slow for one that holds something.
+_SPEED = 0.1
 _STALE_S = 1.0  # it tells its width some ten times a second
 _HOMED = 0.01  # m; a hand that was not homed does not know how far it opens
 
@@ -29,16 +30,12 @@ class Hand:
     keeps pressing. Any other is a width to open to. A new command ends the one in progress.
     """
 
-    def __init__(
-        self, gripper: Any, speed: float, force_n: float, explain: Callable[[Exception], str]
-    ) -> None:
-        """gripper: `franka.Gripper`. speed: the run's share of full speed, for the fingers too,
-        where they can. explain: makes a sentence of an error of the gripper.
+    def __init__(self, gripper: Any, force_n: float, explain: Callable[[Exception], str]) -> None:
+        """gripper: `franka.Gripper`. explain: makes a sentence of one of its errors.
 
         Raises `RobotError` where the hand was not homed.
         """
         self._gripper: Any = gripper
-        self._speed = min(_FASTEST, speed * _IN_TRAINING)
         self._force, self._explain = force_n, explain
         first = gripper.read_once()
         if not first.max_width > _HOMED:
@@ -126,11 +123,9 @@ class Hand:
                 self._doing = wanted = self._wanted
             try:
                 if wanted:
-                    self._gripper.move(wanted, self._speed)
+                    self._gripper.move(wanted, _SPEED)
                 else:  # at any width, so that it is no failure to hold something, or nothing
-                    self._gripper.grasp(
-                        0.0, self._speed, self._force, self.max_width, self.max_width
-                    )
+                    self._gripper.grasp(0.0, _SPEED, self._force, self.max_width, self.max_width)
             except Exception as error:
                 if self._wanted == wanted:  # otherwise it was ended for another command
                     self._fail(error)

@@ -180,7 +180,7 @@ class FrankaRobot:
     def _connect_hand(self, force: float) -> Hand:
         try:
             gripper = library.within(_CONNECT_S, self._robot.gripper, "the hand does not answer")
-            return Hand(gripper, self._speed, force, self._explain)
+            return Hand(gripper, force, self._explain)
         except self._library.FrankaError as error:
             raise RobotError(
                 f"the Franka Hand does not answer ({error}): select it as end effector in Desk, "

@@ -85,6 +85,7 @@ for name in ("pose.sight", "webcam"):
     [
         ("mcap", "mcap_log", "reading MCAP files needs the library mcap: install r2s-deploy with "),
         ("mcap_ros2", "mcap_log", "reading MCAP files needs the library mcap_ros2: install r2s-d"),
+        ("cv2", "video", "reading the images of a data set needs OpenCV: install r2s-deploy with"),
         ("pyarrow", "lerobot", "reading LeRobot data sets needs pyarrow: install r2s-deploy with"),
     ],
 )

@@ -162,7 +162,7 @@ def test_degrees_are_refused(bundle, tmp_path):
     ("options", "says"),
     [
         ({"version": "v1.6"}, r"its version is v1\.6; v2 and v3 are read"),
-        ({"data_path": "{episode_index.__class__}"}, r"data_path is \{episode_index"),
+        ({"data_path": "{episode_index.__class__}"}, r"data_path is '\{episode_index"),
         ({"data_path": "../{file_index:03d}"}, "data_path leads out of the data set"),
         ({"data_path": "{episode_chunk}/x.parquet"}, "0/x.parquet cannot be read .*No such file"),
         ({"rate": 0.0}, "fps is '0.0', not a number above 0"),

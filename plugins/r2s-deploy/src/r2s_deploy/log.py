@@ -39,8 +39,9 @@ class Log:
     """T moments. time [T], s; angles and velocities [T, n]; fingers and finger_velocities [T, 2].
 
     None where the file has none: object [T, 7], goal [T, 3], targets [T, n], finger_target [T].
-    object_age [T]: s, how old the object's pose was by then; None: it is of then. notes: sentences
-    for who reads what is made of it. lacks: how to name what it has not, to end an error with.
+    images: [T, H, W, C] by the policy's names. object_age [T]: s, how old the object's pose was by
+    then; None: it is of then. notes: sentences for who reads what is made of it. lacks: how to name
+    what it has not, to end an error with.
     """
 
     time: Array
@@ -53,6 +54,7 @@ class Log:
     targets: Array | None = None
     finger_target: Array | None = None
     object_age: Array | None = None
+    images: Mapping[str, Array] | None = None
     notes: tuple[str, ...] = ()
     lacks: str = ""
 

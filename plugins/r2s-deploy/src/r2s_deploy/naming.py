@@ -40,13 +40,14 @@ class Naming:
 
     joints: of the arm. fingers: what the robot calls its fingers' joints. aliases: columns by what
     the policy calls these numbers, as r2s's own recordings do. chosen: what the recording calls a
-    column, said by the user.
+    column or image, said by the user. images: that the policy reads.
     """
 
     joints: tuple[str, ...]
     fingers: tuple[str, ...] = ()
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     chosen: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
     @staticmethod
     def of(bundle: Bundle, chosen: Mapping[str, str] | None = None) -> Naming:
@@ -57,11 +58,12 @@ class Naming:
             tuple(map(str, bundle.robot["gripper"].get("joints", ()))),
             _aliases(bundle, joints),
             dict(chosen or {}),
+            tuple(image.name for image in bundle.images),
         )
-        if unknown := [name for name in naming.chosen if name not in naming.columns]:
+        known = (*naming.columns, *naming.images)
+        if unknown := [name for name in naming.chosen if name not in known]:
             raise DeployError(
-                f"a recording has no column {unknown[0]}; what can be named is "
-                f"{listed(naming.columns)}"
+                f"a recording has no column {unknown[0]}; what can be named is {listed(known)}"
             )
         return naming
 
@@ -79,6 +81,10 @@ class Naming:
         return dataclasses.replace(
             self, chosen={column: x for column, x in self.chosen.items() if column in columns}
         )
+
+    def without_images(self) -> Naming:
+        """With what the user said of columns alone."""
+        return self.only(self.columns)
 
     def find(self, recorded: Collection[str], where: str) -> dict[str, str]:
         """What is recorded of the columns, as the names of both.

@@ -87,11 +87,13 @@ def shadow(
     read: list[Array] = []
     decided: list[Decision] = []
     times: list[float] = []
+    images: dict[str, Array] = {}
     for step, row in enumerate(rows):
         began = time.perf_counter()
+        images |= _images(bundle, log, step, int(row))
         sensed = _sensed(bundle, log, int(row), targets, finger, goal, thing, facts)
         read.append(decider.read(sensed))
-        decided.append(decider.decide(sensed, read[-1]))
+        decided.append(decider.decide(sensed, read[-1], images))
         times.append(time.perf_counter() - began)
         if stopped is None:
             stopped = _stop(watch, moments[step], sensed, read[-1], age[step])
@@ -120,6 +122,15 @@ def shadow(
     )
 
 
+def _images(bundle: Bundle, log: Log, step: int, row: int) -> dict[str, Array]:
+    """Those that the policy gets anew in a control step."""
+    return {
+        image.name: np.ascontiguousarray(log.images[image.name][row])
+        for image in bundle.images
+        if log.images is not None and step % bundle.cameras[image.camera].period == 0
+    }
+
+
 def _stop(
     watch: Watch, moment: float, sensed: Sensed, numbers: Array, pose_age: float
 ) -> tuple[float, str] | None:
@@ -136,8 +147,12 @@ def _stop(
 
 
 def _check(bundle: Bundle, log: Log, goal: Array | None, thing: Array | None) -> None:
-    if bundle.images:
-        raise DeployError(f"{bundle.path}: the policy reads images, and a log of joints has none")
+    for image in bundle.images:
+        if image.name not in (log.images or {}):
+            raise DeployError(
+                f"{bundle.path}: the policy reads the image {image.name}, and the log has none; "
+                "images are read from LeRobot data sets"
+            )
     if bundle.unknown:
         raise DeployError(
             f"{bundle.path}: the policy reads {bundle.unknown[0]}, which no robot measures"

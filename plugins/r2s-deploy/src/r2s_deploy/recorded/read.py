@@ -40,7 +40,8 @@ def read(
     if is_data_set:
         from r2s_deploy.recorded.lerobot import read_lerobot
 
-        return read_lerobot(path, naming, episode)
+        return read_lerobot(path, naming, episode, bundle.images)
+    naming = naming.without_images()
     if is_mcap:
         from r2s_deploy.recorded.mcap_log import read_mcap
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import types
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import yaml
 
 from r2s_core.cli import main
 from r2s_core.config import load_mapping
+from r2s_core.deployment import Signal
 from r2s_core.env.build import wrap_task
 from r2s_core.errors import R2SError
 from r2s_core.policy.saved import as_saved
-from r2s_core.policy_export import Layer, PolicyExport
+from r2s_core.policy_export import ArraySpec, Layer, PolicyExport
 from r2s_core.testing.tasks import CartTask
 from r2s_deploy import bundle as bundles
 from r2s_export import onnx_graph, parity, write
@@ -163,3 +165,14 @@ def test_from_a_run_on_the_command_line(tmp_path, capsys):
     assert main(["export", "--check", str(tmp_path / "bundle")]) == 0
     assert main(["export", str(run), "-o", str(tmp_path / "bundle")]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_goal_that_is_drawn_into_the_images_is_none_for_a_robot():
+    image, numbers = ArraySpec((8, 8, 3), "uint8"), ArraySpec((1,), "float32", ("goal_x",))
+    markers, goal = {"goal_marker": "goal"}, Signal("goal", 0, "m", "goal", "base")
+    alone = types.SimpleNamespace(observations={"front": image})
+    with pytest.raises(R2SError, match="sees its goal as goal_marker, which the simulator draws"):
+        write._check_goal(alone, (), markers)
+    write._check_goal(alone, (), {})
+    told = types.SimpleNamespace(observations={"front": image, "policy": numbers})
+    write._check_goal(told, (goal,), markers)

@@ -71,6 +71,7 @@ def export_policy(
     deployment = task.deployment()
     signals = _signals(policy, deployment)
     _check(policy, signals, allow_privileged)
+    _check_goal(policy, signals, task.info.markers)
     print(f"comparing ONNX, NumPy and JAX on {parity.LEAST:,} observations ...")
     recorded = parity.record(env, policy)
     with _new_folder(output) as folder:
@@ -138,6 +139,19 @@ def _check(policy: SavedPolicy, signals: tuple[Signal, ...], allow_privileged: b
         raise R2SError(
             f"the policy reads what no robot measures: {', '.join(hidden)}{guess}. Train it "
             "without (environment.observations), or export it with --allow-privileged."
+        )
+
+
+def _check_goal(
+    policy: SavedPolicy, signals: tuple[Signal, ...], markers: Mapping[str, str]
+) -> None:
+    """Images that are all that a policy reads show it its goal, which no camera does."""
+    sees = any(spec.is_image for spec in policy.observations.values())
+    if sees and markers and not any(signal.source == "goal" for signal in signals):
+        raise R2SError(
+            f"the policy sees its goal as {', '.join(markers)}, which the simulator draws into its "
+            "images and no camera sees. Train it with environment.observation_type: "
+            "rgb_and_state, whose numbers have the goal."
         )
 
 

@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     rehearse.add_argument(
         "--speed", type=float, default=1.0, help="share of full speed (1); `run` has 0.1"
     )
+    rehearse.add_argument("--steps", type=_whole, metavar="N", help="control steps (training's)")
     rehearse.add_argument("--image-latency", type=int, default=0, help="ms until one is seen")
     rehearse.add_argument(
         "--entered",
@@ -166,6 +167,7 @@ def _rehearse(args: argparse.Namespace) -> None:
         entered=args.entered,
         path=args.path,
         speed=args.speed,
+        steps=args.steps,
     ):
         played.append(episode)
         if len(played) % 20 == 0 or len(played) == args.episodes:

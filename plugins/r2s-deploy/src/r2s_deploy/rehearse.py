@@ -53,6 +53,7 @@ def rehearse(
     entered: bool = False,
     path: Literal["filter", "ruckig"] = "filter",
     speed: float = 1.0,
+    steps: int | None = None,
     guard: Guard = Guard(),  # noqa: B008
 ) -> Iterator[Played]:
     """Play episodes that start and aim as in training.
@@ -61,7 +62,7 @@ def rehearse(
     `r2s_deploy.simulated.server`. tracker_std_m: the error of the object's position. object_name:
     which of the bundle's objects is in the scene, where there are several. entered: its pose is
     known as the episode starts, as if by hand, and not tracked.
-    path, speed: see `Runner`.
+    path, speed: see `Runner`. steps: control steps; default: an episode's of training.
 
     Raises `DeployError` where the bundle does not say where episodes start, or has several objects
     and none is named.
@@ -99,7 +100,7 @@ def rehearse(
                 paced=False,
                 on_step=lambda d=distances, g=goal: d.append(_away(robot, g)),
             )
-            run = runner.run()
+            run = runner.run(steps)
             last = distances[-starts.steps :]
             near = len(last) == starts.steps and max(last) < starts.radius
             end = distances[-1] if distances else math.nan

@@ -18,19 +18,19 @@ RATE = 50.0
 
 @pytest.fixture
 def video(tmp_path):
-    """20 frames, red; the brightness of each is 10 times its number."""
+    """40 frames, red; the brightness of each is 6 times its number."""
     path = tmp_path / "video.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (64, 48))
-    for i in range(20):
+    for i in range(40):
         frame = np.zeros((48, 64, 3), np.uint8)
-        frame[..., 2] = 10 * i  # blue, green, red
+        frame[..., 2] = 6 * i  # blue, green, red
         writer.write(frame)
     writer.release()
     return path
 
 
 def number(frame):
-    return round(float(frame.image[..., 0].mean()) / 10)
+    return round(float(frame.image[..., 0].mean()) / 6)
 
 
 def test_a_video_plays_in_real_time_and_ends(video):

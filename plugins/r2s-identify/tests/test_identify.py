@@ -12,7 +12,7 @@ import yaml
 
 from r2s_core.backends.silence import silenced
 from r2s_core.cli import main
-from r2s_core.config import load_mapping
+from r2s_core.config import load_config, load_mapping
 from r2s_core.errors import R2SError
 from r2s_deploy.log import Log, write_csv
 from r2s_identify import commands, grasp, told, write
@@ -147,6 +147,18 @@ def test_the_block_is_valid_and_centred_on_the_fit(result, arm, tmp_path, monkey
     assert np.mean(block["identified_delay"]["delay"]) == pytest.approx(
         result.number("delay").value, abs=1e-5
     )
+
+
+def test_randomizers_that_vary_the_same_are_named(result, arm):
+    varied = dataclasses.replace(arm, config=load_config("randomized"))
+    text = write.fragment(varied, result, None, "log.csv")
+    assert "# Not here: the configuration's own servos, joint_friction, action_delay vary" in text
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.delattr("mujoco.sysid.optimize")
+    assert main(["identify", "log.csv", "--config", "quickstart", "-o", "x.yaml"]) == 1
+    assert "pip install 'mujoco[sysid]'" in capsys.readouterr().err
 
 
 def test_what_ended_at_a_bound_is_not_written(result, arm):

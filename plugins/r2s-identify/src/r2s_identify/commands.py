@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from mujoco import sysid
 
 from r2s_core.errors import ConfigError, R2SError
 from r2s_core.suggest import did_you_mean
@@ -53,6 +54,7 @@ def excite(args: argparse.Namespace) -> None:
 
 def identify(args: argparse.Namespace) -> None:
     """Fit a log, say what it tells and what it does not, and write the randomizers."""
+    _check_installed()
     arm = arm_of(args.config)
     joints, recording = _joints(arm, args.joints), read(args.log, arm)
     arm, held = _with_object(arm, recording, args.object_held)
@@ -77,6 +79,12 @@ def identify(args: argparse.Namespace) -> None:
     write.write(args.output, text)
     print(f"{printable(args.output)}: a `randomization:` block of these intervals")
     _propose(args.propose, result, joints)
+
+
+def _check_installed() -> None:
+    """`mujoco.sysid` imports without the packages that it needs, and is empty then."""
+    if not hasattr(sysid, "optimize"):
+        raise R2SError("identification needs more than MuJoCo itself: pip install 'mujoco[sysid]'.")
 
 
 def _unread(recording: Recording) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from r2s_identify.identify import Number, Result
 
 #: A range must not be a single number that changes nothing, nor touch 0 where it is a factor.
 _LEAST = 1e-4
-_PLUGINS = ("actuator_gain", "armature", "joint_friction", "joint_damping", "action_delay")
 
 
 def block(arm: Arm, result: Result, held_object: str | None) -> tuple[dict[str, Any], list[str]]:
@@ -120,13 +119,19 @@ def fragment(arm: Arm, result: Result, held_object: str | None, source: str) -> 
     entries, left = block(arm, result, held_object)
     if not entries:
         raise R2SError("nothing that was identified can be written as a randomizer")
-    varied = {name: use.use for name, use in arm.config.randomization.items()}
-    clash = [name for name, use in varied.items() if use in _PLUGINS]
+    uses = {entry["use"] for entry in entries.values()}
+    clash = [name for name, own in arm.config.randomization.items() if own.use in uses]
     if clash:
-        left.append(f"the configuration's own {', '.join(clash)} vary the same numbers: drop them")
+        left.append(
+            f"the configuration's own {', '.join(clash)} vary such numbers too: drop what these "
+            "ranges replace, from its `curriculum` as well"
+        )
     merged = arm.config.resolved()
-    kept = {name: use for name, use in merged["randomization"].items() if name not in clash}
-    load_mapping({**merged, "randomization": {**kept, **entries}}, to_train=False)
+    for section in (merged, merged["curriculum"]):
+        own = section.get("randomization", {})
+        section["randomization"] = {name: own[name] for name in own if name not in clash}
+    merged["randomization"] |= entries
+    load_mapping(merged, to_train=False)
     lines = [
         f"# Identified from {source} by `r2s identify`: each range is a 95 % interval, its middle",
         "# the fit. Copy it into the configuration's `randomization:`. Ranges are as good as the",

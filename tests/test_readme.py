@@ -73,6 +73,7 @@ _SHORTER = {
     ("r2s", "export"): [],
     ("r2s-deploy", "check"): [],
     ("r2s-deploy", "rehearse"): ["--episodes", "2"],
+    ("r2s-deploy", "run"): ["--no-key", "--steps", "2"],
     ("r2s", "new"): [],
     ("r2s", "plugins"): [],
 }
@@ -96,6 +97,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my_reward.py").write_text(_python("my_reward.py"))
     (my_yaml,) = (text for kind, text in _BLOCKS if kind == "yaml" and "my_reward.py" in text)
     (folder / "my.yaml").write_text(my_yaml)
+    (cell,) = (text for kind, text in _BLOCKS if kind == "toml")
+    (folder / "cell.toml").write_text(cell)
     (folder / "grid.yaml").write_text(
         "late: {cases: {50 ms: {randomization.action_delay: {delay: [0.05, 0.05]}}}}\n"
     )
@@ -111,7 +114,7 @@ def _write_pcd(path: Path, rows: np.ndarray) -> None:
 
 
 def test_every_snippet_is_of_a_kind_that_is_tested_here():
-    assert {kind for kind, _ in _BLOCKS} == {"console", "yaml", "python"}
+    assert {kind for kind, _ in _BLOCKS} == {"console", "yaml", "python", "toml"}
     for command in _COMMANDS:
         elsewhere = command[0] in _ELSEWHERE or command in _OF_PAGES
         assert elsewhere or tuple(command[:2]) in _SHORTER, command

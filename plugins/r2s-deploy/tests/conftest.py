@@ -125,3 +125,13 @@ def _mean_of_colours(contract):
     graph = helper.make_graph(nodes, "mean", given, made, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     return model.SerializeToString()
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory):
+    """The task's own scene, as a file, with the looks of training."""
+    from r2s_core.cli import main
+
+    path = tmp_path_factory.mktemp("scene") / "scene.xml"
+    assert main(["scene", "sample:soap", "--plain", "-o", str(path)]) == 0
+    return path

@@ -30,15 +30,11 @@ HERE = ["--goal", "0.5", "0", "0.3", "--object", "0.5", "0.0", "0.035"]
 
 
 @pytest.fixture(scope="module")
-def cell(tmp_path_factory):
+def cell(scene, tmp_path_factory):
     """Of the task's own scene."""
-    from r2s_core.cli import main
-
-    folder = tmp_path_factory.mktemp("cell")
-    assert main(["scene", "sample:soap", "--plain", "-o", str(folder / "scene.xml")]) == 0
-    path = folder / "cell.toml"
+    path = tmp_path_factory.mktemp("cell") / "cell.toml"
     path.write_text(
-        'robot = "simulated:scene.xml"\n[cameras.front]\ndevice = "simulated"\n'
+        f'robot = "simulated:{scene}"\n[cameras.front]\ndevice = "simulated"\n'
         "[guard]\nlate_s = 5.0\nimage_s = 5.0\n"  # the machine may be busy
     )
     return path
@@ -216,9 +212,9 @@ def test_the_object_is_where_its_tag_is_seen(cell, bundle_dir, capsys, tmp_path,
     film.release()
     lens.save(tmp_path / "lens.json")
     CameraPlace(place, mount, {}, 0.001, 0.1).save(tmp_path / "place.json")
-    text = cell.read_text().replace("scene.xml", str(cell.parent / "scene.xml"))
     (tmp_path / "cell.toml").write_text(
-        text + '[cameras.top]\ndevice = "film.avi"\nlens = "lens.json"\nplace = "place.json"\n'
+        cell.read_text()
+        + '[cameras.top]\ndevice = "film.avi"\nlens = "lens.json"\nplace = "place.json"\n'
         '[object]\npose = "tags"\ncamera = "top"\nupright_deg = 20\n[[object.tags]]\nid = 3\n'
         "size_mm = 40\nposition = [0, 0, 0.035]\n"
     )

@@ -15,16 +15,6 @@ from r2s_deploy.testing import check_robot
 from .conftest import environment
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    """The task's own scene, as a file."""
-    from r2s_core.cli import main
-
-    path = tmp_path_factory.mktemp("scene") / "scene.xml"
-    assert main(["scene", "sample:soap", "-o", str(path)]) == 0
-    return path
-
-
 def test_it_moves_as_in_training(scene, bundle_dir):
     bundle, env = bundles.load(bundle_dir), environment(1)
     arm, law = bundle.law.arm, bundle.law

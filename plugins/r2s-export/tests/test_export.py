@@ -18,7 +18,7 @@ from r2s_core.policy.saved import as_saved
 from r2s_core.policy_export import ArraySpec, Layer, PolicyExport
 from r2s_core.testing.tasks import CartTask
 from r2s_deploy import bundle as bundles
-from r2s_export import onnx_graph, parity, write
+from r2s_export import onnx_graph, parity, rehearsal, write
 
 NAME = "real2sim_pick_place"
 
@@ -100,6 +100,25 @@ def test_what_no_robot_measures_is_named_and_must_be_allowed(tmp_path):
     assert not (tmp_path / "made").exists()
     made = write.export_policy(policy(env), env, NAME, tmp_path / "made", True)
     assert made.privileged == ("left_pad_touches", "right_pad_touches", "grasped", "lifted_before")
+
+
+def test_a_certificate_has_what_the_bundle_is_worth(tmp_path, capsys):
+    env, scene = environment(), tmp_path / "soap.xml"
+    assert main(["scene", "sample:soap", "-o", str(scene)]) == 0
+    worth = {"success": 0.5, "success_ci95": [0.4, 0.6], "episodes": 96}
+    (tmp_path / "result.json").write_text(
+        json.dumps({"success_rate": 0.5, "success_ci95": [0.4, 0.6], "episodes": 96})
+    )
+    known, stage = rehearsal.evaluated(tmp_path), rehearsal.Stage(scene, 1)
+    assert known == {"evaluated": worth}
+    assert rehearsal.evaluated(tmp_path / "none") == {}
+    made = write.export_policy(policy(env), env, NAME, tmp_path / "made", False, stage, known)
+    found = made.certificate["rehearsed"]
+    assert (found["episodes"], found["scene"]) == (1, "soap.xml")
+    assert main(["export", "--check", str(tmp_path / "made")]) == 0
+    told = capsys.readouterr().out
+    assert "in training's simulation 50.0 % of 96 episodes succeeded" in told
+    assert f"in rehearsal {100 * found['success']:.1f} % of 1 episodes" in told
 
 
 def test_where_the_three_differ_nothing_is_written(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from r2s_deploy import documents
-from r2s_deploy.bundle import EXAMPLES, FILES, Bundle, load
+from r2s_deploy.bundle import CERTIFICATE, EXAMPLES, FILES, Bundle, load
 from r2s_deploy.errors import BundleError
 from r2s_deploy.policy import Policy
 
@@ -33,8 +33,19 @@ def check(path: Path | str) -> Iterator[str]:
         f"ONNX Runtime {onnxruntime.__version__} gives the {count} recorded actions to within "
         f"{error:.1e} (allowed: {tolerance:g})"
     )
+    for key, where in (("evaluated", "in training's simulation"), ("rehearsed", "in rehearsal")):
+        if key in bundle.certificate:
+            yield _success(documents.Fields(bundle.certificate, CERTIFICATE).fields(key), where)
     if bundle.privileged:
         yield f"reads what no robot measures: {', '.join(bundle.privileged)}"
+
+
+def _success(fields: documents.Fields, where: str) -> str:
+    low, high = fields.numbers("success_ci95", 2)
+    return (
+        f"{where} {100 * fields.number('success'):.1f} % of {fields.whole('episodes', least=1)} "
+        f"episodes succeeded (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+    )
 
 
 def compare(bundle: Bundle) -> tuple[int, float, float]:
@@ -72,5 +83,5 @@ def read_examples(bundle: Bundle) -> dict[str, np.ndarray]:
 
 
 def _tolerance(bundle: Bundle) -> float:
-    parity = documents.Fields(bundle.certificate, "certificate.json").fields("parity")
+    parity = documents.Fields(bundle.certificate, CERTIFICATE).fields("parity")
     return parity.number("tolerance", above=0.0, most=1e-3)

@@ -154,7 +154,6 @@ def _rehearse(args: argparse.Namespace) -> None:
 
     options = [f"--seed={args.seed}"]
     options += [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in _SIMULATED]
-    options.append(f"--object-mass={bundle.handled(args.object_name)['mass']}")
     played = []
     for episode in rehearse(
         bundle,

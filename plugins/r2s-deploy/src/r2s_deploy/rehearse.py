@@ -76,6 +76,7 @@ def rehearse(
     # Simulated time stands still while this computer thinks: nothing is late or old.
     guard = dataclasses.replace(guard, stale_s=math.inf, image_s=math.inf)
     random = np.random.default_rng(seed)
+    options = (f"--object-mass={thing['mass']}", *options)
     if bundle.images:
         options = (*options, f"--cameras={json.dumps(described(bundle))}")
     with SimulatedRobot(scene, *options) as robot:

@@ -11,6 +11,7 @@ from r2s_core.system.streams import lasting_streams
 _EXAMPLES = """examples:
   r2s export runs/quickstart -o duck_bundle
   r2s export runs/quickstart -o duck_bundle --allow-privileged
+  r2s export runs/quickstart -o duck_bundle --rehearse duck.xml --allow-privileged
   r2s export --check duck_bundle            is it whole, and does it compute the same?"""
 
 
@@ -28,11 +29,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="export a policy that reads numbers which no robot measures",
     )
 
+    parser.add_argument(
+        "--rehearse",
+        metavar="SCENE.xml",
+        type=Path,
+        help="also play episodes on the simulated robot, in a scene that `r2s scene` wrote, for "
+        "the bundle's certificate",
+    )
+    parser.add_argument(
+        "--episodes", metavar="N", type=int, default=200, help="with --rehearse: how many (200)"
+    )
+
 
 def main(args: argparse.Namespace) -> int:
     """Export or check."""
     if args.check is not None:
-        if args.run_dir is not None or args.output is not None or args.allow_privileged:
+        others = (args.run_dir, args.output, args.rehearse)
+        if any(each is not None for each in others) or args.allow_privileged:
             raise ConfigError("--check takes a bundle alone; drop the other arguments")
         from r2s_export.check import check_bundle
 
@@ -41,8 +54,14 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.run_dir is None or args.output is None:
         raise ConfigError("say what to export and where: r2s export RUN_DIR -o BUNDLE")
+    if args.rehearse is not None and not args.rehearse.is_file():
+        raise ConfigError(f"{args.rehearse} is not a file; `r2s scene OBJECT -o FILE` writes one")
+    if args.episodes < 1:
+        raise ConfigError(f"--episodes is {args.episodes}; give a number from 1")
+    from r2s_export.rehearsal import Stage
     from r2s_export.write import export_run
 
+    stage = None if args.rehearse is None else Stage(args.rehearse, args.episodes)
     with lasting_streams():
-        export_run(args.run_dir, args.output, args.allow_privileged)
+        export_run(args.run_dir, args.output, args.allow_privileged, stage)
     return 0

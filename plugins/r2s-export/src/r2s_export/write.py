@@ -28,14 +28,18 @@ from r2s_deploy import documents
 from r2s_deploy.check import compare
 from r2s_deploy.errors import DeployError
 from r2s_export import leapp, onnx_graph, parity
+from r2s_export.rehearsal import Stage, evaluated, rehearsed
 
 _WORLDS = 128  # that observations are recorded in
 
 
-def export_run(run_dir: Path, output: Path, allow_privileged: bool = False) -> Path:
+def export_run(
+    run_dir: Path, output: Path, allow_privileged: bool = False, stage: Stage | None = None
+) -> Path:
     """Write the bundle of a run to the folder `output`, which is returned.
 
     allow_privileged: also where the policy reads numbers that no robot measures.
+    stage: where it is rehearsed, for its certificate.
 
     Raises `R2SError` where the policy cannot be exported, or its evaluations differ.
     """
@@ -50,15 +54,26 @@ def export_run(run_dir: Path, output: Path, allow_privileged: bool = False) -> P
     device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(config)
     env = build.make_environment(config, _WORLDS, training=False)
-    made = export_policy(policy, env, config.environment.use, output, allow_privileged)
+    known = evaluated(path.parent)
+    made = export_policy(
+        policy, env, config.environment.use, output, allow_privileged, stage, known
+    )
     _tell(made)
     return output
 
 
 def export_policy(
-    policy: SavedPolicy, env: Environment[Any], name: str, output: Path, allow_privileged: bool
+    policy: SavedPolicy,
+    env: Environment[Any],
+    name: str,
+    output: Path,
+    allow_privileged: bool,
+    stage: Stage | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> bundles.Bundle:
     """The bundle of a policy of the environment `name`, written to the folder `output`.
+
+    known: what else its certificate is to say.
 
     Raises as `export_run`.
     """
@@ -76,7 +91,7 @@ def export_policy(
     recorded = parity.record(env, policy)
     with _new_folder(output) as folder:
         _write(folder, policy, deployment)
-        certificate = parity.certify(folder, policy, recorded)
+        certificate = {**parity.certify(folder, policy, recorded), **(known or {})}
         parity.save_examples(folder, policy, recorded)
         contract = _contract(policy, signals, deployment)
         (folder / bundles.LEAPP).write_text(leapp.text(folder, contract))
@@ -85,6 +100,9 @@ def export_policy(
             compare(bundles.load(folder))
         except DeployError as error:
             raise R2SError(f"the bundle is not one that a robot could run: {error}") from error
+        if stage is not None:
+            rehearsal = rehearsed(bundles.load(folder), stage)
+            _seal(folder, {**certificate, "rehearsed": rehearsal}, contract)
     return bundles.load(output)
 
 

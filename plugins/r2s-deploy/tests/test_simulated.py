@@ -81,7 +81,8 @@ def test_a_rehearsal_plays_episodes(scene, bundle_dir, capsys):
 def test_what_is_hidden_in_it_shows(scene):
     soft = ("--stiffness", "1", "0.5", "1", "1", "1", "1", "1")
     with SimulatedRobot(scene, "--payload=1", "--quantum=0.001", *soft) as robot:
-        start = robot.reset().angles
+        measured = robot.reset()
+        start = measured.angles
         for _ in range(400):
             measured = robot.cycle(start, 0.04)
         sagged = measured.angles - start

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,9 +190,9 @@ def test_from_a_run_on_the_command_line(tmp_path, capsys):
 def test_a_goal_that_is_drawn_into_the_images_is_none_for_a_robot():
     image, numbers = ArraySpec((8, 8, 3), "uint8"), ArraySpec((1,), "float32", ("goal_x",))
     markers, goal = {"goal_marker": "goal"}, Signal("goal", 0, "m", "goal", "base")
-    alone = types.SimpleNamespace(observations={"front": image})
+    alone: Any = types.SimpleNamespace(observations={"front": image})
     with pytest.raises(R2SError, match="sees its goal as goal_marker, which the simulator draws"):
         write._check_goal(alone, (), markers)
     write._check_goal(alone, (), {})
-    told = types.SimpleNamespace(observations={"front": image, "policy": numbers})
+    told: Any = types.SimpleNamespace(observations={"front": image, "policy": numbers})
     write._check_goal(told, (goal,), markers)

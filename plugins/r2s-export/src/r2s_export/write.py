@@ -86,7 +86,7 @@ def export_policy(
     deployment = task.deployment()
     signals = _signals(policy, deployment)
     _check(policy, signals, allow_privileged)
-    _check_goal(policy, signals, task.info.markers)
+    _check_goal(policy, signals, env.spec.task.markers)
     print(f"comparing ONNX, NumPy and JAX on {parity.LEAST:,} observations ...")
     recorded = parity.record(env, policy)
     with _new_folder(output) as folder:

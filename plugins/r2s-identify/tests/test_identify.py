@@ -203,6 +203,43 @@ def test_a_joint_that_does_not_move_is_refused_by_name(arm):
     assert any("friction.joint4" in s and "joint4 hardly moves" in s for s in sentences)
 
 
+def test_a_joint_that_friction_holds_is_locked(arm):
+    """Else the others would pay for a motion that the model has and the arm has not."""
+    hidden = dataclasses.replace(
+        drawn(arm, 4, []), latency=0, friction=np.array([0, 0, 0, 3.0, 0, 0, 0])
+    )
+    recording = recording_of(moved(arm, excitation(arm, 3.0, 0.001, [5]), hidden), "log")
+    unknowns = unknowns_of(arm, [3, 5])
+    nominal = np.array([each.nominal / each.scale for each in unknowns])  # friction 0
+    unmoved = tuple(told.still(recording))
+    assert 3 in unmoved
+
+    def off(still):
+        problem = Problem(arm, recording, unknowns, recording.noise, 1, still=still)
+        return np.sqrt((problem.by_joint(problem.residuals(nominal)) ** 2).mean(axis=0))
+
+    locked, free = off(unmoved), off(())
+    assert locked[5] == pytest.approx(1.0, abs=0.1)
+    assert locked[3] == 0.0
+    assert free[3] > 2.0
+    assert free[5] > locked[5]
+
+
+def test_a_direction_that_is_not_told_costs_one_number(arm):
+    """Twice the friction and half of the stiffness of joint2 here look alike."""
+    unknowns = unknowns_of(arm, JOINTS)
+    names = [each.name for each in unknowns]
+    jacobian = 100.0 * np.random.default_rng(0).normal(size=(500, len(names)))
+    stiffness, friction = names.index("stiffness.joint2"), names.index("friction.joint2")
+    jacobian[:, friction] = -0.5 * jacobian[:, stiffness]
+    jacobian[:, names.index("payload")] *= 1e-5
+    found = {
+        names[e.held]: [names[i] for i in e.mates]
+        for e in told.untold(information(jacobian), unknowns)
+    }
+    assert found == {"friction.joint2": ["stiffness.joint2"], "payload": []}
+
+
 def test_a_proposal_says_what_it_would_tell(arm, result, monkeypatch):
     """Of a log in which joint4 had not moved."""
     monkeypatch.setattr("r2s_identify.propose.SECONDS", 2.5)

@@ -203,10 +203,14 @@ def _result(
 
 
 def _check(problem: Problem, residual: Array) -> None:
-    """Raises `R2SError` where the model cannot be that of the arm; residual [n], rad, rms."""
+    """Raises `R2SError` where a fitted joint shows that the model cannot be that of the arm.
+
+    residual [n], rad, root mean square.
+    """
     arm, recording = problem.arm, problem.recording
     lag = np.sqrt(((recording.targets - recording.angles) ** 2).mean(axis=0))
-    for i, name in enumerate(arm.joints):
+    for i in sorted({each.joint for each in problem.unknowns if each.joint is not None}):
+        name = arm.joints[i]
         if residual[i] > max(_WRONG * recording.noise[i], _UNEXPLAINED * lag[i]):
             raise R2SError(
                 f"the model cannot be this arm's: {name} is off by {1000 * residual[i]:.2g} mrad "

@@ -1,6 +1,6 @@
 """Are the true numbers of a simulated arm within the intervals that `r2s identify` states?
 
-    python benchmarks/identify.py                          # 20 draws: 20 minutes on one core
+    python benchmarks/identify.py                          # 20 draws: 12 minutes on one core
     python benchmarks/identify.py --draws 3 --seconds 8
 
 Each draw hides other numbers in the simulated Panda (delay, payload, what is not compensated of

@@ -98,6 +98,17 @@ def test_what_was_hidden_lies_within_the_intervals(result, recorded):
         assert each.half < 0.1 * max(abs(each.value), least), each
 
 
+def test_residuals_beyond_the_noise_are_told(result):
+    noise, one = result.noise, np.ones(7)
+    for residual, wide, joints in (
+        (1.1 * noise, 20 * one, []),  # an encoder's rounding
+        (noise * [1, 1.3, 1, 1, 1, 1, 1], 20 * one, ["joint2"]),
+        (noise * [1, 1.3, 1, 2.5, 1, 1, 1], one, ["joint4"]),
+    ):
+        told_of = misfits(dataclasses.replace(result, residual=residual, inflation=wide))
+        assert [sentence.split()[0] for sentence in told_of] == joints
+
+
 def test_the_delay_is_exact(result, recorded):
     delay = result.number("delay")
     assert round(1000 * delay.value) == round(1000 * recorded[1]["delay"]) > 0

@@ -21,7 +21,9 @@ Array = np.ndarray
 _ROUNDS = 3  # of fitting, and of asking anew what is told
 _EVERY = 3  # windows: the first approximation uses one of so many
 _FAR, _WRONG = 2.0, 5.0  # residual over noise: told to the user; more than the model may be off
-_ALIKE = 10.0  # lines of the log over which residuals are correlated: told to the user
+#: Lines of the log over which residuals are correlated: told to the user, where they exceed the
+#: noise by this factor. The rounding of a slow joint's encoder is correlated, but is not more.
+_ALIKE, _BEYOND = 10.0, 1.2
 _UNEXPLAINED = 0.2  # of what separates angles from targets: the model is another arm's
 _AT_BOUND = 1e-3  # of the range
 
@@ -230,5 +232,5 @@ def misfits(result: Result) -> list[str]:
         f"its noise, and for {wide:.0f} lines alike: the model lacks something, and intervals may "
         "be too narrow"
         for name, residual, noise, wide in lines
-        if residual > _FAR * noise or wide > _ALIKE
+        if residual > _FAR * noise or (wide > _ALIKE and residual > _BEYOND * noise)
     ]

@@ -8,7 +8,7 @@ import pytest
 from r2s_deploy import bundle as bundles
 from r2s_deploy import cli
 from r2s_deploy.errors import DeployError
-from r2s_deploy.log import read_csv, write_csv
+from r2s_deploy.log import check_time, read_csv, write_csv
 from r2s_deploy.recorded.read import read
 from r2s_deploy.shadow import shadow
 
@@ -133,3 +133,79 @@ def test_what_is_no_log_is_refused(bundle, tmp_path, text, says):
     path.write_text(text.replace("JOINTS", ",".join(["time", *joints])))
     with pytest.raises(DeployError, match=says):
         read_csv(path, joints)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda log: log.time.__imul__(1e9), "moments are .* s apart, if time is in seconds"),
+        (lambda log: log.time.__imul__(1e300), "if time is in seconds"),
+        (lambda log: log.time[6:].__iadd__(86400.0), "nothing is recorded for 8.64e"),
+        (lambda log: log.velocities.__imul__(57.3), "no arm's joint reaches in rad/s"),
+        (lambda log: log.object[:, 3:].__imul__(0.0), "quaternion has length 0; it must be 1"),
+        (lambda log: log.object[:, 3:].__imul__(5.0), "quaternion has length 5; it must be 1"),
+    ],
+)
+def test_numbers_of_other_units_are_refused(bundle, recorded, tmp_path, change, says):
+    log, path = recorded
+    log.velocities[3, 2] = 1.0
+    change(log)
+    write_csv(path, log, bundle.robot["joints"]["names"])
+    with pytest.raises(DeployError, match=says):
+        read(path, bundle)
+
+
+def test_a_log_of_more_than_an_hour_is_refused():
+    check_time(np.arange(0.0, 3600.0, 0.5), "x.csv")
+    with pytest.raises(DeployError, match=r"x.csv: it has 3601 s; .* cut it"):
+        check_time(np.arange(0.0, 3601.5, 0.5), "x.csv")
+
+
+def test_what_is_given_is_checked_and_used_and_told(bundle, recorded):
+    pose, goal = np.array([0.5, 0.0, 0.03, 1.0, 0.0, 0.0, 0.0]), np.array([0.5, 0.1, 0.4])
+    found = shadow(bundle, recorded[0], goal=goal, thing=pose)
+    assert sum("not used, but the one that was given" in note for note in found.notes) == 2
+    names = [number.name for number in bundle.numbers]
+    assert (found.inputs[:, names.index("object_position_x")] == 0.5).all()
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(DeployError, match=r"goal is .*; give 3 finite numbers"):
+            shadow(bundle, recorded[0], goal=np.full(3, wrong))
+        with pytest.raises(DeployError, match=r"the object's pose is .* finite"):
+            shadow(bundle, recorded[0], thing=np.full(7, wrong))
+    for length in (0.0, 5.0):
+        with pytest.raises(DeployError, match=f"has length {length:g}; it must be 1"):
+            shadow(bundle, recorded[0], thing=pose * [1, 1, 1, *[length] * 4])
+
+
+def test_a_page_replaces_none_but_a_page(bundle_dir, recorded, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    other = tmp_path / "other.html"
+    other.write_text("<!doctype html><title>mine</title>")
+    command = ["shadow", str(bundle_dir), str(recorded[1]), "-o"]
+    wrong = [recorded[1], bundle_dir / "contract.json", other, tmp_path, tmp_path / "no/x.html"]
+    before = [path.read_bytes() for path in wrong[:3]]
+    for path in wrong:
+        assert cli.main([*command, str(path)]) == 1
+        assert f"{path} " in capsys.readouterr().err
+    assert [path.read_bytes() for path in wrong[:3]] == before
+    assert cli.main([*command, str(page)]) == cli.main([*command, str(page)]) == 0
+
+
+def test_a_byte_order_mark_is_no_name(bundle, recorded):
+    recorded[1].write_bytes(b"\xef\xbb\xbf" + recorded[1].read_bytes())
+    assert len(read(recorded[1], bundle)) == len(recorded[0])
+
+
+def test_a_rehearsal_that_could_not_be_kept_is_not_played(bundle_dir, tmp_path, capsys):
+    scene = tmp_path / "scene.xml"
+    scene.write_text("<mujoco/>")
+    command = ["rehearse", str(bundle_dir), str(scene), "--allow-privileged"]
+    for path in ("/dev/full", str(tmp_path), str(tmp_path / "no/log.csv"), str(scene)):
+        assert cli.main([*command, "--log", path]) == 1
+        assert f"{path} " in capsys.readouterr().err
+    assert scene.read_text() == "<mujoco/>"
+    for wrong in ("--seed=-1", "--latency=-5", "--gravity-error=nan", "--angle-noise=-1"):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([*command, wrong])
+        assert stopped.value.code == 2
+        assert "must be" in capsys.readouterr().err

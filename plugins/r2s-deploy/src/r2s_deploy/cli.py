@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ _EXAMPLES = """examples:
   r2s-deploy run duck_bundle cell.toml --goal 0.5 0 0.3 --object 0.5 0 0.03 --arm
   r2s-deploy shadow duck_bundle recorded.csv -o shadow.html --goal 0.5 0 0.3
   r2s-deploy shadow duck_bundle recorded.mcap --topic object=/tracker/pose --goal 0.5 0 0.3"""
+_LARGEST = 2**31 - 1  # of a seed or a number of cycles
 #: Of the simulated robot, handed on.
 _SIMULATED = (
     "latency",
@@ -56,18 +58,20 @@ def _parser() -> argparse.ArgumentParser:
     rehearse.add_argument("bundle", type=Path, metavar="BUNDLE")
     rehearse.add_argument("scene", type=Path, metavar="SCENE.xml", help="as r2s scene writes it")
     rehearse.add_argument("--episodes", type=_whole, default=200, metavar="N")
-    rehearse.add_argument("--seed", type=int, default=0)
-    rehearse.add_argument("--latency", type=int, default=0, help="ms until a target acts")
-    rehearse.add_argument("--angle-noise", type=float, default=0.0, help="of the joints, rad")
-    rehearse.add_argument("--velocity-noise", type=float, default=0.0, help="of the joints, rad/s")
-    rehearse.add_argument("--finger-noise", type=float, default=0.0, help="m, and m/s")
-    rehearse.add_argument("--gravity-error", type=float, default=0.0, help="share uncompensated")
-    rehearse.add_argument("--tracker-noise", type=float, default=0.0, help="of the object, m")
+    rehearse.add_argument("--seed", type=_from_zero, default=0)
+    rehearse.add_argument("--latency", type=_from_zero, default=0, help="ms until a target acts")
+    rehearse.add_argument("--angle-noise", type=_noise, default=0.0, help="of the joints, rad")
+    rehearse.add_argument("--velocity-noise", type=_noise, default=0.0, help="of the joints, rad/s")
+    rehearse.add_argument("--finger-noise", type=_noise, default=0.0, help="m, and m/s")
+    rehearse.add_argument("--gravity-error", type=_share, default=0.0, help="share uncompensated")
+    rehearse.add_argument("--tracker-noise", type=_noise, default=0.0, help="of the object, m")
     rehearse.add_argument(
         "--speed", type=float, default=1.0, help="share of full speed (1); `run` has 0.1"
     )
     rehearse.add_argument("--steps", type=_whole, metavar="N", help="control steps (training's)")
-    rehearse.add_argument("--image-latency", type=int, default=0, help="ms until one is seen")
+    rehearse.add_argument(
+        "--image-latency", type=_from_zero, default=0, help="ms until one is seen"
+    )
     rehearse.add_argument(
         "--entered",
         action="store_true",
@@ -96,13 +100,15 @@ def _parser() -> argparse.ArgumentParser:
         help="a CSV file (columns: see r2s_deploy.log), an MCAP file, or a LeRobot data set",
     )
     shadow.add_argument("-o", "--output", type=Path, default=Path("shadow.html"), metavar="PAGE")
-    shadow.add_argument("--goal", type=float, nargs=3, metavar=("X", "Y", "Z"), help="m")
+    shadow.add_argument(
+        "--goal", type=float, nargs=3, metavar=("X", "Y", "Z"), help="m, also in place of the log's"
+    )
     shadow.add_argument(
         "--object",
         type=float,
         nargs=7,
         metavar=("X", "Y", "Z", "QW", "QX", "QY", "QZ"),
-        help="its pose, where the log has none",
+        help="its pose, also in place of the log's",
     )
     _add_object_name(shadow)
     shadow.add_argument(
@@ -150,8 +156,10 @@ def _rehearse(args: argparse.Namespace) -> None:
         )
     if not args.scene.is_file():
         raise DeployError(f"{args.scene} is not a file; `r2s scene OBJECT -o scene.xml` writes one")
-    from r2s_deploy.rehearse import rehearse, summary
+    from r2s_deploy.rehearse import check_log, rehearse, summary
 
+    if args.log is not None:
+        check_log(args.log)
     options = [f"--seed={args.seed}"]
     options += [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in _SIMULATED]
     played = []
@@ -177,7 +185,10 @@ def _rehearse(args: argparse.Namespace) -> None:
     if args.log is not None and played[0].log is not None:
         from r2s_deploy.log import write_csv
 
-        write_csv(args.log, played[0].log, bundle.robot["joints"]["names"])
+        try:
+            write_csv(args.log, played[0].log, bundle.robot["joints"]["names"])
+        except OSError as error:
+            raise DeployError(f"{args.log} cannot be written: {error.strerror}") from error
         print(f"the first episode: {args.log}")
 
 
@@ -185,10 +196,11 @@ def _shadow(args: argparse.Namespace) -> None:
     import numpy as np
 
     from r2s_deploy.bundle import load
-    from r2s_deploy.page import page, summary
+    from r2s_deploy.page import check_place, page, summary, write
     from r2s_deploy.recorded.read import read
     from r2s_deploy.shadow import shadow
 
+    check_place(args.output)
     bundle = load(args.bundle)
     log = read(
         args.log,
@@ -203,10 +215,7 @@ def _shadow(args: argparse.Namespace) -> None:
         print(f"{label}: {text}")
     for note in found.notes:
         print(f"the recording: {note}")
-    try:
-        args.output.write_text(page(bundle, found, args.log.name))
-    except OSError as error:
-        raise DeployError(f"{args.output} cannot be written: {error.strerror}") from error
+    write(args.output, page(bundle, found, args.log.name))
     print(f"page: {args.output}")
 
 
@@ -215,6 +224,27 @@ def _pair(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
+
+
+def _from_zero(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= _LARGEST:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {_LARGEST:,}")
+    return value
+
+
+def _noise(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError("must be a number from 0")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not -1.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError("must be a number from -1 to 1")
+    return value
 
 
 def _whole(text: str) -> int:

@@ -32,6 +32,10 @@ from r2s_deploy.naming import (
 
 Array = np.ndarray
 _LONGEST = 10_000_000  # lines
+_LONGEST_S, _LONGEST_GAP_S = 3600.0, 60.0
+_USUAL_STEP_S = (1e-5, 1.0)
+_FASTEST = 20.0  # rad/s, which no arm's joint reaches
+_LENGTH_TOLERANCE = 0.01  # of a quaternion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +117,12 @@ def of_columns(columns: Mapping[str, Array], naming: Naming, where: str) -> Log:
         raise DeployError(
             f"{where}: time must rise from line to line, and there must be two or more"
         )
+    check_time(time, where)
     angles = _some(found, joints)
     assert angles is not None
     velocities = _some(found, [velocity(name) for name in joints])
+    if velocities is not None:
+        check_speeds(velocities, joints, where)
     fingers = _some(found, FINGERS)
     finger_velocities = _some(found, [velocity(name) for name in FINGERS])
     targets = _some(found, [target(name) for name in joints])
@@ -128,12 +135,61 @@ def of_columns(columns: Mapping[str, Array], naming: Naming, where: str) -> Log:
         velocities=rate(angles, time) if velocities is None else velocities,
         fingers=np.zeros((len(time), 2)) if fingers is None else fingers,
         finger_velocities=_finger_rate(fingers, finger_velocities, time),
-        object=_some(found, OBJECT),
+        object=_poses(_some(found, OBJECT), time, where),
         goal=_some(found, GOAL),
         targets=targets,
         finger_target=found.get(FINGER_TARGET),
         notes=(*naming.told(names), *missing(velocities is not None, fingers is not None)),
     )
+
+
+def check_time(time: Array, where: str) -> None:
+    """Raises `DeployError` for times [T], which rise, that are hardly seconds of one recording."""
+    steps = np.diff(time)
+    at = int(steps.argmax())
+    step, (least, most) = float(np.median(steps)), _USUAL_STEP_S
+    if not least <= step <= most:
+        raise DeployError(
+            f"{where}: its moments are {step:.3g} s apart, if time is in seconds; it must be, and "
+            f"{least:g} to {most:g} s are read: divide the times of another unit"
+        )
+    if steps[at] > _LONGEST_GAP_S:
+        raise DeployError(
+            f"{where}: nothing is recorded for {steps[at]:.3g} s after {time[at]:.10g} s; time "
+            f"must be in seconds, and a gap may have {_LONGEST_GAP_S:g} s: cut the log there"
+        )
+    if time[-1] - time[0] > _LONGEST_S:
+        raise DeployError(
+            f"{where}: it has {time[-1] - time[0]:.4g} s; time must be in seconds, and a log may "
+            f"have {_LONGEST_S:g} s: cut it"
+        )
+
+
+def check_speeds(velocities: Array, joints: Sequence[str], where: str) -> None:
+    """Raises `DeployError` for recorded velocities [T, n] that are not in rad/s."""
+    fastest = np.abs(velocities).max(axis=0)
+    if fastest.max() > _FASTEST:
+        i = int(fastest.argmax())
+        raise DeployError(
+            f"{where}: {joints[i]} has a velocity of up to {fastest[i]:.3g}, which no arm's joint "
+            "reaches in rad/s; divide degrees/s by 57.3"
+        )
+
+
+def _poses(poses: Array | None, time: Array, where: str) -> Array | None:
+    """Of the object [T, 7], with quaternions of length 1."""
+    if poses is None:
+        return None
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm(poses[:, 3:], axis=1)
+    off = np.abs(length - 1.0)
+    if off.max() > _LENGTH_TOLERANCE:
+        i = int(off.argmax())
+        raise DeployError(
+            f"{where}: at {time[i]:.10g} s the object's quaternion has length {length[i]:.3g}; it "
+            "must be 1"
+        )
+    return np.hstack([poses[:, :3], poses[:, 3:] / length[:, None]])
 
 
 def missing(has_velocities: bool, has_fingers: bool) -> tuple[str, ...]:
@@ -157,7 +213,7 @@ def _finger_rate(fingers: Array | None, velocities: Array | None, time: Array) -
 
 def _columns(path: Path) -> dict[str, Array]:
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel marks byte order
             reader = csv.reader(file)
             names = [name.strip() for name in next(reader, [])]
             if len(set(names)) != len(names) or not names:

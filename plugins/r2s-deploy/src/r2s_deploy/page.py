@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 
 import numpy as np
 
 from r2s_deploy.bundle import Bundle
 from r2s_deploy.charts import Chart, legend
+from r2s_deploy.errors import DeployError
 from r2s_deploy.shadow import Shadow
 from r2s_deploy.watch import Guard
 
@@ -15,6 +17,10 @@ Array = np.ndarray
 _SHOWN = 8  # numbers that are least like training
 _GAP_PERIODS = 2.0  # of control steps, without anything from the joints
 _TOLD_AGE_S = 0.005  # what is measured more often than that needs no chart
+_HEAD = (
+    '<!doctype html><html lang="en"><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width"><title>shadow run</title>'
+)
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto;
   max-width: 64rem; padding: 0 1rem; }
@@ -29,6 +35,31 @@ svg text { font: 10px system-ui, sans-serif; fill: #555; } .legend { font-size: 
 """
 
 
+def check_place(path: Path) -> None:
+    """Raises `DeployError` unless a page may be written here: there is nothing, or such a page."""
+    try:
+        if not path.parent.is_dir():
+            raise DeployError(f"{path} cannot be written: there is no folder {path.parent}")
+        if not path.exists():
+            return
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(len(_HEAD)) == _HEAD.encode():
+                    return
+    except OSError as error:
+        raise DeployError(f"{path} cannot be written: {error.strerror}") from error
+    raise DeployError(f"{path} exists, and is no page of a shadow run; name another file")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a page; raises `DeployError`."""
+    check_place(path)
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DeployError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def page(bundle: Bundle, shadow: Shadow, source: str) -> str:
     """The page's text."""
     rows = "".join(
@@ -37,8 +68,7 @@ def page(bundle: Bundle, shadow: Shadow, source: str) -> str:
     )
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in shadow.notes)
     parts = [
-        '<!doctype html><html lang="en"><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width"><title>shadow run</title>',
+        _HEAD,
         f"<style>{_STYLE}</style><h1>Shadow run</h1>",
         f"<p>{html.escape(bundle.path.name)} on {html.escape(source)}: what the policy would have ",
         f"done; nothing moved.</p><table>{rows}</table>",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -106,6 +107,19 @@ def rehearse(
             near = len(last) == starts.steps and max(last) < starts.radius
             end = distances[-1] if distances else math.nan
             yield Played(near and not run.stopped, end, run.stopped, run.decide_s, run.log)
+
+
+def check_log(path: Path) -> None:
+    """Raises `DeployError` unless a log may be written here: there is nothing, or a CSV file."""
+    try:
+        if not path.parent.is_dir():
+            raise DeployError(f"{path} cannot be written: there is no folder {path.parent}")
+        if path.exists() and not (path.is_file() and path.suffix == ".csv"):
+            raise DeployError(f"{path} exists, and is no CSV file; name another file")
+    except OSError as error:
+        raise DeployError(f"{path} cannot be written: {error.strerror}") from error
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise DeployError(f"{path} cannot be written: you may not write there")
 
 
 def _entered(tracker: SimulatedTracker) -> ManualPose:

@@ -12,9 +12,10 @@ import numpy as np
 from r2s_deploy.bundle import Bundle
 from r2s_deploy.decide import Decider, Decision
 from r2s_deploy.errors import DeployError
-from r2s_deploy.log import Log
+from r2s_deploy.log import Log, check_time
 from r2s_deploy.policy import Policy
 from r2s_deploy.sensed import Sensed
+from r2s_deploy.transform import Transform, vector
 from r2s_deploy.watch import Guard, Stopped, Watch
 
 Array = np.ndarray
@@ -68,12 +69,17 @@ def shadow(
 ) -> Shadow:
     """Replay a log at the policy's rate.
 
-    goal [3], m, and thing [7], the object's pose: where the log has none. object_name: which of the
-    bundle's objects it is, where there are several.
+    goal [3], m, and thing [7], the object's pose: in place of the log's, if it has some.
+    object_name: which of the bundle's objects it is, where there are several.
 
     Raises `DeployError` where the policy reads what neither has, the log's angles are not in
-    radians, or none of several objects is named.
+    radians or its times no seconds, a pose or goal is none, or none of several objects is named.
     """
+    goal = None if goal is None else vector(goal, 3, "goal")
+    if thing is not None:
+        thing = _pose(thing)
+    log = _with_given(log, goal, thing)
+    check_time(log.time, "the log")
     _check(bundle, log, goal, thing)
     facts = bundle.handled(object_name)
     decider, arm = Decider(bundle, Policy(bundle)), bundle.law.arm
@@ -120,6 +126,25 @@ def shadow(
         stopped=stopped,
         notes=log.notes,
     )
+
+
+def _pose(thing: Array) -> Array:
+    """The object's [7], with a quaternion of length 1."""
+    found = vector(thing, 7, "the object's pose")
+    pose = Transform.of(found[:3], found[3:])
+    return np.concatenate([pose.translation, pose.quaternion])
+
+
+def _with_given(log: Log, goal: Array | None, thing: Array | None) -> Log:
+    """The log without what is given in its place, and with a note of that."""
+    notes = log.notes
+    if goal is not None and log.goal is not None:
+        notes = (*notes, "its goal is not used, but the one that was given")
+        log = dataclasses.replace(log, goal=None)
+    if thing is not None and log.object is not None:
+        notes = (*notes, "its poses of the object are not used, but the one that was given")
+        log = dataclasses.replace(log, object=None, object_age=None)
+    return dataclasses.replace(log, notes=notes)
 
 
 def _images(bundle: Bundle, log: Log, step: int, row: int) -> dict[str, Array]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from r2s_deploy.errors import DeployError
-from r2s_deploy.log import Array, Log, missing, rate
+from r2s_deploy.log import Array, Log, check_speeds, check_time, missing, rate
 from r2s_deploy.naming import FINGERS, Naming, listed
 from r2s_deploy.recorded.gathered import Gathered, Series, gather
 from r2s_deploy.recorded.mcap_file import Topic, topics
@@ -58,6 +58,9 @@ def read_mcap(path: Path, naming: Naming, named: Mapping[str, str] | None = None
     others = {role: series for role, series in others.items() if len(series)}
     rows, late = _complete(path, states, others)
     time, n = states.times[rows], len(arm)
+    check_time(time, f"{path}: {chosen['joints'].name}")
+    if measured:
+        check_speeds(states.values[rows, n:], naming.joints, f"{path}: {chosen['joints'].name}")
     at = {role: series.known(time) for role, series in others.items()}
     values = {role: series.values[at[role]] for role, series in others.items()}
     fingers = values.get("fingers", np.zeros((len(time), 4)))

@@ -98,7 +98,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (my_yaml,) = (text for kind, text in _BLOCKS if kind == "yaml" and "my_reward.py" in text)
     (folder / "my.yaml").write_text(my_yaml)
     (cell,) = (text for kind, text in _BLOCKS if kind == "toml")
-    (folder / "cell.toml").write_text(f"{cell}\n[guard]\nlate_s = 5.0\n")  # CI is busy
+    (folder / "cell.toml").write_text(
+        f"{cell}\n[guard]\nlate_s = 5.0\ncycle_s = 5.0\n"
+    )  # CI is busy
     (folder / "grid.yaml").write_text(
         "late: {cases: {50 ms: {randomization.action_delay: {delay: [0.05, 0.05]}}}}\n"
     )

@@ -1,5 +1,6 @@
 """The loop moves what it should, and stops with a reason where it must."""
 
+import dataclasses
 import sys
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from r2s_deploy import bundle as bundles
 from r2s_deploy.errors import DeployError, NoPose
 from r2s_deploy.loop import Runner
+from r2s_deploy.policy import Policy
 from r2s_deploy.pose import ManualPose
 from r2s_deploy.robot import RobotError, RobotState
 from r2s_deploy.smooth import PATHS, Limits
@@ -123,6 +125,17 @@ def faulty(bundle, kind):
         if kind == "jump":
             robot.angles = robot.angles + 0.7
             return robot.read()
+        if kind == "driver":
+            raise OSError("no such device")
+        if kind == "nothing":
+            return None
+        if kind == "same time":
+            return RobotState(0.114, state.angles, state.velocities, state.fingers, np.zeros(2))
+        if kind == "back in time":
+            return RobotState(0.0, state.angles, state.velocities, state.fingers, np.zeros(2))
+        if kind == "held":
+            robot.angles = robot.commanded[19].copy()
+            return robot.read()
         if kind == "outside":
             robot.angles = np.array(bundle.robot["joints"]["high"]) + 0.2
             return robot.read()
@@ -140,6 +153,11 @@ def faulty(bundle, kind):
         ("jump", "from where it was commanded"),
         ("outside", "outside of its limits"),
         ("gone", "connection to the robot broke"),
+        ("driver", "the robot's driver failed: OSError: no such device"),
+        ("nothing", "the robot's driver failed: AttributeError"),
+        ("same time", "the robot's clock went on by"),
+        ("back in time", "the robot's clock went back from"),
+        ("held", "and does not move: the arm is held"),
     ],
 )
 def test_a_faulty_robot_is_stopped_with_a_reason(bundle, kind, says):
@@ -147,7 +165,56 @@ def test_a_faulty_robot_is_stopped_with_a_reason(bundle, kind, says):
     run = runner(bundle, robot).run(30)
     assert says in run.stopped
     assert robot.stops == 1
-    assert run.steps == 2  # of the 20 cycles that were sound
+    # Of the 20 cycles that were sound, and where it takes time to see, of some more.
+    assert run.steps == 2 if kind not in ("same time", "held") else 2 < run.steps < 16
+    assert run.log is not None
+
+
+def test_a_robot_that_sends_the_same_for_ever_is_stopped_within_its_step(bundle):
+    robot = faulty(bundle, "same time")
+    run = runner(bundle, robot, speed=0.1).run(3)
+    assert "has sent the same time, 0.114 s, for 0.20 s" in run.stopped
+    assert robot.cycles < 20 + 45  # of 80 in a control step
+
+
+def test_a_robot_whose_states_get_older_is_stopped(bundle):
+    class Old(FakeRobot):
+        def read(self):
+            state = super().read()
+            return dataclasses.replace(state, time_s=0.5 * state.time_s)
+
+    robot = Old(bundle)
+    run = runner(bundle, robot).run(30)
+    assert "clock went on by 24 ms in a control step of 48 ms" in run.stopped
+
+
+def test_a_policy_that_gives_nan_moves_nothing(bundle, monkeypatch):
+    plain, calls = Policy.__call__, []
+
+    def sometimes(self, inputs):
+        made = plain(self, inputs)
+        calls.append(made)
+        return made if len(calls) < 4 else {n: x * np.float32(np.nan) for n, x in made.items()}
+
+    monkeypatch.setattr(Policy, "__call__", sometimes)
+    robot = FakeRobot(bundle)
+    run = runner(bundle, robot).run(30)
+    assert run.stopped == "the policy gave numbers that are not finite"
+    assert run.steps == 3
+    assert np.isfinite(robot.commanded).all()
+
+
+def test_ctrl_c_brakes_too(bundle):
+    robot = Rolling(bundle)
+
+    def interrupt():
+        if robot.cycles > 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner(bundle, robot, dead_man=interrupt).run(30)
+    assert robot.stops == 1
+    assert robot.last < 0.01
 
 
 class Poses:
@@ -162,13 +229,20 @@ class Poses:
             return self._source.pose()
         if self._kind == "none":
             raise NoPose("the tag is hidden")
-        found = self._source.pose()
-        object.__setattr__(found, "time_s", time.monotonic() - 2.0)
-        return found
+        if self._kind == "defect":
+            raise ValueError("the tracker's own defect")
+        ahead = 2.0 if self._kind == "future" else -2.0
+        return dataclasses.replace(self._source.pose(), time_s=time.monotonic() + ahead)
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("none", "the tag is hidden"), ("stale", "pose is 2.0")]
+    ("kind", "says"),
+    [
+        ("none", "the tag is hidden"),
+        ("stale", "pose is 2.0"),
+        ("future", "pose is from 2.0"),
+        ("defect", "deciding failed: ValueError: the tracker's own defect"),
+    ],
 )
 def test_without_the_objects_pose_it_stops(bundle, kind, says):
     robot = FakeRobot(bundle)
@@ -272,7 +346,7 @@ def test_it_brakes_before_it_stops(bundle):
 def test_it_decides_while_the_robot_goes_on(bundle):
     """A decision that takes a third of a control step holds no cycle up, and one that takes longer
     than the step stops the robot."""
-    for takes, ends in ((0.016, ""), (0.1, "longer than a control step")):
+    for takes, ends in ((0.016, ""), (0.1, "deciding takes too long")):
         robot = FakeRobot(bundle)
         plain, cycles = robot.cycle, []
 

@@ -35,7 +35,7 @@ def cell(scene, tmp_path_factory):
     path = tmp_path_factory.mktemp("cell") / "cell.toml"
     path.write_text(
         f'robot = "simulated:{scene}"\n[cameras.front]\ndevice = "simulated"\n'
-        "[guard]\nlate_s = 5.0\nimage_s = 5.0\n"  # the machine may be busy
+        "[guard]\nlate_s = 5.0\nimage_s = 5.0\ncycle_s = 5.0\n"  # the machine may be busy
     )
     return path
 
@@ -74,6 +74,9 @@ def test_the_policy_sees_with_the_simulated_robots_camera(cell, seeing_dir, caps
     [
         (["--arm"], "the dead-man key needs a terminal"),
         (["--speed", "2"], "speed is 2"),
+        (["--speed", "1e-9"], "speed is 1e-09; give a share of full speed, 0.01 to 1"),
+        (["--goal", "nan", "0", "0"], "give three finite numbers"),
+        (["--log", "/nowhere/log.csv"], "name a file in a folder that exists"),
         (["--object", "1", "2"], "--object takes 3 or 7 numbers"),
         (["--object", "1", "2", "3", "5", "0", "0", "0"], "has length 5"),
         (
@@ -103,7 +106,7 @@ def started(cell, bundle_dir, terminal):
 ARGUMENTS = ["run", "BUNDLE", "CELL", *HERE, "--arm"]
 
 
-@pytest.mark.parametrize("ends", ["released", "interrupted"])
+@pytest.mark.parametrize("ends", ["released", "interrupted", "closed"])
 def test_it_moves_while_the_key_is_held(cell, bundle_dir, ends):
     ours, theirs = pty.openpty()
     process = started(cell, bundle_dir, theirs)
@@ -120,8 +123,8 @@ def test_it_moves_while_the_key_is_held(cell, bundle_dir, ends):
         holding.start()
         time.sleep(1.2)  # two control steps
         assert process.poll() is None
-        if ends == "interrupted":
-            process.send_signal(signal.SIGINT)
+        if ends != "released":
+            process.send_signal(signal.SIGINT if ends == "interrupted" else signal.SIGHUP)
         else:
             released.set()
         _, error = process.communicate(timeout=10)
@@ -131,8 +134,7 @@ def test_it_moves_while_the_key_is_held(cell, bundle_dir, ends):
         os.close(theirs)
         os.close(ours)
     assert process.returncode == 1
-    says = {"released": "the space bar was released", "interrupted": "it was interrupted"}[ends]
-    assert says in error
+    assert ("the space bar was released" if ends == "released" else "it was interrupted") in error
     assert "control steps" in error
 
 
@@ -147,6 +149,9 @@ def test_a_key_is_released_soon_and_another_key_lets_go():
             time.sleep(0.1)
         key.check()
         os.write(theirs, b"q")
+        time.sleep(0.1)
+        assert not key.held
+        os.write(theirs, b"text that was pasted")
         time.sleep(0.1)
         assert not key.held
     finally:

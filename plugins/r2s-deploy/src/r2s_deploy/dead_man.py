@@ -22,6 +22,7 @@ from r2s_deploy.watch import Stopped
 #: Keyboards repeat a key after up to 0.7 s, and then 20 to 30 times a second.
 _FIRST_S, RELEASED_S = 0.9, 0.25
 KEY = " "
+_STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")  # the last: the terminal was closed
 
 
 class TerminalKey:
@@ -55,8 +56,8 @@ class TerminalKey:
             if not (pressed := os.read(self._descriptor, 64)):
                 return  # the terminal is gone
             now = time.monotonic()
-            if KEY.encode() not in pressed:
-                self._until = 0.0  # another key lets go
+            if pressed.strip(KEY.encode()):
+                self._until = 0.0  # another key lets go, as pasted text does
                 continue
             self._until = now + (RELEASED_S if self.held else _FIRST_S)
 
@@ -122,7 +123,15 @@ def permission(*, with_key: bool) -> Iterator[Permission]:
     with contextlib.ExitStack() as stack:
         key = stack.enter_context(terminal_key()) if with_key else None
         allowed = Permission(key)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = signal.signal(number, lambda *_: allowed.interrupt())
-            stack.callback(signal.signal, number, before)
+        numbers = [getattr(signal, name) for name in _STOPPING if hasattr(signal, name)]
+        before = {number: signal.getsignal(number) for number in numbers}
+
+        def interrupt(*_: object) -> None:
+            allowed.interrupt()
+            for number, handler in before.items():
+                signal.signal(number, handler)  # a second one ends what hangs
+
+        for number, handler in before.items():
+            signal.signal(number, interrupt)
+            stack.callback(signal.signal, number, handler)
         yield allowed

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first move the joints straight to where episodes start: clear the way",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="control steps (an episode's)")
+    parser.add_argument("--steps", type=_whole, metavar="N", help="control steps (an episode's)")
     parser.add_argument("--path", choices=("filter", "ruckig"), default="filter")
     parser.add_argument("--log", type=Path, metavar="FILE.csv", help="what was measured and done")
     parser.add_argument(
@@ -62,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-privileged", action="store_true", help="as for rehearse")
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
 def run(args: argparse.Namespace) -> None:
     """Raises `DeployError` where it is refused, or was stopped."""
     bundle, cell = load(args.bundle), cells.load(args.cell)
@@ -70,6 +77,12 @@ def run(args: argparse.Namespace) -> None:
             f"{args.bundle}: the policy reads what no robot measures: "
             f"{', '.join(bundle.privileged)}. They are guessed with --allow-privileged."
         )
+    if args.log is not None and (args.log.is_dir() or not args.log.parent.is_dir()):
+        raise DeployError(
+            f"--log {args.log} cannot be written: name a file in a folder that exists"
+        )
+    if not np.isfinite(args.goal).all():
+        raise DeployError(f"--goal is {args.goal}; give three finite numbers, m")
     if args.no_key and cell.kind != SIMULATED:
         raise DeployError("--no-key is for the simulated robot: a real one needs the dead-man key")
     if args.object is not None:
@@ -97,9 +110,14 @@ def run(args: argparse.Namespace) -> None:
         )
         _tell_start(args, bundle)
         made = _move(args, bundle, robot, runner, allowed) if args.arm else runner.look()
-    _keep(args, bundle, made)
+    for line in _lines(args, bundle, made):
+        print(line)
+    problem = _keep(args, bundle, made)
     if made.stopped:
-        raise DeployError(f"stopped after {made.steps} control steps: {made.stopped}")
+        also = f" ({problem})" if problem else ""
+        raise DeployError(f"stopped after {made.steps} control steps: {made.stopped}{also}")
+    if problem:
+        raise DeployError(problem)
 
 
 def _entered(values: list[float]) -> Transform:
@@ -142,21 +160,23 @@ def _move(
     return runner.run(args.steps)
 
 
-def _keep(args: argparse.Namespace, bundle: Bundle, made: Run) -> None:
-    """Say what happened, and write what was asked for."""
-    for line in _lines(args, bundle, made):
-        print(line)
+def _keep(args: argparse.Namespace, bundle: Bundle, made: Run) -> str:
+    """Write what was asked for; returns what could not be written."""
+    where = args.log
     try:
         if args.log is not None and made.log is not None:
             write_csv(args.log, made.log, bundle.robot["joints"]["names"])
             print(f"log: {args.log}")
         if args.images is not None:
+            where = args.images
             args.images.mkdir(parents=True, exist_ok=True)
             for name, image in made.images.items():
-                write_png(args.images / f"{name}.png", image)
+                plain = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)
+                write_png(args.images / f"{plain}.png", image)
             print(f"images: {args.images}")
     except OSError as error:
-        raise DeployError(f"{error.filename} cannot be written: {error.strerror}") from error
+        return f"{where} cannot be written: {error.strerror}"
+    return ""
 
 
 def _lines(args: argparse.Namespace, bundle: Bundle, made: Run) -> Iterator[str]:

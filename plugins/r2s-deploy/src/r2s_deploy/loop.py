@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import gc
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
+from concurrent.futures import Future
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,7 +29,9 @@ from r2s_deploy.transform import Transform
 from r2s_deploy.watch import Guard, Stopped, Watch
 
 Array = np.ndarray
+_SLOWEST = 0.01
 _BRAKING_S = 2.0  # the longest
+_THINKING_S = 60.0  # the longest, where the robot waits for it
 _LOOKED_S = 0.2  # longer than it takes from an image to its use
 _AT_REST = 1e-3  # rad/s
 _SWITCH_S = 1e-5  # between threads: Python's 5 ms would be five cycles
@@ -95,7 +98,7 @@ class Runner:
     ) -> None:
         """goal [3]: where the object is to go, m, in the base's frame.
 
-        speed: in (0, 1], of the motion in training: each control step takes 1 / speed as long, and
+        speed: 0.01 to 1, of the motion in training: each control step takes 1 / speed as long, and
           the policy reads velocities as if it did not.
         cameras: by the names that the bundle's cameras have.
         path: from targets to what the robot follows; see `r2s_deploy.smooth`.
@@ -106,8 +109,8 @@ class Runner:
 
         Raises `DeployError` where the bundle needs what it does not get.
         """
-        if not 0.0 < speed <= 1.0:
-            raise DeployError(f"speed is {speed:g}; give a share of full speed, above 0 to 1")
+        if not _SLOWEST <= speed <= 1.0:
+            raise DeployError(f"speed is {speed:g}; give a share of full speed, {_SLOWEST} to 1")
         if bundle.unknown:
             raise DeployError(
                 f"{bundle.path}: the policy reads {bundle.unknown[0]}, which nothing on a robot "
@@ -129,16 +132,18 @@ class Runner:
         """Control steps until there were `steps` (default: an episode's), or something stops it."""
         episode = _Episode(self._bundle, self._policy, self._guard)
         why, smooth = "", None
-        real_time = _real_time() if self._paced else contextlib.nullcontext()
-        with real_time, ThreadPoolExecutor(1, "r2s-deploy") as thinker:
+        with _real_time() if self._paced else contextlib.nullcontext():
             try:
                 state = self._read()
                 smooth = self._smooth(state)
-                self._follow(episode, smooth, state, thinker, steps)
+                self._follow(episode, smooth, state, steps)
             except DeployError as error:
                 why = str(error)
-                if smooth is not None and not isinstance(error, RobotError):
+                if not isinstance(error, RobotError):
                     self._brake(smooth, episode)
+            except BaseException:  # Ctrl-C, or a defect: the arm must not roll on
+                self._brake(smooth, episode)
+                raise
             finally:
                 self._robot.stop()
         moments = episode.moments
@@ -195,9 +200,12 @@ class Runner:
                     share = min(1.0, (cycle + 1) / max(cycles, 1.0))
                     self._cycle(episode, smooth, start + share * (angles - start))
             except DeployError as error:
-                if smooth is not None and not isinstance(error, RobotError):
+                if not isinstance(error, RobotError):
                     self._brake(smooth, episode)
                 return str(error)
+            except BaseException:
+                self._brake(smooth, episode)
+                raise
             finally:
                 robot.stop()
         return ""
@@ -207,9 +215,7 @@ class Runner:
         was when an image was taken."""
         until = time.monotonic() + (_LOOKED_S if self._paced else 0.0)
         while True:
-            state = self._robot.read()
-            state.check(self._bundle.law.arm.size)
-            self._on_state(state)
+            state = self._checked(self._robot.read)
             if time.monotonic() >= until:
                 return state
             time.sleep(self._robot.cycle_s)
@@ -223,48 +229,77 @@ class Runner:
         episode: _Episode,
         smooth: Smoother | TimeOptimal,
         state: RobotState,
-        thinker: ThreadPoolExecutor,
         steps: int | None,
     ) -> None:
+        step_s = self._cycles * self._robot.cycle_s
         for step in range(self._bundle.max_steps if steps is None else steps):
-            thought = thinker.submit(self._think, episode, step, state)
+            thought, began = _Thought(self._think, episode, step, state), state
             if step == 0 or not self._paced:
-                episode.keep(thought.result())
-            due = self._clock() + self._cycles * self._robot.cycle_s
+                episode.keep(thought.wait(_THINKING_S))
+            due = self._clock() + step_s
             for _ in range(self._cycles):
                 if not episode.kept(step) and thought.done():
-                    episode.keep(thought.result())
+                    episode.keep(thought.wait(0.0))
                 assert episode.targets is not None
                 state = self._cycle(episode, smooth, episode.targets)
             if not episode.kept(step):
-                episode.keep(_in_time(thought))
+                episode.keep(thought.wait(0.0))
             self._on_step()
             episode.done += 1
+            episode.watch.held(state.angles, smooth.position, step_s)
+            episode.watch.pace(state.time_s - began.time_s, step_s)
             if self._paced:
                 episode.watch.late(self._clock() - due, self._speed)
 
     def _cycle(
         self, episode: _Episode, smooth: Smoother | TimeOptimal, targets: Array
     ) -> RobotState:
-        assert episode.finger is not None
+        finger, watch = episode.finger, episode.watch
+        assert finger is not None
         self._dead_man()
-        state = self._robot.cycle(smooth.step(targets), episode.finger)
+        reference = smooth.step(targets)
+        began = time.perf_counter()
+        state = self._checked(lambda: self._robot.cycle(reference, finger))
         episode.ends.append(time.perf_counter())
-        state.check(self._bundle.law.arm.size)
-        self._on_state(state)
-        episode.watch.state(state.angles, smooth.position)
+        if self._paced:
+            watch.cycle(episode.ends[-1] - began)
+        watch.clock(state.time_s, self._robot.cycle_s)
+        watch.state(state.angles, smooth.position)
         return state
 
-    def _brake(self, smooth: Smoother | TimeOptimal, episode: _Episode) -> None:
+    def _checked(self, ask: Callable[[], RobotState]) -> RobotState:
+        """What a robot's driver answers; what it raises or sends instead, as `RobotError`."""
+        try:
+            state = ask()
+            state.check(self._bundle.law.arm.size)
+        except DeployError:
+            raise
+        except Exception as error:  # another's code
+            raise RobotError(f"the robot's driver failed: {_told(error)}") from error
+        self._on_state(state)
+        return state
+
+    def _brake(self, smooth: Smoother | TimeOptimal | None, episode: _Episode) -> None:
         """Come to rest within the path's limits; `Robot.stop` follows."""
-        with contextlib.suppress(DeployError):
+        finger = episode.finger
+        if smooth is None or finger is None:
+            return
+        with contextlib.suppress(Exception):  # there is a reason to stop already
             for _ in range(round(_BRAKING_S / self._robot.cycle_s)):
-                if episode.finger is None or np.abs(smooth.velocity).max() < _AT_REST:
+                if np.abs(smooth.velocity).max() < _AT_REST:
                     return
-                self._robot.cycle(smooth.brake(), episode.finger)
+                self._robot.cycle(smooth.brake(), finger)
 
     def _think(self, episode: _Episode, step: int, state: RobotState) -> Moment:
         """The decision on what was measured; raises `DeployError` where the robot must stop."""
+        try:
+            return self._decide(episode, step, state)
+        except DeployError:
+            raise
+        except Exception as error:  # of a camera's or a tracker's code
+            raise Stopped(f"deciding failed: {_told(error)}") from error
+
+    def _decide(self, episode: _Episode, step: int, state: RobotState) -> Moment:
         began, watch = time.perf_counter(), episode.watch
         sensed = self._sense(state, episode)
         watch.place(sensed.posture.position)
@@ -276,7 +311,8 @@ class Runner:
             watch.image(self._clock() - taken)
         numbers = episode.decider.read(sensed)
         watch.inputs(numbers)
-        _, targets, finger = episode.decider.decide(sensed, numbers, images)
+        action, targets, finger = episode.decider.decide(sensed, numbers, images)
+        watch.outputs(action, targets, finger)
         return Moment(state, sensed, images, targets, finger, time.perf_counter() - began)
 
     def _sense(self, state: RobotState, episode: _Episode) -> Sensed:
@@ -298,7 +334,7 @@ class Runner:
             found = self._poses.pose(sensed.grip, Transform(hand.rotation, hand.position), now)
         except NoPose as error:
             raise Stopped(f"there is no pose of the object: {error}") from error
-        episode.watch.pose(now - found.time_s)
+        episode.watch.pose(self._clock() - found.time_s)
         return dataclasses.replace(
             sensed, object_position=found.position, object_quaternion=found.quaternion
         )
@@ -325,10 +361,36 @@ class _Episode:
         return len(self.moments) > step
 
 
-def _in_time(thought: Future[Moment]) -> Moment:
-    if not thought.done():
-        raise Stopped("deciding took longer than a control step: this computer is too slow")
-    return thought.result()
+class _Thought:
+    """A decision that is being made in a thread of its own, which no one has to wait for."""
+
+    def __init__(self, think: Callable[..., Moment], *given: Any) -> None:
+        self._made: Future[Moment] = Future()
+        threading.Thread(target=self._run, args=(think, given), daemon=True).start()
+
+    def _run(self, think: Callable[..., Moment], given: tuple[Any, ...]) -> None:
+        try:
+            self._made.set_result(think(*given))
+        except BaseException as error:
+            self._made.set_exception(error)
+
+    def done(self) -> bool:
+        """Whether it was made."""
+        return self._made.done()
+
+    def wait(self, seconds: float) -> Moment:
+        """It; raises `Stopped` where it takes longer, and what deciding raises."""
+        try:
+            return self._made.result(seconds)
+        except TimeoutError as error:
+            if self._made.done():
+                raise
+            raise Stopped("deciding takes too long: this computer is too slow") from error
+
+
+def _told(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 @contextlib.contextmanager

@@ -53,10 +53,10 @@ def _check(robot: Any, bundle: Bundle) -> None:
     if hasattr(robot, "check"):
         robot.check(bundle.robot)
     names, wanted = list(getattr(robot, "joints", ())), list(bundle.robot["joints"]["names"])
-    if names and len(names) != len(wanted):
+    if names and names != wanted:
         raise DeployError(
-            f"the robot has {len(names)} joints ({', '.join(names)}), and the bundle is of "
-            f"{bundle.robot['title']}, which has {len(wanted)}"
+            f"the robot has the joints {', '.join(names)}, and the bundle is of "
+            f"{bundle.robot['title']}, which has {', '.join(wanted)}"
         )
 
 

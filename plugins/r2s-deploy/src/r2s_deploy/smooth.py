@@ -107,6 +107,7 @@ class TimeOptimal:
         self._limits, size = limits, len(angles)
         self._planner = ruckig.Ruckig(size, cycle_s)
         self._now, self._next = ruckig.InputParameter(size), ruckig.OutputParameter(size)
+        self._error = ruckig.RuckigError
         self._velocity_control = ruckig.ControlInterface.Velocity
         self._now.current_position = list(map(float, angles))
         self._now.max_velocity = limits.velocity.tolist()
@@ -137,7 +138,10 @@ class TimeOptimal:
         return self._follow()
 
     def _follow(self) -> Array:
-        self._planner.update(self._now, self._next)
+        try:
+            self._planner.update(self._now, self._next)
+        except self._error as error:
+            raise DeployError(f"Ruckig finds no path: {str(error).strip()[:200]}") from error
         self._next.pass_to_input(self._now)
         self.position = np.array(self._next.new_position)
         return self.position.copy()

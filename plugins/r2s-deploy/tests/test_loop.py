@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import time
+from typing import cast
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def faulty(bundle, kind):
         if kind == "driver":
             raise OSError("no such device")
         if kind == "nothing":
-            return None
+            return cast(RobotState, None)
         if kind == "same time":
             return RobotState(0.114, state.angles, state.velocities, state.fingers, np.zeros(2))
         if kind == "back in time":

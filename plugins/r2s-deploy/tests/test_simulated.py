@@ -1,5 +1,12 @@
 """The simulated robot: in a process of its own, and as strong as the one of training."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +14,10 @@ import pytest
 
 from r2s_deploy import bundle as bundles
 from r2s_deploy import cli
+from r2s_deploy.errors import DeployError
 from r2s_deploy.robot import RobotError
-from r2s_deploy.simulated import SimulatedRobot
+from r2s_deploy.simulated import SimulatedRobot, SimulatedTracker, client, protocol
+from r2s_deploy.simulated.camera import SimulatedCamera
 from r2s_deploy.smooth import Limits, Smoother
 from r2s_deploy.testing import check_robot
 
@@ -56,6 +65,10 @@ def test_what_it_refuses_and_that_it_can_go_away(scene):
         with pytest.raises(RobotError, match="connection"):
             robot.read()
         robot.stop()  # does not raise
+    with SimulatedRobot(scene) as robot:
+        for line in robot._lines:  # as if the client was killed
+            line.close()
+        assert robot._process.wait(5.0) == 0
 
 
 def test_a_scene_that_is_none_is_told():
@@ -91,3 +104,102 @@ def test_what_is_hidden_in_it_shows(scene):
         np.testing.assert_allclose(measured.angles / 0.001, np.round(measured.angles / 0.001))
     with pytest.raises(RobotError, match="--servo-damping takes 1 number or 7, not 2"):
         SimulatedRobot(scene, "--servo-damping", "1", "2")
+
+
+#: Answers each request by the text that it was given for it.
+_FAKE = """
+import json, socket, sys, threading, time
+answers = json.loads(sys.argv[1])
+server = socket.create_server(("127.0.0.1", 0))
+print(answers.get("port", server.getsockname()[1]), flush=True)
+def serve(connection):
+    for line in connection.makefile("rb"):
+        for part in answers[json.loads(line)["do"]].split("|"):
+            connection.sendall(part.encode())
+            time.sleep(0.04 if "|" in answers["read"] else 0)
+first, second = server.accept()[0], server.accept()[0]
+threading.Thread(target=serve, args=(second,), daemon=True).start()
+serve(first)
+"""
+_DESCRIBED = {"joints": ["a"], "cycle": 0.001}
+_STATE = {"time": 0.0, "qpos": [0.0] * 3, "qvel": [0.0] * 3}
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """A simulated robot that answers as it is told."""
+    start, robots = subprocess.Popen, []
+    monkeypatch.setattr(client, "_ENDING_S", 0.1)
+
+    def made(timeout_s=5.0, **answers):
+        usual = {"describe": _DESCRIBED, "read": _STATE, "stop": {}}
+        told = {
+            what: answer if isinstance(answer, str) else json.dumps(answer) + "\n"
+            for what, answer in {**usual, **answers}.items()
+        }
+        command = [sys.executable, "-P", "-S", "-c", _FAKE, json.dumps(told)]
+        monkeypatch.setattr(client.subprocess, "Popen", lambda _, **how: start(command, **how))
+        robots.append(SimulatedRobot("scene.xml", timeout_s=timeout_s))
+        return robots[-1]
+
+    yield made
+    for robot in robots:
+        robot.close()
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ({"describe": {}}, "does not say what its joints are called"),
+        ({"describe": {"joints": 5, "cycle": 0.001}}, "does not say what its joints"),
+        ({"describe": {**_DESCRIBED, "cycle": "x"}}, "a cycle takes x s"),
+        ({"describe": {**_DESCRIBED, "cycle": 0}}, "a cycle takes 0 s"),
+        ({"port": "99999"}, "does not start: 99999"),
+        ({"read": {**_STATE, "qpos": [0.0] * 9}}, "7 angles, not 1"),
+        ({"read": {**_STATE, "qpos": [10**400] * 3}}, "no qpos: OverflowError"),
+        ({"read": {**_STATE, "time": 10**400}}, "no time: OverflowError"),
+        ({"read": {**_STATE, "time": [1.0]}}, "no state"),
+        ({"read": "[" * 100_000 + "\n"}, "not JSON"),
+        ({"object": {}}, "sent no pose"),
+        ({"object": {"pose": "hello"}}, "sent no pose"),
+        ({"object": {"pose": None}}, "not finite"),
+        ({"object": {"pose": [10**400, 0, 0, 1, 0, 0, 0]}}, "sent no pose"),
+        ({"object": {"pose": [0] * 7}}, "that is none"),
+        ({"image": {}}, "sent no image"),
+        ({"image": {"size": [2, -1], "rgb": 5, "depth": ""}}, "sent no image"),
+    ],
+)
+def test_a_server_that_answers_nonsense_is_told(fake, answers, says):
+    def use():
+        robot = fake(**answers)
+        robot.read()
+        SimulatedTracker(robot, time.monotonic).pose() if "object" in answers else None
+        SimulatedCamera(robot, "front").frame()
+
+    with pytest.raises(DeployError, match=says):
+        use()
+
+
+def test_an_answer_that_trickles_is_none(fake, monkeypatch):
+    robot = fake(0.1, read=" |" * 100)
+    began = time.monotonic()
+    with pytest.raises(RobotError, match="does not answer"):
+        robot.read()
+    assert time.monotonic() - began < 0.5
+    with pytest.raises(RobotError, match="an earlier answer did not come in time"):
+        robot.read()
+    monkeypatch.setattr(protocol, "_LIMIT", 1000)
+    with pytest.raises(RobotError, match="a line of more than 1,000 bytes"):
+        fake(read=" " * 70_000).read()
+
+
+def test_a_server_that_says_no_port_or_is_stopped_is_ended(fake, monkeypatch):
+    robot = fake()
+    assert os.getsid(robot._process.pid) == robot._process.pid  # an interrupt does not reach it
+    robot._process.send_signal(signal.SIGSTOP)
+    robot.close()
+    assert robot._process.returncode == -signal.SIGKILL
+    monkeypatch.setattr(client, "_STARTING_S", 0.1)
+    monkeypatch.setitem(globals(), "_FAKE", "import time; time.sleep(60)")
+    with pytest.raises(RobotError, match=r"does not start within 0.1 s"):
+        fake()

@@ -49,12 +49,12 @@ class SimulatedCamera:
         """See `CameraSource.frame`."""
         asked = self._clock()
         answer = self._robot.image(self._name)
-        width, height = answer["size"]
         try:
+            width, height = answer["size"]
             rgb = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8)
             depth = np.frombuffer(base64.b64decode(answer["depth"]), "<u2")
             return Frame(rgb.reshape(height, width, 3), asked, depth.reshape(height, width))
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise NoImage(f"the simulated robot sent no image: {error}") from error
 
 

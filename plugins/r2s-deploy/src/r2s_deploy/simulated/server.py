@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import socket
 import threading
@@ -26,6 +27,7 @@ from r2s_deploy.simulated import sight
 from r2s_deploy.simulated.protocol import Line
 
 TIMESTEP = 0.001  # s
+_CLIENT_S = 30.0  # until it connects
 #: What the two connections may ask for.
 _MOVED, _SEEN = ("describe", "reset", "read", "cycle", "stop"), ("object", "image")
 #: Option, its neutral value, and what it means.
@@ -183,11 +185,16 @@ def main() -> None:
     world = World(options.scene, options)
     with socket.create_server(("127.0.0.1", 0)) as server:
         print(server.getsockname()[1], flush=True)
-        robot, _ = server.accept()
-        seeing, _ = server.accept()
+        server.settimeout(_CLIENT_S)
+        try:
+            robot, _ = server.accept()
+            seeing, _ = server.accept()
+        except TimeoutError:  # of a client that is gone
+            raise SystemExit("nobody connected") from None
     sees = threading.Thread(target=_serve, args=(world, Line(seeing), _SEEN, False), daemon=True)
     sees.start()
-    _serve(world, Line(robot), _MOVED, options.real_time)
+    with contextlib.suppress(OSError):  # the client was killed
+        _serve(world, Line(robot), _MOVED, options.real_time)
 
 
 def _serve(world: World, line: Line, known: tuple[str, ...], real_time: bool) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from r2s_deploy import documents
-from r2s_deploy.arm import LAWS, Arm, Law
+from r2s_deploy import documents, facts
+from r2s_deploy.arm import Arm, Law
 from r2s_deploy.camera import OPENCV_IN_MUJOCO
 from r2s_deploy.documents import Fields
 from r2s_deploy.errors import BundleError, DeployError
@@ -35,10 +35,10 @@ _LARGEST = 1024  # pixels of a side
 #: Components and dtype of what a camera gives.
 _CHANNELS = {"rgb": (3, "uint8"), "depth": (1, "uint16"), "segmentation": (1, "uint8")}
 _LEAST_STD = 1e-3  # of a number, in its own unit
-_CONSTANTS = (
-    *("ee_step", "ee_yaw_step", "joint_step", "max_lead", "damping"),
-    *("posture_gain", "gripper_threshold", "looks_open"),
-)
+_LARGEST_NUMBER = 1e6  # that a policy reads, in its own unit
+_LONGEST_HISTORY = 1000  # control steps
+_FAR = 100.0  # m or rad, of where episodes start
+_SLOWEST, _FASTEST = 1.0, 200.0  # Hz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,27 +180,28 @@ def load(path: Path | str) -> Bundle:
     Raises `BundleError` where a file is missing, was changed, or contradicts another.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not _is_folder(path):
         raise BundleError(
-            f"{path} is not the folder of a bundle; `r2s export RUN -o FOLDER` writes one"
+            f"{str(path)[:200]} is not the folder of a bundle; `r2s export RUN -o FOLDER` writes "
+            "one"
         )
     contract = documents.read(path / CONTRACT)
     where = str(path / CONTRACT)
     if contract.get("format") != FORMAT:
-        found = str(contract.get("format"))[:60]
+        found = ascii(contract.get("format"))[:60]
         raise BundleError(f"{where} is of the format {found}, and this program reads {FORMAT}")
     if contract.get("sha256") != documents.digest(contract):
         raise BundleError(f"{where} was changed since it was written (its SHA-256 differs)")
     fields = Fields(contract, where)
     _check_files(path, fields.fields("files"))
     robot, thing = documents.read(path / ROBOT), documents.read(path / OBJECT)
-    _check_robot(Fields(robot, ROBOT))
-    _check_objects(Fields(thing, OBJECT))
+    facts.check_robot(Fields(robot, ROBOT))
+    facts.check_objects(Fields(thing, OBJECT))
     arm = Arm.of(robot)
     names, low, high = _outputs(fields)
-    control = fields.fields("control")
-    _check_control(control, arm, len(names))
-    cameras = {name: _camera(fields.fields("cameras"), name) for name in contract["cameras"]}
+    facts.check_control(fields.fields("control"), arm.size, len(names))
+    seen = fields.fields("cameras")
+    cameras = {name: _camera(seen, name) for name in seen}
     numbers, images, history = _inputs(fields, arm, len(names), cameras)
     return Bundle(
         path=path,
@@ -215,16 +216,23 @@ def load(path: Path | str) -> Bundle:
         actions=names,
         low=low,
         high=high,
-        rate=fields.number("control_rate_hz", above=0.0, most=1000.0),
+        rate=fields.number("control_rate_hz", least=_SLOWEST, most=_FASTEST),
         max_steps=fields.whole("max_episode_steps", least=1),
         law=Law(arm, contract["control"]),
         starts=None if fields["episode"] is None else _starts(fields.fields("episode")),
     )
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, or a folder above that may not be read
+        return False
+
+
 def _starts(episode: Fields) -> Starts:
     low, high, goal_low, goal_high = (
-        np.array(episode.numbers(key, 3), float)
+        np.array(episode.numbers_within(key, -_FAR, _FAR, 3), float)
         for key in ("object_low", "object_high", "goal_low", "goal_high")
     )
     if (low > high).any() or (goal_low > goal_high).any():
@@ -232,10 +240,10 @@ def _starts(episode: Fields) -> Starts:
     return Starts(
         low,
         high,
-        episode.number("arm_noise", above=-1e-9, most=3.0),
+        episode.number("arm_noise", least=0.0, most=3.0),
         goal_low,
         goal_high,
-        episode.number("radius", above=0.0),
+        episode.number("radius", above=0.0, most=_FAR),
         episode.whole("steps", least=1, most=10_000),
     )
 
@@ -250,52 +258,13 @@ def _check_files(path: Path, files: Fields) -> None:
             )
 
 
-def _check_robot(robot: Fields) -> None:
-    joints, chain, gripper = (robot.fields(key) for key in ("joints", "chain", "gripper"))
-    count = len(joints.names("names"))
-    for key in ("low", "high", "max_speed", "home", "ready"):
-        joints.numbers(key, count)
-    low, high = joints["low"], joints["high"]
-    if not all(a < b for a, b in zip(low, high, strict=True)):
-        raise BundleError("robot.json: joints: low must be below high for every joint")
-    chain.numbers("offsets", count + 1, 3)
-    chain.numbers("grip", 3)
-    turns = np.array(chain.numbers("turns", count + 1, 4), float)
-    if np.abs(np.linalg.norm(turns, axis=1) - 1.0).max() > 1e-4:
-        raise BundleError("robot.json: chain: turns must be quaternions of length 1")
-    for key in ("closed_target", "open_target"):
-        gripper.number(key)
-    gripper.number("opening", above=0.0)
-    table = np.array(gripper.numbers("opening_of_fingers", None, 2), float)
-    if len(table) < 2 or not (np.diff(table[:, 0]) > 0).all():
-        raise BundleError("robot.json: gripper: opening_of_fingers must rise in its first numbers")
-
-
-def _check_objects(objects: Fields) -> None:
-    for each in objects.rows("objects"):
-        each.text("name")
-        for key in ("size", "grasp_point", "closing_direction"):
-            each.numbers(key, 3)
-        each.numbers("reach", None)
-        each.numbers("rest_quaternion", 4)
-        each.number("rest_height")
-        each.number("mass", above=0.0)
-
-
-def _check_control(control: Fields, arm: Arm, actions: int) -> None:
-    law = control.one_of("law", tuple(LAWS))
-    for key in _CONSTANTS:
-        control.number(key, above=0.0, most=1e3)
-    control.numbers("posture", arm.size)
-    wanted = 5 if law == "ee_delta" else arm.size + 2
-    if actions != wanted:
-        raise BundleError(f"{CONTRACT}: the law {law} takes {wanted} numbers, not {actions}")
-
-
 def _outputs(fields: Fields) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     rows = fields.rows("outputs")
-    names = tuple(row.text("name") for row in rows)
-    low, high = (np.array([row.number(key) for row in rows]) for key in ("low", "high"))
+    names = tuple(row.name("name") for row in rows)
+    low, high = (
+        np.array([row.number(key, least=-_FAR, most=_FAR) for row in rows])
+        for key in ("low", "high")
+    )
     if len(set(names)) != len(names) or not names or not (low < high).all():
         raise BundleError(f"{CONTRACT}: outputs need names, none twice, and low below high")
     return names, low, high
@@ -307,20 +276,28 @@ def _inputs(
     numbers: list[Number] = []
     images: list[Image] = []
     history = 0
-    for row in fields.rows("inputs"):
-        name = row.text("name")
+    rows = fields.rows("inputs")
+    _check_names(f"{CONTRACT}: inputs", [row.name("name") for row in rows])
+    for row in rows:
+        name = row.name("name")
         shape = tuple(row.numbers("shape", None))
         if name == "policy":
             numbers = [_number(each, arm) for each in row.rows("numbers")]
+            _check_names(f"{CONTRACT}: policy: numbers", [number.name for number in numbers])
             if shape != (len(numbers),):
                 raise BundleError(f"{CONTRACT}: policy: {len(numbers)} numbers, and shape {shape}")
         elif name == _HISTORY:
             history = int(shape[0])
-            if shape != (history, actions):
+            if shape != (history, actions) or not 1 <= history <= _LONGEST_HISTORY:
                 raise BundleError(f"{CONTRACT}: {_HISTORY}: shape {shape} for {actions} actions")
         else:
             images.append(_image(row, name, shape, cameras))
     return tuple(numbers), tuple(images), history
+
+
+def _check_names(where: str, names: Sequence[str]) -> None:
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise BundleError(f"{where}: {twice[0]} is there twice")
 
 
 def _image(row: Fields, name: str, shape: tuple[int, ...], cameras: Mapping[str, SeenBy]) -> Image:
@@ -339,59 +316,71 @@ def _image(row: Fields, name: str, shape: tuple[int, ...], cameras: Mapping[str,
 
 
 def _camera(cameras: Fields, name: str) -> SeenBy:
-    facts = cameras.fields(name)
-    width, height = facts.numbers("size", 2)
-    near, far = facts.numbers("depth_range", 2)
+    if not name.strip():
+        raise BundleError(f"{cameras.where}: a camera has no name")
+    own = cameras.fields(name)
+    width, height = own.numbers("size", 2)
+    near, far = own.numbers("depth_range", 2)
     if not all(type(side) is int and 1 <= side <= _LARGEST for side in (width, height)):
         raise BundleError(f"{CONTRACT}: cameras: {name}: size must be pixels up to {_LARGEST}")
     if not 0.0 < near < far:
         raise BundleError(f"{CONTRACT}: cameras: {name}: depth_range must rise from above 0")
     try:
-        pose = Transform.of(facts.numbers("position", 3), facts.numbers("quaternion", 4))
+        pose = Transform.of(own.numbers("position", 3), own.numbers("quaternion", 4))
     except DeployError as error:
         raise BundleError(f"{CONTRACT}: cameras: {name}: {error}") from error
     return SeenBy(
-        mount=facts.text("mount"),
+        mount=own.name("mount"),
         pose=pose @ OPENCV_IN_MUJOCO,
-        field_of_view=facts.number("field_of_view", above=0.99, most=170.0),
+        field_of_view=own.number("field_of_view", above=0.99, most=170.0),
         size=(width, height),
-        period=facts.whole("period", least=1, most=10_000),
+        period=own.whole("period", least=1, most=10_000),
         depth_range=(near, far),
     )
 
 
 def _number(row: Fields, arm: Arm) -> Number:
-    quantity = row.one_of("quantity", tuple(QUANTITIES))
-    index, unit = row.whole("index"), row.text("unit")
-    size, units = size_of(quantity, arm.size), QUANTITIES[quantity].units
+    quantity, name = row.one_of("quantity", tuple(QUANTITIES)), row.name("name")
+    known, index, unit = QUANTITIES[quantity], row.whole("index"), row.text("unit")
+    size = size_of(quantity, arm.size)
     if index >= size:
         raise BundleError(f"{CONTRACT}: {quantity} has {size} components, not {index + 1}")
-    if unit != units[min(index, len(units) - 1)] and unit not in QUANTITIES[quantity].or_units:
+    if unit != (computed := known.units[min(index, len(known.units) - 1)]) and (
+        unit not in known.or_units
+    ):
         raise BundleError(
-            f"{CONTRACT}: {row.text('name')} is said to be in {unit}, but this program computes "
-            f"{quantity} in {units[min(index, len(units) - 1)]}"
+            f"{CONTRACT}: {name} is said to be in {unit}, but this program computes {quantity} in "
+            f"{computed}"
         )
-    frame = row.text("frame")
-    if frame != QUANTITIES[quantity].frame:
+    if (frame := row.text("frame")) != known.frame:
         raise BundleError(
-            f"{CONTRACT}: {row.text('name')} is said to be along the axes of {frame or 'nothing'}, "
-            f"but this program computes {quantity} along those of {QUANTITIES[quantity].frame}"
+            f"{CONTRACT}: {name} is said to be along the axes of {frame or 'nothing'}, "
+            f"but this program computes {quantity} along those of {known.frame or 'nothing'}"
         )
-    privileged = row["privileged"]
-    if privileged is not QUANTITIES[quantity].privileged:
+    if (source := row.text("source")) != known.source:
         raise BundleError(
-            f"{CONTRACT}: {row.text('name')} is said to be "
+            f"{CONTRACT}: {name} is said to come from {source or 'nothing'}, but this program "
+            f"computes {quantity} from {known.source}"
+        )
+    if (privileged := row["privileged"]) is not known.privileged:
+        raise BundleError(
+            f"{CONTRACT}: {name} is said to be "
             f"{'known to a simulator alone' if privileged else 'measured'}, which it is not"
         )
+    if (estimate := row.text("estimate")) and estimate != known.estimate:
+        raise BundleError(
+            f"{CONTRACT}: {name} is said to be guessed from {estimate}, and this program guesses "
+            f"{quantity} from {known.estimate or 'nothing'}"
+        )
     return Number(
-        name=row.text("name"),
+        name=name,
         quantity=quantity,
         index=index,
         unit=unit,
         frame=frame,
-        source=row.text("source"),
-        privileged=bool(privileged),
-        estimate=row.text("estimate"),
-        mean=row.number("mean"),
-        std=row.number("std", above=0.0),
+        source=source,
+        privileged=known.privileged,
+        estimate=estimate,
+        mean=row.number("mean", least=-_LARGEST_NUMBER, most=_LARGEST_NUMBER),
+        std=row.number("std", above=0.0, most=_LARGEST_NUMBER),
     )

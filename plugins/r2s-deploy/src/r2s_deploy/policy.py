@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime
 
-from r2s_deploy import documents
+from r2s_deploy import documents, graph
 from r2s_deploy.bundle import POLICY, Bundle
 from r2s_deploy.errors import BundleError
 
@@ -20,39 +20,69 @@ class Policy:
     """The function in `policy.onnx`; it has no state: past actions come in and go out."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Raises `BundleError` where ONNX Runtime cannot run it, or its inputs and outputs are not
-        those of the contract."""
+        """Raises `BundleError` where ONNX Runtime cannot run it, it is more than a feed-forward
+        graph with its weights, or its inputs and outputs are not those of the contract."""
+        self._where = str(bundle.path / POLICY)
         data = documents.read_bytes(bundle.path / POLICY, _LIMIT)
+        # Before ONNX Runtime has it, which would read weights from any file that it names.
+        graph.check(data, self._where)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        # Its own format, which it would recognise, is not the one that was checked.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         try:
-            # From bytes, so that it cannot refer to other files.
             session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its own errors have no common base
             raise BundleError(
-                f"{bundle.path / POLICY} cannot be run by ONNX Runtime {onnxruntime.__version__}: "
-                f"{str(error).splitlines()[0][:200]}"
+                f"{self._where} cannot be run by ONNX Runtime {onnxruntime.__version__}: "
+                f"{documents.one_line(error)}"
             ) from error
-        self._session, self._size = session, len(bundle.actions)
+        self._session, self._actions = session, len(bundle.actions)
         self._outputs = [x.name for x in session.get_outputs()]
+        self._gives: dict[str, tuple[int, ...]] = {"action": (self._actions,)}
+        if bundle.history:
+            self._gives["next_past_actions"] = (bundle.history, self._actions)
         self._check(bundle)
 
     def _check(self, bundle: Bundle) -> None:
         wanted = {name: (shape, _TYPES[dtype]) for name, (shape, dtype) in bundle.inputs.items()}
         found = {x.name: (tuple(x.shape[1:]), x.type) for x in self._session.get_inputs()}
         if found != wanted:
-            raise BundleError(f"{POLICY} reads {found}, and the contract says {wanted}")
-        gives: dict[str, tuple[int, ...]] = {"action": (self._size,)}
-        if bundle.history:
-            gives["next_past_actions"] = (bundle.history, self._size)
-        made = {x.name: tuple(x.shape[1:]) for x in self._session.get_outputs()}
+            raise BundleError(f"{POLICY} reads {_cut(found)}, and the contract says {_cut(wanted)}")
+        gives = {name: (shape, _TYPES["float32"]) for name, shape in self._gives.items()}
+        made = {x.name: (tuple(x.shape[1:]), x.type) for x in self._session.get_outputs()}
         if made != gives:
-            raise BundleError(f"{POLICY} gives {made}, and the contract says {gives}")
+            raise BundleError(f"{POLICY} gives {_cut(made)}, and the contract says {_cut(gives)}")
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs [B, ...] by name, for inputs [B, ...] by name."""
-        values = self._session.run(self._outputs, dict(inputs))
-        return {name: np.asarray(x) for name, x in zip(self._outputs, values, strict=True)}
+        """Outputs float32[B, ...] by name, for inputs [B, ...] by name.
+
+        Raises `BundleError` where ONNX Runtime fails, or the outputs have other shapes than the
+        graph says. What they are worth, whether they are finite among it, is not checked.
+        """
+        try:
+            values = self._session.run(self._outputs, dict(inputs))
+        except Exception as error:  # its own errors have no common base
+            raise BundleError(
+                f"{self._where} failed in ONNX Runtime {onnxruntime.__version__}: "
+                f"{documents.one_line(error)}"
+            ) from error
+        made = {name: np.asarray(x) for name, x in zip(self._outputs, values, strict=True)}
+        batch = len(next(iter(inputs.values())))
+        for name, value in made.items():
+            wanted = (batch, *self._gives[name])
+            if value.shape != wanted or value.dtype != np.float32:
+                raise BundleError(
+                    f"{self._where} gives {name} as {value.dtype}{list(value.shape)}, not "
+                    f"float32{list(wanted)} as it says"
+                )
+        return made
+
+
+def _cut(facts: Mapping[str, object]) -> str:
+    """Names of a file from others, escaped, and no longer than a sentence."""
+    shown = ascii(dict(facts))
+    return shown if len(shown) <= 300 else f"{shown[:300]} ..."

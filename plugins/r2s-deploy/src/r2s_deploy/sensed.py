@@ -28,42 +28,47 @@ _NOTHING, _LOOKS_OPEN = 0.002, 0.98  # an opening that holds nothing, m, and a s
 class Quantity(NamedTuple):
     """What a contract may say of a vector that a policy reads.
 
-    size: its components; 0: as many as the arm has joints. units: of each, or of all. or_units:
-    that a robot may have instead. frame: whose axes. privileged: only a simulator knows it.
+    size: its components; 0: as many as the arm has joints. units: of each, or of all. source: what
+    it comes from on a robot. frame: whose axes. privileged: only a simulator knows it; estimate:
+    what it can be guessed from then. or_units: that a robot may have instead.
     """
 
     size: int
     units: tuple[str, ...]
+    source: str
     frame: str = ""
     privileged: bool = False
+    estimate: str = ""
     or_units: tuple[str, ...] = ()
 
 
+_ARM, _HAND, _FINGERS, _POSE = "joint encoders", "kinematics", "gripper", "object pose"
+_HIDDEN = "simulator"
 #: Everything that `quantities` gives, and what else a contract may name.
 QUANTITIES: Mapping[str, Quantity] = {
-    "ee_position": Quantity(3, ("m",), "base"),
-    "ee_quaternion": Quantity(4, ("1",), "base"),
-    "ee_velocity": Quantity(3, ("m/s",), "base"),
-    "ee_yaw_rate": Quantity(1, ("rad/s",), "base"),
-    "joint_angles": Quantity(0, ("rad",)),
-    "joint_velocities": Quantity(0, ("rad/s",)),
-    "target_minus_angle": Quantity(0, ("rad",)),
-    "fingers": Quantity(2, ("m",), or_units=("rad",)),
-    "finger_velocities": Quantity(2, ("m/s",), or_units=("rad/s",)),
-    "goal": Quantity(3, ("m",), "base"),
-    "object_position": Quantity(3, ("m",), "base"),
-    "object_quaternion": Quantity(4, ("1",), "base"),
-    "ee_to_object": Quantity(3, ("m",), "base"),
-    "object_to_goal": Quantity(3, ("m",), "base"),
-    "object_axes_in_gripper": Quantity(9, ("1",), "gripper"),
-    "grasp_point_in_gripper": Quantity(3, ("m",), "gripper"),
-    "grasp_turn": Quantity(3, ("rad", "1", "1"), "gripper"),
-    "object_size": Quantity(3, ("m",)),
-    "object_reach": Quantity(26, ("m",)),
-    "object_velocity": Quantity(3, ("m/s",), "base", privileged=True),
-    "object_angular_velocity": Quantity(3, ("rad/s",), "base", privileged=True),
-    "contact": Quantity(3, ("1",), privileged=True),
-    "lifted_before": Quantity(1, ("1",), privileged=True),
+    "ee_position": Quantity(3, ("m",), _HAND, "base"),
+    "ee_quaternion": Quantity(4, ("1",), _HAND, "base"),
+    "ee_velocity": Quantity(3, ("m/s",), _HAND, "base"),
+    "ee_yaw_rate": Quantity(1, ("rad/s",), _HAND, "base"),
+    "joint_angles": Quantity(0, ("rad",), _ARM),
+    "joint_velocities": Quantity(0, ("rad/s",), _ARM),
+    "target_minus_angle": Quantity(0, ("rad",), "controller"),
+    "fingers": Quantity(2, ("m",), _FINGERS, or_units=("rad",)),
+    "finger_velocities": Quantity(2, ("m/s",), _FINGERS, or_units=("rad/s",)),
+    "goal": Quantity(3, ("m",), "goal", "base"),
+    "object_position": Quantity(3, ("m",), _POSE, "base"),
+    "object_quaternion": Quantity(4, ("1",), _POSE, "base"),
+    "ee_to_object": Quantity(3, ("m",), _POSE, "base"),
+    "object_to_goal": Quantity(3, ("m",), _POSE, "base"),
+    "object_axes_in_gripper": Quantity(9, ("1",), _POSE, "gripper"),
+    "grasp_point_in_gripper": Quantity(3, ("m",), _POSE, "gripper"),
+    "grasp_turn": Quantity(3, ("rad", "1", "1"), _POSE, "gripper"),
+    "object_size": Quantity(3, ("m",), "object"),
+    "object_reach": Quantity(26, ("m",), "object"),
+    "object_velocity": Quantity(3, ("m/s",), _HIDDEN, "base", privileged=True),
+    "object_angular_velocity": Quantity(3, ("rad/s",), _HIDDEN, "base", privileged=True),
+    "contact": Quantity(3, ("1",), _HIDDEN, privileged=True, estimate=_FINGERS),
+    "lifted_before": Quantity(1, ("1",), _HIDDEN, privileged=True),
 }
 
 

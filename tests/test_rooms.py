@@ -78,10 +78,11 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "r2s_deploy": (
         ("errors", "rotation", "charts", "png"),
         ("transform", "documents", "robot", "camera"),
-        ("arm", "franka", "webcam"),
+        ("arm", "franka", "webcam", "graph"),
         ("sensed", "smooth", "hand"),
+        ("facts",),
         ("bundle",),
-        ("policy", "watch", "naming", "pose", "eyes"),
+        ("policy", "examples", "watch", "naming", "pose", "eyes"),
         ("decide", "log", "cell", "dead_man", "carried", "testing"),
         ("recorded",),
         ("check", "loop", "shadow", "simulated"),

@@ -20,6 +20,7 @@ from r2s_core.policy_export import ArraySpec, Layer, PolicyExport
 from r2s_core.testing.tasks import CartTask
 from r2s_deploy import bundle as bundles
 from r2s_export import onnx_graph, parity, rehearsal, write
+from r2s_export.trained import check_config
 
 NAME = "real2sim_pick_place"
 
@@ -196,3 +197,37 @@ def test_a_goal_that_is_drawn_into_the_images_is_none_for_a_robot():
     write._check_goal(alone, (), {})
     told: Any = types.SimpleNamespace(observations={"front": image, "policy": numbers})
     write._check_goal(told, (goal,), markers)
+
+
+def test_a_configuration_that_was_changed_is_refused(tmp_path):
+    from r2s_core.record.folder import _write_config, config_hash
+
+    kept = tmp_path / "run/inputs/mug-0123456789abcdef.npz"  # as if it was kept there
+    options = {"use": NAME, "objects": [str(kept)]}
+    config = load_mapping({"backend": "mujoco", "name": "mug", "environment": options})
+    trained: Any = types.SimpleNamespace(
+        contract={"provenance": {"config_sha256": config_hash(config)}}
+    )
+    path = tmp_path / "run/config.yaml"
+    path.parent.mkdir()
+    _write_config(path, config)
+    check_config(path, trained)
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    path = tmp_path / "elsewhere/config.yaml"
+    check_config(path, trained)
+    text = path.read_text()
+    path.write_text(text.replace("name: mug", "name: other"))
+    check_config(path, trained)
+    for changed in ("", "[1]", text.replace("object_scale: 1.0", "object_scale: 1.5")):
+        assert changed != text
+        path.write_text(changed)
+        with pytest.raises(R2SError, match="was changed since the policy was trained"):
+            check_config(path, trained)
+    check_config(path, types.SimpleNamespace(contract={"provenance": {}}))  # type: ignore[arg-type]
+
+
+def test_a_policy_of_another_environment_is_refused(tmp_path):
+    with pytest.raises(R2SError, match=r"policy's .* is .*, the environment's"):
+        write.export_policy(
+            policy(environment(observations=["pose"])), environment(), NAME, tmp_path / "b", False
+        )

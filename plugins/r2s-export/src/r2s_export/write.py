@@ -20,6 +20,7 @@ from r2s_core.deployment import Deployment, Signal
 from r2s_core.env import build
 from r2s_core.errors import R2SError
 from r2s_core.evaluation.evaluate import UNUSED, config_of
+from r2s_core.policy.network import as_jax
 from r2s_core.policy.saved import SavedPolicy, load_policy
 from r2s_core.record import inputs
 from r2s_core.types import Environment, HasDeployment
@@ -29,6 +30,7 @@ from r2s_deploy.check import compare
 from r2s_deploy.errors import DeployError
 from r2s_export import leapp, onnx_graph, parity
 from r2s_export.rehearsal import Stage, evaluated, rehearsed
+from r2s_export.trained import check_config
 
 _WORLDS = 128  # that observations are recorded in
 
@@ -43,14 +45,19 @@ def export_run(
 
     Raises `R2SError` where the policy cannot be exported, or its evaluations differ.
     """
-    path = config_of(run_dir)
+    try:
+        path = config_of(run_dir)
+        taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise R2SError(f"{str(error.filename)[:80]}: {error.strerror}.") from error
     if path is None:
         raise R2SError(f"{run_dir} is not the folder of a run: it has no config.yaml.")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if taken:
         raise R2SError(f"{output} exists already; name a folder that does not, or is empty.")
     inputs.verify(path.parent)
     config = load_config(path, [*UNUSED])
     policy = load_policy(run_dir)
+    check_config(path, policy)
     device.announce(device.select_device(config.training.use_gpu))
     config = device.resolve_backend(config)
     env = build.make_environment(config, _WORLDS, training=False)
@@ -83,6 +90,7 @@ def export_policy(
             f"the task {name} does not say where its observations come from on a robot; give it a "
             "method `deployment` (r2s_core.types.HasDeployment)."
         )
+    as_jax(policy, env, name)  # is it a policy of this environment?
     deployment = task.deployment()
     signals = _signals(policy, deployment)
     _check(policy, signals, allow_privileged)

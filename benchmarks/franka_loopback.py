@@ -130,8 +130,8 @@ def connect(speed: float = 0.1) -> FrankaRobot:
 def smoother(robot: FrankaRobot, speed: float, start: Array) -> Smoother:
     ones, model = np.ones(7), robot.model
     slowest = np.array([2.175] * 4 + [2.61] * 3)  # of both models
-    limits = Limits(speed * slowest, 10.0 * ones, 5000.0 * ones, model.low, model.high)
-    return Smoother(limits, robot.cycle_s, speed, start)
+    limits = Limits(slowest, 10.0 * ones, 5000.0 * ones, model.low, model.high, speed)
+    return Smoother(limits, robot.cycle_s, start)
 
 
 @dataclasses.dataclass

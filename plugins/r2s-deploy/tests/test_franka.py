@@ -62,10 +62,7 @@ def repeat(arm, finger):
 def smoother(speed=0.1):
     ones = np.ones(7)
     return Smoother(
-        Limits(2.1 * speed * ones, 10 * ones, 5000 * ones, -3 * ones, 4 * ones),
-        0.001,
-        speed,
-        fake.HOME,
+        Limits(2.1 * ones, 10 * ones, 5000 * ones, -3 * ones, 4 * ones, speed), 0.001, fake.HOME
     )
 
 

@@ -54,6 +54,7 @@ def test_it_runs_and_writes_its_log(cell, bundle_dir, capsys, tmp_path):
     told = capsys.readouterr().out
     assert "the robot's cycles: " in told
     assert "3 control steps; it holds where it is" in told
+    assert "mm from the goal: NO success (50 mm)" in told
     assert log.read_text().startswith("time,joint1,")
 
 
@@ -75,7 +76,8 @@ def test_the_policy_sees_with_the_simulated_robots_camera(cell, seeing_dir, caps
         (["--arm"], "the dead-man key needs a terminal"),
         (["--speed", "2"], "speed is 2"),
         (["--speed", "1e-9"], "speed is 1e-09; give a share of full speed, 0.01 to 1"),
-        (["--goal", "nan", "0", "0"], "give three finite numbers"),
+        (["--goal", "nan", "0", "0"], "give three numbers in m"),
+        (["--goal", "500", "0", "300"], "of a place within reach"),
         (["--log", "/nowhere/log.csv"], "name a file in a folder that exists"),
         (["--object", "1", "2"], "--object takes 3 or 7 numbers"),
         (["--object", "1", "2", "3", "5", "0", "0", "0"], "has length 5"),

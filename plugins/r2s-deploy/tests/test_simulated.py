@@ -36,7 +36,7 @@ def test_it_moves_as_in_training(scene, bundle_dir):
     with SimulatedRobot(scene) as robot:
         assert robot.cycle_s == 0.001
         measured = robot.reset(start)
-        smooth = Smoother(Limits.of(bundle.robot, 1.0), robot.cycle_s, 1.0, start)
+        smooth = Smoother(Limits.of(bundle.robot), robot.cycle_s, start)
         finger = None
         for action in actions:
             state, _ = env.step(state, jnp.asarray(action[None]))

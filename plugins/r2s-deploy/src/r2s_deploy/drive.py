@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from r2s_deploy import cell as cells
-from r2s_deploy.bundle import Bundle, load
+from r2s_deploy.bundle import Bundle, Starts, load
 from r2s_deploy.cell import SIMULATED
 from r2s_deploy.dead_man import Permission, permission
 from r2s_deploy.equip import Cameras, place, poses
@@ -26,6 +26,7 @@ from r2s_deploy.robots import open_robot
 from r2s_deploy.transform import Transform
 
 Array = np.ndarray
+_REACH = 3.0  # m, which no arm that is meant here has
 _NEAR_READY = 0.15  # rad, of each joint, beyond what training began with
 
 
@@ -81,8 +82,10 @@ def run(args: argparse.Namespace) -> None:
         raise DeployError(
             f"--log {args.log} cannot be written: name a file in a folder that exists"
         )
-    if not np.isfinite(args.goal).all():
-        raise DeployError(f"--goal is {args.goal}; give three finite numbers, m")
+    if not np.abs(args.goal).max() < _REACH:
+        raise DeployError(
+            f"--goal is {args.goal}; give three numbers in m, of a place within reach"
+        )
     if args.no_key and cell.kind != SIMULATED:
         raise DeployError("--no-key is for the simulated robot: a real one needs the dead-man key")
     if args.object is not None:
@@ -109,9 +112,14 @@ def run(args: argparse.Namespace) -> None:
             on_state=lambda state: track.add(time.monotonic(), state.angles),
         )
         _tell_start(args, bundle)
+        if cell.thing.entered is not None and bundle.starts is not None:
+            _tell_place(cell.thing.entered, bundle.starts)
         made = _move(args, bundle, robot, runner, allowed) if args.arm else runner.look()
+        ended = _ended(robot, made) if args.arm else None
     for line in _lines(args, bundle, made):
         print(line)
+    if ended is not None:
+        print(_verdict(ended, np.array(args.goal), bundle))
     problem = _keep(args, bundle, made)
     if made.stopped:
         also = f" ({problem})" if problem else ""
@@ -133,6 +141,34 @@ def _tell_start(args: argparse.Namespace, bundle: Bundle) -> None:
             f"note: the goal is outside of where training's were, {_box(starts.goal_low)} to "
             f"{_box(starts.goal_high)} m"
         )
+
+
+def _tell_place(entered: Transform, starts: Starts) -> None:
+    place = entered.translation[:2]
+    low, high = starts.object_low[:2], starts.object_high[:2]
+    if ((place < low) | (place > high)).any():
+        print(
+            f"note: the object is outside of where training's were, {_box(low)} to {_box(high)} m"
+        )
+
+
+def _ended(robot: Any, made: Run) -> Array | None:
+    """Where the object is at the end: as a simulated robot knows, or as it was last seen."""
+    if hasattr(robot, "object_pose"):
+        with contextlib.suppress(DeployError):
+            return robot.object_pose()[0]
+    if made.log is None or made.log.object is None:
+        return None
+    return made.log.object[-1, :3]
+
+
+def _verdict(place: Array, goal: Array, bundle: Bundle) -> str:
+    away = float(np.linalg.norm(place - goal))
+    told = f"at the end the object is {1000 * away:.0f} mm from the goal"
+    if bundle.starts is None:
+        return told
+    radius = bundle.starts.radius
+    return f"{told}: {'a success' if away < radius else 'NO success'} ({1000 * radius:.0f} mm)"
 
 
 def _box(corner: Array) -> str:
@@ -197,9 +233,6 @@ def _lines(args: argparse.Namespace, bundle: Bundle, made: Run) -> Iterator[str]
         yield f"the robot's cycles: {_percentiles(made.cycle_s)}"
     if made.carried:
         yield f"{made.carried} control steps with the object's pose taken from the hand's"
-    if made.log is not None and made.log.object is not None and args.arm:
-        away = float(np.linalg.norm(made.log.object[-1, :3] - np.array(args.goal)))
-        yield f"at the end the object is {1000 * away:.0f} mm from the goal"
     if args.arm and not made.stopped:
         yield f"{made.steps} control steps; it holds where it is"
 

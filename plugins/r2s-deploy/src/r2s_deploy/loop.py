@@ -117,7 +117,10 @@ class Runner:
                 "measures and nothing here can guess"
             )
         if poses is None and any(n.source == "object pose" for n in bundle.numbers):
-            raise DeployError(f"{bundle.path}: the policy reads the object's pose; give a source")
+            raise DeployError(
+                f"{bundle.path}: the policy reads the object's pose; enter it (--object), or let "
+                "the cell say how it is found ([object] pose)"
+            )
         self._bundle, self._robot = bundle, robot
         self._poses = None if poses is None else Carried(poses)
         self._eyes = Eyes(bundle, cameras or {})
@@ -189,7 +192,9 @@ class Runner:
         with _real_time() if self._paced else contextlib.nullcontext():
             try:
                 state = self._read()
-                smooth, start = self._smooth(state), state.angles
+                # Accelerations need not be small here, where no policy reads them.
+                limits, start = Limits.of(self._bundle.robot), state.angles
+                smooth = Smoother(limits, robot.cycle_s, start)
                 own = self._bundle.law.arm.fingers
                 half = 0.5 * own.opening
                 episode.finger = own.opened if own.opening_of(state.fingers) > half else own.closed
@@ -222,7 +227,7 @@ class Runner:
 
     def _smooth(self, state: RobotState) -> Smoother | TimeOptimal:
         limits = Limits.of(self._bundle.robot, self._speed)
-        return PATHS[self._path](limits, self._robot.cycle_s, self._speed, state.angles)
+        return PATHS[self._path](limits, self._robot.cycle_s, state.angles)
 
     def _follow(
         self,

@@ -34,7 +34,7 @@ class Guard:
     deviations of training a number may be off, and patience: for how many control steps in a row.
     """
 
-    late_s: float = 0.02
+    late_s: float = 0.05
     cycle_s: float = 0.2
     silent_s: float = 0.2
     stale_s: float = 0.5
@@ -169,8 +169,8 @@ class Watch:
         """The control step ended in time."""
         if behind_s > self.guard.late_s / speed:
             raise Stopped(
-                f"a control step took {1000 * behind_s:.0f} ms too long: this computer, or the "
-                "robot, is too slow"
+                f"a control step took {1000 * behind_s:.0f} ms too long, and [guard] late_s allows "
+                f"{1000 * self.guard.late_s / speed:.0f}: this computer, or the robot, is too slow"
             )
 
 

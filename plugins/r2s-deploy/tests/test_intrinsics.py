@@ -59,6 +59,8 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
         ("distortion", [0.1, 0.2, 0.0, 0.0, float("nan")], "damaged: distortion must be 5 finite"),
         ("rms_px", -1.0, "damaged: rms_px must be a number from 0"),
         ("rms_px", [], "damaged"),
+        ("rms_px", 10**400, "damaged"),
+        ("matrix", [[10**400, 0, 0], [0, 1, 0], [0, 0, 1]], "damaged"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path, key, value, told):

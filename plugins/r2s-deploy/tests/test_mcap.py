@@ -12,7 +12,7 @@ from r2s_deploy.recorded import mcap_file
 from r2s_deploy.recorded.read import read
 from r2s_deploy.shadow import shadow
 
-from .recordings import as_json, cdr, joint_state, point, pose
+from .recordings import EPOCH, as_json, cdr, joint_state, point, pose
 from .test_loop import FakeRobot, runner
 
 ARM = [f"fr3_joint{i}" for i in range(1, 8)]
@@ -314,3 +314,24 @@ def test_options_of_other_recordings_are_refused(bundle, tmp_path):
     text.write_text("time\n0\n")
     with pytest.raises(DeployError, match="is no MCAP file, so it has no topics"):
         read(text, bundle, topics={"joints": "/joint_states"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"position": [10**400] * 7}, "cannot be read as joints: its positions are not finite"),
+        ({"header": {"stamp": {"sec": 10**400, "nanosec": 1}}}, "its stamp's numbers are not fin"),
+    ],
+)
+def test_whole_numbers_of_400_digits_are_told(bundle, tmp_path, fields, says):
+    seconds, topic, (kind, told) = still(0.2)[0]
+    data = as_json([(seconds, topic, (kind, {**told, **fields}))])
+    with pytest.raises(DeployError, match=says):
+        read(write(tmp_path, data), bundle)
+
+
+def test_a_clock_that_was_0_at_first_is_told(bundle, tmp_path):
+    first = still(0.2)[0]
+    data = as_json([(-EPOCH, *first[1:]), *still(0.5)])
+    with pytest.raises(DeployError, match=r"nothing is recorded for 1.76e\+09 s after 0 s.* cut"):
+        read(write(tmp_path, data), bundle)

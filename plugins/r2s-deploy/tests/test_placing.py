@@ -153,3 +153,15 @@ def test_poses_that_are_none_are_told_with_their_row(bundle, tmp_path, text, say
     arm: Arm = bundle.law.arm
     with pytest.raises(CalibrationError, match=says):
         read_poses(path, arm, bundle.robot["joints"]["names"])
+
+
+def test_whole_numbers_of_400_digits_are_no_pose(tmp_path):
+    row = {"image": "0.png", "position": [10**400, 0, 0], "quaternion": [1, 0, 0, 0]}
+    (tmp_path / "poses.json").write_text(json.dumps([row]))
+    with pytest.raises(CalibrationError, match=r"row 1: position is .*; give 3 finite numbers"):
+        read_poses(tmp_path / "poses.json")
+    place = {"format": "r2s-camera-place/1", "mount": "base", "quaternion": [1, 0, 0, 0]}
+    place |= {"position": [0, 0, 0], "residuals": {"a": [10**400, 0]}, "std": [None, None]}
+    (tmp_path / "place.json").write_text(json.dumps(place))
+    with pytest.raises(CalibrationError, match=r"place.json is damaged"):
+        CameraPlace.load(tmp_path / "place.json")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
 
 from r2s_deploy.camera import Intrinsics
+from r2s_deploy.pose import commands
 from r2s_deploy.pose.commands import main
 from r2s_deploy.pose.opencv import cv2
 from r2s_deploy.pose.rendered import Print, draw, facing
@@ -18,6 +21,13 @@ CAMERA = Intrinsics.of_field_of_view((640, 360), 60.0)
 
 def _run(command: str) -> int:
     return main(command.split())
+
+
+def _png(width: int, height: int) -> bytes:
+    """The beginning of one that says so."""
+    parts = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"IDAT" + bytes(9))
+    framed = (struct.pack(">I", len(x) - 4) + x + struct.pack(">I", zlib.crc32(x)) for x in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
 def _printed(svg: str) -> Print:
@@ -70,13 +80,20 @@ def test_a_printed_board_calibrates_the_camera_and_a_printed_tag_is_located(
         ("calibrate none.png --board 7x5 -o camera.json", "none.png is missing, or no image"),
         ("calibrate . --board 7x5 -o camera.json", "there is no image in ."),
         ("print --tag 587 -o tag.svg", "there is no tag 587; the family 36h11 has 0 to 586"),
-        ("print --tag 5 --size 0 -o tag.svg", "size_m is 0.0; give a length above 0, in m"),
+        ("print --tag 5 --size 0 -o tag.svg", "size_m is 0 m; a print has lengths of 0.001 to 2 m"),
+        ("print --tag 5 --size 1e300 -o tag.svg", "size_m is 1e+297 m"),
+        ("print --board 7x5 --square 1e300 -o board.svg", "square_m is 1e+297 m"),
+        ("print --board 7x5 --marker 1e-300 -o board.svg", "marker_m is 1e-303 m"),
+        ("calibrate in --board 7x5 -o c.json", "in/huge.png cannot be read as an image (OpenCV"),
+        (f"calibrate {'a' * 5000} --board 7x5 -o c.json", f"{'a' * 200}: File name too long"),
         ("print --tag 5 -o none/tag.svg", "cannot write none/tag.svg: No such file"),
         ("print --board 2x2 -o board.svg", "a board has 3 x 3 squares or more"),
     ],
 )
 def test_mistakes_are_told_in_one_line(tmp_path, monkeypatch, capsys, command, told):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/huge.png").write_bytes(_png(100_000, 100_000))
     assert _run(command) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {told}")
@@ -87,3 +104,12 @@ def test_what_is_no_number_of_squares_is_refused(squares, capsys):
     with pytest.raises(SystemExit):
         main(["print", "--board", squares, "-o", "board.svg"])
     assert "invalid" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_without_a_traceback(monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "_read", interrupted)
+    (tmp_path / "0.png").touch()
+    assert _run(f"calibrate {tmp_path} --board 7x5 -o {tmp_path}/camera.json") == 130

@@ -312,7 +312,7 @@ def test_images_of_another_size_or_type_are_refused():
     ("make", "told"),
     [
         (lambda: Tag(587, SIZE), "there is no tag 587; the family 36h11 has 0 to 586"),
-        (lambda: Tag(3, 0.0), "size_m is 0.0; give a length above 0, in m"),
+        (lambda: Tag(3, 0.0), "size_m is 0 m; a print has lengths of 0.001 to 2 m"),
         (lambda: Tags([]), "give at least one tag"),
         (lambda: Tags([Tag(3, SIZE), Tag(3, SIZE)]), "each id once"),
         (lambda: Charuco((5, 4), 0.015, 0.02), "markers smaller than they are"),

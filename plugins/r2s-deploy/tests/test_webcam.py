@@ -186,7 +186,7 @@ def test_what_is_no_camera_is_refused(driver, monkeypatch, tmp_path):
     monkeypatch.setattr(cv2, "VideoCapture", closed)
     with pytest.raises(DeployError, match="no camera or video opens at 0: is it plugged in"):
         Webcam(0)
-    for name in ("videotestsrc ! appsink", str(tmp_path / "none.mp4"), "-1"):
+    for name in ("videotestsrc ! appsink", str(tmp_path / "none.mp4"), "-1", "a" * 5000, 10**12):
         with pytest.raises(DeployError, match="is no camera: give its number, its path"):
             Webcam(name)
 

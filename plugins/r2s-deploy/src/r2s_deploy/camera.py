@@ -150,7 +150,7 @@ class Intrinsics:
             matrix = np.array(facts["matrix"], float)
             distortion = np.array(facts["distortion"], float)
             rms = None if facts["rms_px"] is None else float(facts["rms_px"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CalibrationError(f"{path} is damaged ({error}); calibrate again") from None
         if problem := _problem(size, matrix, distortion, rms):
             raise CalibrationError(f"{path} is damaged: {problem}; calibrate again")

@@ -93,10 +93,10 @@ def vector(value: ArrayLike, size: int, name: str) -> Floats:
     """float64[size] that cannot be written to; `DeployError` names what is not that."""
     try:
         found = np.array(value, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = np.empty(0)
     if found.shape != (size,) or not np.isfinite(found).all():
-        raise DeployError(f"{name} is {value!r}; give {size} finite numbers")
+        raise DeployError(f"{name} is {repr(value)[:200]}; give {size} finite numbers")
     found.flags.writeable = False
     return found
 

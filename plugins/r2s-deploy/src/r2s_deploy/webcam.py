@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -27,6 +28,8 @@ __all__ = ["STALE_S", "Webcam", "cv2"]
 
 STALE_S = 0.5
 _STREAMS = ("rtsp://", "rtsps://", "http://", "https://")
+_LONGEST_NAME = 200  # in errors
+_MOST_DIGITS = 9  # of a camera's number
 _FIRST_S = 10.0  # until the first image
 _CLOSING_S = 2.0
 _USUAL_RATE = 30.0  # images a second, where a camera does not say
@@ -69,12 +72,12 @@ class Webcam:
         Waits for the first image. Raises `DeployError` where there is no such camera, it gives
         images of another size, or none.
         """
-        self.name = str(device)
+        self.name = str(device)[:_LONGEST_NAME]
         self._clock, self._lock, self._closing = clock, threading.Lock(), threading.Event()
         self._newest: _Taken | None = None
         self._gone = ""
         self._came = threading.Event()  # an image, or the end
-        self._is_file = not isinstance(device, int) and Path(device).is_file()
+        self._is_file = _is_file(device)
         self._is_stream = str(device).startswith(_STREAMS)
         self._capture = self._open(device, size, rate_hz)
         told = float(self._capture.get(cv2.CAP_PROP_FPS))
@@ -137,8 +140,8 @@ class Webcam:
         if not capture.isOpened():
             there = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
             raise DeployError(
-                f"no camera or video opens at {device}: is it plugged in, readable by you, and not "
-                f"in use? Devices here: {there}"
+                f"no camera or video opens at {self.name}: is it plugged in, readable by you, and "
+                f"not in use? Devices here: {there}"
             )
         if size is not None:
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
@@ -197,6 +200,13 @@ class Webcam:
         return (stamp if by_driver else arrived) - self._delay
 
 
+def _is_file(device: int | str | Path) -> bool:
+    try:
+        return not isinstance(device, int) and Path(device).is_file()
+    except OSError:  # the name is too long
+        return False
+
+
 def _place(device: int | str | Path, is_file: bool) -> tuple[int | str, int]:
     """What `cv2.VideoCapture` takes for it, and by which of its libraries.
 
@@ -204,13 +214,14 @@ def _place(device: int | str | Path, is_file: bool) -> tuple[int | str, int]:
     GStreamer.
     """
     text = str(device)
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text), cv2.CAP_ANY
     if is_file or text.startswith(_STREAMS):
         return text, cv2.CAP_FFMPEG
-    if Path(text).is_char_device():
-        return text, cv2.CAP_V4L2
+    with contextlib.suppress(OSError):  # of a name that is too long
+        if Path(text).is_char_device():
+            return text, cv2.CAP_V4L2
     raise DeployError(
-        f"{text} is no camera: give its number, its path (/dev/video0), the address of a stream "
-        f"({', '.join(_STREAMS)}) or a video file"
+        f"{text[:_LONGEST_NAME]} is no camera: give its number, its path (/dev/video0), the "
+        f"address of a stream ({', '.join(_STREAMS)}) or a video file"
     )

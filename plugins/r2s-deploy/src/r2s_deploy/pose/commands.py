@@ -34,6 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     except DeployError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # of names that are too long, or folders that may not be read
+        print(f"error: {str(error.filename)[:200]}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -192,7 +197,10 @@ def _files(paths: list[Path]) -> list[Path]:
 
 def _read(path: Path) -> Image:
     """uint8[H, W] of a file."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    except cv2.error as error:  # of far too many pixels, say
+        raise DeployError(f"{path} cannot be read as an image (OpenCV: {error.err})") from None
     if image is None:
         raise DeployError(f"{path} is missing, or no image that OpenCV reads")
     return np.asarray(image, np.uint8)

@@ -63,7 +63,14 @@ class CameraPlace:
             stds = [math.nan if value is None else float(value) for value in facts["std"]]
             position_std, rotation_std = stds
             mount = facts["mount"]
-        except (KeyError, TypeError, ValueError, AttributeError, DeployError) as error:
+        except (
+            ArithmeticError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            DeployError,
+        ) as error:
             raise CalibrationError(f"{path} is damaged ({error}); calibrate again") from None
         if mount not in ("base", "hand"):
             raise CalibrationError(f"{path} is damaged: mount is {mount!r}, not base or hand")

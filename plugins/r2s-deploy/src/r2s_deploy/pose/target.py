@@ -30,6 +30,7 @@ _LEAST_CONTRAST = 25.0  # grey levels
 _CORNER_STD_PX = 0.1  # of a sharp corner of a tag; in rendered images it is a third of that
 _BOARD_STD_PX = 0.15
 _FEWEST_CORNERS = 6  # of a board
+_SHORTEST_M, _LONGEST_M = 0.001, 2.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -223,5 +224,7 @@ class Charuco:
 
 def _lengths(lengths: dict[str, float]) -> None:
     for name, value in lengths.items():
-        if not (math.isfinite(value) and value > 0.0):
-            raise DeployError(f"{name} is {value}; give a length above 0, in m")
+        if not _SHORTEST_M <= value <= _LONGEST_M:
+            raise DeployError(
+                f"{name} is {value:g} m; a print has lengths of {_SHORTEST_M:g} to {_LONGEST_M:g} m"
+            )

@@ -42,7 +42,8 @@ def stamp(message: Any) -> float | None:
         sec, nano = get(found, "sec"), get(found, "nanosec")
         nano = get(found, "nsec") if nano is None else nano
         if _is_number(sec) and _is_number(nano) and (sec or nano):
-            return float(sec) + _NANO * float(nano)
+            sec, nano = _numbers((sec, nano), "stamp's numbers")
+            return sec + _NANO * nano
     return None
 
 
@@ -118,9 +119,13 @@ def _pose(message: Any) -> Any:
 def _numbers(values: Any, what: str) -> tuple[float, ...]:
     if not _is_list(values) or not all(map(_is_number, values)):
         raise DeployError(f"its {what} are not numbers")
-    if not all(map(math.isfinite, values)):
+    try:
+        found = tuple(map(float, values))
+    except OverflowError:  # a whole number of hundreds of digits
+        found = (math.inf,)
+    if not all(map(math.isfinite, found)):
         raise DeployError(f"its {what} are not finite")
-    return tuple(map(float, values))
+    return found
 
 
 def _is_number(value: Any) -> bool:

@@ -221,6 +221,7 @@ def test_a_robot_that_cannot_be_is_refused(mine, path, value, says):
         ("objects.0.reach", [0.1] * 3, "reach is .* not 26 numbers"),
         ("objects.0.rest_quaternion", [0.0] * 4, "rest_quaternion must have the length 1"),
         ("objects.0.closing_direction", [0.0] * 3, "closing_direction must have the length 1"),
+        ("objects.0.closing_direction", [1e300] * 3, "closing_direction has the number"),
         ("objects.0.mass", 1e300, "mass is"),
         ("objects.0.mass", HUGE, r"larger than 2\^53"),
         (None, None, "two objects are named"),

@@ -37,7 +37,8 @@ _CHANNELS = {"rgb": (3, "uint8"), "depth": (1, "uint16"), "segmentation": (1, "u
 _LEAST_STD = 1e-3  # of a number, in its own unit
 _LARGEST_NUMBER = 1e6  # that a policy reads, in its own unit
 _LONGEST_HISTORY = 1000  # control steps
-_FAR = 100.0  # m or rad, of where episodes start
+_FAR = 100.0  # m or rad, of where episodes start, and cameras are
+_FARTHEST = 1000.0  # m, that depths reach
 _SLOWEST, _FASTEST = 1.0, 200.0  # Hz
 
 
@@ -320,13 +321,16 @@ def _camera(cameras: Fields, name: str) -> SeenBy:
         raise BundleError(f"{cameras.where}: a camera has no name")
     own = cameras.fields(name)
     width, height = own.numbers("size", 2)
-    near, far = own.numbers("depth_range", 2)
+    near, far = own.numbers_within("depth_range", 0.0, _FARTHEST, 2, above=0.0)
     if not all(type(side) is int and 1 <= side <= _LARGEST for side in (width, height)):
         raise BundleError(f"{CONTRACT}: cameras: {name}: size must be pixels up to {_LARGEST}")
-    if not 0.0 < near < far:
-        raise BundleError(f"{CONTRACT}: cameras: {name}: depth_range must rise from above 0")
+    if not near < far:
+        raise BundleError(f"{CONTRACT}: cameras: {name}: depth_range must rise")
     try:
-        pose = Transform.of(own.numbers("position", 3), own.numbers("quaternion", 4))
+        pose = Transform.of(
+            own.numbers_within("position", -_FAR, _FAR, 3),
+            own.numbers_within("quaternion", -2.0, 2.0, 4),
+        )
     except DeployError as error:
         raise BundleError(f"{CONTRACT}: cameras: {name}: {error}") from error
     return SeenBy(

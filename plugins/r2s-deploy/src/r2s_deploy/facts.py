@@ -21,6 +21,7 @@ _MAX_ACCELERATION, _MAX_JERK = 1e3, 1e6  # rad/s^2, rad/s^3
 _FINGERS = 10.0  # m or rad, of a target of the fingers
 _WORKSPACE, _OBJECT = 5.0, 5.0  # m from the base, and of an object
 _MASS = 1e3  # kg
+_LONG = 2.0  # of a component of what has the length 1
 _UNIT = 1e-3  # how far the length of a direction may be off 1
 _ROUNDED = 1e-6  # rad, that a posture may be beyond its limits
 #: The largest value of each constant of a control law: m, rad, or none.
@@ -39,7 +40,7 @@ def check_robot(robot: Fields) -> None:
     _check_joints(joints, count)
     chain.numbers_within("offsets", -_FAR, _FAR, count + 1, 3)
     chain.numbers_within("grip", -_FAR, _FAR, 3)
-    if not _are_unit(chain.numbers("turns", count + 1, 4), 1e-4):
+    if not _are_unit(chain.numbers_within("turns", -_LONG, _LONG, count + 1, 4), 1e-4):
         raise BundleError(f"{chain.where}: turns must be quaternions of length 1")
     _check_gripper(robot.fields("gripper"))
 
@@ -86,7 +87,7 @@ def check_objects(objects: Fields) -> None:
         each.number("rest_height", least=-_OBJECT, most=_OBJECT)
         each.number("mass", above=0.0, most=_MASS)
         for key, size in (("closing_direction", 3), ("rest_quaternion", 4)):
-            if not _are_unit([each.numbers(key, size)], _UNIT):
+            if not _are_unit([each.numbers_within(key, -_LONG, _LONG, size)], _UNIT):
                 raise BundleError(f"{each.where}: {key} must have the length 1")
 
 

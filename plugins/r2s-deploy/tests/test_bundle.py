@@ -289,7 +289,17 @@ def test_other_weights_are_found_by_the_recorded_actions(mine):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "nonsense", '{"format": NaN}', '{"format": 1, "format": 2}', "[" * 10**5]
+    "text",
+    [
+        "",
+        "[]",
+        "5",
+        "null",
+        "nonsense",
+        '{"format": NaN}',
+        '{"format": 1, "format": 2}',
+        "[" * 10**5,
+    ],
 )
 def test_what_is_no_contract_is_refused(mine, text):
     (mine / bundles.CONTRACT).write_text(text)

@@ -55,10 +55,10 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
         )
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where} is not JSON that this program reads: {error}") from error
-    if _is_deep(found):
-        raise BundleError(f"{where} has more than {_DEEPEST} lists and mappings in each other")
     if not isinstance(found, dict):
         raise BundleError(f"{where} is not a JSON mapping")
+    if _is_deep(found):
+        raise BundleError(f"{where} has more than {_DEEPEST} lists and mappings in each other")
     return found
 
 

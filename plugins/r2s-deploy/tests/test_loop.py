@@ -318,10 +318,10 @@ def test_slow_motion_has_the_lag_of_slower_servos():
     one = np.ones(1)
     limits = Limits(2.0 * one, 10.0 * one, 5000.0 * one, -9.0 * one, 9.0 * one, 0.1, 0.08)
     smooth = Smoother(limits, 0.001, np.zeros(1))
-    for cycle in range(8000):
-        target = 0.05 * 0.001 * cycle * one  # rad, at 0.05 rad/s
-        smooth.step(target)
-    behind = (target - smooth.position)[0] / 0.05
+    path = 0.05 * 0.001 * np.arange(8000)  # rad, at 0.05 rad/s
+    for target in path:
+        smooth.step(target * one)
+    behind = (path[-1] - smooth.position[0]) / 0.05
     assert behind == pytest.approx(0.08 * 9.0 + 2.0 / (0.1 * 250.0), rel=0.05)
 
 

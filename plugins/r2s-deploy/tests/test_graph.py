@@ -199,7 +199,7 @@ def session_of(bundle_dir, monkeypatch):
                     raise action
                 return [values[name] for name in names]
 
-        policy._session = Session()
+        monkeypatch.setattr(policy, "_session", Session())
         return policy, bundle
 
     return of

@@ -1,6 +1,9 @@
 """Nothing but a feed-forward graph with its weights in the file reaches ONNX Runtime."""
 
+import hashlib
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from r2s_deploy import bundle as bundles
-from r2s_deploy import graph
-from r2s_deploy.check import compare
+from r2s_deploy import documents, graph
+from r2s_deploy.check import check, compare
 from r2s_deploy.errors import BundleError
 from r2s_deploy.policy import Policy
 
@@ -234,3 +237,44 @@ def test_actions_that_are_not_finite_are_refused(bundle_dir, monkeypatch, value)
     )
     with pytest.raises(BundleError, match="action has numbers that are not finite"):
         compare(bundles.load(bundle_dir))
+
+
+@pytest.fixture
+def mine(bundle_dir, tmp_path):
+    """A copy to damage."""
+    return shutil.copytree(bundle_dir, tmp_path / "mine")
+
+
+def reseal(folder):
+    contract = json.loads((folder / bundles.CONTRACT).read_text())
+    data = (folder / bundles.POLICY).read_bytes()
+    contract["files"][bundles.POLICY] = hashlib.sha256(data).hexdigest()
+    (folder / bundles.CONTRACT).write_text(documents.text_of(documents.sealed(contract)))
+
+
+def test_a_policy_that_wants_more_memory_than_it_may_have_is_refused(mine):
+    """A column and a row of 2^16 numbers make a matrix of 16 GiB."""
+    path = mine / bundles.POLICY
+    made = onnx.load(path)
+    last = next(node for node in made.graph.node if "action" in node.output)
+    last.output[0] = "before"
+    column = np.zeros((1 << 16, 1), np.float32)
+    made.graph.initializer.append(numpy_helper.from_array(column, "column"))
+    made.graph.node.extend(
+        [
+            helper.make_node("Transpose", ["column"], ["row"], perm=[1, 0]),
+            helper.make_node("Add", ["column", "row"], ["matrix"]),
+            helper.make_node("ReduceMax", ["matrix"], ["zero"], keepdims=0),
+            helper.make_node("Add", ["before", "zero"], ["action"]),
+        ]
+    )
+    order = {"action": 1, "newest": 2, "next_past_actions": 3}
+    nodes = sorted(made.graph.node, key=lambda node: order.get(node.output[0], 0))
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    path.write_bytes(made.SerializeToString())
+    reseal(mine)
+    with pytest.raises(
+        BundleError, match=r"policy\.onnx (failed in|cannot be run by) ONNX Runtime"
+    ):
+        list(check(mine))

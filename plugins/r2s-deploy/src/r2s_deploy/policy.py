@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +13,8 @@ from r2s_deploy.bundle import POLICY, Bundle
 from r2s_deploy.errors import BundleError
 
 Array = np.ndarray
-_LIMIT = 1024 * 2**20
+_LIMIT = 1024 * 2**20  # bytes of the file
+_MEMORY = 2048 * 2**20  # bytes of all policies of this process, their weights included
 _TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)", "uint16": "tensor(uint16)"}
 
 
@@ -31,6 +33,9 @@ class Policy:
         options.log_severity_level = 4
         # Its own format, which it would recognise, is not the one that was checked.
         options.add_session_config_entry("session.load_model_format", "ONNX")
+        # A small graph can ask for more memory than there is: a column and a row make a matrix.
+        _bound_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
         try:
             session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"]
@@ -80,6 +85,16 @@ class Policy:
                     f"float32{list(wanted)} as it says"
                 )
         return made
+
+
+@functools.cache
+def _bound_memory() -> None:
+    """Once in a process: sessions that use the environment's allocator get `_MEMORY` in all."""
+    arena = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    default = onnxruntime.OrtMemType.DEFAULT
+    memory = onnxruntime.OrtMemoryInfo("Cpu", arena, 0, default)
+    bounds = onnxruntime.OrtArenaCfg({"max_mem": _MEMORY})
+    onnxruntime.create_and_register_allocator(memory, bounds)
 
 
 def _cut(facts: Mapping[str, object]) -> str:

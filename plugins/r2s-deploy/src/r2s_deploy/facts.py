@@ -18,6 +18,8 @@ from r2s_deploy.sensed import QUANTITIES
 _FAR = 10.0  # m, of a robot's own lengths
 _MAX_ANGLE, _MAX_SPEED = 100.0, 20.0  # rad, rad/s
 _MAX_ACCELERATION, _MAX_JERK = 1e3, 1e6  # rad/s^2, rad/s^3
+_LEAST_GAIN, _GAIN = 1e-3, 1e6  # Nm/rad, Nms/rad, Nm
+_LAG = 1.0  # s, of a servo
 _FINGERS = 10.0  # m or rad, of a target of the fingers
 _WORKSPACE, _OBJECT = 5.0, 5.0  # m from the base, and of an object
 _MASS = 1e3  # kg
@@ -38,6 +40,8 @@ def check_robot(robot: Fields) -> None:
     joints, chain = robot.fields("joints"), robot.fields("chain")
     count = len(joints.names("names"))
     _check_joints(joints, count)
+    if "servos" in robot:
+        _check_servos(robot.fields("servos"), count)
     chain.numbers_within("offsets", -_FAR, _FAR, count + 1, 3)
     chain.numbers_within("grip", -_FAR, _FAR, 3)
     if not _are_unit(chain.numbers_within("turns", -_LONG, _LONG, count + 1, 4), 1e-4):
@@ -59,6 +63,18 @@ def _check_joints(joints: Fields, count: int) -> None:
     for key, most in (("max_acceleration", _MAX_ACCELERATION), ("max_jerk", _MAX_JERK)):
         if key in joints:
             joints.numbers_within(key, 0.0, most, count, above=0.0)
+
+
+def _check_servos(servos: Fields, count: int) -> None:
+    gains = [
+        np.array(servos.numbers_within(key, least, _GAIN, count), float) if key in servos else None
+        for key, least in (("kp", _LEAST_GAIN), ("kd", 0.0), ("max_torque", 0.0))
+    ]
+    stiffness, damping, _ = gains
+    if stiffness is not None and damping is not None and (damping > _LAG * stiffness).any():
+        raise BundleError(
+            f"{servos.where}: kd is above {_LAG:g} s times kp, and no servo is that late"
+        )
 
 
 def _check_gripper(gripper: Fields) -> None:

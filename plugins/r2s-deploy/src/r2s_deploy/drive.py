@@ -16,11 +16,12 @@ from r2s_deploy import cell as cells
 from r2s_deploy.bundle import Bundle, Starts, load
 from r2s_deploy.cell import SIMULATED
 from r2s_deploy.dead_man import Permission, permission
+from r2s_deploy.episode import Run
 from r2s_deploy.equip import Cameras, place, poses
 from r2s_deploy.errors import DeployError
 from r2s_deploy.hand import HandTrack
 from r2s_deploy.log import write_csv
-from r2s_deploy.loop import Run, Runner
+from r2s_deploy.loop import Runner
 from r2s_deploy.png import write_png
 from r2s_deploy.robots import open_robot
 from r2s_deploy.transform import Transform

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 
 from r2s_deploy.bundle import Bundle
 from r2s_deploy.carried import Carried
-from r2s_deploy.decide import Decider
+from r2s_deploy.episode import Episode, Moment, Run, Thought, log_of, real_time, told
 from r2s_deploy.errors import DeployError, NoImage, NoPose
 from r2s_deploy.eyes import Eye, Eyes
-from r2s_deploy.log import Log
 from r2s_deploy.policy import Policy
 from r2s_deploy.pose.source import PoseSource
 from r2s_deploy.robot import Robot, RobotError, RobotState
 from r2s_deploy.sensed import Sensed
 from r2s_deploy.smooth import PATHS, Limits, Smoother, TimeOptimal
 from r2s_deploy.transform import Transform
-from r2s_deploy.watch import Guard, Stopped, Watch
+from r2s_deploy.watch import Guard, Stopped
 
 Array = np.ndarray
 _SLOWEST = 0.01
@@ -35,40 +30,6 @@ _THINKING_S = 60.0  # the longest, where the robot waits for it
 _LOOKED_S = 0.2  # longer than it takes from an image to its use
 _AT_REST = 1e-3  # rad/s
 _SWITCH_S = 1e-5  # between threads: Python's 5 ms would be five cycles
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Moment:
-    """A control step. images: what the policy saw, by name. decide_s: from the measurement to the
-    targets [n]."""
-
-    state: RobotState
-    sensed: Sensed
-    images: Mapping[str, Array]
-    targets: Array
-    finger: float
-    decide_s: float
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Run:
-    """What happened. steps: control steps. stopped: why; empty: all steps were made.
-
-    decide_s [steps]: seconds from the measurement to the targets. cycle_s: seconds from the end of
-    each of the robot's cycles to that of the next. farthest: by number, standard deviations from
-    what training had, the most. carried: control steps in which the object's pose followed from the
-    hand. log: what was measured and commanded, a moment for each control step; None: no step was
-    made. images: what the policy saw first.
-    """
-
-    steps: int
-    stopped: str
-    decide_s: Array
-    cycle_s: Array
-    farthest: dict[str, float]
-    carried: int
-    log: Log | None
-    images: Mapping[str, Array]
 
 
 def _allowed() -> None:
@@ -133,9 +94,9 @@ class Runner:
 
     def run(self, steps: int | None = None) -> Run:
         """Control steps until there were `steps` (default: an episode's), or something stops it."""
-        episode = _Episode(self._bundle, self._policy, self._guard)
+        episode = Episode(self._bundle, self._policy, self._guard)
         why, smooth = "", None
-        with _real_time() if self._paced else contextlib.nullcontext():
+        with real_time() if self._paced else contextlib.nullcontext():
             try:
                 state = self._read()
                 smooth = self._smooth(state)
@@ -157,7 +118,7 @@ class Runner:
             cycle_s=np.diff(episode.ends),
             farthest=dict(episode.watch.farthest),
             carried=0 if self._poses is None else self._poses.steps,
-            log=_log(moments) if moments else None,
+            log=log_of(moments) if moments else None,
             images=moments[0].images if moments else {},
         )
 
@@ -166,7 +127,7 @@ class Runner:
 
         Raises `DeployError` where the robot may not move: the reason.
         """
-        episode = _Episode(self._bundle, self._policy, self._guard)
+        episode = Episode(self._bundle, self._policy, self._guard)
         state = self._read()
         episode.watch.state(state.angles, None)
         moment = self._think(episode, 0, state)
@@ -177,7 +138,7 @@ class Runner:
             cycle_s=np.zeros(0),
             farthest=dict(episode.watch.farthest),
             carried=0,
-            log=_log([moment]),
+            log=log_of([moment]),
             images=moment.images,
         )
 
@@ -187,9 +148,9 @@ class Runner:
 
         Returns why it was stopped; empty: it arrived.
         """
-        episode, robot = _Episode(self._bundle, self._policy, self._guard), self._robot
+        episode, robot = Episode(self._bundle, self._policy, self._guard), self._robot
         smooth = None
-        with _real_time() if self._paced else contextlib.nullcontext():
+        with real_time() if self._paced else contextlib.nullcontext():
             try:
                 state = self._read()
                 # Accelerations need not be small here, where no policy reads them.
@@ -231,14 +192,14 @@ class Runner:
 
     def _follow(
         self,
-        episode: _Episode,
+        episode: Episode,
         smooth: Smoother | TimeOptimal,
         state: RobotState,
         steps: int | None,
     ) -> None:
         step_s = self._cycles * self._robot.cycle_s
         for step in range(self._bundle.max_steps if steps is None else steps):
-            thought, began = _Thought(self._think, episode, step, state), state
+            thought, began = Thought(self._think, episode, step, state), state
             if step == 0 or not self._paced:
                 episode.keep(thought.wait(_THINKING_S))
             due = self._clock() + step_s
@@ -257,7 +218,7 @@ class Runner:
                 episode.watch.late(self._clock() - due, self._speed)
 
     def _cycle(
-        self, episode: _Episode, smooth: Smoother | TimeOptimal, targets: Array
+        self, episode: Episode, smooth: Smoother | TimeOptimal, targets: Array
     ) -> RobotState:
         finger, watch = episode.finger, episode.watch
         assert finger is not None
@@ -280,11 +241,11 @@ class Runner:
         except DeployError:
             raise
         except Exception as error:  # another's code
-            raise RobotError(f"the robot's driver failed: {_told(error)}") from error
+            raise RobotError(f"the robot's driver failed: {told(error)}") from error
         self._on_state(state)
         return state
 
-    def _brake(self, smooth: Smoother | TimeOptimal | None, episode: _Episode) -> None:
+    def _brake(self, smooth: Smoother | TimeOptimal | None, episode: Episode) -> None:
         """Come to rest within the path's limits; `Robot.stop` follows."""
         finger = episode.finger
         if smooth is None or finger is None:
@@ -295,16 +256,16 @@ class Runner:
                     return
                 self._robot.cycle(smooth.brake(), finger)
 
-    def _think(self, episode: _Episode, step: int, state: RobotState) -> Moment:
+    def _think(self, episode: Episode, step: int, state: RobotState) -> Moment:
         """The decision on what was measured; raises `DeployError` where the robot must stop."""
         try:
             return self._decide(episode, step, state)
         except DeployError:
             raise
         except Exception as error:  # of a camera's or a tracker's code
-            raise Stopped(f"deciding failed: {_told(error)}") from error
+            raise Stopped(f"deciding failed: {told(error)}") from error
 
-    def _decide(self, episode: _Episode, step: int, state: RobotState) -> Moment:
+    def _decide(self, episode: Episode, step: int, state: RobotState) -> Moment:
         began, watch = time.perf_counter(), episode.watch
         sensed = self._sense(state, episode)
         watch.place(sensed.posture.position)
@@ -320,7 +281,7 @@ class Runner:
         watch.outputs(action, targets, finger)
         return Moment(state, sensed, images, targets, finger, time.perf_counter() - began)
 
-    def _sense(self, state: RobotState, episode: _Episode) -> Sensed:
+    def _sense(self, state: RobotState, episode: Episode) -> Sensed:
         sensed = Sensed(
             arm=self._bundle.law.arm,
             angles=state.angles,
@@ -343,92 +304,3 @@ class Runner:
         return dataclasses.replace(
             sensed, object_position=found.position, object_quaternion=found.quaternion
         )
-
-
-class _Episode:
-    """What changes in one run."""
-
-    def __init__(self, bundle: Bundle, policy: Policy, guard: Guard) -> None:
-        self.decider, self.watch = Decider(bundle, policy), Watch(bundle, guard)
-        self.moments: list[Moment] = []
-        self.targets: Array | None = None
-        self.finger: float | None = None
-        self.ends: list[float] = []  # of the robot's cycles
-        self.done = 0  # control steps
-
-    def keep(self, moment: Moment) -> None:
-        """From now on these targets count."""
-        self.moments.append(moment)
-        self.targets, self.finger = moment.targets, moment.finger
-
-    def kept(self, step: int) -> bool:
-        """Whether the decision of this control step was taken over."""
-        return len(self.moments) > step
-
-
-class _Thought:
-    """A decision that is being made in a thread of its own, which no one has to wait for."""
-
-    def __init__(self, think: Callable[..., Moment], *given: Any) -> None:
-        self._made: Future[Moment] = Future()
-        threading.Thread(target=self._run, args=(think, given), daemon=True).start()
-
-    def _run(self, think: Callable[..., Moment], given: tuple[Any, ...]) -> None:
-        try:
-            self._made.set_result(think(*given))
-        except BaseException as error:
-            self._made.set_exception(error)
-
-    def done(self) -> bool:
-        """Whether it was made."""
-        return self._made.done()
-
-    def wait(self, seconds: float) -> Moment:
-        """It; raises `Stopped` where it takes longer, and what deciding raises."""
-        try:
-            return self._made.result(seconds)
-        except TimeoutError as error:
-            if self._made.done():
-                raise
-            raise Stopped("deciding takes too long: this computer is too slow") from error
-
-
-def _told(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
-
-
-@contextlib.contextmanager
-def _real_time() -> Iterator[None]:
-    """No pauses by Python's own housekeeping, which take several of a robot's cycles."""
-    collecting, interval = gc.isenabled(), sys.getswitchinterval()
-    gc.disable()
-    sys.setswitchinterval(_SWITCH_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
-        if collecting:
-            gc.enable()
-
-
-def _log(moments: list[Moment]) -> Log:
-    poses = [_pose(each.sensed) for each in moments]
-    states = [each.state for each in moments]
-    return Log(
-        time=np.array([state.time_s for state in states]),
-        angles=np.array([state.angles for state in states]),
-        velocities=np.array([state.velocities for state in states]),
-        fingers=np.array([state.fingers for state in states]),
-        finger_velocities=np.array([state.finger_velocities for state in states]),
-        object=None if poses[0] is None else np.array(poses),
-        goal=np.array([each.sensed.goal for each in moments]),
-        targets=np.array([each.targets for each in moments]),
-        finger_target=np.array([each.finger for each in moments]),
-    )
-
-
-def _pose(sensed: Sensed) -> Array | None:
-    if sensed.object_position is None or sensed.object_quaternion is None:
-        return None
-    return np.concatenate([sensed.object_position, sensed.object_quaternion])
